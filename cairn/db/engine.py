@@ -1,0 +1,37 @@
+"""Opening the metadata database. The only place that knows which engine it is."""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+
+def open_engine(url: str) -> sa.Engine:
+    """`sqlite:///path` or `postgresql+psycopg://…`. SQLite runs in WAL mode and starts write transactions at once."""
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def sqlite_url(data_dir: Path) -> str:
+    return f"sqlite:///{data_dir / 'cairn.db'}"
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:  # Any: the driver's own types
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    """`engine.begin()` writes, so it takes the lock first instead of failing half-way; reads use `reading(engine)`."""
+    options = connection.get_execution_options()
+    connection.exec_driver_sql("BEGIN" if options.get("read") else "BEGIN IMMEDIATE")
+
+
+def reading(engine: sa.Engine) -> sa.Connection:
+    """A connection for reading only; use as a context manager."""
+    return engine.connect().execution_options(read=True)

@@ -1,0 +1,88 @@
+"""The one shape of something that happened, and what stands in its place when it cannot be kept.
+
+`wire/` makes drafts from vendors' payloads, `ingest/` completes them, `store/` keeps them.
+Times are epoch milliseconds here because this is the hot path: millions of them, compared and stored, never shown.
+"""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from cairn.outcomes import Reason
+
+Scalar = str | int | float | bool
+
+
+class Kind:
+    """What sort of thing happened. Text constants, stored as they are."""
+
+    CUSTOM = "custom"
+    IDENTIFY = "identify"  # a user got an identity or properties; not behaviour
+    EXPOSURE = "exposure"  # a flag SDK showed a variation
+    PAGEVIEW = "pageview"
+    CLICK = "click"
+    CHANGE = "change"
+    SUBMIT = "submit"
+    TOUCH = "touch"
+    SESSION = "session"
+
+
+class Draft(Struct):
+    """One event on its way in. Mutable: each step of the loader completes it."""
+
+    environment_id: int
+    kind: str
+    name: str
+    time_ms: int  # what the sender said, or received_ms
+    received_ms: int
+    # who: the first of user_id, identity, anonymous_id that is given decides user_id (identity/resolve)
+    user_id: int = 0  # Heap's numeric id; 0 until known
+    identity: str = ""
+    anonymous_id: str = ""
+    # what makes a repeat the same event; empty: none given, the log position is used
+    key_space: str = ""
+    key: str = ""
+    event_id: int = 0
+    sent_ms: int = 0  # the sender's clock at sending, for skew; 0 unknown
+    session_id: int = 0
+    pageview_id: int = 0
+    properties: dict[str, Scalar] = field(default_factory=dict)
+    user_properties: dict[str, Scalar] = field(default_factory=dict)  # to set on the user
+    merge_user_id: int = 0  # this other user id now belongs to `identity` (identify); 0 none
+    source: str = ""  # the source's name; "heap" for the server API
+    library: str = ""
+    ip: str = ""
+    user_agent: str = ""
+    # set when the draft is refused on the way
+    reason: Reason | None = None
+    detail: str = ""
+
+
+class Refused(Struct, frozen=True):
+    """An event, or a whole request, that cannot be kept: its reason and what a person needs to find it."""
+
+    environment_id: int  # 0: the key is unknown
+    received_ms: int
+    reason: Reason
+    detail: str = ""  # names the field and the fix
+    name: str = ""
+    user: str = ""
+    source: str = ""
+    payload: str = ""  # the first 2,000 characters as received
+
+
+class Arrival(Struct, array_like=True, frozen=True):
+    """One request as it came in: what the collector writes to the event log and the loader reads.
+
+    `parser` names the wire format (wire.PARSERS). The body is kept as received, so a mended parser can read it again.
+    """
+
+    parser: str
+    environment_id: int
+    source_id: int
+    source: str
+    received_ms: int
+    ip: str
+    user_agent: str
+    body: bytes
+    extra: dict[str, Any] = field(default_factory=dict)

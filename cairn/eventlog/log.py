@@ -1,0 +1,49 @@
+"""The hand-over between collecting and everything after: append, wait for the disk, read with a cursor.
+
+What an item holds is not this module's business: bytes in, bytes out.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+START = 0  # the position before the first entry
+
+
+class Entry(Struct, frozen=True):
+    """What one group commit made durable."""
+
+    position: int  # strictly rising, never used again
+    items: tuple[bytes, ...]
+
+
+class EventLog(Protocol):
+    """Ordered and durable.
+
+    - When `append` returns, its items survive a crash and a power failure, all or none of them.
+    - A reader sees every entry at least once, in append order.
+    - `commit` is idempotent, never moves a cursor back, and one reader's cursor never moves another's.
+    - A damaged entry is skipped and reported by `damaged`, never returned and never fatal.
+    """
+
+    def append(self, items: Sequence[bytes]) -> int:
+        """Return the position of the new entry, after the disk has it. Raises Unavailable when it cannot."""
+
+    def read(self, after: int, *, limit_items: int) -> list[Entry]:
+        """Entries after a position, oldest first: at least one if there is any, then until `limit_items` is reached."""
+
+    def end(self) -> int:
+        """The position of the newest entry, START when there is none."""
+
+    def committed(self, reader: str) -> int: ...
+
+    def commit(self, reader: str, position: int) -> None: ...
+
+    def forget(self, before: int) -> int:
+        """Delete entries before a position that every reader has passed; return how many."""
+
+    def damaged(self) -> list[tuple[int, str]]:
+        """Positions that could not be read back, each with the reason."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,62 @@
+"""How things are named: user ids, event ids, keys and tokens. Pure but for the random ones."""
+
+import hashlib
+import secrets
+
+MAX_USER_ID = 2**53 - 1  # Heap's user, session and pageview ids; exact in a JavaScript number
+
+
+def identified_user_id(environment_id: int, identity: str) -> int:
+    """The canonical user id of an identity.
+
+    Shape: 1..2**53-1. Guarantee: depends on the two values only, so every process and every
+    release names the same user. Source: contracts/heap.md section 7 (deterministic id from the identity).
+    """
+    digest = hashlib.blake2b(f"{environment_id}/{identity}".encode(errors="surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big") % MAX_USER_ID + 1
+
+
+def anonymous_user_id(anonymous_id: str) -> int:
+    """The user id of a Segment anonymous id: low word and 21 high bits of its MD5.
+
+    Source: contracts/heap.md section 2.7 (the mapping the earlier Segment destination used).
+    """
+    digest = hashlib.md5(anonymous_id.encode(errors="surrogatepass"), usedforsecurity=False).digest()
+    low = int.from_bytes(digest[0:4], "little")
+    high = int.from_bytes(digest[8:12], "little") & 0x1FFFFF
+    return low + high * 2**32
+
+
+def event_id(key_space: str, key: str) -> int:
+    """The stored id of an event: the same source and message id give the same event. 64 bits."""
+    digest = hashlib.blake2b(f"{key_space}\0{key}".encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def key_hash(key: str) -> str:
+    """What is stored and looked up instead of a key or token. They are long and random, so a plain hash is enough."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def new_app_id() -> str:
+    """A Heap environment id: ten digits, the first not zero."""
+    return str(secrets.randbelow(9 * 10**9) + 10**9)
+
+
+def new_sdk_key() -> str:
+    """A flag SDK key: 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def new_write_key() -> str:
+    return "wk_" + secrets.token_urlsafe(18).replace("-", "x").replace("_", "y")
+
+
+def new_token(prefix: str) -> str:
+    """A secret for a person or program; the prefix lets secret scanners recognise it."""
+    return f"{prefix}_{secrets.token_urlsafe(32)}"
+
+
+def new_list_id() -> str:
+    """An attribute list's id: unguessable, because a list check carries no other secret (contracts/wingify.md 5.3)."""
+    return "l" + secrets.token_hex(12)

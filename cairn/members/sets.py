@@ -1,0 +1,72 @@
+"""Set membership with fast reads, and the documents the edge serves.
+
+A set is a segment's users (`users_set`) or an attribute list's values (`list_set`). Documents are what the core
+publishes for the edge: settings files, key tables. The edge reads both with everything else down.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+
+def users_set(environment_id: int, segment_id: int) -> str:
+    """Name of the set of a segment's canonical user ids (decimal text)."""
+    return f"segment/{environment_id}/{segment_id}"
+
+
+def list_set(list_id: str) -> str:
+    """Name of the set of an attribute list's values: for a segment's list, the identities of its identified users."""
+    return f"list/{list_id}"
+
+
+class Members(Protocol):
+    """Sets of text, each value with the epoch milliseconds since when it is in.
+
+    - `apply` and `replace` are atomic and durable: a reader in any process sees the set before or after, never between.
+    - Adding a value that is in keeps its first `since`; removing one that is not in does nothing.
+    - `replace` keeps `since` of values that stay.
+    - `contains` needs no lock and answers in microseconds.
+    - Values of any length and any Unicode text are kept apart exactly (no folding, no truncation).
+    - `version` rises with every change of the set's values, and only then.
+    """
+
+    def contains(self, name: str, value: str) -> bool: ...
+
+    def since(self, name: str, value: str) -> int | None:
+        """When the value came in, epoch milliseconds; None when it is not in."""
+
+    def which(self, name: str, values: Iterable[str]) -> set[str]:
+        """Those of `values` that are in."""
+
+    def size(self, name: str) -> int: ...
+
+    def version(self, name: str) -> int: ...
+
+    def values(self, name: str, *, after: str = "", limit: int | None = None) -> list[tuple[str, int]]:
+        """Values with their since, in a stable order, starting after a value."""
+
+    def apply(self, name: str, *, add: Mapping[str, int], remove: Iterable[str]) -> tuple[int, int]:
+        """Return how many were really added and removed."""
+
+    def replace(self, name: str, values: Mapping[str, int]) -> tuple[int, int]:
+        """Make the set exactly these values; return how many were really added and removed."""
+
+    def drop(self, name: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Published(Protocol):
+    """Named documents, published by the core and read by the edge.
+
+    - `publish` is atomic and durable; publishing the same bytes again changes nothing.
+    - `changes` rises with every real change, so a reader polls one number.
+    """
+
+    def publish(self, documents: Mapping[str, bytes | None]) -> None:
+        """Publish several at once; None withdraws a name."""
+
+    def document(self, name: str) -> bytes | None: ...
+
+    def names(self, prefix: str) -> Iterator[str]: ...
+
+    def changes(self) -> int: ...

@@ -1,0 +1,87 @@
+"""The event store's tables, in ClickHouse's SQL; the same text on the embedded engine and on a server.
+
+Measured choices are in docs/decisions and `shared/design/engine.md`: one order (environment, day, kind, name, user,
+time), a bloom index for one user's timeline, LowCardinality for repeated text, Map for properties.
+`user_id` is raw and never rewritten; `CANONICAL` reads the merges as a dictionary, so an un-merge is one row.
+"""
+
+DATABASE = "cairn"  # never `default`: in the embedded engine that one overlays the file system
+
+TABLES: tuple[str, ...] = (
+    f"""
+    CREATE TABLE IF NOT EXISTS {DATABASE}.events (
+        environment_id UInt32,
+        event_id UInt64,
+        user_id UInt64,
+        session_id UInt64,
+        pageview_id UInt64,
+        time DateTime64(3, 'UTC') CODEC(Delta(8), LZ4),
+        received_at DateTime64(3, 'UTC') CODEC(Delta(8), LZ4),
+        kind LowCardinality(String),
+        name LowCardinality(String),
+        source LowCardinality(String),
+        library LowCardinality(String),
+        properties Map(LowCardinality(String), String),
+        INDEX by_user user_id TYPE bloom_filter(0.01) GRANULARITY 1,
+        INDEX by_received received_at TYPE minmax GRANULARITY 1
+    ) ENGINE = MergeTree
+    PARTITION BY toYYYYMM(time)
+    ORDER BY (environment_id, toDate(time), kind, name, user_id, time)
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+    """,
+    # One row per (environment, key, user); the newest version wins. `version` is time in ms << 22 | arrival order.
+    f"""
+    CREATE TABLE IF NOT EXISTS {DATABASE}.user_properties (
+        environment_id UInt32,
+        key LowCardinality(String),
+        user_id UInt64,
+        value String,
+        time DateTime64(3, 'UTC'),
+        version UInt64,
+        INDEX by_user user_id TYPE bloom_filter(0.01) GRANULARITY 1
+    ) ENGINE = ReplacingMergeTree(version)
+    ORDER BY (environment_id, key, user_id)
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+    """,
+    # Current merges, a copy of the metadata database's user_map. canonical_id = user_id: un-merged.
+    f"""
+    CREATE TABLE IF NOT EXISTS {DATABASE}.user_map (
+        environment_id UInt32,
+        user_id UInt64,
+        canonical_id UInt64,
+        version UInt64
+    ) ENGINE = ReplacingMergeTree(version)
+    ORDER BY (environment_id, user_id)
+    """,
+    # Everything that was not accepted, with its reason, for the Live page and counters.
+    f"""
+    CREATE TABLE IF NOT EXISTS {DATABASE}.refusals (
+        environment_id UInt32,
+        received_at DateTime64(3, 'UTC'),
+        outcome LowCardinality(String),
+        reason LowCardinality(String),
+        detail String,
+        name String,
+        user String,
+        source LowCardinality(String),
+        payload String
+    ) ENGINE = MergeTree
+    PARTITION BY toYYYYMM(received_at)
+    ORDER BY (environment_id, received_at)
+    TTL toDateTime(received_at) + INTERVAL 30 DAY
+    """,
+)
+
+DICTIONARY = f"""
+    CREATE DICTIONARY IF NOT EXISTS {DATABASE}.merged_users (
+        environment_id UInt32, user_id UInt64, canonical_id UInt64
+    ) PRIMARY KEY environment_id, user_id
+    SOURCE(CLICKHOUSE(QUERY 'SELECT environment_id, user_id, argMax(canonical_id, version) AS canonical_id
+                             FROM {DATABASE}.user_map GROUP BY environment_id, user_id'))
+    LAYOUT(COMPLEX_KEY_HASHED()) LIFETIME(0)
+"""
+
+# The user an event or property belongs to after merges.
+CANONICAL = f"dictGetOrDefault('{DATABASE}.merged_users', 'canonical_id', (environment_id, user_id), user_id)"
+
+IDENTITY_KEY = "identity"  # the built-in user property that holds the identity; its user_id is the canonical one
