@@ -1,0 +1,33 @@
+"""What pages and API stand on: the opened parts of one core process, handed down by the composition root."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from cairn.clock import Clock
+from cairn.members.sets import Members, Published
+from cairn.settings import Settings
+from cairn.store.store import Store
+from cairn.workspace.sealed import Seal
+
+
+@dataclass(frozen=True)
+class Core:
+    """Opened once at start-up. Sync: the edges call into it from their threads.
+
+    `changed(environment_id)` is called after every committed change of an environment's flags, segments, keys or
+    sources; the core then publishes settings and directory again.
+    """
+
+    settings: Settings
+    engine: sa.Engine
+    store: Store
+    members: Members
+    published: Published
+    feed: Any  # ingest.feed.Feed: the latest outcomes
+    seal: Seal
+    clock: Clock
+    changed: Callable[[int], None]
+    live: Any  # segments.live, a sibling this layer may not import; None where no segments are counted (tests)
