@@ -1,0 +1,204 @@
+"""The latest events with what became of each: stored ones and refused ones in one stream, newest first."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.analysis.users import canonical_of, identities_of, raw_ids
+from cairn.clock import to_ms
+from cairn.ids import identified_user_id
+from cairn.outcomes import Outcome, Reason
+from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
+from cairn.store.store import Store
+
+RECENT = timedelta(hours=1)  # looked at first; the minmax index on received_at keeps it cheap
+LOOK_BACK = timedelta(days=7)  # then this far, when the hour did not fill the page
+MAX_EVENTS = 200
+
+
+class Filter(Struct, frozen=True):
+    """What the reader wants to see. Empty: everything."""
+
+    text: str = ""  # in the name or in any property's value
+    user: str = ""  # an identity, an e-mail, or a user id
+    source: str = ""
+    outcome: str = ""  # one of Outcome
+
+
+class Seen(Struct, frozen=True):
+    """One event, or refused request, as the Live page shows it."""
+
+    received_ms: int
+    time_ms: int
+    outcome: str
+    reason: str
+    kind: str
+    name: str
+    user: str  # identity; or what the sender said, of a refused one; or empty
+    user_id: int  # canonical; 0 of a refused one
+    source: str
+    library: str
+    detail: str  # of a refused one
+    properties: dict[str, str]
+    payload: str  # of a refused one, as received
+    event_id: int  # 0 of a refused one
+
+
+def latest(
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    *,
+    now: datetime,
+    only: Filter = Filter(),  # noqa: B008 - a frozen value
+    limit: int = 50,
+    after_ms: int = 0,
+) -> list[Seen]:
+    """The events received last. `after_ms`: only those received later than this."""
+    for span in (RECENT, LOOK_BACK):
+        since = max(to_ms(now - span), after_ms, 0)
+        found = _received(store, connection, environment_id, since, only, limit=min(limit, MAX_EVENTS))
+        if len(found) >= limit or after_ms >= to_ms(now - RECENT):
+            break
+    return _with_identities(store, environment_id, found)
+
+
+def refused(store: Store, environment_id: int, *, now: datetime, limit: int = 50) -> list[Seen]:
+    """Only what was refused. Environment 0 holds what came with an unknown key."""
+    parameters = {"since": max(to_ms(now - LOOK_BACK), 0), "limit": limit}
+    rows = store.query(
+        environment_id, f"{_refused_sql('')} ORDER BY 1 DESC LIMIT {{limit:UInt32}}", parameters
+    )
+    return [_seen(row) for row in rows]
+
+
+def _received(
+    store: Store, connection: sa.Connection, environment_id: int, since: int, only: Filter, *, limit: int
+) -> list[Seen]:
+    stored_where, refused_where, parameters = _conditions(store, connection, environment_id, only)
+    parts = []
+    if only.outcome in ("", Outcome.ACCEPTED):
+        parts.append(_stored_sql(stored_where))
+    if only.outcome != Outcome.ACCEPTED:
+        parts.append(_refused_sql(refused_where))
+    ordered = [f"({part} ORDER BY 1 DESC LIMIT {{limit:UInt32}})" for part in parts]
+    sql = f"SELECT * FROM ({' UNION ALL '.join(ordered)}) ORDER BY 1 DESC, event_id LIMIT {{limit:UInt32}}"
+    rows = store.query(environment_id, sql, {"since": since, "limit": limit, **parameters})
+    return [_seen(row) for row in rows]
+
+
+def _stored_sql(where: str) -> str:
+    return f"""
+        SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(time) AS at,
+               '{Outcome.ACCEPTED}' AS outcome, '{Reason.STORED}' AS reason, toString(kind) AS kind,
+               toString(name) AS name, '' AS user, {CANONICAL} AS canonical, toString(source) AS source,
+               toString(library) AS library, '' AS detail,
+               CAST(properties, 'Map(String, String)') AS properties, '' AS payload, event_id
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}}
+          AND received_at > fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""
+
+
+def _refused_sql(where: str) -> str:
+    return f"""
+        SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(received_at) AS at,
+               toString(outcome) AS outcome, toString(reason) AS reason, '' AS kind, name, user,
+               toUInt64(0) AS canonical, toString(source) AS source, '' AS library, detail,
+               CAST(map(), 'Map(String, String)') AS properties, payload, toUInt64(0) AS event_id
+        FROM {DATABASE}.refusals
+        WHERE environment_id = {{environment:UInt32}}
+          AND received_at > fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""
+
+
+def _conditions(
+    store: Store, connection: sa.Connection, environment_id: int, only: Filter
+) -> tuple[str, str, dict[str, Any]]:
+    """The filter in SQL for stored and for refused ones, with what it binds."""
+    stored, refused_ones, parameters = "", "", dict[str, Any]()
+    if only.text:
+        parameters["text"] = only.text
+        found = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
+        in_values = f"arrayExists(v -> {found.format('v')}, mapValues(properties))"
+        stored += f" AND ({found.format('name')} OR {in_values})"
+        refused_ones += (
+            f" AND ({found.format('name')} OR {found.format('payload')} OR {found.format('reason')})"
+        )
+    if only.source:
+        parameters["source"] = only.source
+        stored += " AND source = {source:String}"
+        refused_ones += " AND source = {source:String}"
+    if only.outcome:
+        parameters["outcome"] = only.outcome
+        refused_ones += " AND outcome = {outcome:String}"
+    if only.user:
+        parameters["user"] = only.user
+        parameters["users"] = _meant(store, connection, environment_id, only.user)
+        stored += " AND user_id IN {users:Array(UInt64)}"
+        refused_ones += " AND positionCaseInsensitiveUTF8(user, {user:String}) > 0"
+    return stored, refused_ones, parameters
+
+
+def _meant(store: Store, connection: sa.Connection, environment_id: int, text: str) -> list[int]:
+    """The raw ids of the users somebody means by an identity, an e-mail or an id."""
+    candidates = {identified_user_id(environment_id, text)}
+    if text.isascii() and text.isdigit() and len(text) < 20:
+        candidates.add(canonical_of(connection, environment_id, int(text)))
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT DISTINCT {CANONICAL} FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}}
+          AND positionCaseInsensitiveUTF8(value, {{text:String}}) > 0 LIMIT 100
+        """,
+        {"keys": [IDENTITY_KEY, "email", "_email"], "text": text},
+    )
+    candidates.update(int(row[0]) for row in rows)
+    return sorted({raw for user_id in candidates for raw in raw_ids(connection, environment_id, user_id)})
+
+
+def _seen(row: tuple[Any, ...]) -> Seen:  # Any: the columns' own types
+    (
+        received,
+        at,
+        outcome,
+        reason,
+        kind,
+        name,
+        user,
+        canonical,
+        source,
+        library,
+        detail,
+        properties,
+        payload,
+        eid,
+    ) = row
+    return Seen(
+        received,
+        at,
+        outcome,
+        reason,
+        kind,
+        name,
+        user,
+        canonical,
+        source,
+        library,
+        detail,
+        properties,
+        payload,
+        eid,
+    )
+
+
+def _with_identities(store: Store, environment_id: int, found: list[Seen]) -> list[Seen]:
+    known = identities_of(store, environment_id, {seen.user_id for seen in found if seen.user_id})
+    return [seen if seen.user_id not in known else _named(seen, known[seen.user_id]) for seen in found]
+
+
+def _named(seen: Seen, identity: str) -> Seen:
+    from msgspec import structs
+
+    return structs.replace(seen, user=identity)

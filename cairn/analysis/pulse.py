@@ -1,0 +1,155 @@
+"""How the product is doing right now: users and events per hour or day, refusals by reason, who has been heard from."""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from cairn.clock import to_ms
+from cairn.event import Kind
+from cairn.store.schema import CANONICAL, DATABASE
+from cairn.store.store import Store
+
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+
+
+class Step(Struct, frozen=True):
+    """One bucket of a series."""
+
+    start_ms: int
+    users: int  # distinct, after merges
+    events: int  # behaviour: everything but identify calls
+    exposures: int
+
+
+class Refusals(Struct, frozen=True):
+    reason: str
+    outcome: str
+    count: int
+    last_ms: int
+    source: str  # one of them, for the link
+    detail: str  # of the newest
+
+
+class Heard(Struct, frozen=True):
+    """One library of one source that sent something."""
+
+    source: str
+    library: str
+    events: int
+    last_ms: int
+    identifies: int
+    exposures: int
+
+
+def series(store: Store, environment_id: int, *, now: datetime, step_ms: int, steps: int) -> list[Step]:
+    """The last `steps` buckets of UTC clock time, oldest first, the current unfinished one last; empty ones are zero."""
+    first = (to_ms(now) // step_ms - steps + 1) * step_ms
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT intDiv(toUnixTimestamp64Milli(time), {{step:Int64}}) * {{step:Int64}} AS start,
+               uniq({CANONICAL}), countIf(kind != {{identify:String}}), countIf(kind = {{exposure:String}})
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}}
+          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
+          AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
+          AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')
+        GROUP BY start
+        """,
+        {
+            "step": step_ms,
+            "from": max(first, 0),
+            "to": first + steps * step_ms,
+            "identify": Kind.IDENTIFY,
+            "exposure": Kind.EXPOSURE,
+        },
+    )
+    known = {int(start): Step(int(start), *map(int, numbers)) for start, *numbers in rows}
+    return [
+        known.get(start, Step(start, 0, 0, 0)) for start in range(first, first + steps * step_ms, step_ms)
+    ]
+
+
+def totals(store: Store, environment_id: int, *, now: datetime, span: timedelta) -> Step:
+    """One bucket over the rolling span that ends now."""
+    since = to_ms(now - span)
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT uniqExact({CANONICAL}), countIf(kind != {{identify:String}}), countIf(kind = {{exposure:String}})
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}}
+          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
+          AND time > fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
+        """,
+        {"from": max(since, 0), "identify": Kind.IDENTIFY, "exposure": Kind.EXPOSURE},
+    )
+    return Step(since, *map(int, rows[0]))
+
+
+def refusals(
+    store: Store, environment_id: int, *, now: datetime, span: timedelta = timedelta(hours=1)
+) -> list[Refusals]:
+    """What was refused in the span, by reason, most frequent first. Environment 0: unknown keys."""
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT toString(reason), any(toString(outcome)), count() AS refused, toUnixTimestamp64Milli(max(received_at)),
+               toString(argMax(source, received_at)), argMax(detail, received_at)
+        FROM {DATABASE}.refusals
+        WHERE environment_id = {{environment:UInt32}}
+          AND received_at > fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
+        GROUP BY reason ORDER BY refused DESC, reason LIMIT 50
+        """,
+        {"from": max(to_ms(now - span), 0)},
+    )
+    return [Refusals(*row) for row in rows]
+
+
+def heard_from(
+    store: Store, environment_id: int, *, now: datetime, span: timedelta = timedelta(days=30)
+) -> list[Heard]:
+    """Sources and libraries that sent something in the span: what is connected, and the first-run checklist."""
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT toString(source) AS sent_by, toString(library) AS sent_with, count(), toUnixTimestamp64Milli(max(received_at)),
+               countIf(kind = {{identify:String}}), countIf(kind = {{exposure:String}})
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}}
+          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
+        GROUP BY sent_by, sent_with ORDER BY sent_by, sent_with LIMIT 200
+        """,
+        {"from": max(to_ms(now - span), 0), "identify": Kind.IDENTIFY, "exposure": Kind.EXPOSURE},
+    )
+    return [Heard(*row) for row in rows]
+
+
+def event_names(
+    store: Store, environment_id: int, *, now: datetime, span: timedelta = timedelta(days=30)
+) -> list[str]:
+    """Names of custom events seen in the span, most frequent first: suggestions in the segment editor."""
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT toString(name) AS known FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}} AND kind = {{custom:String}}
+          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
+        GROUP BY known ORDER BY count() DESC, known LIMIT 200
+        """,
+        {"from": max(to_ms(now - span), 0), "custom": Kind.CUSTOM},
+    )
+    return [row[0] for row in rows]
+
+
+def property_keys(store: Store, environment_id: int) -> list[str]:
+    """Keys of user properties: suggestions in the segment editor."""
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT DISTINCT toString(key) AS known FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}} ORDER BY known LIMIT 500
+        """,
+    )
+    return [row[0] for row in rows]

@@ -1,0 +1,346 @@
+"""Who uses the product: search and list users, one user's properties and timeline. Always after merges.
+
+Raw ids behind a canonical user come from the metadata database (indexed); behaviour comes from the event store.
+Segments a user is in are the segments' business; un-merging is identity's.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.clock import to_ms
+from cairn.db.tables import user_map
+from cairn.event import Kind
+from cairn.ids import MAX_USER_ID, identified_user_id
+from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
+from cairn.store.store import Store
+
+PAGE = 50  # users or events on a page
+# Widening looks back for "the users seen last": most pages are full after the first, so history is rarely read.
+LOOK_BACK = (
+    timedelta(hours=1),
+    timedelta(days=1),
+    timedelta(days=7),
+    timedelta(days=30),
+    timedelta(days=366),
+)
+SEARCHED_KEYS = (IDENTITY_KEY, "email", "_email", "name")  # user properties that a search looks into
+MAX_RAW_IDS = 10_000  # ids per question; Heap's rules keep a user far below
+
+
+class Cursor(Struct, frozen=True):
+    """Where a page ended: the next one starts strictly after. Text form `time-id`."""
+
+    time_ms: int
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.time_ms}-{self.id}"
+
+
+def read_cursor(text: str) -> Cursor | None:
+    """The cursor a page link carries; None for none, or for one that was cut or made up."""
+    time_ms, _, number = text.partition("-")
+    try:
+        return Cursor(int(time_ms), int(number))
+    except ValueError:
+        return None
+
+
+class PropertyValue(Struct, frozen=True):
+    value: str
+    set_ms: int  # when
+
+
+class User(Struct, frozen=True):
+    """One canonical user. `last_seen_ms` 0: nothing within the question's look back."""
+
+    user_id: int
+    identity: str = ""  # empty: anonymous
+    last_seen_ms: int = 0
+    events: int = 0
+    properties: dict[str, PropertyValue] = {}
+
+    @property
+    def email(self) -> str:
+        return next((self.properties[key].value for key in ("email", "_email") if key in self.properties), "")
+
+
+class UserPage(Struct, frozen=True):
+    users: list[User]
+    next: Cursor | None = None
+
+
+class TimelineEvent(Struct, frozen=True):
+    event_id: int
+    time_ms: int
+    received_ms: int
+    kind: str
+    name: str
+    source: str
+    library: str
+    raw_user_id: int  # which of the merged ids did it
+    session_id: int
+    properties: dict[str, str]
+
+
+class Timeline(Struct, frozen=True):
+    events: list[TimelineEvent]
+    next: Cursor | None = None
+
+
+def list_users(
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    *,
+    now: datetime,
+    after: Cursor | None = None,
+) -> UserPage:
+    """Users by when they were seen last, newest first. Counts cover the look back that filled the page."""
+    rows: list[tuple[int, int, int]] = []
+    for span in LOOK_BACK:
+        newest = after.time_ms if after else to_ms(now)
+        rows = _seen(store, environment_id, since_ms=newest - span // timedelta(milliseconds=1), after=after)
+        if len(rows) > PAGE:
+            break
+    users = _with_properties(
+        store, connection, environment_id, [User(u, "", seen, n) for u, seen, n in rows[:PAGE]]
+    )
+    more = len(rows) > PAGE
+    return UserPage(users, Cursor(users[-1].last_seen_ms, users[-1].user_id) if more else None)
+
+
+def _seen(
+    store: Store, environment_id: int, *, since_ms: int, after: Cursor | None
+) -> list[tuple[int, int, int]]:
+    """(canonical user, last seen, events), one more than a page holds."""
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen, countIf(kind != {{identify:String}})
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}} AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
+          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
+        GROUP BY canonical
+        HAVING (seen, canonical) < ({{after_ms:Int64}}, {{after_id:UInt64}})
+        ORDER BY seen DESC, canonical DESC LIMIT {{limit:UInt32}}
+        """,
+        {
+            "identify": Kind.IDENTIFY,
+            "since": max(since_ms, 0),
+            "after_ms": after.time_ms if after else 2**62,
+            "after_id": after.id if after else 0,
+            "limit": PAGE + 1,
+        },
+    )
+    return [(int(user), int(seen), int(count)) for user, seen, count in rows]
+
+
+def search_users(
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    text: str,
+    *,
+    now: datetime,
+    after_id: int = 0,
+) -> UserPage:
+    """Users whose identity, e-mail or name contains the text (any case), or whose id it is; ordered by user id."""
+    wanted = text.strip()
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT {CANONICAL} AS canonical
+        FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}}
+          AND positionCaseInsensitiveUTF8(value, {{text:String}}) > 0
+        GROUP BY canonical HAVING canonical > {{after:UInt64}}
+        ORDER BY canonical LIMIT {{limit:UInt32}}
+        """,
+        {"keys": list(SEARCHED_KEYS), "text": wanted, "after": after_id, "limit": PAGE + 1},
+    )
+    found = [int(row[0]) for row in rows]
+    if after_id == 0:
+        found = sorted({*found, *_by_id(store, connection, environment_id, wanted)})
+    users = described(store, connection, environment_id, found[:PAGE], now=now)
+    return UserPage(users, Cursor(0, found[PAGE - 1]) if len(found) > PAGE else None)
+
+
+def _by_id(store: Store, connection: sa.Connection, environment_id: int, text: str) -> list[int]:
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= len(str(MAX_USER_ID))):
+        return []
+    user_id = canonical_of(connection, environment_id, int(text))
+    return [user_id] if _exists(store, connection, environment_id, user_id) else []
+
+
+def described(
+    store: Store, connection: sa.Connection, environment_id: int, user_ids: Sequence[int], *, now: datetime
+) -> list[User]:
+    """These canonical users with properties, last seen and events of the last 30 days, in the given order."""
+    owners = _owners(connection, environment_id, user_ids)
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT user_id, toUnixTimestamp64Milli(max(time)), countIf(kind != {{identify:String}})
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
+          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
+        GROUP BY user_id
+        """,
+        {
+            "identify": Kind.IDENTIFY,
+            "users": list(owners)[:MAX_RAW_IDS],
+            "since": max(to_ms(now - timedelta(days=30)), 0),
+        },
+    )
+    seen: dict[int, tuple[int, int]] = {}
+    for raw, last, count in rows:
+        before = seen.get(owners[raw], (0, 0))
+        seen[owners[raw]] = (max(before[0], int(last)), before[1] + int(count))
+    plain = [User(user_id, "", *seen.get(user_id, (0, 0))) for user_id in user_ids]
+    return _with_properties(store, connection, environment_id, plain)
+
+
+def _with_properties(
+    store: Store, connection: sa.Connection, environment_id: int, users: Sequence[User]
+) -> list[User]:
+    known = properties_of(store, connection, environment_id, [user.user_id for user in users])
+    return [
+        User(
+            user.user_id,
+            _identity(known.get(user.user_id, {})),
+            user.last_seen_ms,
+            user.events,
+            known.get(user.user_id, {}),
+        )
+        for user in users
+    ]
+
+
+def _identity(properties: dict[str, PropertyValue]) -> str:
+    return properties[IDENTITY_KEY].value if IDENTITY_KEY in properties else ""
+
+
+def properties_of(
+    store: Store, connection: sa.Connection, environment_id: int, user_ids: Iterable[int]
+) -> dict[int, dict[str, PropertyValue]]:
+    """Canonical user -> its properties: for each key the newest value among all its raw ids."""
+    owners = _owners(connection, environment_id, user_ids)
+    if not owners:
+        return {}
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT {CANONICAL} AS canonical, key, argMax(value, version), toUnixTimestamp64Milli(argMax(time, version))
+        FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
+        GROUP BY canonical, key ORDER BY canonical, key
+        """,
+        {"users": list(owners)[:MAX_RAW_IDS]},
+    )
+    properties: dict[int, dict[str, PropertyValue]] = {}
+    for user_id, key, value, set_ms in rows:
+        properties.setdefault(int(user_id), {})[key] = PropertyValue(value, int(set_ms))
+    return properties
+
+
+def identities_of(store: Store, environment_id: int, user_ids: Iterable[int]) -> dict[int, str]:
+    """Canonical user -> identity, for those that have one."""
+    wanted = sorted(set(user_ids))
+    if not wanted:
+        return {}
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT user_id, argMax(value, version) FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}} AND user_id IN {{users:Array(UInt64)}}
+        GROUP BY user_id
+        """,
+        {"key": IDENTITY_KEY, "users": wanted},
+    )
+    return {int(user_id): identity for user_id, identity in rows}
+
+
+def one_user(
+    store: Store, connection: sa.Connection, environment_id: int, user_id: int, *, now: datetime
+) -> User | None:
+    """The canonical user behind a raw or canonical id; None when nothing is known of it."""
+    canonical = canonical_of(connection, environment_id, user_id)
+    user = described(store, connection, environment_id, [canonical], now=now)[0]
+    if user.properties or user.last_seen_ms or _exists(store, connection, environment_id, canonical):
+        return user
+    return None
+
+
+def user_by_identity(
+    store: Store, connection: sa.Connection, environment_id: int, identity: str, *, now: datetime
+) -> User | None:
+    return one_user(store, connection, environment_id, identified_user_id(environment_id, identity), now=now)
+
+
+def timeline(
+    store: Store, connection: sa.Connection, environment_id: int, user_id: int, *, after: Cursor | None = None
+) -> Timeline:
+    """What a canonical user did, newest first, over all its raw ids."""
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT event_id, toUnixTimestamp64Milli(time) AS at, toUnixTimestamp64Milli(received_at), kind, name, source,
+               library, user_id, session_id, properties
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
+          AND (at, event_id) < ({{after_ms:Int64}}, {{after_id:UInt64}})
+        ORDER BY at DESC, event_id DESC LIMIT {{limit:UInt32}}
+        """,
+        {
+            "users": raw_ids(connection, environment_id, user_id),
+            "after_ms": after.time_ms if after else 2**62,
+            "after_id": after.id if after else 0,
+            "limit": PAGE + 1,
+        },
+    )
+    events = [TimelineEvent(*row) for row in rows]
+    last = events[PAGE - 1] if len(events) > PAGE else None
+    return Timeline(events[:PAGE], Cursor(last.time_ms, last.event_id) if last else None)
+
+
+def raw_ids(connection: sa.Connection, environment_id: int, user_id: int) -> list[int]:
+    """Every raw id merged into a canonical user, itself among them."""
+    return sorted(_owners(connection, environment_id, [user_id]))
+
+
+def canonical_of(connection: sa.Connection, environment_id: int, user_id: int) -> int:
+    found = connection.scalar(
+        sa.select(user_map.c.canonical_id).where(
+            user_map.c.environment_id == environment_id, user_map.c.user_id == user_id
+        )
+    )
+    return user_id if found is None else int(found)
+
+
+def _owners(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> dict[int, int]:
+    """Raw id -> canonical id, for every raw id of these canonical users."""
+    wanted = list(dict.fromkeys(user_ids))
+    owners = {user_id: user_id for user_id in wanted}
+    merged = connection.execute(
+        sa.select(user_map.c.user_id, user_map.c.canonical_id).where(
+            user_map.c.environment_id == environment_id, user_map.c.canonical_id.in_(wanted)
+        )
+    )
+    owners.update({int(raw): int(canonical) for raw, canonical in merged})
+    return owners
+
+
+def _exists(store: Store, connection: sa.Connection, environment_id: int, user_id: int) -> bool:
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT 1 FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}} LIMIT 1
+        """,
+        {"users": raw_ids(connection, environment_id, user_id)},
+    )
+    return bool(rows)
