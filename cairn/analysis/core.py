@@ -17,8 +17,8 @@ from cairn.workspace.sealed import Seal
 class Core:
     """Opened once at start-up. Sync: the edges call into it from their threads.
 
-    `changed(environment_id)` is called after every committed change of an environment's flags, segments, keys or
-    sources; the core then publishes settings and directory again.
+    `changed(environment_id)` is called after every committed change of an environment's flags, segments, keys
+    or sources; the core then publishes settings and directory again.
     """
 
     settings: Settings
@@ -30,4 +30,4 @@ class Core:
     seal: Seal
     clock: Clock
     changed: Callable[[int], None]
-    live: Any  # segments.live, a sibling this layer may not import; None where no segments are counted (tests)
+    live: Any  # segments.live, a sibling this layer may not import; None where no segments are counted

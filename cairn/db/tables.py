@@ -95,7 +95,7 @@ sessions = Table(
 )  # fmt: skip
 api_tokens = Table(
     "api_tokens", metadata, _id(), _of("workspaces"), _text("name"),
-    Column("token_hash", String(64), nullable=False, unique=True), _text("hint"),
+    Column("token_hash", String(64), nullable=False, unique=True), _text("hint"), _text("role", default="editor"),
     _moment("created_at"), _moment("last_used_at", nullable=True),
 )  # fmt: skip
 sources = Table(

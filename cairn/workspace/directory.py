@@ -42,7 +42,7 @@ class Directory(Struct, frozen=True):
     apps: dict[str, App] = {}  # by app id
     sources: dict[str, Source] = {}  # by hash of the write key
     sdks: dict[str, Sdk] = {}  # by hash of the SDK key
-    accounts: dict[str, int] = {}  # Wingify account id (decimal text) -> environment that answers keyless questions
+    accounts: dict[str, int] = {}  # Wingify account id -> environment that answers keyless questions
     lists: dict[str, tuple[int, bool]] = {}  # attribute list id -> (account id, folds case)
 
     def app(self, app_id: str) -> App | None:

@@ -1,4 +1,4 @@
-"""Secrets that must be shown again are sealed: encrypted with a key that lies in its own file beside the data."""
+"""Secrets that must be shown again are sealed: encrypted with a key in its own file beside the data."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,9 @@ class Seal:
         try:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken as error:
-            raise Misconfigured("secret.key does not fit this data directory; restore the file that belongs to it") from error
+            raise Misconfigured(
+                "secret.key does not fit this data directory; restore the file that belongs to it"
+            ) from error
 
 
 def open_seal(data_dir: Path) -> Seal:

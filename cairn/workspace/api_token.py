@@ -1,0 +1,79 @@
+"""Tokens with which programs use the API: shown once, kept as a hash and a hint."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.db.tables import api_tokens
+from cairn.errors import NotFound
+from cairn.ids import key_hash, new_token
+from cairn.workspace.naming import clean_name
+from cairn.workspace.permission import Role
+
+TOUCH_EVERY = timedelta(minutes=1)  # `last_used_at` is for people; a write per request would be waste
+
+
+class ApiToken(Struct, frozen=True):
+    id: int
+    workspace_id: int
+    name: str
+    role: Role
+    hint: str  # the last four characters, to tell tokens apart
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class TokenNotFound(NotFound):
+    """There is no such token in this workspace."""
+
+    code = "token_not_found"
+
+
+def create_token(
+    connection: sa.Connection, workspace_id: int, *, name: str, role: Role, now: datetime
+) -> tuple[str, ApiToken]:
+    """The secret, which is never shown again, and the token. The caller has checked `require_grant`."""
+    secret = new_token("cairn")
+    row = {
+        "workspace_id": workspace_id, "name": clean_name(name), "role": role.value,
+        "hint": secret[-4:], "created_at": now,
+    }  # fmt: skip
+    created = connection.execute(
+        sa.insert(api_tokens).values(**row, token_hash=key_hash(secret)).returning(*api_tokens.c)
+    ).one()
+    return secret, _token(created)
+
+
+def authenticate_token(connection: sa.Connection, secret: str) -> ApiToken | None:
+    """Whose secret this is; None when it is nobody's."""
+    row = connection.execute(sa.select(api_tokens).where(api_tokens.c.token_hash == key_hash(secret))).first()
+    return None if row is None else _token(row)
+
+
+def is_touch_due(token: ApiToken, now: datetime) -> bool:
+    return token.last_used_at is None or now - token.last_used_at >= TOUCH_EVERY
+
+
+def touch_token(connection: sa.Connection, token: ApiToken, now: datetime) -> None:
+    connection.execute(sa.update(api_tokens).where(api_tokens.c.id == token.id).values(last_used_at=now))
+
+
+def list_tokens(connection: sa.Connection, workspace_id: int) -> list[ApiToken]:
+    query = sa.select(api_tokens).where(api_tokens.c.workspace_id == workspace_id).order_by(api_tokens.c.id)
+    return [_token(row) for row in connection.execute(query)]
+
+
+def delete_token(connection: sa.Connection, workspace_id: int, token_id: int) -> None:
+    """Raises TokenNotFound."""
+    deleted = connection.execute(
+        sa.delete(api_tokens).where(api_tokens.c.workspace_id == workspace_id, api_tokens.c.id == token_id)
+    )
+    if deleted.rowcount == 0:
+        raise TokenNotFound(f"no token {token_id} in this workspace")
+
+
+def _token(row: sa.Row[tuple[object, ...]]) -> ApiToken:
+    return ApiToken(
+        row.id, row.workspace_id, row.name, Role(row.role), row.hint, row.created_at, row.last_used_at
+    )

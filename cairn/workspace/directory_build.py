@@ -1,0 +1,61 @@
+"""Putting the directory together from the metadata database, and publishing it for the edge."""
+
+from collections import defaultdict
+
+import sqlalchemy as sa
+
+from cairn.db.tables import attribute_lists, connections, environments, sources, workspaces
+from cairn.members.sets import Published
+from cairn.workspace.directory import DOCUMENT, App, Directory, Sdk, Source, encode
+from cairn.workspace.environment import PRODUCTION
+from cairn.workspace.source import HEAP
+
+
+def build_directory(connection: sa.Connection) -> Directory:
+    """Guarantee: the same database gives the same document, whatever the order of its rows."""
+    rows = connection.execute(
+        sa.select(environments, workspaces.c.account_id)
+        .join(workspaces, workspaces.c.id == environments.c.workspace_id)
+        .order_by(environments.c.id)
+    ).all()
+    workspace_of = {row.id: row.workspace_id for row in rows}
+    account_of = {row.id: row.account_id for row in rows}
+    accounts: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: (row.key != PRODUCTION, row.id)):
+        accounts.setdefault(
+            str(row.account_id), row.id
+        )  # production answers; failing that the oldest environment
+    return Directory(
+        apps={row.app_id: App(row.id, row.workspace_id) for row in rows},
+        sources=_sources(connection, workspace_of),
+        sdks={row.sdk_key_hash: Sdk(row.id, row.workspace_id, row.account_id) for row in rows},
+        accounts=accounts,
+        lists={
+            row.id: (account_of[row.environment_id], row.folds_case)
+            for row in connection.execute(sa.select(attribute_lists))
+        },
+    )
+
+
+def publish_directory(connection: sa.Connection, published: Published) -> None:
+    """Idempotent; the edge sees the change at its next poll."""
+    published.publish({DOCUMENT: encode(build_directory(connection))})
+
+
+def _sources(connection: sa.Connection, workspace_of: dict[int, int]) -> dict[str, Source]:
+    connected: dict[int, list[int]] = defaultdict(list)
+    analytics = sa.select(connections).where(connections.c.destination == HEAP, connections.c.is_enabled)
+    for row in connection.execute(analytics.order_by(connections.c.environment_id)):
+        connected[row.source_id].append(row.environment_id)
+    return {
+        row.write_key_hash: Source(
+            row.id,
+            row.environment_id,
+            workspace_of[row.environment_id],
+            row.name,
+            row.kind,
+            row.is_enabled,
+            tuple(connected[row.id]),
+        )
+        for row in connection.execute(sa.select(sources))
+    }

@@ -1,0 +1,156 @@
+"""Projects and their environments: each environment has an app id, an SDK key and data of its own."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.db.tables import environments, projects
+from cairn.errors import Conflict, NotFound
+from cairn.ids import key_hash, new_app_id, new_sdk_key
+from cairn.workspace.naming import clean_key, clean_name
+from cairn.workspace.sealed import Seal
+
+PRODUCTION = "production"
+DEVELOPMENT = "development"
+
+
+class Project(Struct, frozen=True):
+    id: int
+    workspace_id: int
+    name: str
+    created_at: datetime
+
+
+class Environment(Struct, frozen=True):
+    id: int
+    workspace_id: int
+    project_id: int
+    key: str
+    name: str
+    app_id: str
+    created_at: datetime
+
+
+class EnvironmentNotFound(NotFound):
+    """There is no such environment in this workspace."""
+
+    code = "environment_not_found"
+
+
+class EnvironmentKeyTaken(Conflict):
+    """The project has an environment with this key. Choose another one."""
+
+    code = "environment_key_taken"
+
+
+class ProjectNotFound(NotFound):
+    """There is no such project in this workspace."""
+
+    code = "project_not_found"
+
+
+def create_project(connection: sa.Connection, workspace_id: int, *, name: str, now: datetime) -> Project:
+    """A project without environments."""
+    name = clean_name(name)
+    created = connection.execute(
+        sa.insert(projects)
+        .values(workspace_id=workspace_id, name=name, created_at=now)
+        .returning(projects.c.id)
+    ).scalar_one()
+    return Project(created, workspace_id, name, now)
+
+
+def list_projects(connection: sa.Connection, workspace_id: int) -> list[Project]:
+    query = sa.select(projects).where(projects.c.workspace_id == workspace_id).order_by(projects.c.id)
+    return [Project(row.id, row.workspace_id, row.name, row.created_at) for row in connection.execute(query)]
+
+
+def create_environment(
+    connection: sa.Connection,
+    workspace_id: int,
+    project_id: int,
+    seal: Seal,
+    *,
+    key: str,
+    name: str,
+    now: datetime,
+) -> Environment:
+    """Raises InvalidInput, ProjectNotFound and EnvironmentKeyTaken."""
+    key, name = clean_key(key), clean_name(name)
+    if project_id not in {project.id for project in list_projects(connection, workspace_id)}:
+        raise ProjectNotFound(f"no project {project_id} in this workspace", field="project_id")
+    taken = sa.select(environments.c.id).where(
+        environments.c.project_id == project_id, environments.c.key == key
+    )
+    if connection.execute(taken).first():
+        raise EnvironmentKeyTaken(f"the project has an environment {key!r}; choose another key", field="key")
+    sdk_key = new_sdk_key()
+    row = {
+        "workspace_id": workspace_id, "project_id": project_id, "key": key, "name": name, "created_at": now,
+        "app_id": _free_app_id(connection),
+        "sdk_key_hash": key_hash(sdk_key), "sdk_key_sealed": seal.close(sdk_key),
+    }  # fmt: skip
+    return _environment(
+        connection.execute(sa.insert(environments).values(**row).returning(*environments.c)).one()
+    )
+
+
+def list_environments(connection: sa.Connection, workspace_id: int) -> list[Environment]:
+    query = (
+        sa.select(environments).where(environments.c.workspace_id == workspace_id).order_by(environments.c.id)
+    )
+    return [_environment(row) for row in connection.execute(query)]
+
+
+def get_environment(connection: sa.Connection, workspace_id: int, name: str | int) -> Environment:
+    """By id, or by key: of several projects with that key the oldest. Raises EnvironmentNotFound."""
+    query = (
+        sa.select(environments).where(environments.c.workspace_id == workspace_id).order_by(environments.c.id)
+    )
+    if isinstance(name, int) or (name.isascii() and name.isdigit() and len(name) <= 9):
+        query = query.where(environments.c.id == int(name))
+    else:
+        query = query.where(environments.c.key == name)
+    row = connection.execute(query).first()
+    if row is None:
+        raise EnvironmentNotFound(
+            "no such environment in this workspace; name it by its id or key", field="environment"
+        )
+    return _environment(row)
+
+
+def reveal_sdk_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> str:
+    """The key flag SDKs need. Raises EnvironmentNotFound."""
+    get_environment(connection, workspace_id, environment_id)
+    query = sa.select(environments.c.sdk_key_sealed).where(environments.c.id == environment_id)
+    return seal.open(connection.execute(query).scalar_one())
+
+
+def rotate_sdk_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> str:
+    """A new SDK key; the old one ends when the directory is published again. Raises EnvironmentNotFound."""
+    get_environment(connection, workspace_id, environment_id)
+    sdk_key = new_sdk_key()
+    connection.execute(
+        sa.update(environments)
+        .where(environments.c.id == environment_id)
+        .values(sdk_key_hash=key_hash(sdk_key), sdk_key_sealed=seal.close(sdk_key))
+    )
+    return sdk_key
+
+
+def _free_app_id(connection: sa.Connection) -> str:
+    """Ten random digits rarely meet, but two environments with one app id would share their data."""
+    while True:
+        app_id = new_app_id()
+        if (
+            connection.execute(sa.select(environments.c.id).where(environments.c.app_id == app_id)).first()
+            is None
+        ):
+            return app_id
+
+
+def _environment(row: sa.Row[tuple[object, ...]]) -> Environment:
+    return Environment(
+        row.id, row.workspace_id, row.project_id, row.key, row.name, row.app_id, row.created_at
+    )
