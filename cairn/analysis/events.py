@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cairn.analysis.users import canonical_of, identities_of, raw_ids
 from cairn.clock import to_ms
@@ -67,11 +67,9 @@ def latest(
 
 def refused(store: Store, environment_id: int, *, now: datetime, limit: int = 50) -> list[Seen]:
     """Only what was refused. Environment 0 holds what came with an unknown key."""
-    parameters = {"since": max(to_ms(now - LOOK_BACK), 0), "limit": limit}
-    rows = store.query(
-        environment_id, f"{_refused_sql('')} ORDER BY 1 DESC LIMIT {{limit:UInt32}}", parameters
-    )
-    return [_seen(row) for row in rows]
+    sql = f"{_refused_sql('')} ORDER BY 1 DESC LIMIT {{limit:UInt32}}"
+    rows = store.query(environment_id, sql, {"since": max(to_ms(now - LOOK_BACK), 0), "limit": limit})
+    return [Seen(*row) for row in rows]
 
 
 def _received(
@@ -86,7 +84,7 @@ def _received(
     ordered = [f"({part} ORDER BY 1 DESC LIMIT {{limit:UInt32}})" for part in parts]
     sql = f"SELECT * FROM ({' UNION ALL '.join(ordered)}) ORDER BY 1 DESC, event_id LIMIT {{limit:UInt32}}"
     rows = store.query(environment_id, sql, {"since": since, "limit": limit, **parameters})
-    return [_seen(row) for row in rows]
+    return [Seen(*row) for row in rows]
 
 
 def _stored_sql(where: str) -> str:
@@ -122,9 +120,8 @@ def _conditions(
         found = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
         in_values = f"arrayExists(v -> {found.format('v')}, mapValues(properties))"
         stored += f" AND ({found.format('name')} OR {in_values})"
-        refused_ones += (
-            f" AND ({found.format('name')} OR {found.format('payload')} OR {found.format('reason')})"
-        )
+        places = " OR ".join(found.format(column) for column in ("name", "payload", "reason"))
+        refused_ones += f" AND ({places})"
     if only.source:
         parameters["source"] = only.source
         stored += " AND source = {source:String}"
@@ -158,47 +155,8 @@ def _meant(store: Store, connection: sa.Connection, environment_id: int, text: s
     return sorted({raw for user_id in candidates for raw in raw_ids(connection, environment_id, user_id)})
 
 
-def _seen(row: tuple[Any, ...]) -> Seen:  # Any: the columns' own types
-    (
-        received,
-        at,
-        outcome,
-        reason,
-        kind,
-        name,
-        user,
-        canonical,
-        source,
-        library,
-        detail,
-        properties,
-        payload,
-        eid,
-    ) = row
-    return Seen(
-        received,
-        at,
-        outcome,
-        reason,
-        kind,
-        name,
-        user,
-        canonical,
-        source,
-        library,
-        detail,
-        properties,
-        payload,
-        eid,
-    )
-
-
 def _with_identities(store: Store, environment_id: int, found: list[Seen]) -> list[Seen]:
     known = identities_of(store, environment_id, {seen.user_id for seen in found if seen.user_id})
-    return [seen if seen.user_id not in known else _named(seen, known[seen.user_id]) for seen in found]
-
-
-def _named(seen: Seen, identity: str) -> Seen:
-    from msgspec import structs
-
-    return structs.replace(seen, user=identity)
+    return [
+        structs.replace(seen, user=known[seen.user_id]) if seen.user_id in known else seen for seen in found
+    ]

@@ -1,4 +1,4 @@
-"""How the product is doing right now: users and events per hour or day, refusals by reason, who has been heard from."""
+"""How the product is doing: users and events per hour or day, refusals by reason, who has been heard from."""
 
 from datetime import datetime, timedelta
 
@@ -43,7 +43,7 @@ class Heard(Struct, frozen=True):
 
 
 def series(store: Store, environment_id: int, *, now: datetime, step_ms: int, steps: int) -> list[Step]:
-    """The last `steps` buckets of UTC clock time, oldest first, the current unfinished one last; empty ones are zero."""
+    """The last `steps` buckets of UTC clock time, oldest first, unfinished one last; empty ones are zero."""
     first = (to_ms(now) // step_ms - steps + 1) * step_ms
     rows = store.query(
         environment_id,
@@ -77,7 +77,8 @@ def totals(store: Store, environment_id: int, *, now: datetime, span: timedelta)
     rows = store.query(
         environment_id,
         f"""
-        SELECT uniqExact({CANONICAL}), countIf(kind != {{identify:String}}), countIf(kind = {{exposure:String}})
+        SELECT uniqExact({CANONICAL}), countIf(kind != {{identify:String}}),
+               countIf(kind = {{exposure:String}})
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}}
           AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
@@ -95,8 +96,9 @@ def refusals(
     rows = store.query(
         environment_id,
         f"""
-        SELECT toString(reason), any(toString(outcome)), count() AS refused, toUnixTimestamp64Milli(max(received_at)),
-               toString(argMax(source, received_at)), argMax(detail, received_at)
+        SELECT toString(reason), any(toString(outcome)), count() AS refused,
+               toUnixTimestamp64Milli(max(received_at)), toString(argMax(source, received_at)),
+               argMax(detail, received_at)
         FROM {DATABASE}.refusals
         WHERE environment_id = {{environment:UInt32}}
           AND received_at > fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
@@ -110,12 +112,13 @@ def refusals(
 def heard_from(
     store: Store, environment_id: int, *, now: datetime, span: timedelta = timedelta(days=30)
 ) -> list[Heard]:
-    """Sources and libraries that sent something in the span: what is connected, and the first-run checklist."""
+    """Sources and libraries that sent something in the span: what is connected, first steps done."""
     rows = store.query(
         environment_id,
         f"""
-        SELECT toString(source) AS sent_by, toString(library) AS sent_with, count(), toUnixTimestamp64Milli(max(received_at)),
-               countIf(kind = {{identify:String}}), countIf(kind = {{exposure:String}})
+        SELECT toString(source) AS sent_by, toString(library) AS sent_with, count(),
+               toUnixTimestamp64Milli(max(received_at)), countIf(kind = {{identify:String}}),
+               countIf(kind = {{exposure:String}})
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}}
           AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))

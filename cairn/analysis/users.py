@@ -1,6 +1,6 @@
 """Who uses the product: search and list users, one user's properties and timeline. Always after merges.
 
-Raw ids behind a canonical user come from the metadata database (indexed); behaviour comes from the event store.
+Raw ids behind a canonical user come from the metadata database (indexed), behaviour from the event store.
 Segments a user is in are the segments' business; un-merging is identity's.
 """
 
@@ -18,7 +18,7 @@ from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
 from cairn.store.store import Store
 
 PAGE = 50  # users or events on a page
-# Widening looks back for "the users seen last": most pages are full after the first, so history is rarely read.
+# How far "the users seen last" looks back: mostly the first fills a page, so history is rarely read.
 LOOK_BACK = (
     timedelta(hours=1),
     timedelta(days=1),
@@ -120,9 +120,11 @@ def _seen(
     rows = store.query(
         environment_id,
         f"""
-        SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen, countIf(kind != {{identify:String}})
+        SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen,
+               countIf(kind != {{identify:String}})
         FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
+        WHERE environment_id = {{environment:UInt32}}
+          AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
           AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
         GROUP BY canonical
         HAVING (seen, canonical) < ({{after_ms:Int64}}, {{after_id:UInt64}})
@@ -148,7 +150,7 @@ def search_users(
     now: datetime,
     after_id: int = 0,
 ) -> UserPage:
-    """Users whose identity, e-mail or name contains the text (any case), or whose id it is; ordered by user id."""
+    """Users whose identity, e-mail or name contains the text (any case), or whose id it is, by user id."""
     wanted = text.strip()
     rows = store.query(
         environment_id,
@@ -234,7 +236,8 @@ def properties_of(
     rows = store.query(
         environment_id,
         f"""
-        SELECT {CANONICAL} AS canonical, key, argMax(value, version), toUnixTimestamp64Milli(argMax(time, version))
+        SELECT {CANONICAL} AS canonical, key, argMax(value, version),
+               toUnixTimestamp64Milli(argMax(time, version))
         FROM {DATABASE}.user_properties
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
         GROUP BY canonical, key ORDER BY canonical, key
@@ -256,7 +259,8 @@ def identities_of(store: Store, environment_id: int, user_ids: Iterable[int]) ->
         environment_id,
         f"""
         SELECT user_id, argMax(value, version) FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}} AND user_id IN {{users:Array(UInt64)}}
+        WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}}
+          AND user_id IN {{users:Array(UInt64)}}
         GROUP BY user_id
         """,
         {"key": IDENTITY_KEY, "users": wanted},
@@ -288,8 +292,8 @@ def timeline(
     rows = store.query(
         environment_id,
         f"""
-        SELECT event_id, toUnixTimestamp64Milli(time) AS at, toUnixTimestamp64Milli(received_at), kind, name, source,
-               library, user_id, session_id, properties
+        SELECT event_id, toUnixTimestamp64Milli(time) AS at, toUnixTimestamp64Milli(received_at), kind, name,
+               source, library, user_id, session_id, properties
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
           AND (at, event_id) < ({{after_ms:Int64}}, {{after_id:UInt64}})
