@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 
 def open_engine(url: str) -> sa.Engine:
-    """`sqlite:///path` or `postgresql+psycopg://…`. SQLite runs in WAL mode and starts write transactions at once."""
+    """`sqlite:///path` or `postgresql+psycopg://…`. SQLite runs in WAL mode; writers take the lock at once."""
     engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
@@ -27,9 +27,15 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:  # Any: the driver
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    """`engine.begin()` writes, so it takes the lock first instead of failing half-way; reads use `reading(engine)`."""
+    """`engine.begin()` writes, so it takes the lock first, not half-way; reads use `reading(engine)`."""
     options = connection.get_execution_options()
     connection.exec_driver_sql("BEGIN" if options.get("read") else "BEGIN IMMEDIATE")
+
+
+def lock_for_migration(connection: sa.Connection) -> None:
+    """Until the transaction ends, no other process migrates. SQLite's write lock does it already."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4318031)")  # any constant of our own
 
 
 def reading(engine: sa.Engine) -> sa.Connection:

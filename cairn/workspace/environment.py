@@ -53,17 +53,13 @@ class ProjectNotFound(NotFound):
 def create_project(connection: sa.Connection, workspace_id: int, *, name: str, now: datetime) -> Project:
     """A project without environments."""
     name = clean_name(name)
-    created = connection.execute(
-        sa.insert(projects)
-        .values(workspace_id=workspace_id, name=name, created_at=now)
-        .returning(projects.c.id)
-    ).scalar_one()
-    return Project(created, workspace_id, name, now)
+    row = {"workspace_id": workspace_id, "name": name, "created_at": now}
+    return _project(connection.execute(sa.insert(projects).values(**row).returning(*projects.c)).one())
 
 
 def list_projects(connection: sa.Connection, workspace_id: int) -> list[Project]:
     query = sa.select(projects).where(projects.c.workspace_id == workspace_id).order_by(projects.c.id)
-    return [Project(row.id, row.workspace_id, row.name, row.created_at) for row in connection.execute(query)]
+    return [_project(row) for row in connection.execute(query)]
 
 
 def create_environment(
@@ -148,6 +144,10 @@ def _free_app_id(connection: sa.Connection) -> str:
             is None
         ):
             return app_id
+
+
+def _project(row: sa.Row[tuple[object, ...]]) -> Project:
+    return Project(row.id, row.workspace_id, row.name, row.created_at)
 
 
 def _environment(row: sa.Row[tuple[object, ...]]) -> Environment:

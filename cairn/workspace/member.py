@@ -75,11 +75,9 @@ def create_member(
         )
     row = {
         "workspace_id": workspace_id, "email": email, "name": name, "role": role.value, "created_at": now,
+        "password_hash": _HASHER.hash(password),
     }  # fmt: skip
-    created = connection.execute(
-        sa.insert(members).values(**row, password_hash=_HASHER.hash(password)).returning(members.c.id)
-    ).scalar_one()
-    return Member(created, workspace_id, email, name, role, now)
+    return _member(connection.execute(sa.insert(members).values(**row).returning(*members.c)).one())
 
 
 def check_password(password: str, *, email: str) -> None:

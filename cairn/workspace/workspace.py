@@ -67,20 +67,17 @@ def create_workspace(
 ) -> Workspace:
     """With one project of the same name, two environments, and a web and a server source in each."""
     name = clean_name(name, field="workspace_name")
-    account_id = _free_account_id(connection)
-    workspace_id = connection.execute(
-        sa.insert(workspaces)
-        .values(name=name, account_id=account_id, is_demo=is_demo, created_at=now)
-        .returning(workspaces.c.id)
-    ).scalar_one()
-    project = create_project(connection, workspace_id, name=name, now=now)
+    row = {"name": name, "account_id": _free_account_id(connection), "is_demo": is_demo, "created_at": now}
+    inserted = sa.insert(workspaces).values(**row).returning(*workspaces.c)
+    workspace = _workspace(connection.execute(inserted).one())
+    project = create_project(connection, workspace.id, name=name, now=now)
     for key, title in FIRST_ENVIRONMENTS:
         environment = create_environment(
-            connection, workspace_id, project.id, seal, key=key, name=title, now=now
+            connection, workspace.id, project.id, seal, key=key, name=title, now=now
         )
-        create_source(connection, workspace_id, environment.id, seal, name="Website", kind="web", now=now)
-        create_source(connection, workspace_id, environment.id, seal, name="Server", kind="server", now=now)
-    return Workspace(workspace_id, name, account_id, is_demo, now)
+        create_source(connection, workspace.id, environment.id, seal, name="Website", kind="web", now=now)
+        create_source(connection, workspace.id, environment.id, seal, name="Server", kind="server", now=now)
+    return workspace
 
 
 def list_workspaces(connection: sa.Connection) -> list[Workspace]:
