@@ -64,44 +64,90 @@ class Reason(StrEnum):
 REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.STORED: (Outcome.ACCEPTED, "Stored and countable."),
     Reason.UNSUPPORTED_EVENT_TYPE: (
-        Outcome.FILTERED, "Segment does not send this call type to Heap (page, screen, group, alias)."),
-    Reason.SOURCE_DISABLED: (Outcome.FILTERED, "The source is switched off. Switch it on to accept its events."),
-    Reason.NOT_CONNECTED: (Outcome.FILTERED, "The source has no connection to analytics. Connect it to Heap."),
+        Outcome.FILTERED,
+        "Segment does not send this call type to Heap (page, screen, group, alias).",
+    ),
+    Reason.SOURCE_DISABLED: (
+        Outcome.FILTERED,
+        "The source is switched off. Switch it on to accept its events.",
+    ),
+    Reason.NOT_CONNECTED: (
+        Outcome.FILTERED,
+        "The source has no connection to analytics. Connect it to Heap.",
+    ),
     Reason.BLOCKED_BY_INTEGRATIONS: (
-        Outcome.FILTERED, "The event's integrations object says not to send it to Heap."),
+        Outcome.FILTERED,
+        "The event's integrations object says not to send it to Heap.",
+    ),
     Reason.SENT_BY_BROWSER: (
-        Outcome.FILTERED, "The browser already delivered this event to analytics in device mode."),
-    Reason.SDK_HEALTH: (Outcome.FILTERED, "A flag SDK reported on itself; kept with the connected SDKs, not as behaviour."),
+        Outcome.FILTERED,
+        "The browser already delivered this event to analytics in device mode.",
+    ),
+    Reason.SDK_HEALTH: (
+        Outcome.FILTERED,
+        "A flag SDK reported on itself; kept with the connected SDKs, not as behaviour.",
+    ),
     Reason.MALFORMED_JSON: (Outcome.INVALID, "The body is not valid JSON."),
     Reason.NOT_UTF8: (Outcome.INVALID, "The body is not valid UTF-8."),
-    Reason.TOO_DEEP: (Outcome.INVALID, "The JSON is nested more than 32 levels deep. Send flatter properties."),
+    Reason.TOO_DEEP: (
+        Outcome.INVALID,
+        "The JSON is nested more than 32 levels deep. Send flatter properties.",
+    ),
     Reason.BODY_TOO_LARGE: (Outcome.INVALID, "The request body is over its limit. Send smaller batches."),
     Reason.EVENT_TOO_LARGE: (Outcome.INVALID, "One event may have 32 KB. Send fewer or shorter properties."),
     Reason.TOO_MANY_EVENTS: (Outcome.INVALID, "The batch holds more events than one request may carry."),
     Reason.EMPTY_BATCH: (Outcome.INVALID, "The batch holds no events."),
-    Reason.UNKNOWN_KEY: (Outcome.INVALID, "No environment or source has this key. Copy it again from Environments."),
+    Reason.UNKNOWN_KEY: (
+        Outcome.INVALID,
+        "No environment or source has this key. Copy it again from Environments.",
+    ),
     Reason.BAD_REQUEST: (Outcome.INVALID, "A required field is missing or has the wrong type."),
-    Reason.NO_USER: (Outcome.INVALID, "The event names no user. Send an identity, a user id or an anonymous id."),
+    Reason.NO_USER: (
+        Outcome.INVALID,
+        "The event names no user. Send an identity, a user id or an anonymous id.",
+    ),
     Reason.ID_NOT_STRING: (Outcome.INVALID, "A user's id must be text."),
     Reason.ID_TOO_LONG: (Outcome.INVALID, "A user's id may have 255 characters."),
     Reason.TWO_USERS: (Outcome.INVALID, "Send an identity or a user id, never both."),
     Reason.JUNK_IDENTITY: (
-        Outcome.INVALID, "This identity would merge strangers (null, undefined, guest, ...). Send a real one."),
-    Reason.IDENTITY_TAKEN: (Outcome.INVALID, "This user id already has another identity; it keeps the first."),
+        Outcome.INVALID,
+        "This identity would merge strangers (null, undefined, guest, ...). Send a real one.",
+    ),
+    Reason.IDENTITY_TAKEN: (
+        Outcome.INVALID,
+        "This user id already has another identity; it keeps the first.",
+    ),
     Reason.TOO_MANY_USERS_FOR_IDENTITY: (
-        Outcome.INVALID, "An identity takes at most 10 user ids in a month; this one was ignored."),
+        Outcome.INVALID,
+        "An identity takes at most 10 user ids in a month; this one was ignored.",
+    ),
     Reason.EVENT_NOT_DEFINED: (Outcome.INVALID, "The event has no name."),
     Reason.EVENT_NOT_STRING: (Outcome.INVALID, "The event's name must be text."),
     Reason.EVENT_NAME_TOO_LONG: (Outcome.INVALID, "An event's name may have 1,024 characters."),
-    Reason.TYPE_UNKNOWN: (Outcome.INVALID, "The event's type is none of track, identify, page, screen, group, alias."),
+    Reason.TYPE_UNKNOWN: (
+        Outcome.INVALID,
+        "The event's type is none of track, identify, page, screen, group, alias.",
+    ),
     Reason.PROPERTIES_NOT_OBJECT: (Outcome.INVALID, "Properties must be an object."),
     Reason.TRAITS_NOT_OBJECT: (Outcome.INVALID, "Traits must be an object."),
     Reason.MESSAGE_ID_TOO_LONG: (Outcome.INVALID, "A message id may have 100 characters."),
     Reason.BAD_TIMESTAMP: (Outcome.INVALID, "The timestamp is neither ISO 8601 nor epoch milliseconds."),
-    Reason.TIME_IN_FUTURE: (Outcome.INVALID, "The event's time lies more than a day ahead. Check the sender's clock."),
-    Reason.TIME_TOO_OLD: (Outcome.INVALID, "The event's time lies before the year 2000. Check its unit and format."),
-    Reason.TOO_MANY_REQUESTS: (Outcome.RATE_LIMITED, "Too many requests for this user or environment. Send bulk requests."),
-    Reason.REPEATED_ID: (Outcome.DUPLICATE, "An event with this message id or idempotency key was stored before."),
+    Reason.TIME_IN_FUTURE: (
+        Outcome.INVALID,
+        "The event's time lies more than a day ahead. Check the sender's clock.",
+    ),
+    Reason.TIME_TOO_OLD: (
+        Outcome.INVALID,
+        "The event's time lies before the year 2000. Check its unit and format.",
+    ),
+    Reason.TOO_MANY_REQUESTS: (
+        Outcome.RATE_LIMITED,
+        "Too many requests for this user or environment. Send bulk requests.",
+    ),
+    Reason.REPEATED_ID: (
+        Outcome.DUPLICATE,
+        "An event with this message id or idempotency key was stored before.",
+    ),
     Reason.NOT_STORED: (Outcome.FAILED, "Cairn could not store the event; see the log of the worker."),
 }
 

@@ -39,24 +39,72 @@ def _positive(text: str) -> int:
 
 
 def _switch(text: str) -> bool:
-    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    known = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
     if text.strip().lower() not in known:
         raise ValueError("true or false")
     return known[text.strip().lower()]
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("data_dir", Path, Path("data"), "Where everything is kept. Back up this folder, and you have backed up Cairn."),
+    Setting(
+        "data_dir",
+        Path,
+        Path("data"),
+        "Where everything is kept. Back up this folder, and you have backed up Cairn.",
+    ),
     Setting("host", str, "127.0.0.1", "Address to listen on. Use 0.0.0.0 behind a TLS-terminating proxy."),
     Setting("port", _port, 8300, "Port to listen on; 0 picks a free one."),
-    Setting("public_url", str, "", "The address people and SDKs use, when a proxy stands in front. Shown in snippets."),
-    Setting("unknown_key_status", _positive, 401, "HTTP status for an unknown Segment write key: 401, or 200 as Segment does."),
+    Setting(
+        "public_url",
+        str,
+        "",
+        "The address people and SDKs use, when a proxy stands in front. Shown in snippets.",
+    ),
+    Setting(
+        "unknown_key_status",
+        _positive,
+        401,
+        "HTTP status for an unknown Segment write key: 401, or 200 as Segment does.",
+    ),
     Setting("poll_interval_ms", _positive, 30_000, "How often flag SDKs fetch settings again.", unit="ms"),
-    Setting("inline_limit", _positive, 20_000, "Longest attribute list that is inlined for SDKs that cannot ask the gateway."),
-    Setting("recount_interval_s", _positive, 600, "How often each segment is counted in full to prove nothing drifted.", unit="s"),
-    Setting("log_retention_days", _positive, 7, "How long received requests stay in the event log after they were loaded.", unit="d"),
-    Setting("rate_limits", _switch, True, "Heap's documented rate limits on the server API (contracts: 30 requests per 30 s per identity)."),
-    Setting("store_memory_mb", _positive, 2048, "Most memory one question to the event store may use.", unit="MB"),
+    Setting(
+        "inline_limit",
+        _positive,
+        20_000,
+        "Longest attribute list that is inlined for SDKs that cannot ask the gateway.",
+    ),
+    Setting(
+        "recount_interval_s",
+        _positive,
+        600,
+        "How often each segment is counted in full to prove nothing drifted.",
+        unit="s",
+    ),
+    Setting(
+        "log_retention_days",
+        _positive,
+        7,
+        "How long received requests stay in the event log after they were loaded.",
+        unit="d",
+    ),
+    Setting(
+        "rate_limits",
+        _switch,
+        True,
+        "Heap's documented rate limits on the server API (contracts: 30 requests per 30 s per identity).",
+    ),
+    Setting(
+        "store_memory_mb", _positive, 2048, "Most memory one question to the event store may use.", unit="MB"
+    ),
 )
 
 
@@ -81,7 +129,9 @@ def load(options: Mapping[str, Any] | None = None, environ: Mapping[str, str] = 
         try:
             from_file = tomllib.loads(Path(path).read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
-            raise Misconfigured(f"CAIRN_CONFIG={path!r} cannot be read: {error}", field="CAIRN_CONFIG") from error
+            raise Misconfigured(
+                f"CAIRN_CONFIG={path!r} cannot be read: {error}", field="CAIRN_CONFIG"
+            ) from error
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         values[setting.name] = _effective(setting, options or {}, environ, from_file)

@@ -13,9 +13,22 @@ Unit = Literal["minute", "hour", "day", "week"]
 UNIT_MS: dict[str, int] = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 604_800_000}
 
 TextOperator = Literal[
-    "is", "is_not", "contains", "does_not_contain", "starts_with", "ends_with", "matches",
-    "greater", "at_least", "less", "at_most", "is_set", "is_not_set", "in", "not_in",
-]  # fmt: skip
+    "is",
+    "is_not",
+    "contains",
+    "does_not_contain",
+    "starts_with",
+    "ends_with",
+    "matches",
+    "greater",
+    "at_least",
+    "less",
+    "at_most",
+    "is_set",
+    "is_not_set",
+    "in",
+    "not_in",
+]
 CountOperator = Literal["at_least", "at_most", "exactly", "more_than", "less_than"]
 
 
@@ -99,8 +112,19 @@ class Attribute(Node, frozen=True, tag="attribute"):
     """
 
     name: str
-    operator: Literal["is", "is_ignoring_case", "contains", "starts_with", "ends_with", "matches",
-                      "greater", "at_least", "less", "at_most", "operand"]  # fmt: skip
+    operator: Literal[
+        "is",
+        "is_ignoring_case",
+        "contains",
+        "starts_with",
+        "ends_with",
+        "matches",
+        "greater",
+        "at_least",
+        "less",
+        "at_most",
+        "operand",
+    ]
     value: str
 
 
@@ -128,7 +152,9 @@ class Place(Node, frozen=True, tag="place"):
 class Device(Node, frozen=True, tag="device"):
     """What the visitor uses, by the gateway's reading of the user agent, or the raw address and agent."""
 
-    key: Literal["os", "browser_string", "device_type", "device", "browser_version", "os_version", "ip_address", "ua"]
+    key: Literal[
+        "os", "browser_string", "device_type", "device", "browser_version", "os_version", "ip_address", "ua"
+    ]
     value: str
 
 
@@ -139,7 +165,5 @@ class OtherFlag(Node, frozen=True, tag="other_flag"):
     state: Literal["on", "off"]
 
 
-Condition = (
-    And | Or | Not | UserProperty | Did | Attribute | InList | Visitor | Place | Device | OtherFlag
-)
+Condition = And | Or | Not | UserProperty | Did | Attribute | InList | Visitor | Place | Device | OtherFlag
 EVERYBODY = And(())

@@ -1,0 +1,159 @@
+"""The `cairn` command. Each subcommand translates options into settings and calls one function."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cairn import __version__
+from cairn.errors import CairnError
+from cairn.settings import SETTINGS, Settings, load
+
+ROLES = ("all", "edge", "core")
+
+
+def settings_options(command: Any) -> Any:  # Any: click decorates untyped callables
+    """Every setting as an option; what is not given comes from environment, file or default."""
+    for setting in reversed(SETTINGS):
+        flag = f"--{setting.name.replace('_', '-')}"
+        shown = f"{setting.help} Default: {setting.default}."
+        command = click.option(flag, setting.name, type=str, default=None, help=shown)(command)
+    return command
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    settings = load(options)
+    return Settings(
+        **{
+            **{f: getattr(settings, f) for f in settings.__struct_fields__},
+            "data_dir": Path(settings.data_dir).absolute(),
+        }
+    )
+
+
+@click.group()
+@click.version_option(__version__, prog_name="cairn")
+def cli() -> None:
+    """Cairn: capture what people do, decide who they are like, act on it, measure what changed."""
+
+
+@cli.command()
+@settings_options
+@click.option(
+    "--role", type=click.Choice(ROLES), default="all", help="Run one process of the pair instead of both."
+)
+@click.option("--demo", "with_demo", is_flag=True, help="Make the demo workspace if it is not there yet.")
+@click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON.")
+def serve(role: str, with_demo: bool, as_json: bool, **options: Any) -> None:
+    """Run Cairn until it is told to stop."""
+    from cairn.supervise import serve as supervise
+
+    settings = _settings(options)
+    made = _make_demo(settings) if with_demo else None  # first, so that its keys stand beside the address
+    if made and not as_json:
+        click.echo(_described(made))
+    sys.exit(supervise(settings, role=role, as_json=as_json))
+
+
+@cli.command(hidden=True)
+@settings_options
+@click.option("--socket-fd", type=int, default=None)
+@click.option("--ready-fd", type=int, default=None)
+def edge(socket_fd: int | None, ready_fd: int | None, **options: Any) -> None:
+    """The process that owns the public port."""
+    from cairn.edge import run_edge
+
+    run_edge(_settings(options), socket_fd=socket_fd, ready_fd=ready_fd)
+
+
+@cli.command(hidden=True)
+@settings_options
+@click.option("--ready-fd", type=int, default=None)
+def core(ready_fd: int | None, **options: Any) -> None:
+    """The process that owns the event store."""
+    import os
+
+    from cairn.server import run_core
+
+    def ready() -> None:
+        if ready_fd is not None:
+            os.write(ready_fd, b"ready\n")
+            os.close(ready_fd)
+
+    run_core(_settings(options), ready=ready)
+
+
+@cli.command()
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def demo(as_json: bool, **options: Any) -> None:
+    """Make the demo workspace once and print its address, sign-in and keys."""
+    made = _make_demo(_settings(options))
+    if as_json:
+        click.echo(json.dumps(made))
+        return
+    click.echo(_described(made))
+
+
+@cli.command("settings")
+@settings_options
+def show_settings(**options: Any) -> None:
+    """Print every setting with its effective value."""
+    settings = _settings(options)
+    for setting in SETTINGS:
+        click.echo(f"{setting.name} = {getattr(settings, setting.name)!s:<24} # {setting.help}")
+
+
+def _make_demo(settings: Settings) -> dict[str, Any]:
+    from cairn.clock import utc_now
+    from cairn.db.engine import open_engine, sqlite_url
+    from cairn.db.migrate import migrate
+    from cairn.demo import ensure
+    from cairn.eventlog.sqlite import open_log
+    from cairn.paths import Paths
+    from cairn.supervise import address_of
+    from cairn.workspace.sealed import open_seal
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(sqlite_url(settings.data_dir))
+    log = open_log(Paths(settings.data_dir).log)
+    try:
+        migrate(engine)
+        made = ensure(engine, open_seal(settings.data_dir), log, now=utc_now())
+    finally:
+        log.close()
+        engine.dispose()
+    return {"url": address_of(settings), **made}
+
+
+def _described(made: dict[str, Any]) -> str:
+    production = made["environments"]["production"]
+    return "\n".join(
+        (
+            f"Demo workspace   {made['url']}",
+            f"Sign in          {made['email']}  password  {made['password']}",
+            f"App id           {production['app_id']}   (Heap: production)",
+            f"Write keys       {production['write_keys']['server']} (server)  {production['write_keys']['web']} (web)",
+            f"Flag SDK         account {made['account_id']}  key {production['sdk_key']}",
+            f"API token        {made['api_token']}",
+        )
+    )
+
+
+def main() -> None:
+    try:
+        cli(standalone_mode=False)
+    except CairnError as error:
+        click.echo(f"cairn: {error}", err=True)
+        sys.exit(error.exit_status)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The reference story made ready: one workspace, its segments, its flag, and weeks of generated history.
+
+Made once per data directory; asked again, it tells the same keys. What must be told again is kept sealed.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from cairn.conditions.tree import Did, EventMatch, Last, UserProperty
+from cairn.db.engine import reading
+from cairn.db.tables import workspaces
+from cairn.demo.history import arrivals
+from cairn.eventlog.log import EventLog
+from cairn.ids import new_token
+from cairn.segments.definition import NewSegment, create_segment
+from cairn.workspace.api_token import create_token
+from cairn.workspace.environment import list_environments, reveal_sdk_key
+from cairn.workspace.member import create_member
+from cairn.workspace.permission import Role
+from cairn.workspace.sealed import Seal
+from cairn.workspace.source import list_sources, reveal_write_key
+from cairn.workspace.workspace import Workspace, create_workspace
+
+EMAIL = "demo@cairn.test"
+FLAG = "featureFlag"
+
+
+def ensure(engine: sa.Engine, seal: Seal, log: EventLog, *, now: datetime) -> dict[str, Any]:
+    """Make the demo workspace if there is none; return its sign-in and keys.
+
+    Guarantee: one transaction; the history is appended after it and carries idempotency keys, so a second try
+    after a crash doubles nothing.
+    """
+    with engine.begin() as connection:
+        told = _told(connection, seal)
+        if told is None:
+            told = _make(connection, seal, now)
+            _append_history(
+                log, told, now
+            )  # before the commit: a crash repeats it, and repeats are dropped by their keys
+            connection.execute(
+                sa.update(workspaces)
+                .where(workspaces.c.is_demo)
+                .values(demo_sealed=seal.close(msgspec.json.encode(told).decode()))
+            )
+    return {key: value for key, value in told.items() if key != "history"}
+
+
+def is_made(engine: sa.Engine) -> bool:
+    with reading(engine) as connection:
+        return connection.execute(sa.select(workspaces.c.id).where(workspaces.c.is_demo)).first() is not None
+
+
+def _told(connection: sa.Connection, seal: Seal) -> dict[str, Any] | None:
+    sealed = connection.execute(sa.select(workspaces.c.demo_sealed).where(workspaces.c.is_demo)).scalar()
+    return msgspec.json.decode(seal.open(sealed)) if sealed else None
+
+
+def _make(connection: sa.Connection, seal: Seal, now: datetime) -> dict[str, Any]:
+    workspace = create_workspace(connection, seal, name="Demo shop", now=now, is_demo=True)
+    password = new_token("demo")[:20]
+    create_member(
+        connection, workspace.id, email=EMAIL, name="Demo owner", password=password, role=Role.OWNER, now=now
+    )
+    _, token = create_token(connection, workspace.id, name="Demo", now=now)
+    segments = _make_segments(connection, workspace, now)
+    _make_flag(connection, workspace, segments, now)
+    environments = {
+        environment.key: {
+            "environment_id": environment.id,
+            "app_id": environment.app_id,
+            "sdk_key": reveal_sdk_key(connection, workspace.id, environment.id, seal),
+            "write_keys": {
+                source.kind: reveal_write_key(connection, workspace.id, source.id, seal)
+                for source in list_sources(connection, workspace.id)
+                if source.environment_id == environment.id
+            },
+        }
+        for environment in list_environments(connection, workspace.id)
+    }
+    return {
+        "email": EMAIL,
+        "password": password,
+        "workspace_id": workspace.id,
+        "account_id": workspace.account_id,
+        "environments": environments,
+        "api_token": token,
+        "segments": segments,
+        "flag": FLAG,
+    }
+
+
+def _project_id(connection: sa.Connection, workspace: Workspace) -> int:
+    return list_environments(connection, workspace.id)[0].project_id
+
+
+def _make_segments(connection: sa.Connection, workspace: Workspace, now: datetime) -> dict[str, int]:
+    project_id = _project_id(connection, workspace)
+    made = {}
+    for new in (
+        NewSegment(
+            key="heap_premium_users",
+            name="Premium users",
+            description="Everybody whose plan is premium.",
+            condition=UserProperty("plan", "is", "premium"),
+        ),
+        NewSegment(
+            key="active_buyers",
+            name="Active buyers",
+            description="Bought at least twice in the last 30 days.",
+            condition=Did(EventMatch(name="Order Completed"), "at_least", 2, Last(30, "day")),
+        ),
+    ):
+        made[new.key] = create_segment(connection, workspace.id, project_id, new, now).id
+    return made
+
+
+def _append_history(log: EventLog, told: dict[str, Any], now: datetime) -> None:
+    production = told["environments"]["production"]
+    for arrival in arrivals(production["environment_id"], production["app_id"], now=now):
+        log.append([msgspec.msgpack.encode(arrival)])

@@ -1,0 +1,12 @@
+"""Where each part keeps its files under the data directory."""
+
+from pathlib import Path
+
+
+class Paths:
+    def __init__(self, data_dir: Path) -> None:
+        self.metadata = data_dir / "cairn.db"
+        self.log = data_dir / "log" / "collect.db"
+        self.members = data_dir / "members"
+        self.store = data_dir / "store"
+        self.core_socket = data_dir / "core.sock"

@@ -1,0 +1,100 @@
+"""Keeps what the edge serves in step with what people defined: the directory of keys and every settings file.
+
+It publishes when told of a change, when a list that a settings file inlines has changed, and when another process
+(such as `cairn demo`) wrote to the metadata database. Publishing the same bytes again changes nothing.
+"""
+
+import logging
+import threading
+import time
+
+import sqlalchemy as sa
+from sqlalchemy import select
+
+from cairn.db.engine import reading
+from cairn.db.tables import environments
+from cairn.errors import CairnError
+from cairn.flags.publish import publish_environment
+from cairn.members.lmdb import LmdbMembers
+from cairn.settings import Settings
+from cairn.workspace.directory_build import publish_directory
+
+logger = logging.getLogger(__name__)
+
+WATCH_INTERVAL_S = 0.25  # how soon a change by another process is noticed
+LISTS_INTERVAL_S = 1.0  # at most one new settings file a second for inlined lists: every SDK fetches it whole
+
+
+class Publisher:
+    def __init__(self, engine: sa.Engine, members: LmdbMembers, settings: Settings) -> None:
+        self._engine, self._members, self._settings = engine, members, settings
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._changed: set[int] = set()
+        self._lists_changed: set[int] = set()
+        self.warnings: dict[int, list[str]] = {}
+
+    def changed(self, environment_id: int) -> None:
+        """Something of this environment was changed and committed; publish it now."""
+        with self._lock:
+            self._changed.add(environment_id)
+        self._wake.set()
+
+    def lists_changed(self, environment_ids: set[int]) -> None:
+        """Members of attribute lists came or went; settings files that inline them follow within a second."""
+        with self._lock:
+            self._lists_changed |= environment_ids
+
+    def publish_all(self) -> None:
+        with reading(self._engine) as connection:
+            publish_directory(connection, self._members)
+            ids = list(connection.execute(select(environments.c.id)).scalars())
+        self._publish(set(ids))
+
+    def run(self, stop: threading.Event) -> None:
+        seen, lists_at = self._data_version(), 0.0
+        while not stop.is_set():
+            self._wake.wait(WATCH_INTERVAL_S)
+            self._wake.clear()
+            with self._lock:
+                due, self._changed = self._changed, set()
+                if time.monotonic() - lists_at >= LISTS_INTERVAL_S and self._lists_changed:
+                    due, lists_at = due | self._lists_changed, time.monotonic()
+                    self._lists_changed = set()
+            version = self._data_version()
+            if due and version == seen:
+                self._publish_changed(due)
+            elif version != seen or due:
+                seen = version
+                self.publish_all()
+
+    def _publish_changed(self, environment_ids: set[int]) -> None:
+        with reading(self._engine) as connection:
+            publish_directory(connection, self._members)
+        self._publish(environment_ids)
+
+    def _publish(self, environment_ids: set[int]) -> None:
+        for environment_id in sorted(environment_ids):
+            try:
+                with reading(self._engine) as connection:
+                    self.warnings[environment_id] = publish_environment(
+                        connection,
+                        self._members,
+                        self._members,
+                        environment_id,
+                        poll_interval_ms=self._settings.poll_interval_ms,
+                        inline_limit=self._settings.inline_limit,
+                    )
+            except CairnError as error:
+                # The last good settings file stays in force; the page of the flag shows the warning.
+                logger.warning(
+                    "settings_not_published", extra={"environment": environment_id, "why": str(error)}
+                )
+                self.warnings[environment_id] = [str(error)]
+
+    def _data_version(self) -> int:
+        """A number that moves when the database was written, by this process or another."""
+        with reading(self._engine) as connection:
+            if connection.dialect.name != "sqlite":
+                return 0
+            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())

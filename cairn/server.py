@@ -1,0 +1,176 @@
+"""The core process: everything that is not the edge, wired together. The only place that knows the concrete classes.
+
+It owns the event store (exactly one process may), loads the event log into it, keeps segments live, publishes what
+the edge serves, and answers pages and API on a local socket. Killing it loses nothing and stops no flag.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import sqlalchemy as sa
+import uvicorn
+from starlette.applications import Starlette
+
+from cairn import demo
+from cairn.analysis.core import Core
+from cairn.api.app import build_api
+from cairn.clock import Clock, utc_now
+from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.migrate import migrate
+from cairn.eventlog.sqlite import SqliteLog, open_log
+from cairn.ingest.feed import Feed
+from cairn.ingest.loader import Loader
+from cairn.jobs.queue import Worker
+from cairn.members.lmdb import LmdbMembers, open_members
+from cairn.paths import Paths
+from cairn.publisher import Publisher
+from cairn.segments.live import LiveSegments
+from cairn.settings import Settings
+from cairn.store.embedded import open_embedded
+from cairn.web.app import build_web
+from cairn.workspace.directory import DOCUMENT, Directory, decode
+from cairn.workspace.sealed import open_seal
+
+logger = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S = 5.0  # longest wait for a thread to finish what it is doing at the end
+
+
+class DirectoryReader:
+    """The published directory, decoded again only when something was published."""
+
+    def __init__(self, members: LmdbMembers) -> None:
+        self._members = members
+        self._seen = -1
+        self._directory = Directory()
+
+    def __call__(self) -> Directory:
+        changes = self._members.changes()
+        if changes != self._seen:
+            self._seen, self._directory = changes, decode(self._members.document(DOCUMENT))
+        return self._directory
+
+
+class Workers:
+    """The core's threads: loader, live segments, publisher and jobs, started and stopped together."""
+
+    def __init__(self, parts: dict[str, Callable[[threading.Event], None]]) -> None:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
+            for name, run in parts.items()
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(STOP_TIMEOUT_S)
+
+
+class CoreProcess:
+    """The parts of a running core; tests build one, `run_core` serves one."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = utc_now, with_demo: bool = False) -> None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        paths = Paths(settings.data_dir)
+        self.settings = settings
+        self.engine = open_metadata(settings)
+        seal = open_seal(settings.data_dir)
+        self.log: SqliteLog = open_log(paths.log)
+        self.members = open_members(paths.members)
+        if with_demo:
+            demo.ensure(self.engine, seal, self.log, now=clock())
+        self.store = open_embedded(paths.store, memory_mb=settings.store_memory_mb)
+        self.feed = Feed()
+        self.publisher = Publisher(self.engine, self.members, settings)
+        self.live = LiveSegments(
+            self.engine,
+            self.store,
+            self.members,
+            clock,
+            recount_interval_s=settings.recount_interval_s,
+            on_change=self.publisher.lists_changed,
+        )
+        self.publisher.publish_all()
+        self.loader = Loader(
+            self.log,
+            self.store,
+            self.engine,
+            DirectoryReader(self.members),
+            self.feed,
+            clock,
+            self.live.touched,
+        )
+        core = Core(
+            settings=settings,
+            engine=self.engine,
+            store=self.store,
+            members=self.members,
+            published=self.members,
+            feed=self.feed,
+            seal=seal,
+            clock=clock,
+            changed=self.publisher.changed,
+            live=self.live,
+        )
+        self.app: Starlette = build_web(core, api=build_api(core))
+        self.workers = Workers(
+            {
+                "loader": self.loader.run,
+                "segments": self.live.run,
+                "publisher": self.publisher.run,
+                "jobs": Worker(self.engine, {}).run,
+            }
+        )
+
+    def close(self) -> None:
+        self.workers.stop()
+        self.store.close()
+        self.log.close()
+        self.members.close()
+        self.engine.dispose()
+
+
+def open_metadata(settings: Settings) -> sa.Engine:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(sqlite_url(settings.data_dir))
+    migrate(engine)
+    return engine
+
+
+def run_core(settings: Settings, *, ready: Callable[[], None], with_demo: bool = False) -> None:
+    """Serve until SIGTERM. `ready` is called once the socket answers."""
+    process = CoreProcess(settings, with_demo=with_demo)
+    process.workers.start()
+    socket = Paths(settings.data_dir).core_socket
+    socket.unlink(missing_ok=True)
+    config = uvicorn.Config(
+        process.app,
+        uds=str(socket),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
+        server_header=False,
+    )
+    try:
+        _Announcing(config, ready).run()
+    finally:
+        process.close()
+
+
+class _Announcing(uvicorn.Server):
+    """A server that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets=None)
+        self._ready()

@@ -1,0 +1,80 @@
+"""A served Cairn for tests and benchmarks: the real command, real processes, a data directory of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+CAIRN = Path(sys.executable).with_name("cairn")
+READY_TIMEOUT_S = 60.0
+
+
+class Served:
+    def __init__(self, data_dir: Path, *, options: tuple[str, ...] = ()) -> None:
+        self.data_dir = data_dir
+        self._options = options
+        self.demo: dict[str, Any] = {}
+        self.ready: dict[str, Any] = {}
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return str(self.ready["url"])
+
+    @property
+    def production(self) -> dict[str, Any]:
+        return dict(self.demo["environments"]["production"])
+
+    def make_demo(self) -> "Served":
+        made = subprocess.run(
+            [CAIRN, "demo", "--data-dir", self.data_dir, "--json"], check=True, capture_output=True, text=True
+        )
+        self.demo = json.loads(made.stdout)
+        return self
+
+    def start(self, *, port: int = 0) -> "Served":
+        self._process = subprocess.Popen(
+            [CAIRN, "serve", "--data-dir", self.data_dir, "--port", str(port), "--json", *self._options],
+            stdout=subprocess.PIPE,
+            stderr=(self.data_dir.parent / f"{self.data_dir.name}.err").open("a"),
+            text=True,
+        )
+        assert self._process.stdout is not None
+        started = time.monotonic()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(
+                f"cairn serve ended with {self._process.wait()} after {time.monotonic() - started:.1f} s"
+            )
+        self.ready = json.loads(line)
+        return self
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill_everything(self) -> None:
+        """Kill −9 of the supervisor; its processes follow it at once."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.kill(self._process.pid, signal.SIGKILL)
+            raise
