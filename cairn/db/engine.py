@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 
 def open_engine(url: str) -> sa.Engine:
-    """`sqlite:///path` or `postgresql+psycopg://…`. SQLite runs in WAL mode; writers take the lock at once."""
+    """`sqlite:///path` or `postgresql+psycopg://…`. SQLite runs in WAL mode, writers lock at once."""
     engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)

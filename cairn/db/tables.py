@@ -84,146 +84,254 @@ def _moment(name: str, *, nullable: bool = False) -> Column[datetime]:
 
 
 workspaces = Table(
-    "workspaces", metadata, _id(), _text("name"),
+    "workspaces",
+    metadata,
+    _id(),
+    _text("name"),
     Column("account_id", Integer, nullable=False, unique=True),  # Wingify's account id: digits
-    _flag("is_demo"), Column("demo_sealed", LargeBinary),  # what `cairn demo` prints again
+    _flag("is_demo"),
+    Column("demo_sealed", LargeBinary),  # what `cairn demo` prints again
     _moment("created_at"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 projects = Table(
-    "projects", metadata, _id(), _of("workspaces"), _text("name"), _moment("created_at"),
+    "projects",
+    metadata,
+    _id(),
+    _of("workspaces"),
+    _text("name"),
+    _moment("created_at"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 environments = Table(
-    "environments", metadata, _id(), _of("workspaces"), _of("projects"),
-    _text("key"), _text("name"),
+    "environments",
+    metadata,
+    _id(),
+    _of("workspaces"),
+    _of("projects"),
+    _text("key"),
+    _text("name"),
     Column("app_id", String(32), nullable=False, unique=True),  # Heap's app id; public by nature
     Column("sdk_key_hash", String(64), nullable=False, unique=True),
     Column("sdk_key_sealed", LargeBinary, nullable=False),
     _moment("created_at"),
     UniqueConstraint("project_id", "key"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 members = Table(
-    "members", metadata, _id(), _of("workspaces"),
-    Column("email", String(320), nullable=False, unique=True), _text("name"), _text("password_hash"),
-    _text("role", default="owner"), _moment("created_at"),
+    "members",
+    metadata,
+    _id(),
+    _of("workspaces"),
+    Column("email", String(320), nullable=False, unique=True),
+    _text("name"),
+    _text("password_hash"),
+    _text("role", default="owner"),
+    _moment("created_at"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 sessions = Table(
-    "sessions", metadata, Column("token_hash", String(64), primary_key=True), _of("members"),
-    _text("csrf"), _moment("created_at"), _moment("expires_at"),
-)  # fmt: skip
+    "sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    _of("members"),
+    _text("csrf"),
+    _moment("created_at"),
+    _moment("expires_at"),
+)
 api_tokens = Table(
-    "api_tokens", metadata, _id(), _of("workspaces"), _text("name"),
-    Column("token_hash", String(64), nullable=False, unique=True), _text("hint"),
+    "api_tokens",
+    metadata,
+    _id(),
+    _of("workspaces"),
+    _text("name"),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    _text("hint"),
     _text("role", default="editor"),
-    _moment("created_at"), _moment("last_used_at", nullable=True),
+    _moment("created_at"),
+    _moment("last_used_at", nullable=True),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 sources = Table(
-    "sources", metadata, _id(), _of("environments"), _text("name"), _text("kind"),  # web, server
+    "sources",
+    metadata,
+    _id(),
+    _of("environments"),
+    _text("name"),
+    _text("kind"),  # web, server
     Column("write_key_hash", String(64), nullable=False, unique=True),
     Column("write_key_sealed", LargeBinary, nullable=False),
-    _flag("is_enabled", default=True), _moment("created_at"),
+    _flag("is_enabled", default=True),
+    _moment("created_at"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 connections = Table(
-    "connections", metadata, _id(), _of("sources"), _text("destination"),  # "heap": the built-in analytics
-    _of("environments"), _flag("is_enabled", default=True),
+    "connections",
+    metadata,
+    _id(),
+    _of("sources"),
+    _text("destination"),  # "heap": the built-in analytics
+    _of("environments"),
+    _flag("is_enabled", default=True),
     Column("settings", Json, nullable=False, default=dict),
     _moment("created_at"),
     UniqueConstraint("source_id", "destination", "environment_id"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 segments = Table(
-    "segments", metadata, _id(), _of("workspaces"), _of("projects"),
-    Column("key", String(100), nullable=False), _text("name"), _text("description"),
-    Column("condition", Json, nullable=False), Column("version", Integer, nullable=False, default=1),
-    _moment("created_at"), _moment("updated_at"),
+    "segments",
+    metadata,
+    _id(),
+    _of("workspaces"),
+    _of("projects"),
+    Column("key", String(100), nullable=False),
+    _text("name"),
+    _text("description"),
+    Column("condition", Json, nullable=False),
+    Column("version", Integer, nullable=False, default=1),
+    _moment("created_at"),
+    _moment("updated_at"),
     UniqueConstraint("project_id", "key"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 segment_states = Table(
-    "segment_states", metadata,
+    "segment_states",
+    metadata,
     Column("segment_id", ForeignKey("segments.id", ondelete="CASCADE"), primary_key=True),
     Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
     Column("list_id", ForeignKey("attribute_lists.id", ondelete="CASCADE"), nullable=False),
     Column("version", Integer, nullable=False, default=0),  # the definition that was counted; 0 never
     Column("users", Integer, nullable=False, default=0),
     Column("identified", Integer, nullable=False, default=0),
-    _moment("counted_at", nullable=True), _moment("swept_at", nullable=True),
+    _moment("counted_at", nullable=True),
+    _moment("swept_at", nullable=True),
     Column("drift", Integer, nullable=False, default=0),  # differences the last full recount found
-    Column("count_ms", Integer, nullable=False, default=0), _text("error"),
-)  # fmt: skip
+    Column("count_ms", Integer, nullable=False, default=0),
+    _text("error"),
+)
 attribute_lists = Table(
-    "attribute_lists", metadata, Column("id", String(64), primary_key=True), _of("environments"),
-    _text("name"), _text("kind"),  # segment, static
-    _flag("folds_case"), _moment("created_at"), _moment("updated_at"),
-)  # fmt: skip
+    "attribute_lists",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    _of("environments"),
+    _text("name"),
+    _text("kind"),  # segment, static
+    _flag("folds_case"),
+    _moment("created_at"),
+    _moment("updated_at"),
+)
 
 flags = Table(
-    "flags", metadata, _id(), _of("workspaces"), _of("projects"),
-    Column("key", String(255), nullable=False), _text("name"), _text("description"),
+    "flags",
+    metadata,
+    _id(),
+    _of("workspaces"),
+    _of("projects"),
+    Column("key", String(255), nullable=False),
+    _text("name"),
+    _text("description"),
     _text("lifetime", default="permanent"),  # permanent, temporary
     Column("variables", Json, nullable=False, default=list),
     Column("variations", Json, nullable=False, default=list),
     Column("metrics", Json, nullable=False, default=list),
-    _moment("created_at"), _moment("updated_at"), _moment("archived_at", nullable=True),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("archived_at", nullable=True),
     UniqueConstraint("project_id", "key"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 flag_states = Table(
-    "flag_states", metadata,
+    "flag_states",
+    metadata,
     Column("flag_id", ForeignKey("flags.id", ondelete="CASCADE"), primary_key=True),
     Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
-    _flag("is_on"), _moment("changed_at"),
-)  # fmt: skip
+    _flag("is_on"),
+    _moment("changed_at"),
+)
 rules = Table(
-    "rules", metadata, _id(), _of("flags"), _of("environments"),
-    Column("position", Integer, nullable=False), _text("kind"),  # rollout, testing, personalise
-    Column("key", String(255), nullable=False), _text("name"), _flag("is_on", default=True),
+    "rules",
+    metadata,
+    _id(),
+    _of("flags"),
+    _of("environments"),
+    Column("position", Integer, nullable=False),
+    _text("kind"),  # rollout, testing, personalise
+    Column("key", String(255), nullable=False),
+    _text("name"),
+    _flag("is_on", default=True),
     Column("body", Json, nullable=False),  # flags.model.Rule without the columns above
-    _moment("created_at"), _moment("updated_at"),
+    _moment("created_at"),
+    _moment("updated_at"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 flag_groups = Table(
-    "flag_groups", metadata, _id(), _of("environments"), _text("name"), Column("body", Json, nullable=False),
+    "flag_groups",
+    metadata,
+    _id(),
+    _of("environments"),
+    _text("name"),
+    Column("body", Json, nullable=False),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 holdouts = Table(
-    "holdouts", metadata, _id(), _of("environments"), _text("name"), Column("body", Json, nullable=False),
+    "holdouts",
+    metadata,
+    _id(),
+    _of("environments"),
+    _text("name"),
+    Column("body", Json, nullable=False),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 user_map = Table(
-    "user_map", metadata,
-    Column("environment_id", Integer, primary_key=True), Column("user_id", sa.BigInteger, primary_key=True),
-    Column("canonical_id", sa.BigInteger, nullable=False), Column("identity", Text, nullable=False),
+    "user_map",
+    metadata,
+    Column("environment_id", Integer, primary_key=True),
+    Column("user_id", sa.BigInteger, primary_key=True),
+    Column("canonical_id", sa.BigInteger, nullable=False),
+    Column("identity", Text, nullable=False),
     _moment("merged_at"),
     Index(None, "environment_id", "canonical_id"),
-)  # fmt: skip
+)
 merges = Table(  # the history: a merge appends, an un-merge appends its reversal
-    "merges", metadata, _id(), Column("environment_id", Integer, nullable=False),
-    Column("user_id", sa.BigInteger, nullable=False), Column("canonical_id", sa.BigInteger, nullable=False),
-    _text("identity"), _text("kind"), _text("cause"), _moment("at"),
+    "merges",
+    metadata,
+    _id(),
+    Column("environment_id", Integer, nullable=False),
+    Column("user_id", sa.BigInteger, nullable=False),
+    Column("canonical_id", sa.BigInteger, nullable=False),
+    _text("identity"),
+    _text("kind"),
+    _text("cause"),
+    _moment("at"),
     Index(None, "environment_id", "user_id"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 jobs = Table(
-    "jobs", metadata, _id(), _text("kind"), Column("payload", Json, nullable=False, default=dict),
-    _moment("run_at"), Column("attempts", Integer, nullable=False, default=0),
+    "jobs",
+    metadata,
+    _id(),
+    _text("kind"),
+    Column("payload", Json, nullable=False, default=dict),
+    _moment("run_at"),
+    Column("attempts", Integer, nullable=False, default=0),
     Column("unique_key", String(255), nullable=True, unique=True),
     _text("state", default="waiting"),  # waiting, running, done, dead
-    _text("worker"), _moment("lease_until", nullable=True), _text("error"),
-    _moment("created_at"), _moment("finished_at", nullable=True),
+    _text("worker"),
+    _moment("lease_until", nullable=True),
+    _text("error"),
+    _moment("created_at"),
+    _moment("finished_at", nullable=True),
     Index(None, "state", "run_at"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 aliases = Table(
-    "aliases", metadata,
-    Column("environment_id", Integer, primary_key=True), Column("alias_id", String(255), primary_key=True),
-    Column("user_id", Text, nullable=False), _moment("created_at"),
-)  # fmt: skip
+    "aliases",
+    metadata,
+    Column("environment_id", Integer, primary_key=True),
+    Column("alias_id", String(255), primary_key=True),
+    Column("user_id", Text, nullable=False),
+    _moment("created_at"),
+)

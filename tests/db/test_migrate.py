@@ -1,0 +1,139 @@
+"""A migrated database equals a fresh one, on every engine there is, and an up-to-date one costs next to nothing."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+
+from cairn.clock import utc_now
+from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.migrate import MIGRATIONS, DatabaseTooNew, migrate, revisions
+from cairn.db.tables import metadata, workspaces
+
+POSTGRES = os.environ.get("CAIRN_TEST_POSTGRES", "")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
+    """An empty database. PostgreSQL: the database named by CAIRN_TEST_POSTGRES, emptied."""
+    if request.param == "sqlite":
+        engine = open_engine(sqlite_url(tmp_path))
+    elif POSTGRES:
+        engine = open_engine(POSTGRES)
+        _empty(engine)
+    else:
+        pytest.skip("CAIRN_TEST_POSTGRES names no database")
+    yield engine
+    engine.dispose()
+
+
+def _empty(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+
+
+def _schema(engine: sa.Engine) -> dict[str, Any]:
+    """Everything reflection can see, without the order in which it was made."""
+    seen = sa.inspect(engine)
+    return {
+        table: {
+            "columns": [
+                (column["name"], str(column["type"]), column["nullable"])
+                for column in seen.get_columns(table)
+            ],
+            "key": seen.get_pk_constraint(table),
+            "foreign": sorted(map(repr, seen.get_foreign_keys(table))),
+            "unique": sorted(map(repr, seen.get_unique_constraints(table))),
+            "indexes": sorted(map(repr, seen.get_indexes(table))),
+        }
+        for table in seen.get_table_names()
+        if table not in ("alembic_version", "sqlite_sequence")
+    }
+
+
+def test_migrated_schema_equals_fresh_schema(engine: sa.Engine, tmp_path: Path) -> None:
+    metadata.create_all(engine)
+    fresh = _schema(engine)
+    if engine.dialect.name == "sqlite":
+        migrated = open_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
+    else:
+        _empty(engine)
+        migrated = engine
+    migrate(migrated)
+    assert _schema(migrated) == fresh
+    assert set(fresh) == set(metadata.tables)
+    migrated.dispose()
+
+
+def test_second_migration_has_nothing_to_do(engine: sa.Engine) -> None:
+    assert migrate(engine) is True
+    assert migrate(engine) is False
+
+
+def test_deleted_ids_never_come_back(engine: sa.Engine) -> None:
+    migrate(engine)
+    row = {"name": "a", "account_id": 1, "created_at": utc_now(), "is_demo": False}
+    with engine.begin() as connection:
+        first = connection.execute(
+            sa.insert(workspaces).values(**row).returning(workspaces.c.id)
+        ).scalar_one()
+        connection.execute(sa.delete(workspaces))
+        second = connection.execute(
+            sa.insert(workspaces).values(**row).returning(workspaces.c.id)
+        ).scalar_one()
+    assert second > first
+
+
+def test_several_processes_may_start_at_once(engine: sa.Engine) -> None:
+    start = threading.Barrier(4)
+    results: list[object] = []
+
+    def run() -> None:
+        start.wait()
+        try:
+            results.append(migrate(engine))
+        except Exception as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(isinstance(result, bool) for result in results), results
+    assert set(metadata.tables) <= set(sa.inspect(engine).get_table_names())
+
+
+def test_database_of_a_newer_cairn_is_refused(engine: sa.Engine) -> None:
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '29990101_future'"))
+    with pytest.raises(DatabaseTooNew, match="29990101_future"):
+        migrate(engine)
+
+
+def test_revision_is_the_file_name() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == revisions()
+
+
+def test_opening_an_up_to_date_database_does_not_load_alembic(tmp_path: Path) -> None:
+    engine = open_engine(sqlite_url(tmp_path))
+    migrate(engine)
+    engine.dispose()
+    program = (
+        "import sys, pathlib\n"
+        "from cairn.db.engine import open_engine, sqlite_url\n"
+        "from cairn.db.migrate import migrate\n"
+        f"assert migrate(open_engine(sqlite_url(pathlib.Path({str(tmp_path)!r})))) is False\n"
+        "assert 'alembic' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
