@@ -2,8 +2,6 @@
 .PHONY: setup run test check test-setup chaos bench-loop bench-start
 
 PYTHON ?= python3
-DATA ?= data
-PORT ?= 8300
 BIN := .venv/bin
 
 setup: .venv/.setup-done
@@ -16,7 +14,7 @@ setup: .venv/.setup-done
 	touch $@
 
 run: setup
-	$(BIN)/cairn serve --demo --data-dir $(DATA) --port $(PORT)
+	$(BIN)/cairn serve --demo
 
 # The vendors' clients from npm and a browser: only tests need them.
 test-setup: setup tests/clients/node_modules/.setup-done

@@ -1,6 +1,7 @@
 """The `cairn` command. Each subcommand translates options into settings and calls one function."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,16 @@ def core(ready_fd: int | None, **options: Any) -> None:
 @cli.command()
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def demo(as_json: bool, **options: Any) -> None:
+@click.option("--shell", "as_shell", is_flag=True, help="Print variables for a shell: eval \"$(cairn demo --shell)\".")
+def demo(as_json: bool, as_shell: bool, **options: Any) -> None:
     """Make the demo workspace once and print its address, sign-in and keys."""
     made = _make_demo(_settings(options))
     if as_json:
         click.echo(json.dumps(made))
-        return
-    click.echo(_described(made))
+    elif as_shell:
+        click.echo(_as_shell(made))
+    else:
+        click.echo(_described(made))
 
 
 @cli.command("settings")
@@ -140,6 +144,19 @@ def _described(made: dict[str, Any]) -> str:
             f"API token        {made['api_token']}",
         )
     )
+
+
+def _as_shell(made: dict[str, Any]) -> str:
+    production = made["environments"]["production"]
+    variables = {
+        "CAIRN": made["url"],
+        "APP_ID": production["app_id"],
+        "SDK_KEY": production["sdk_key"],
+        "ACCOUNT_ID": made["account_id"],
+        "WRITE_KEY": production["write_keys"]["server"],
+        "TOKEN": made["api_token"],
+    }
+    return "\n".join(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items())
 
 
 def main() -> None:
