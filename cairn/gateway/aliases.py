@@ -1,0 +1,57 @@
+"""Aliases: another id under which an application knows a user. One set per alias, holding the one user id.
+
+A set of the members store is durable when written and readable by every process at once; a published document would
+move the change count and make every gateway look at its settings files again.
+"""
+
+from urllib.parse import unquote
+
+import msgspec
+
+from cairn.members.sets import Members
+
+LONGEST_ID = 255  # characters, as everywhere else
+MOST_ASKED = 1_000  # ids in one question
+
+
+def alias_set(environment_id: int, alias_id: str) -> str:
+    return f"alias/{environment_id}/{alias_id}"
+
+
+def set_alias(members: Members, environment_id: int, *, user_id: str, alias_id: str, now_ms: int) -> None:
+    """From now on `alias_id` stands for `user_id`; the last call wins."""
+    members.replace(alias_set(environment_id, alias_id), {user_id: now_ms})
+
+
+def get_aliases(members: Members, environment_id: int, alias_ids: list[str]) -> list[dict[str, str]]:
+    """The user behind each alias, in the order asked; unknown ones are left out."""
+    found: list[dict[str, str]] = []
+    for alias_id in alias_ids:
+        users = members.values(alias_set(environment_id, alias_id), limit=1)
+        if users:
+            found.append({"aliasId": alias_id, "userId": users[0][0]})
+    return found
+
+
+def asked_ids(query: bytes) -> list[str]:
+    """The ids in `userId`: a JSON array, written raw by Node (so it may hold `&` and `+`) and escaped by Python."""
+    _, found, rest = query.partition(b"userId=")
+    if not found:
+        return []
+    for text in (rest, rest.split(b"&", 1)[0]):
+        for reading in (text.decode("utf-8", "replace"), unquote(text.decode("latin-1"))):
+            if (ids := _ids(reading)) is not None:
+                return ids
+    return []
+
+
+def _ids(text: str) -> list[str] | None:
+    try:
+        ids = msgspec.json.decode(text, type=list[str])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return [one for one in ids if 0 < len(one) <= LONGEST_ID][:MOST_ASKED]
+
+
+def is_id(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_ID

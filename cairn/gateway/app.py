@@ -1,0 +1,320 @@
+"""The gateway: what flag SDKs ask, answered from memory and the members store with everything else down.
+
+An SDK blocks its application on a slow or failing gateway, so every look-up is time-boxed and every failure has a safe
+answer (contracts/wingify.md 3, 4, 17). Rules are evaluated inside the SDK; nothing is decided here but membership.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any, TypeVar
+
+import msgspec
+
+from cairn.clock import Clock, to_ms
+from cairn.event import Arrival
+from cairn.gateway.aliases import asked_ids, get_aliases, is_id, set_alias
+from cairn.gateway.answers import (
+    EMPTY,
+    FALSE,
+    TRUE,
+    Answer,
+    Disconnected,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    refusal,
+    say,
+)
+from cairn.gateway.details import details
+from cairn.gateway.health import MOST_PROBLEMS, Health, SeenSdk, problem_in
+from cairn.gateway.list_check import question
+from cairn.gateway.settings_file import SettingsFiles, document_name
+from cairn.members.sets import Members, Published, list_set
+from cairn.workspace.directory import Directory, Sdk
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+Append = Callable[[list[Arrival]], Awaitable[None]]  # returns when the arrivals are durable
+
+LOOK_UP_S = 0.05  # longest wait for the members store; then the safe answer
+SETTINGS_S = (
+    2.0  # settings may wait longer: SDKs allow 50 s, and bad first settings keep a process off for good
+)
+WRITE_S = 2.0  # Python gives a call 3 s
+LOOK_UP_THREADS = 4  # a look-up takes microseconds; more threads only help when the disk stalls
+MOST_EVENT_BYTES = (
+    1_048_576  # one event; larger ones are refused visibly, never with a status that is retried
+)
+MOST_BATCH_BYTES = 10_485_760  # 5,000 events of 2 KB
+MOST_BATCH_EVENTS = 5_000
+SMALLEST_EVENT_BYTES = 3  # `{},`: below this many bytes per allowed event a batch need not be counted
+
+SETTINGS_PATHS = ("/server-side/v2-settings", "/server-side/v2-pull")
+EVENT_PATH = "/events/t"
+BATCH_PATH = "/server-side/batch-events-v2"
+
+
+class _Batch(msgspec.Struct):
+    ev: list[msgspec.Raw] = []
+
+
+class Gateway:
+    """An ASGI application for the paths it `handles`.
+
+    `refresh` is called (in a thread) before a key or list is declared unknown, so that one made a moment ago is found.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        published: Published,
+        directory: Callable[[], Directory],
+        append: Append,
+        clock: Clock,
+        *,
+        refresh: Callable[[], None] = lambda: None,
+        poll_interval_ms: int = 30_000,
+        look_up_s: float = LOOK_UP_S,
+    ) -> None:
+        self._members = members
+        self._directory = directory
+        self._append = append
+        self._clock = clock
+        self._refresh = refresh
+        self._look_up_s = look_up_s
+        self._files = SettingsFiles(published, poll_interval_ms=poll_interval_ms)
+        self._health = Health()
+        self._threads = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="gateway")
+        self._routes: dict[tuple[str, str], tuple[Callable[[Request], Awaitable[Answer]], Answer]] = {
+            ("GET", "/server-side/v2-settings"): (self._settings, refusal("settings are not at hand")),
+            ("GET", "/server-side/v2-pull"): (self._settings, refusal("settings are not at hand")),
+            ("GET", "/get-user-details"): (self._details, EMPTY),
+            ("GET", "/check-attribute"): (self._list_check, FALSE),
+            ("POST", EVENT_PATH): (self._event, refusal("the event could not be stored")),
+            ("POST", BATCH_PATH): (self._batch, refusal("the events could not be stored")),
+            ("POST", "/user-alias/setUserAlias"): (self._set_alias, Answer(b'{"isAliasSet":false}')),
+            ("GET", "/user-alias/getAliasUserId"): (self._get_alias, Answer(b"[]")),
+        }
+
+    @staticmethod
+    def handles(method: str, path: str) -> bool:
+        return _route_of(path) in PATHS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        path = _route_of(request.path)
+        if request.method == "OPTIONS":
+            await say(send, Answer(b"", 200))
+            return
+        route = self._routes.get((request.method, path))
+        if route is None:
+            self._health.count("refused_requests")
+            await say(send, refusal(f"{path} does not answer {request.method}"))
+            return
+        handler, safe = route
+        started = perf_counter()
+        try:
+            answer = await handler(request)
+        except Disconnected:
+            return
+        except TimeoutError:
+            answer = safe
+        except Exception:
+            logger.exception("gateway_failed", extra={"path": path})
+            self._health.count("failures")
+            answer = safe
+        if perf_counter() - started > LOOK_UP_S:
+            self._health.count("slow_answers")
+        await say(send, answer)
+
+    def health(self) -> dict[str, Any]:  # Any: one JSON document
+        return self._health.report(self._files.refused)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _settings(self, request: Request) -> Answer:
+        sdk_key = request.parameter("i")
+        sdk = await self._sdk(sdk_key)
+        if sdk is None:
+            self._health.count("unknown_keys")
+            return refusal("no environment has this SDK key; copy it again from Environments")
+        self._health.count("settings")
+        if seen := self._saw(request, sdk.environment_id):
+            seen.settings_fetched += 1
+        name = document_name(sdk.environment_id, request.parameter("sn"))
+        compressed = "gzip" in request.header(b"accept-encoding").lower()
+        try:
+            body = await self._within(
+                SETTINGS_S, lambda: self._files.file(name, sdk_key, sdk.account_id, compressed=compressed)
+            )
+        except Exception:
+            held = self._files.held(name, sdk_key, compressed=compressed)
+            if held is None:
+                raise
+            logger.exception("settings_not_read", extra={"document": name})
+            self._health.count("failures")
+            body = held
+        headers = ((b"vary", b"accept-encoding"),)
+        return Answer(body, headers=(*headers, (b"content-encoding", b"gzip")) if compressed else headers)
+
+    async def _details(self, request: Request) -> Answer:
+        self._health.count("details")
+        known = details(request.parameter("userAgent"), request.parameter("ipAddress"))
+        return Answer(msgspec.json.encode(known))
+
+    async def _list_check(self, request: Request) -> Answer:
+        self._health.count("list_checks")
+        asked = question(request.query)
+        if asked is None:
+            return FALSE
+        known = self._directory().lists.get(asked.list_id)
+        if known is None:
+            await self._within(self._look_up_s, self._refresh)
+            known = self._directory().lists.get(asked.list_id)
+        if known is None or str(known[0]) != asked.account_id:
+            self._health.count("unknown_lists")
+            return FALSE
+        values = [value.casefold() for value in asked.values] if known[1] else list(asked.values)
+        name = list_set(asked.list_id)
+        if not await self._within(self._look_up_s, lambda: self._members.which(name, values)):
+            return FALSE
+        self._health.count("list_hits")
+        return TRUE
+
+    async def _event(self, request: Request) -> Answer:
+        self._health.count("events")
+        body = await request.body(MOST_EVENT_BYTES)
+        environment_id = await self._environment(request)
+        name = request.parameter("en")
+        seen = self._saw(request, environment_id)
+        if seen and body is not None:
+            self._note(seen, name, body)
+        await self._append([self._arrival("wingify.event", request, environment_id, body)])
+        return EMPTY
+
+    async def _batch(self, request: Request) -> Answer:
+        self._health.count("batches")
+        body = await request.body(MOST_BATCH_BYTES)
+        if body is None or _is_too_many(body):
+            self._health.count("refused_requests")
+            return refusal(f"a batch holds at most {MOST_BATCH_EVENTS} events in 10 MB", status=413)
+        environment_id = await self._environment(request)
+        self._saw(request, environment_id)
+        await self._append([self._arrival("wingify.batch", request, environment_id, body)])
+        return EMPTY
+
+    async def _set_alias(self, request: Request) -> Answer:
+        ids = _alias_body(await request.body(MOST_EVENT_BYTES))
+        user_id = ids.get("userId") or request.parameter("userId")
+        alias_id = ids.get("aliasId") or request.parameter("aliasId")
+        sdk = await self._sdk(request.parameter("sdkKey"))
+        if sdk is None or not is_id(user_id) or not is_id(alias_id):
+            self._health.count("refused_requests")
+            return refusal("setUserAlias needs sdkKey, userId and aliasId, each up to 255 characters")
+        now_ms = to_ms(self._clock())
+        await self._within(
+            WRITE_S,
+            lambda: set_alias(
+                self._members, sdk.environment_id, user_id=user_id, alias_id=alias_id, now_ms=now_ms
+            ),
+        )
+        self._health.count("aliases_set")
+        return Answer(b'{"isAliasSet":true}')
+
+    async def _get_alias(self, request: Request) -> Answer:
+        self._health.count("aliases_asked")
+        sdk = await self._sdk(request.parameter("sdkKey"))
+        ids = asked_ids(request.query)
+        if sdk is None or not ids:
+            return Answer(b"[]")
+        found = await self._within(
+            self._look_up_s, lambda: get_aliases(self._members, sdk.environment_id, ids)
+        )
+        return Answer(msgspec.json.encode(found))
+
+    async def _sdk(self, sdk_key: str) -> Sdk | None:
+        if not sdk_key:
+            return None
+        sdk = self._directory().sdk(sdk_key)
+        if sdk is None:
+            await self._within(self._look_up_s, self._refresh)
+            sdk = self._directory().sdk(sdk_key)
+        return sdk
+
+    async def _environment(self, request: Request) -> int:
+        """Whose event it is: the SDK key says so, or else the account id; 0 when neither is known."""
+        for sdk_key in (request.parameter("env"), request.header(b"authorization")):
+            if sdk := await self._sdk(sdk_key):
+                return sdk.environment_id
+        return self._directory().accounts.get(request.parameter("a"), 0)
+
+    def _saw(self, request: Request, environment_id: int) -> SeenSdk | None:
+        if not environment_id:
+            return None  # anyone could fill the memory with names
+        return self._health.saw(
+            environment_id, request.parameter("sn"), request.parameter("sv"), to_ms(self._clock())
+        )
+
+    def _note(self, seen: SeenSdk, event_name: str, body: bytes) -> None:
+        if event_name == "vwo_fmeSdkInit":
+            seen.starts += 1
+        elif event_name == "vwo_sdkDebug":
+            seen.problems = [*seen.problems, problem_in(body, seen.last_seen_ms)][-MOST_PROBLEMS:]
+
+    def _arrival(self, parser: str, request: Request, environment_id: int, body: bytes | None) -> Arrival:
+        asked = {name: value for name in ("en", "a", "sn", "sv") if (value := request.parameter(name))}
+        return Arrival(
+            parser=parser,
+            environment_id=environment_id,
+            source_id=0,
+            source="flags",
+            received_ms=to_ms(self._clock()),
+            ip=request.header(b"vwo-x-forwarded-for") or request.parameter("visitor_ip"),
+            user_agent=request.header(b"x-device-user-agent") or request.parameter("visitor_ua"),
+            body=body or b"",
+            extra=asked if body is not None else {**asked, "too_large": True},
+        )
+
+    async def _within(self, seconds: float, work: Callable[[], T]) -> T:
+        """Run a look-up in a thread, for so long at most. Raises TimeoutError."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.wait_for(running, seconds)
+
+
+PATHS = frozenset(
+    (*SETTINGS_PATHS, "/get-user-details", "/check-attribute", EVENT_PATH, BATCH_PATH,
+     "/user-alias/setUserAlias", "/user-alias/getAliasUserId")
+)  # fmt: skip
+
+
+def _route_of(path: str) -> str:
+    """The path without the collection prefix, which only the two event paths may carry."""
+    for suffix in (EVENT_PATH, BATCH_PATH):
+        if path.endswith(suffix) and path.count("/") == suffix.count("/") + 1:
+            return suffix
+    return path
+
+
+def _is_too_many(body: bytes) -> bool:
+    if len(body) <= MOST_BATCH_EVENTS * SMALLEST_EVENT_BYTES:
+        return False
+    try:
+        return len(msgspec.json.decode(body, type=_Batch).ev) > MOST_BATCH_EVENTS
+    except (msgspec.DecodeError, RecursionError):
+        return False  # stored as it came, and refused where people can see it
+
+
+def _alias_body(body: bytes | None) -> dict[str, str]:
+    try:
+        found = msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
