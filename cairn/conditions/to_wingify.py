@@ -1,0 +1,107 @@
+"""A condition as Wingify's segmentation DSL, placed so that both SDKs decide it as written.
+
+Source: contracts/wingify.md section 7. Location stands in an `and` of its own, the user agent in an `or` of its own,
+lists come last: a list check is a request, and the Node SDK mixes up concurrent users' locations across it.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from cairn.conditions import operand
+from cairn.conditions.evaluate import NotForFlags
+from cairn.conditions.tree import (
+    And,
+    Attribute,
+    Condition,
+    Device,
+    Did,
+    InList,
+    Not,
+    Or,
+    OtherFlag,
+    Place,
+    UserProperty,
+    Visitor,
+)
+from cairn.errors import InvalidInput
+
+Dsl = dict[str, Any]  # Any: a DSL node is as deep as the condition
+NEVER: Dsl = {"or": []}
+ALWAYS: Dsl = {"not": {"or": []}}
+LIST_ID = re.compile(r"[A-Za-z0-9_.:,-]+")  # what reaches the gateway unharmed
+_USER_AGENT_KEYS = ("os", "browser_string", "device_type", "device")
+
+
+def ask_gateway(leaf: InList) -> Dsl:
+    """The list check as the Node SDK knows it: a request per evaluation."""
+    if not LIST_ID.fullmatch(leaf.list_id):
+        raise InvalidInput(
+            f"attribute {leaf.attribute!r}: list id {leaf.list_id!r} may hold letters, digits and . : , _ - only",
+            field="list_id",
+        )
+    return {"custom_variable": {leaf.attribute: f"inlist({leaf.list_id})"}}
+
+
+def to_wingify(condition: Condition, *, in_list: Callable[[InList], Dsl] = ask_gateway) -> Dsl:
+    """Shape: `{}` for everybody, else one node. Raises InvalidInput naming the leaf that flags cannot ask."""
+    if condition == And(()):
+        return {}
+    return _node(condition, in_list)
+
+
+def _node(condition: Condition, in_list: Callable[[InList], Dsl]) -> Dsl:
+    match condition:
+        case And():
+            return (
+                {"and": [_node(each, in_list) for each in _ordered(condition.nodes)]}
+                if condition.nodes
+                else ALWAYS
+            )
+        case Or():
+            return {"or": [_node(each, in_list) for each in _ordered(condition.nodes)]}
+        case Not():
+            return {"not": _node(condition.node, in_list)}
+        case InList():
+            return in_list(condition)
+        case _:
+            return _leaf(condition)
+
+
+def _leaf(leaf: Attribute | Visitor | Place | Device | OtherFlag | UserProperty | Did) -> Dsl:
+    match leaf:
+        case Attribute():
+            return {"custom_variable": {leaf.name: operand.spell(leaf)}}
+        case Visitor():
+            return {"user": leaf.ids}
+        case Place():
+            return {"and": [{leaf.key: leaf.value}]}
+        case Device():
+            node: Dsl = {leaf.key: leaf.value}
+            return {"or": [node]} if leaf.key in _USER_AGENT_KEYS else node
+        case OtherFlag():
+            return {"or": [{"featureId": {str(leaf.flag_id): leaf.state}}]}
+        case UserProperty() | Did():
+            raise NotForFlags(leaf)
+        case _:
+            assert_never(leaf)
+
+
+def _ordered(nodes: tuple[Condition, ...]) -> list[Condition]:
+    return sorted(nodes, key=_place)
+
+
+def _place(condition: Condition) -> int:
+    if _contains(condition, InList):
+        return 2
+    return 0 if _contains(condition, Place) or _contains(condition, Device) else 1
+
+
+def _contains(condition: Condition, leaf: type[InList] | type[Place] | type[Device]) -> bool:
+    match condition:
+        case And() | Or():
+            return any(_contains(node, leaf) for node in condition.nodes)
+        case Not():
+            return _contains(condition.node, leaf)
+        case _:
+            return isinstance(condition, leaf)
