@@ -31,9 +31,9 @@ class TokenNotFound(NotFound):
 
 
 def create_token(
-    connection: sa.Connection, workspace_id: int, *, name: str, role: Role, now: datetime
-) -> tuple[str, ApiToken]:
-    """The secret, which is never shown again, and the token. The caller has checked `require_grant`."""
+    connection: sa.Connection, workspace_id: int, *, name: str, now: datetime, role: Role = Role.EDITOR
+) -> tuple[ApiToken, str]:
+    """The token, and the secret, which is never shown again. The caller has checked `require_grant`."""
     secret = new_token("cairn")
     row = {
         "workspace_id": workspace_id, "name": clean_name(name), "role": role.value,
@@ -42,7 +42,7 @@ def create_token(
     created = connection.execute(
         sa.insert(api_tokens).values(**row, token_hash=key_hash(secret)).returning(*api_tokens.c)
     ).one()
-    return secret, _token(created)
+    return _token(created), secret
 
 
 def authenticate_token(connection: sa.Connection, secret: str) -> ApiToken | None:
