@@ -89,7 +89,9 @@ def core(ready_fd: int | None, **options: Any) -> None:
 @cli.command()
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--shell", "as_shell", is_flag=True, help="Print variables for a shell: eval \"$(cairn demo --shell)\".")
+@click.option(
+    "--shell", "as_shell", is_flag=True, help='Print variables for a shell: eval "$(cairn demo --shell)".'
+)
 def demo(as_json: bool, as_shell: bool, **options: Any) -> None:
     """Make the demo workspace once and print its address, sign-in and keys."""
     made = _make_demo(_settings(options))
@@ -108,6 +110,17 @@ def show_settings(**options: Any) -> None:
     settings = _settings(options)
     for setting in SETTINGS:
         click.echo(f"{setting.name} = {getattr(settings, setting.name)!s:<24} # {setting.help}")
+
+
+@cli.command(hidden=True)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def reference(folder: Path) -> None:
+    """Write the generated documentation pages."""
+    from cairn.cli.reference import pages
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages(cli).items():
+        (folder / name).write_text(text())
 
 
 def _make_demo(settings: Settings) -> dict[str, Any]:

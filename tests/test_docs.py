@@ -1,0 +1,65 @@
+"""Documentation is held to the code: generated pages do not drift, links lead somewhere, the five minutes work."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cairn.cli.main import cli
+from cairn.cli.reference import pages
+from tests.served import Served
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)(#[^)]*)?\)")
+SHELL = re.compile(r"```sh\n(.*?)```", re.S)
+
+
+@pytest.mark.parametrize("name", sorted(pages(cli)))
+def test_generated_page_is_what_the_code_says(name: str) -> None:
+    path = ROOT / "docs" / "reference" / name
+    assert path.read_text() == pages(cli)[name](), "run: .venv/bin/cairn reference docs/reference"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = [match.group(1) for match in LINK.finditer(document.read_text())]
+    dead = [
+        t for t in targets if not t.startswith(("http:", "https:")) and not (document.parent / t).exists()
+    ]
+    assert not dead
+
+
+@pytest.fixture(scope="module")
+def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("docs") / "data").make_demo().start()
+    yield served
+    served.stop()
+
+
+GUIDES = [*sorted((ROOT / "docs" / "guide").glob("*.md")), ROOT / "README.md"]
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_the_guide_types_works(cairn: Served, guide: Path) -> None:
+    """Every shell block, in order, in one shell; only starting Cairn is left out, because it runs already."""
+    blocks = [block for block in SHELL.findall(guide.read_text()) if block.strip() != "make run"]
+    if not blocks:
+        return
+    environment = os.environ | {"CAIRN_DATA_DIR": str(cairn.data_dir), "CAIRN_PUBLIC_URL": cairn.url}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    if guide.name == "README.md":
+        assert "you@example.test on" in done.stdout
+        assert "stranger@example.test off" in done.stdout
