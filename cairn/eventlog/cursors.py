@@ -1,0 +1,88 @@
+"""Where each reader stands, in its own small file, so that a reader's commit never waits for the collector's.
+
+Not synced on every commit: after a power failure a reader may read again what it had read, and repeats are the
+same events. Losing the file has the same effect.
+"""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+from cairn.eventlog.damage import LogUnavailable, file_lock, inode, is_damage, move_aside
+from cairn.eventlog.log import START
+
+_WAIT_S = 5.0  # for another process's commit; they take well under a millisecond
+
+
+class Cursors:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._inode = 0
+        self._connection: sqlite3.Connection | None = None
+        self.all()
+
+    def position(self, reader: str) -> int:
+        return self.all().get(reader, START)
+
+    def all(self) -> dict[str, int]:
+        rows = self._run("SELECT reader, position FROM cursors", ())
+        return {reader: position for reader, position in rows if isinstance(position, int)}
+
+    def advance(self, reader: str, position: int) -> None:
+        self._run(
+            "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (reader)"
+            " DO UPDATE SET position = excluded.position WHERE excluded.position > position",
+            (reader, position),
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _run(self, statement: str, parameters: tuple[object, ...]) -> list[tuple[str, int]]:
+        with self._lock:
+            try:
+                return self._open().execute(statement, parameters).fetchall()
+            except sqlite3.Error as error:
+                if not is_damage(error, self._path):
+                    raise LogUnavailable(self._path, error) from error
+            self._replace()
+            try:
+                return self._open().execute(statement, parameters).fetchall()
+            except sqlite3.Error as error:
+                raise LogUnavailable(self._path, error) from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and self._inode == inode(self._path):
+            return self._connection
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        with file_lock(self._path, exclusive=True):
+            connection = sqlite3.connect(
+                self._path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
+            )
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS cursors"
+                    " (reader TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID"
+                )
+            except sqlite3.Error:
+                connection.close()
+                raise
+            self._connection, self._inode = connection, inode(self._path)
+        return connection
+
+    def _replace(self) -> None:
+        damaged = self._inode or inode(self._path)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        with file_lock(self._path, exclusive=True):
+            if inode(self._path) == damaged:  # otherwise another process was quicker
+                move_aside(self._path)
