@@ -53,6 +53,7 @@ class Draft(Struct):
     library: str = ""
     ip: str = ""
     user_agent: str = ""
+    log_position: int = 0  # where in the event log it lies (ingest/steps); a replay has the same one
     # set when the draft is refused on the way
     reason: Reason | None = None
     detail: str = ""
@@ -69,6 +70,7 @@ class Refused(Struct, frozen=True):
     user: str = ""
     source: str = ""
     payload: str = ""  # the first 2,000 characters as received
+    log_position: int = 0  # as in Draft; 0: it did not come through the log
 
 
 class Arrival(Struct, array_like=True, frozen=True):

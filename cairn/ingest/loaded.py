@@ -9,4 +9,6 @@ class Loaded(Struct):
     environment_id: int
     by_event: dict[tuple[str, str], set[int]] = field(default_factory=dict)  # (kind, name) -> users
     by_property: dict[str, set[int]] = field(default_factory=dict)  # user property key -> users
-    merged: set[int] = field(default_factory=set)  # users whose canonical user changed, and both canonical users
+    merged: set[int] = field(
+        default_factory=set
+    )  # users whose canonical user changed, and both canonical users

@@ -3,6 +3,9 @@
 Measured choices are in docs/decisions and `shared/design/engine.md`: one order (environment, day, kind, name, user,
 time), a bloom index for one user's timeline, LowCardinality for repeated text, Map for properties.
 `user_id` is raw and never rewritten; `CANONICAL` reads the merges as a dictionary, so an un-merge is one row.
+The projection by event id answers "is it stored already?" and is written with the events, so it can never disagree
+with them: 2,000 ids in 13 ms at 10 M events, for 13 bytes an event. `log_position` says from where in the event log a
+row came: the same place again is the loader's own repetition after a crash, another place is a repeat by the sender.
 """
 
 DATABASE = "cairn"  # never `default`: in the embedded engine that one overlays the file system
@@ -22,12 +25,16 @@ TABLES: tuple[str, ...] = (
         source LowCardinality(String),
         library LowCardinality(String),
         properties Map(LowCardinality(String), String),
+        log_position UInt64 CODEC(T64, LZ4),
         INDEX by_user user_id TYPE bloom_filter(0.01) GRANULARITY 1,
-        INDEX by_received received_at TYPE minmax GRANULARITY 1
+        INDEX by_received received_at TYPE minmax GRANULARITY 1,
+        PROJECTION by_event_id (
+            SELECT event_id, log_position ORDER BY event_id
+        ) WITH SETTINGS (index_granularity = 512)
     ) ENGINE = MergeTree
     PARTITION BY toYYYYMM(time)
     ORDER BY (environment_id, toDate(time), kind, name, user_id, time)
-    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, lightweight_mutation_projection_mode = 'rebuild'
     """,
     # One row per (environment, key, user); the newest version wins. `version` is time in ms << 22 | arrival order.
     f"""
@@ -52,6 +59,7 @@ TABLES: tuple[str, ...] = (
         version UInt64
     ) ENGINE = ReplacingMergeTree(version)
     ORDER BY (environment_id, user_id)
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
     """,
     # Everything that was not accepted, with its reason, for the Live page and counters.
     f"""
@@ -64,11 +72,13 @@ TABLES: tuple[str, ...] = (
         name String,
         user String,
         source LowCardinality(String),
-        payload String
+        payload String,
+        log_position UInt64
     ) ENGINE = MergeTree
     PARTITION BY toYYYYMM(received_at)
     ORDER BY (environment_id, received_at)
     TTL toDateTime(received_at) + INTERVAL 30 DAY
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
     """,
 )
 
@@ -84,4 +94,6 @@ DICTIONARY = f"""
 # The user an event or property belongs to after merges.
 CANONICAL = f"dictGetOrDefault('{DATABASE}.merged_users', 'canonical_id', (environment_id, user_id), user_id)"
 
-IDENTITY_KEY = "identity"  # the built-in user property that holds the identity; its user_id is the canonical one
+IDENTITY_KEY = (
+    "identity"  # the built-in user property that holds the identity; its user_id is the canonical one
+)

@@ -1,4 +1,7 @@
-"""The event store's seam: one interface, one SQL dialect, two engines (embedded now, a ClickHouse server past one machine)."""
+"""The event store's seam: one interface and one SQL dialect for two engines.
+
+Embedded now, a ClickHouse server past one machine.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -34,12 +37,20 @@ class Store(Protocol):
     """Where behaviour is kept.
 
     - An insert that returned survives a crash and a power failure.
-    - Inserting the same rows again is safe for properties and the user map; for events the loader asks `known` first.
+    - Inserting the same rows again is safe for properties, the user map, and refusals with a log position;
+      for events the loader asks `known` first.
+    - An insert of rows that cannot be stored raises RowsNotStorable and stores none of them. Any other failure raises
+      Unavailable; then some of the events may be stored.
     - Safe to use from several threads.
     """
 
     def query(
-        self, environment_id: int, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout_s: float = 10.0
+        self,
+        environment_id: int,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = 10.0,
     ) -> list[Row]:
         """Run one SELECT bound to its tenant: the text must use `{environment:UInt32}`, which is bound here.
 
@@ -54,7 +65,13 @@ class Store(Protocol):
 
     def insert_refusals(self, refusals: Sequence[Refused]) -> None: ...
 
-    def known(self, event_ids: Sequence[int]) -> set[int]:
-        """Those of the ids that are stored already, for as long as data is kept."""
+    def known(self, event_ids: Sequence[int]) -> dict[int, int]:
+        """Those of the ids that are stored already, each with the log position it came from.
+
+        Exact for as long as the events are kept.
+        """
+
+    def user_map_version(self) -> int:
+        """The newest version in the user map, 0 when it is empty."""
 
     def close(self) -> None: ...

@@ -1,0 +1,35 @@
+"""The event store's copy of the user map, brought up to date at the start.
+
+A merge is committed to the metadata database first and copied second; a crash between the two leaves a gap at the
+end of the history, which is copied again here. Copying twice is harmless: the newest version wins.
+"""
+
+import sqlalchemy as sa
+
+from cairn.db.engine import reading
+from cairn.db.tables import merges
+from cairn.store.store import MapChange, Store
+
+_OVERLAP = 20_000  # history items copied again at every start; far more than are ever under way at once
+
+
+def copy_map(engine: sa.Engine, store: Store) -> int:
+    """Copy the end of the history, or all of it into an empty store; return how many changes were sent."""
+    after = max(0, store.user_map_version() - _OVERLAP)
+    newest = sa.select(sa.func.max(merges.c.id)).group_by(merges.c.environment_id, merges.c.user_id)
+    statement = sa.select(merges).where(
+        merges.c.id > after, merges.c.id.in_(newest.where(merges.c.id > after))
+    )
+    with reading(engine) as connection:
+        changes = [
+            MapChange(
+                row.environment_id,
+                row.user_id,
+                row.user_id if row.kind == "unmerge" else row.canonical_id,
+                row.id,
+            )
+            for row in connection.execute(statement.order_by(merges.c.id))
+        ]
+    if changes:
+        store.insert_user_map(changes)
+    return len(changes)

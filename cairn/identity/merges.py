@@ -1,0 +1,288 @@
+"""Which raw user ids belong to one user: the map in force and its history.
+
+A raw id is never rewritten. The first identity a user id gets maps it to the identity's canonical id; an un-merge
+takes the row away again and says so in the history. The event store keeps a copy of the map (`map_copy`).
+Source: contracts/heap.md sections 2.4 and 7.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.db.tables import merges, user_map
+from cairn.ids import identified_user_id
+from cairn.outcomes import Reason
+from cairn.store.store import MapChange
+
+SERVER_IDENTIFY = "server_identify"  # the cause that Heap limits
+USERS_PER_IDENTITY_AND_MONTH = 10  # calendar month, UTC; Heap ignores the eleventh
+_PER_STATEMENT = 5_000  # ids in one IN; SQLite binds at most 32,766
+
+
+class MergeRequest(Struct, frozen=True):
+    """This user id was seen under this identity."""
+
+    environment_id: int
+    user_id: int
+    identity: str
+    cause: str
+    at: datetime
+
+
+class Merge(Struct, frozen=True):
+    """`user_id` belongs to `canonical_id`. `version`: its place in the history, 0 when there is nothing to map."""
+
+    environment_id: int
+    user_id: int
+    canonical_id: int
+    identity: str
+    version: int
+    is_new: bool
+
+    @property
+    def change(self) -> MapChange:
+        return MapChange(self.environment_id, self.user_id, self.canonical_id, self.version)
+
+
+class HistoryItem(Struct, frozen=True):
+    id: int
+    user_id: int
+    canonical_id: int  # the user it was merged into, or taken out of
+    identity: str
+    kind: str  # merge, unmerge
+    cause: str
+    at: datetime
+
+
+def canonical(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> dict[int, int]:
+    """Where merged ids lead. Shape: raw id -> canonical id, only those that differ."""
+    found: dict[int, int] = {}
+    for some in _chunks(user_ids):
+        statement = sa.select(user_map.c.user_id, user_map.c.canonical_id).where(
+            user_map.c.environment_id == environment_id, user_map.c.user_id.in_(some)
+        )
+        found.update((row.user_id, row.canonical_id) for row in connection.execute(statement))
+    return found
+
+
+def raw_ids(
+    connection: sa.Connection, environment_id: int, canonical_ids: Iterable[int]
+) -> dict[int, list[int]]:
+    """Every id whose events belong to a user. Shape: canonical id -> itself, then the merged ones, rising."""
+    found = {canonical_id: [canonical_id] for canonical_id in canonical_ids}
+    for some in _chunks(found):
+        statement = (
+            sa.select(user_map.c.canonical_id, user_map.c.user_id)
+            .where(user_map.c.environment_id == environment_id, user_map.c.canonical_id.in_(some))
+            .order_by(user_map.c.user_id)
+        )
+        for row in connection.execute(statement):
+            found[row.canonical_id].append(row.user_id)
+    return found
+
+
+def merge(
+    connection: sa.Connection, environment_id: int, user_id: int, identity: str, cause: str, now: datetime
+) -> Merge | Reason:
+    """Give a user id its identity. See `merge_all`."""
+    return merge_all(connection, [MergeRequest(environment_id, user_id, identity, cause, now)])[0]
+
+
+def merge_all(connection: sa.Connection, requests: Sequence[MergeRequest]) -> list[Merge | Reason]:
+    """Merge in order, in one write transaction. Shape: one answer per request, in their order.
+
+    Refuses a second identity of a user id (IDENTITY_TAKEN) and, for `SERVER_IDENTIFY`, the eleventh user id of an
+    identity in a month (TOO_MANY_USERS_FOR_IDENTITY).
+    Guarantee: the same again changes nothing; without refusals the order does not matter.
+    """
+    maps: dict[int, _Map] = {}
+    for environment_id in {request.environment_id for request in requests}:
+        own = [request for request in requests if request.environment_id == environment_id]
+        maps[environment_id] = _Map(connection, environment_id, own)
+    decided = [maps[request.environment_id].decide(request) for request in requests]
+    versions = _write(
+        connection,
+        [
+            (answer, request)
+            for answer, request in zip(decided, requests, strict=True)
+            if isinstance(answer, Merge) and answer.is_new
+        ],
+    )
+    return [
+        msgspec.structs.replace(
+            answer, version=versions.get((answer.environment_id, answer.user_id), answer.version)
+        )
+        if isinstance(answer, Merge)
+        else answer
+        for answer in decided
+    ]
+
+
+def unmerge(
+    connection: sa.Connection, environment_id: int, user_id: int, cause: str, now: datetime
+) -> MapChange | None:
+    """Let a user id stand for itself again. None: it was not merged. Insert the change into the event store."""
+    row = connection.execute(
+        sa.delete(user_map)
+        .where(user_map.c.environment_id == environment_id, user_map.c.user_id == user_id)
+        .returning(user_map.c.canonical_id, user_map.c.identity)
+    ).one_or_none()
+    if row is None:
+        return None
+    version = connection.execute(
+        sa.insert(merges)
+        .values(
+            environment_id=environment_id, user_id=user_id, canonical_id=row.canonical_id,
+            identity=row.identity, kind="unmerge", cause=cause, at=now,
+        )
+        .returning(merges.c.id)
+    ).scalar_one()  # fmt: skip
+    return MapChange(environment_id, user_id, user_id, version)
+
+
+def history(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> list[HistoryItem]:
+    """What was merged and un-merged for these ids, raw or canonical, oldest first."""
+    found: dict[int, HistoryItem] = {}
+    columns = [merges.c[name] for name in HistoryItem.__struct_fields__]
+    for some in _chunks(user_ids):
+        statement = sa.select(*columns).where(
+            merges.c.environment_id == environment_id,
+            merges.c.user_id.in_(some) | merges.c.canonical_id.in_(some),
+        )
+        found.update((row.id, HistoryItem(*row)) for row in connection.execute(statement))
+    return [found[number] for number in sorted(found)]
+
+
+class _Map:
+    """What the map says of the ids in some requests, kept up to date while they are decided one by one."""
+
+    def __init__(
+        self, connection: sa.Connection, environment_id: int, requests: Sequence[MergeRequest]
+    ) -> None:
+        self._own = {r.identity: identified_user_id(environment_id, r.identity) for r in requests}
+        ids = {request.user_id for request in requests}.union(self._own.values())
+        self._rows = _mapped(connection, environment_id, ids)
+        self._taken = _identities(connection, environment_id, ids)
+        limited = [request for request in requests if request.cause == SERVER_IDENTIFY]
+        self._months = _users_by_month(
+            connection,
+            environment_id,
+            {self._target(request.identity) for request in limited},
+            since=min((_month_start(request.at) for request in limited), default=None),
+        )
+
+    def _target(self, identity: str) -> int:
+        """The identity's canonical id; when that id was itself merged, where it leads, so that no chain arises."""
+        own = self._own[identity]
+        row = self._rows.get(own)
+        return row.canonical_id if row else own
+
+    def decide(self, request: MergeRequest) -> Merge | Reason:
+        user_id, identity = request.user_id, request.identity
+        if row := self._rows.get(user_id):
+            return row if row.identity == identity else Reason.IDENTITY_TAKEN
+        target = self._target(identity)
+        if user_id == target:
+            return Merge(request.environment_id, user_id, user_id, identity, 0, is_new=False)
+        if user_id in self._taken:
+            return Reason.IDENTITY_TAKEN
+        month = (target, _month_start(request.at))
+        if request.cause == SERVER_IDENTIFY and self._months[month] >= USERS_PER_IDENTITY_AND_MONTH:
+            return Reason.TOO_MANY_USERS_FOR_IDENTITY
+        self._months[month] += 1
+        self._taken.add(target)
+        self._rows[user_id] = Merge(request.environment_id, user_id, target, identity, 0, is_new=False)
+        return msgspec.structs.replace(self._rows[user_id], is_new=True)
+
+
+def _mapped(connection: sa.Connection, environment_id: int, ids: Iterable[int]) -> dict[int, Merge]:
+    newest = (
+        sa.select(sa.func.max(merges.c.id))
+        .where(merges.c.environment_id == environment_id, merges.c.user_id == user_map.c.user_id)
+        .scalar_subquery()
+    )
+    found = {}
+    for some in _chunks(ids):
+        statement = sa.select(
+            user_map.c.user_id, user_map.c.canonical_id, user_map.c.identity, newest.label("version")
+        ).where(user_map.c.environment_id == environment_id, user_map.c.user_id.in_(some))
+        for row in connection.execute(statement):
+            found[row.user_id] = Merge(
+                environment_id, row.user_id, row.canonical_id, row.identity, row.version or 0, is_new=False
+            )
+    return found
+
+
+def _identities(connection: sa.Connection, environment_id: int, ids: Iterable[int]) -> set[int]:
+    """Those ids that others were merged into: an identity's own ids, which take no other identity."""
+    found: set[int] = set()
+    for some in _chunks(ids):
+        statement = sa.select(user_map.c.canonical_id).where(
+            user_map.c.environment_id == environment_id, user_map.c.canonical_id.in_(some)
+        )
+        found.update(connection.execute(statement.distinct()).scalars())
+    return found
+
+
+def _users_by_month(
+    connection: sa.Connection, environment_id: int, canonical_ids: Iterable[int], *, since: datetime | None
+) -> Counter[tuple[int, datetime]]:
+    counts: Counter[tuple[int, datetime]] = Counter()
+    if since is None:
+        return counts
+    for some in _chunks(canonical_ids):
+        statement = sa.select(user_map.c.canonical_id, user_map.c.merged_at).where(
+            user_map.c.environment_id == environment_id,
+            user_map.c.canonical_id.in_(some),
+            user_map.c.merged_at >= since,
+        )
+        counts.update(
+            (row.canonical_id, _month_start(row.merged_at)) for row in connection.execute(statement)
+        )
+    return counts
+
+
+def _write(
+    connection: sa.Connection, new: Sequence[tuple[Merge, MergeRequest]]
+) -> dict[tuple[int, int], int]:
+    """Append to map and history. Shape: (environment, user) -> version."""
+    if not new:
+        return {}
+    common = [
+        {
+            "environment_id": merged.environment_id,
+            "user_id": merged.user_id,
+            "canonical_id": merged.canonical_id,
+            "identity": merged.identity,
+        }
+        for merged, _ in new
+    ]
+    connection.execute(
+        sa.insert(user_map),
+        [{**row, "merged_at": request.at} for row, (_, request) in zip(common, new, strict=True)],
+    )
+    versions = connection.execute(
+        sa.insert(merges).returning(merges.c.id, sort_by_parameter_order=True),
+        [
+            {**row, "kind": "merge", "cause": request.cause, "at": request.at}
+            for row, (_, request) in zip(common, new, strict=True)
+        ],
+    ).scalars()
+    return {
+        (merged.environment_id, merged.user_id): version
+        for (merged, _), version in zip(new, versions, strict=True)
+    }
+
+
+def _month_start(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _chunks(ids: Iterable[int]) -> Iterator[list[int]]:
+    wanted = sorted(set(ids))
+    for start in range(0, len(wanted), _PER_STATEMENT):
+        yield wanted[start : start + _PER_STATEMENT]

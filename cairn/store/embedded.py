@@ -1,0 +1,232 @@
+"""The embedded event store: ClickHouse inside the process, in one folder that one process owns."""
+
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from clickhouse_connect import get_client
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from cairn.event import Draft, Refused
+from cairn.store import rows
+from cairn.store.engine_config import write_engine_config
+from cairn.store.errors import StoreBusy, StoreInUse, of_insert, of_question
+from cairn.store.known import KnownIds
+from cairn.store.migrations import migrate
+from cairn.store.question import bound, reads_user_map
+from cairn.store.schema import DATABASE
+from cairn.store.store import MapChange, PropertyChange, Row
+
+_WRITING = {"max_partitions_per_insert_block": 0}  # a batch of late events may span any number of months
+_IDS_PER_BLOCK = 1 << 20  # ids read at once when the filter is filled; 8 MB
+
+
+def open_embedded(path: Path, *, memory_mb: int) -> "EmbeddedStore":
+    """Open the store in a folder, making or migrating it as needed. `memory_mb`: most memory one question may use.
+
+    Raises StoreInUse when another process has it open, StoreTooNew when a newer Cairn wrote it.
+    """
+    folder = path.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    config = write_engine_config(folder, memory_mb=memory_mb)
+    try:
+        store = EmbeddedStore(folder, config, memory_mb=memory_mb)
+    except Error as error:
+        raise StoreInUse(
+            f"the event store in {folder} cannot be opened: is another Cairn running on it? {error}"
+        ) from error
+    try:
+        store.migrate()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+class _Asking:
+    """One thread's client for questions: it can read only, and has a memory and a time limit."""
+
+    def __init__(self, client: Client, *, memory_mb: int) -> None:
+        self.client = client
+        self._timeout_s = 0.0
+        client.set_client_setting("max_memory_usage", memory_mb << 20)
+        client.set_client_setting("readonly", 2)
+
+    def limit(self, timeout_s: float) -> None:
+        if timeout_s != self._timeout_s:
+            self.client.set_client_setting("max_execution_time", timeout_s)
+            self._timeout_s = timeout_s
+
+
+class EmbeddedStore:
+    """Implements Store. Each thread gets clients of its own, as the engine's sessions are not to be shared."""
+
+    def __init__(self, folder: Path, config: Path, *, memory_mb: int) -> None:
+        self._folder, self._config, self._memory_mb = folder, config, memory_mb
+        self._local = threading.local()
+        self._clients: weakref.WeakSet[Client] = (
+            weakref.WeakSet()
+        )  # those of finished threads close themselves
+        self._is_closed = False
+        self._map_lock, self._map_is_stale = threading.Lock(), True
+        self._ids_lock, self._ids = threading.Lock(), KnownIds()
+        self._ids_are_filled = False
+        self._engine = self._connect()  # keeps the engine open while no other client is
+
+    def migrate(self) -> list[str]:
+        """Apply missing migrations; return their names."""
+        return migrate(self._engine.command, lambda sql: int(self._engine.query(sql).result_rows[0][0]))
+
+    def query(
+        self,
+        environment_id: int,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = 10.0,
+    ) -> list[Row]:
+        values = bound(environment_id, sql, parameters)
+        if reads_user_map(sql):
+            self._refresh_map()
+        asking = self._asking()
+        try:
+            asking.limit(timeout_s)
+            return list(asking.client.query(sql, parameters=values).result_rows)
+        except Error as error:
+            raise of_question(error) from error
+
+    def insert_events(self, events: Sequence[Draft]) -> None:
+        if not events:
+            return
+        table = rows.events_table(events)
+        # Before the insert: an id must never be in the store and not in the filter.
+        self._filled_ids().add(table.column("event_id").to_numpy())
+        self._insert("events", table)
+
+    def insert_properties(self, changes: Sequence[PropertyChange]) -> None:
+        if changes:
+            self._insert("user_properties", rows.properties_table(changes))
+
+    def insert_user_map(self, changes: Sequence[MapChange]) -> None:
+        if changes:
+            self._insert("user_map", rows.user_map_table(changes))
+            self._map_is_stale = True
+
+    def insert_refusals(self, refusals: Sequence[Refused]) -> None:
+        stored = self._stored_refusals([r for r in refusals if r.log_position])
+        missing = [r for r in refusals if r.log_position not in stored]
+        if missing:
+            self._insert("refusals", rows.refusals_table(missing))
+
+    def known(self, event_ids: Sequence[int]) -> dict[int, int]:
+        if not event_ids:
+            return {}
+        ids = np.array(event_ids, dtype=np.uint64)
+        maybes = ids[self._filled_ids().maybe(ids)].tolist()
+        if not maybes:
+            return {}
+        sql = f"SELECT event_id, log_position FROM {DATABASE}.events WHERE event_id IN {{ids:Array(UInt64)}}"
+        return dict(self._read(sql, {"ids": maybes}))
+
+    def user_map_version(self) -> int:
+        return int(self._read(f"SELECT max(version) FROM {DATABASE}.user_map", {})[0][0])
+
+    def close(self) -> None:
+        self._is_closed = True
+        for client in list(self._clients):
+            client.close()
+
+    def _connect(self) -> Client:
+        client = get_client(
+            interface="chdb", path=str(self._folder), chdb_options={"config-file": str(self._config)}
+        )
+        self._clients.add(client)
+        return client
+
+    def _asking(self) -> _Asking:
+        self._check_open()
+        asking: _Asking | None = getattr(self._local, "asking", None)
+        if asking is None:
+            asking = self._local.asking = _Asking(self._connect(), memory_mb=self._memory_mb)
+        return asking
+
+    def _writing(self) -> Client:
+        self._check_open()
+        client: Client | None = getattr(self._local, "writing", None)
+        if client is None:
+            client = self._connect()
+            for name, value in _WRITING.items():
+                client.set_client_setting(name, value)
+            self._local.writing = client
+        return client
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreBusy("the event store is closed")
+
+    def _insert(self, table: str, table_rows: Any) -> None:  # Any: pyarrow.Table
+        try:
+            self._writing().insert_arrow(table, table_rows, database=DATABASE)
+        except Error as error:
+            raise of_insert(error) from error
+
+    def _read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
+        """Across environments, for the store's own needs."""
+        try:
+            return list(self._writing().query(sql, parameters=parameters).result_rows)
+        except Error as error:
+            raise StoreBusy(f"the event store did not answer: {error}") from error
+
+    def _stored_refusals(self, refusals: Sequence[Refused]) -> set[int]:
+        """The log positions among them that a load before a crash has stored."""
+        if not refusals:
+            return set()
+        times = [refusal.received_ms for refusal in refusals]
+        sql = f"""
+            SELECT log_position FROM {DATABASE}.refusals
+            WHERE environment_id IN {{environments:Array(UInt32)}}
+              AND received_at >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC')
+              AND received_at <= fromUnixTimestamp64Milli({{last:Int64}}, 'UTC')
+              AND log_position IN {{positions:Array(UInt64)}}
+        """
+        parameters = {
+            "environments": sorted({refusal.environment_id for refusal in refusals}),
+            "first": min(times),
+            "last": max(times),
+            "positions": [refusal.log_position for refusal in refusals],
+        }
+        return {row[0] for row in self._read(sql, parameters)}
+
+    def _refresh_map(self) -> None:
+        with self._map_lock:
+            if not self._map_is_stale:
+                return
+            self._map_is_stale = False  # before the reload: a change during it must cause another one
+            try:
+                self._writing().command(f"SYSTEM RELOAD DICTIONARY {DATABASE}.merged_users")
+            except Error as error:
+                self._map_is_stale = True
+                raise StoreBusy(f"the user map cannot be read: {error}") from error
+
+    def _filled_ids(self) -> KnownIds:
+        with self._ids_lock:
+            if not self._ids_are_filled:
+                self._fill_ids()
+                self._ids_are_filled = True
+            return self._ids
+
+    def _fill_ids(self) -> None:
+        """Read every stored id once; 20 M take about a second. Lazily, so that pages answer before."""
+        client = self._writing()
+        try:
+            count = client.query(f"SELECT count() FROM {DATABASE}.events").result_rows[0][0]
+            self._ids.reserve(count)
+            with client.raw_stream(f"SELECT event_id FROM {DATABASE}.events", fmt="RowBinary") as stream:
+                while block := stream.read(_IDS_PER_BLOCK * 8):
+                    self._ids.add(np.frombuffer(block, dtype="<u8"))
+        except Error as error:
+            raise StoreBusy(f"the event store did not answer: {error}") from error

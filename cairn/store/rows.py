@@ -1,0 +1,125 @@
+"""Events, properties, merges and refusals as Arrow tables: a column at a time, repeated text as a dictionary."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from cairn.event import Draft, Refused, Scalar
+from cairn.outcomes import outcome_of
+from cairn.store.errors import RowsNotStorable
+from cairn.store.store import MapChange, PropertyChange
+
+_TIME = pa.timestamp("ms", "UTC")
+_WRONG = (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError)
+
+
+def text_of(value: Scalar) -> str:
+    """A property's value as it is stored and compared: whole numbers without a fraction, true and false in small."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return str(value)
+
+
+def events_table(events: Sequence[Draft]) -> pa.Table:
+    """Raises RowsNotStorable."""
+    try:
+        return pa.table(
+            {
+                "environment_id": _numbers((e.environment_id for e in events), pa.uint32()),
+                "event_id": _numbers((e.event_id for e in events), pa.uint64()),
+                "user_id": _numbers((e.user_id for e in events), pa.uint64()),
+                "session_id": _numbers((e.session_id for e in events), pa.uint64()),
+                "pageview_id": _numbers((e.pageview_id for e in events), pa.uint64()),
+                "time": _numbers((e.time_ms for e in events), _TIME),
+                "received_at": _numbers((e.received_ms for e in events), _TIME),
+                "kind": _repeated(e.kind for e in events),
+                "name": _repeated(e.name for e in events),
+                "source": _repeated(e.source for e in events),
+                "library": _repeated(e.library for e in events),
+                "properties": _maps([e.properties for e in events]),
+                "log_position": _numbers((e.log_position for e in events), pa.uint64()),
+            }
+        )
+    except _WRONG as error:
+        raise RowsNotStorable(
+            f"an event has a value that cannot be stored: {error}", field="events"
+        ) from error
+
+
+def properties_table(changes: Sequence[PropertyChange]) -> pa.Table:
+    """Raises RowsNotStorable."""
+    try:
+        return pa.table(
+            {
+                "environment_id": _numbers((c.environment_id for c in changes), pa.uint32()),
+                "key": _repeated(c.key for c in changes),
+                "user_id": _numbers((c.user_id for c in changes), pa.uint64()),
+                "value": pa.array([c.value for c in changes], pa.string()),
+                "time": _numbers((c.time_ms for c in changes), _TIME),
+                "version": _numbers((c.version for c in changes), pa.uint64()),
+            }
+        )
+    except _WRONG as error:
+        raise RowsNotStorable(
+            f"a user property has a value that cannot be stored: {error}", field="properties"
+        ) from error
+
+
+def user_map_table(changes: Sequence[MapChange]) -> pa.Table:
+    return pa.table(
+        {
+            "environment_id": _numbers((c.environment_id for c in changes), pa.uint32()),
+            "user_id": _numbers((c.user_id for c in changes), pa.uint64()),
+            "canonical_id": _numbers((c.canonical_id for c in changes), pa.uint64()),
+            "version": _numbers((c.version for c in changes), pa.uint64()),
+        }
+    )
+
+
+def refusals_table(refusals: Sequence[Refused]) -> pa.Table:
+    """Text that is not valid Unicode is kept with replacement characters: a refusal must always be storable."""
+    return pa.table(
+        {
+            "environment_id": _numbers((r.environment_id for r in refusals), pa.uint32()),
+            "received_at": _numbers((r.received_ms for r in refusals), _TIME),
+            "outcome": _repeated(str(outcome_of(r.reason)) for r in refusals),
+            "reason": _repeated(str(r.reason) for r in refusals),
+            "detail": pa.array([_valid(r.detail) for r in refusals], pa.string()),
+            "name": pa.array([_valid(r.name) for r in refusals], pa.string()),
+            "user": pa.array([_valid(r.user) for r in refusals], pa.string()),
+            "source": _repeated(_valid(r.source) for r in refusals),
+            "payload": pa.array([_valid(r.payload) for r in refusals], pa.string()),
+            "log_position": _numbers((r.log_position for r in refusals), pa.uint64()),
+        }
+    )
+
+
+def _numbers(values: Iterable[int], kind: pa.DataType) -> pa.Array:
+    return pa.array(list(values), kind)
+
+
+def _repeated(values: Iterable[str]) -> pa.Array:
+    return pa.array(list(values), pa.string()).dictionary_encode()
+
+
+def _maps(maps: Sequence[dict[str, Any]]) -> pa.Array:  # Any: Scalar; str values pass through untouched
+    offsets = [0]
+    keys: list[str] = []
+    values: list[str] = []
+    for entries in maps:
+        if entries:
+            keys.extend(entries)
+            values.extend([v if type(v) is str else text_of(v) for v in entries.values()])
+        offsets.append(len(keys))
+    return pa.MapArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), pa.array(values, pa.string())
+    )
+
+
+def _valid(text: str) -> str:
+    return text.encode(errors="replace").decode()
