@@ -1,0 +1,195 @@
+"""The edge process: owns the public port, accepts events, answers flag SDKs, and passes the rest to the core.
+
+It needs the event log, the members store and nothing else, so it goes on whatever the core does. It never loads the
+web pages, the metadata database, statistics or the query engine.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import uvicorn
+import uvloop
+
+from cairn.clock import Clock, utc_now
+from cairn.collect.app import Collector
+from cairn.eventlog.sqlite import open_log
+from cairn.gateway.answers import Receive, Scope, Send
+from cairn.gateway.app import Gateway
+from cairn.gateway.request_line import LenientProtocol
+from cairn.members.lmdb import open_members
+from cairn.members.sets import Published
+from cairn.paths import Paths
+from cairn.proxy import Proxy
+from cairn.settings import Settings
+from cairn.workspace.directory import DOCUMENT, Directory, decode
+
+logger = logging.getLogger(__name__)
+
+HEALTH_PATH = "/-/edge/health"
+WATCH_INTERVAL_S = 0.05  # how soon a change published by the core is in force
+GRACE_S = 3  # for requests in flight at the end; the supervisor kills after 5 s
+KEEP_ALIVE_S = 75  # longer than the pools of common clients, so that they close first and never race us
+
+
+class PublishedDirectory:
+    """The directory as last published. An unreadable one never replaces one that could be read."""
+
+    def __init__(self, published: Published) -> None:
+        self._published = published
+        self._seen = -1
+        self._directory = Directory()
+
+    def __call__(self) -> Directory:
+        return self._directory
+
+    def refresh(self) -> None:
+        """Raises whatever the store raises. Safe to call from several threads."""
+        changes = self._published.changes()
+        if changes != self._seen:
+            self._directory = decode(self._published.document(DOCUMENT))
+            self._seen = changes
+
+
+class Edge:
+    """The edge as an ASGI application."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        paths = Paths(settings.data_dir)
+        self._log = open_log(paths.log)
+        self._members = open_members(paths.members)
+        self._directory = PublishedDirectory(self._members)
+        # Before anything is answered: an SDK whose key is unknown at its start stays off until it is restarted.
+        self._directory.refresh()
+        self._collector = Collector(self._log, self._directory, clock, settings)
+        self._gateway = Gateway(
+            self._members, self._members, self._directory, self._collector.append, clock,
+            refresh=self._directory.refresh, poll_interval_ms=settings.poll_interval_ms,
+        )  # fmt: skip
+        self._proxy = Proxy(paths.core_socket)
+        self._watcher = ThreadPoolExecutor(1, thread_name_prefix="directory")
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        if self._gateway.handles(method, path):
+            await self._gateway(scope, receive, send)
+        elif self._collector.handles(method, path, scope["raw_path"]):
+            await self._collector(scope, receive, send)
+        elif path == HEALTH_PATH and is_loopback(scope):
+            await self._say_health(send)
+        else:
+            await self._proxy(scope, receive, send)
+
+    async def start(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    def drain(self) -> None:
+        """End what would go on for ever, so that the rest can finish."""
+        self._proxy.cut_streams()
+
+    async def stop(self) -> None:
+        """Wait until everything that was accepted is on the disk, and let go of the files."""
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._collector.close()
+        self._gateway.close()
+        self._watcher.shutdown()
+        self._log.close()
+        self._members.close()
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        is_failing = False
+        while True:
+            try:
+                await loop.run_in_executor(self._watcher, self._directory.refresh)
+                is_failing = False
+            except Exception:
+                if not is_failing:  # once, not twenty times a second
+                    logger.exception("directory_not_read")
+                is_failing = True
+            await asyncio.sleep(WATCH_INTERVAL_S)
+
+    async def _say_health(self, send: Send) -> None:
+        body = msgspec.json.encode({"gateway": self._gateway.health()})
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def is_loopback(scope: Scope) -> bool:
+    """Whether the caller sits on this machine; a proxy's word for its own caller was already taken into account."""
+    try:
+        return bool(scope.get("client")) and ipaddress.ip_address(scope["client"][0]).is_loopback
+    except ValueError:
+        return False
+
+
+def build_edge(settings: Settings, *, clock: Clock = utc_now) -> Edge:
+    """Open the files and read what was published. Raises whatever the stores raise; `start` and `stop` it."""
+    return Edge(settings, clock=clock)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, telling when it listens, and leaving signals to us: it would end the process before the log is flushed."""
+
+    def __init__(self, config: uvicorn.Config, edge: Edge, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._edge, self._ready = edge, ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._edge.drain()
+        await super().shutdown(sockets)
+
+
+def run_edge(settings: Settings, *, socket_fd: int | None = None, ready_fd: int | None = None) -> None:
+    """Serve until SIGTERM. The public socket is inherited, or opened here when the edge runs alone."""
+    if socket_fd is None:
+        listening = socket.create_server((settings.host, settings.port), backlog=2048)
+    else:
+        listening = socket.socket(fileno=socket_fd)
+
+    def ready() -> None:
+        if ready_fd is not None:
+            os.write(ready_fd, b"ready\n")
+            os.close(ready_fd)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, listening, ready))
+
+
+async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
+    edge = build_edge(settings)
+    config = uvicorn.Config(
+        edge, http=LenientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        server_header=False, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S, backlog=2048,
+    )  # fmt: skip
+    await edge.start()
+    try:
+        await _Server(config, edge, ready).serve(sockets=[listening])
+    finally:
+        await edge.stop()

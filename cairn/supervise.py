@@ -1,0 +1,321 @@
+"""`cairn serve`: starts the edge and the core, starts either again at once when it dies, stops both together.
+
+The public socket belongs to the supervisor and is inherited by the edge. So port 0 works, a restarted edge has the
+same port, and whoever connects in between waits in the backlog instead of being refused. Light on purpose: one
+thread, nothing imported that the two processes need.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+from cairn.errors import Conflict, Misconfigured
+from cairn.settings import SETTINGS, Settings
+
+BACKLOG = 2048  # connections that may wait while the edge restarts
+FAST_DEATH_S = 1.0  # a process that died this soon after its start probably dies again
+FIRST_PAUSE_S = 0.05  # after the second fast death in a row; doubles from there
+LONGEST_PAUSE_S = 1.0
+MOST_DEATHS_BEFORE_READY = 5  # then the start has failed
+STOP_S = {"edge": 5.0, "core": 15.0}  # to end in order; then it is killed, which loses nothing
+MISCONFIGURED = Misconfigured.exit_status  # a child that ends like this will do so again
+ROLES: dict[str, tuple[str, ...]] = {"all": ("edge", "core"), "edge": ("edge",), "core": ("core",)}
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+class AlreadyServed(Conflict):
+    """Another `cairn serve` owns this data directory. Stop it first, or choose another --data-dir."""
+
+    code = "already_served"
+
+
+class PortTaken(Misconfigured):
+    """Another program listens on this address. Stop it, or choose another --port; 0 picks a free one."""
+
+    code = "port_taken"
+
+
+Commands = Callable[[str, int | None, int], list[str]]  # role, socket fd, ready fd -> argv
+
+
+def serve(
+    settings: Settings, *, role: str = "all", as_json: bool = False, commands: Commands | None = None
+) -> int:
+    """Run until SIGTERM or SIGINT; return the exit status.
+
+    Raises: AlreadyServed, PortTaken. Guarantee: its processes die with it, however it dies.
+    """
+    lock = _own(settings.data_dir)
+    listening = _listen(settings) if "edge" in ROLES[role] else None
+    url = _url(settings, listening.getsockname()[1] if listening else settings.port)
+    _note_owner(lock, url)
+    supervisor = _Supervisor(
+        ROLES[role], commands or _cairn_commands(settings), listening, lock, url=url, as_json=as_json
+    )
+    try:
+        return supervisor.run()
+    finally:
+        if listening:
+            listening.close()
+        os.close(lock)
+
+
+def address_of(settings: Settings) -> str:
+    """Where people reach what is served with these settings; port 0 is known only once it runs."""
+    return _url(settings, settings.port)
+
+
+class _Child:
+    """One process of ours: started, watched, started again."""
+
+    def __init__(self, role: str, argv: Callable[[int], list[str]], inherited: tuple[int, ...]) -> None:
+        self.role = role
+        self.process: subprocess.Popen[bytes] | None = None
+        self.is_ready = False
+        self.deaths = 0  # in a row, each soon after its start
+        self.start_at = 0.0  # when to start it (again); monotonic
+        self.started_at = 0.0
+        self.exit_fd = self.ready_fd = -1
+        self._argv = argv
+        self._inherited = inherited
+
+    def start(self) -> None:
+        self.ready_fd, its_end = os.pipe()
+        try:
+            self.process = subprocess.Popen(
+                self._argv(its_end),
+                stdin=subprocess.DEVNULL,
+                pass_fds=(*self._inherited, its_end),
+                process_group=0,  # Ctrl-C reaches the supervisor only, which stops its processes in order
+                preexec_fn=_die_with_parent(),
+            )
+        finally:
+            os.close(its_end)
+        self.exit_fd = os.pidfd_open(self.process.pid)
+        self.started_at, self.is_ready = monotonic(), False
+
+    def ended(self) -> int:
+        """Take note of its end; return its status (below 0: the signal that ended it)."""
+        assert self.process is not None
+        status = self.process.wait()
+        self.process, self.is_ready = None, False
+        os.close(self.exit_fd)
+        if self.ready_fd >= 0:
+            os.close(self.ready_fd)
+        self.exit_fd = self.ready_fd = -1
+        lived_s = monotonic() - self.started_at
+        self.deaths = self.deaths + 1 if lived_s < FAST_DEATH_S else 0
+        self.start_at = monotonic() + pause_s(self.deaths)
+        return status
+
+    def heard(self) -> None:
+        """Read what it says on its ready pipe: something once it serves, nothing when it died before."""
+        self.is_ready = self.is_ready or bool(os.read(self.ready_fd, 64))
+        os.close(self.ready_fd)
+        self.ready_fd = -1
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+
+def pause_s(deaths: int) -> float:
+    """How long to wait before the next start: nothing at first, at most a second however often it died."""
+    return 0.0 if deaths < 2 else min(FIRST_PAUSE_S * 2.0 ** (min(deaths, 10) - 2), LONGEST_PAUSE_S)
+
+
+class _Supervisor:
+    def __init__(
+        self, roles: tuple[str, ...], commands: Commands, listening: socket.socket | None, lock: int,
+        *, url: str, as_json: bool,
+    ) -> None:  # fmt: skip
+        self._url, self._as_json = url, as_json
+        self._was_ready = False
+        self._stopping = 0  # how often we were told to
+        self._status = 0
+        self._selector = selectors.DefaultSelector()
+        self._children = [_child(role, commands, listening, lock) for role in roles]
+
+    def run(self) -> int:
+        wake = self._hear_signals()
+        try:
+            while not self._stopping:
+                self._start_due()
+                self._wait(self._until_next_start())
+            self._stop_all()
+        finally:
+            for child in self._children:
+                if child.process:
+                    child.process.kill()
+                    child.process.wait()
+            signal.set_wakeup_fd(-1)
+            for end in wake:
+                end.close()
+            self._selector.close()
+        return self._status
+
+    def _hear_signals(self) -> tuple[socket.socket, socket.socket]:
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)  # the wake-up above tells the loop
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._told(ours))
+        return ours, theirs
+
+    def _told(self, wake: socket.socket) -> None:
+        self._stopping += sum(byte != signal.SIGCHLD for byte in wake.recv(64))
+
+    def _start_due(self) -> None:
+        for child in self._children:
+            if child.process is None and child.start_at <= monotonic():
+                child.start()
+                self._selector.register(
+                    child.exit_fd, selectors.EVENT_READ, lambda child=child: self._ended(child)
+                )
+                self._selector.register(
+                    child.ready_fd, selectors.EVENT_READ, lambda child=child: self._heard(child)
+                )
+
+    def _until_next_start(self) -> float | None:
+        due = [child.start_at for child in self._children if child.process is None]
+        return max(0.0, min(due) - monotonic()) if due else None
+
+    def _wait(self, seconds: float | None) -> None:
+        ready = self._selector.select(seconds)
+        # What a process said comes before its end: it may have been ready for a moment.
+        for key, _ in sorted(ready, key=lambda one: one[0].fd in (child.exit_fd for child in self._children)):
+            if key.fd in self._selector.get_map():
+                key.data()
+
+    def _heard(self, child: _Child) -> None:
+        self._selector.unregister(child.ready_fd)
+        child.heard()
+        if not self._was_ready and all(child.is_ready for child in self._children):
+            self._was_ready = True
+            print(self._ready_line(), flush=True)
+
+    def _ended(self, child: _Child) -> None:
+        self._selector.unregister(child.exit_fd)
+        if child.ready_fd >= 0:
+            self._selector.unregister(child.ready_fd)
+        status = child.ended()
+        if self._stopping:
+            return
+        if not self._was_ready and (status == MISCONFIGURED or child.deaths >= MOST_DEATHS_BEFORE_READY):
+            _say(f"the {child.role} does not start ({_how(status)}); see its message above")
+            self._stopping, self._status = 1, status if status > 0 else 1
+            return
+        _say(f"the {child.role} ended ({_how(status)}); starting it again")
+
+    def _stop_all(self) -> None:
+        """The edge first, so that whatever it accepts last is still passed on."""
+        for child in self._children:
+            if child.process is None:
+                continue
+            child.process.terminate()
+            patience_ends = monotonic() + STOP_S[child.role]
+            while child.process is not None and self._stopping < 2 and monotonic() < patience_ends:
+                self._wait(max(0.0, patience_ends - monotonic()))
+            if child.process is not None:
+                _say(f"the {child.role} did not end in time and was killed")
+                child.process.kill()
+                while child.process is not None:
+                    self._wait(None)
+
+    def _ready_line(self) -> str:
+        if not self._as_json:
+            return f"Cairn is ready at {self._url}"
+        pids = {f"{child.role}_pid": child.pid for child in self._children}
+        return json.dumps({"ready": True, "url": self._url, "pid": os.getpid(), **pids})
+
+
+def _child(role: str, commands: Commands, listening: socket.socket | None, lock: int) -> _Child:
+    socket_fd = listening.fileno() if listening and role == "edge" else None
+    # The lock is inherited too: it stays taken until the last of the three processes is gone.
+    inherited = (lock,) if socket_fd is None else (lock, socket_fd)
+    return _Child(role, lambda ready_fd: commands(role, socket_fd, ready_fd), inherited)
+
+
+def _cairn_commands(settings: Settings) -> Commands:
+    options: list[str] = []
+    for setting in SETTINGS:
+        options += [f"--{setting.name.replace('_', '-')}", str(getattr(settings, setting.name))]
+
+    def command(role: str, socket_fd: int | None, ready_fd: int) -> list[str]:
+        inherited = ["--ready-fd", str(ready_fd)]
+        if socket_fd is not None:
+            inherited += ["--socket-fd", str(socket_fd)]
+        return [sys.executable, "-m", "cairn.cli.main", role, *options, *inherited]
+
+    return command
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """For the child, between fork and exec: the kernel kills it when the supervisor is gone. Linux."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+    return ask
+
+
+def _own(data_dir: Path) -> int:
+    """Take the data directory's lock; return its descriptor. Raises AlreadyServed naming the owner."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(data_dir / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(lock, 1000, 0).decode(errors="replace").strip() or "another process"
+        os.close(lock)
+        raise AlreadyServed(
+            f"{data_dir} is served by {owner}; stop it first, or choose another --data-dir", field="data_dir"
+        ) from None
+    return lock
+
+
+def _note_owner(lock: int, url: str) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()} at {url}\n".encode(), 0)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise PortTaken(
+            f"{settings.host} port {settings.port} cannot be listened on: {error.strerror or error}; "
+            "stop the program that uses it, or choose another --port",
+            field="port",
+        ) from error
+
+
+def _url(settings: Settings, port: int) -> str:
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _how(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+
+
+def _say(message: str) -> None:
+    print(f"cairn: {message}", file=sys.stderr, flush=True)
