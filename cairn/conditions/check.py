@@ -1,0 +1,186 @@
+"""What a condition over users must look like before it is kept: every mistake a person can make, named by its place.
+
+Only for conditions that compile to SQL (segments, analysis); flag audiences have their own leaves and checks.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cairn.conditions.tree import (
+    UNIT_MS,
+    And,
+    Attribute,
+    Between,
+    Condition,
+    Device,
+    Did,
+    InList,
+    Last,
+    Not,
+    Or,
+    OtherFlag,
+    Place,
+    PropertyFilter,
+    UserProperty,
+    Visitor,
+)  # fmt: skip
+from cairn.errors import InvalidInput
+from cairn.event import Kind
+
+MAX_DEPTH = 20  # levels of and/or/not; people's trees have three, and each costs parser depth in the store
+MAX_LEAVES = 100  # each is one aggregate of the same pass
+MAX_VALUES = 1_000_000  # of one `in`; about three seconds to send to the store
+MAX_TEXT = 10_000  # characters of one value
+MAX_COUNT = 1_000_000_000
+MAX_WINDOW_MS = 3650 * 86_400_000  # ten years
+FIRST_MS, END_MS = 0, 4_102_444_800_000  # 1970 to 2100, what the store's times are sure to hold
+
+# A number as JSON writes it. `inf`, `nan`, blanks, a leading plus or dot are text.
+NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+ORDERING = frozenset({"greater", "at_least", "less", "at_most"})
+KINDS = frozenset(value for name, value in vars(Kind).items() if not name.startswith("_"))
+_NEEDS_TEXT = frozenset({"contains", "does_not_contain", "starts_with", "ends_with", "matches"})
+_NUMBER = re.compile(NUMBER.removesuffix("$") + r"\Z", re.ASCII)
+
+
+class ConditionNotAccepted(InvalidInput):
+    """A condition has a mistake, or asks what a segment cannot know. Change the place the message names."""
+
+    code = "condition_not_accepted"
+
+
+def parse(document: object) -> Condition:
+    """A condition from decoded JSON. Raises ConditionNotAccepted naming the place. Does not `check`."""
+    try:
+        condition: Condition = msgspec.convert(document, Condition)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ConditionNotAccepted(f"condition: {error}", field="condition") from error
+    return condition
+
+
+def as_number(text: str) -> float | None:
+    """The finite number a text stands for, or None."""
+    if not _NUMBER.match(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def check(condition: Condition) -> None:
+    """Raises ConditionNotAccepted naming the first field that is wrong. `And(())` alone, everybody, is accepted."""
+    if condition == And(()):
+        return
+    leaves = _check(condition, "condition", depth=1)
+    if leaves > MAX_LEAVES:
+        raise _refused("condition", f"has {leaves} conditions, at most {MAX_LEAVES} are accepted")
+
+
+def check_pattern(pattern: str, place: str) -> None:
+    """Raises ConditionNotAccepted when RE2, which the store uses, cannot read the pattern."""
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except pa.ArrowInvalid as error:
+        reason = str(error).removeprefix("Invalid regular expression: ")
+        raise _refused(
+            place, f"{pattern!r} is not a regular expression in RE2's dialect: {reason}"
+        ) from error
+
+
+def refuse_flag_leaf(node: Condition, place: str) -> ConditionNotAccepted:
+    name = type(node).__struct_config__.tag
+    return _refused(
+        place, f"{name!r} is known only while a flag decides; use user properties and events here"
+    )
+
+
+def _check(node: Condition, place: str, *, depth: int) -> int:
+    """Return the number of leaves below."""
+    if depth > MAX_DEPTH:
+        raise _refused(place, f"groups are nested more than {MAX_DEPTH} levels deep")
+    match node:
+        case And(nodes) | Or(nodes):
+            if not nodes:
+                raise _refused(f"{place}.nodes", "is empty; add a condition or remove the group")
+            parts = (
+                _check(child, f"{place}.nodes[{index}]", depth=depth + 1) for index, child in enumerate(nodes)
+            )
+            return sum(parts)
+        case Not(child):
+            return _check(child, f"{place}.node", depth=depth + 1)
+        case UserProperty():
+            _check_property(node, place)
+        case Did():
+            _check_did(node, place)
+        case Attribute() | InList() | Visitor() | Place() | Device() | OtherFlag():
+            raise refuse_flag_leaf(node, place)
+        case _:
+            assert_never(node)
+    return 1
+
+
+def _check_did(node: Did, place: str) -> None:
+    if not 0 <= node.count <= MAX_COUNT:
+        raise _refused(f"{place}.count", f"is {node.count}, expected 0 to {MAX_COUNT}")
+    if node.event.kind and node.event.kind not in KINDS:
+        raise _refused(
+            f"{place}.event.kind", f"{node.event.kind!r} is none of {', '.join(sorted(KINDS))}, or empty"
+        )
+    _check_text(node.event.name, f"{place}.event.name")
+    for index, filter in enumerate(node.event.filters):
+        _check_property(filter, f"{place}.event.filters[{index}]")
+    match node.window:
+        case Last(amount, unit):
+            if not 0 < amount * UNIT_MS[unit] <= MAX_WINDOW_MS:
+                raise _refused(f"{place}.window.amount", f"is {amount}, expected 1 {unit} to 3650 days")
+        case Between(from_ms, to_ms):
+            if not FIRST_MS <= from_ms < to_ms <= END_MS:
+                raise _refused(
+                    f"{place}.window",
+                    "from_ms must lie before to_ms, both epoch milliseconds from 1970 to 2100",
+                )
+        case None:
+            pass
+
+
+def _check_property(node: UserProperty | PropertyFilter, place: str) -> None:
+    if not node.key:
+        raise _refused(f"{place}.key", "is empty; name the property")
+    _check_text(node.key, f"{place}.key")
+    _check_text(node.value, f"{place}.value")
+    if node.operator in _NEEDS_TEXT and not node.value:
+        raise _refused(f"{place}.value", f"is empty; {node.operator!r} needs a text to look for")
+    if node.operator in ORDERING and as_number(node.value) is None:
+        raise _refused(
+            f"{place}.value", f"{node.value!r} is not a number; {node.operator!r} compares numbers"
+        )
+    if node.operator == "matches":
+        check_pattern(node.value, f"{place}.value")
+    if node.operator in ("in", "not_in"):
+        _check_values(node.values, f"{place}.values")
+
+
+def _check_values(values: Sequence[str], place: str) -> None:
+    if not 0 < len(values) <= MAX_VALUES:
+        raise _refused(place, f"has {len(values)} values, expected 1 to {MAX_VALUES}")
+    for index, value in enumerate(values):
+        _check_text(value, f"{place}[{index}]")
+
+
+def _check_text(text: str, place: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise _refused(place, f"has {len(text)} characters, at most {MAX_TEXT} are accepted")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise _refused(place, "holds half a character (a lone surrogate); send valid Unicode") from error
+
+
+def _refused(place: str, what: str) -> ConditionNotAccepted:
+    return ConditionNotAccepted(f"{place} {what}", field=place)

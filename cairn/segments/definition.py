@@ -1,0 +1,260 @@
+"""Segments as people define them: a named condition over users, with one attribute list per environment.
+
+Editing a condition raises `version`; `live` then counts the new membership beside the old one and switches at once.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.conditions.check import check, parse
+from cairn.conditions.tree import Condition
+from cairn.db.tables import (
+    attribute_lists,
+    environments,
+    flags,
+    holdouts,
+    projects,
+    rules,
+    segment_states,
+    segments,
+)
+from cairn.errors import Conflict, InvalidInput, NotFound
+from cairn.ids import new_list_id
+from cairn.workspace.naming import clean_key, clean_name
+
+MAX_DESCRIPTION = 2_000  # characters
+
+
+class NewSegment(Struct, frozen=True, forbid_unknown_fields=True):
+    key: str
+    name: str
+    condition: Condition
+    description: str = ""
+
+
+class Segment(Struct, frozen=True):
+    id: int
+    workspace_id: int
+    project_id: int
+    key: str
+    name: str
+    description: str
+    condition: Condition
+    version: int  # rises with every change of the condition
+    created_at: datetime
+    updated_at: datetime
+
+
+class SegmentState(Struct, frozen=True):
+    """A segment in one environment: its list, its size, and when it was last proven right."""
+
+    segment_id: int
+    environment_id: int
+    list_id: str  # the attribute list that flag rules ask about
+    version: int  # the definition the membership was counted from; 0: not counted yet
+    users: int
+    identified: int
+    counted_at: datetime | None
+    swept_at: datetime | None
+    drift: int  # differences the last full recount found
+    count_ms: int
+    error: str
+
+
+class SegmentNotFound(NotFound):
+    """There is no such segment in this workspace."""
+
+    code = "segment_not_found"
+
+
+class SegmentKeyTaken(Conflict):
+    """The project has a segment with this key. Choose another one."""
+
+    code = "segment_key_taken"
+
+
+class SegmentInUse(Conflict):
+    """A flag decides by this segment. Take it out of the named rules first, then delete it."""
+
+    code = "segment_in_use"
+
+
+def create_segment(
+    connection: sa.Connection, workspace_id: int, project_id: int, new: NewSegment, now: datetime
+) -> Segment:
+    """Raises InvalidInput naming the field, NotFound for the project and SegmentKeyTaken."""
+    key = clean_key(new.key)
+    name, description = clean_name(new.name), _clean_description(new.description)
+    check(new.condition)
+    owned = sa.select(projects.c.id).where(
+        projects.c.workspace_id == workspace_id, projects.c.id == project_id
+    )
+    if connection.execute(owned).first() is None:
+        raise NotFound(f"no project {project_id} in this workspace", field="project_id")
+    taken = sa.select(segments.c.id).where(segments.c.project_id == project_id, segments.c.key == key)
+    if connection.execute(taken).first():
+        raise SegmentKeyTaken(f"the project has a segment {key!r}; choose another key", field="key")
+    row = {
+        "workspace_id": workspace_id, "project_id": project_id, "key": key, "name": name,
+        "description": description, "condition": msgspec.to_builtins(new.condition), "version": 1,
+        "created_at": now, "updated_at": now,
+    }  # fmt: skip
+    segment = _segment(connection.execute(sa.insert(segments).values(**row).returning(*segments.c)).one())
+    add_missing_states(connection, now)
+    return segment
+
+
+def get_segment(connection: sa.Connection, workspace_id: int, segment_id: int) -> Segment:
+    """Raises SegmentNotFound."""
+    query = sa.select(segments).where(segments.c.workspace_id == workspace_id, segments.c.id == segment_id)
+    row = connection.execute(query).first()
+    if row is None:
+        raise SegmentNotFound(f"no segment {segment_id} in this workspace", field="segment_id")
+    return _segment(row)
+
+
+def list_segments(
+    connection: sa.Connection, workspace_id: int, project_id: int | None = None
+) -> list[Segment]:
+    """By name; of one project, or of the whole workspace."""
+    query = sa.select(segments).where(segments.c.workspace_id == workspace_id)
+    if project_id is not None:
+        query = query.where(segments.c.project_id == project_id)
+    return [_segment(row) for row in connection.execute(query.order_by(segments.c.name, segments.c.id))]
+
+
+def update_segment(
+    connection: sa.Connection,
+    workspace_id: int,
+    segment_id: int,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    condition: Condition | None = None,
+    now: datetime,
+) -> Segment:
+    """Change what is given. The key stays: programs name it. Raises InvalidInput, SegmentNotFound."""
+    before = get_segment(connection, workspace_id, segment_id)
+    changes: dict[str, Any] = {"updated_at": now}  # Any: columns of several types
+    if name is not None:
+        changes["name"] = clean_name(name)
+    if description is not None:
+        changes["description"] = _clean_description(description)
+    if condition is not None:
+        check(condition)
+        if condition != before.condition:
+            changes |= {"condition": msgspec.to_builtins(condition), "version": segments.c.version + 1}
+    connection.execute(sa.update(segments).where(segments.c.id == segment_id).values(**changes))
+    if "name" in changes:
+        of_segment = sa.select(segment_states.c.list_id).where(segment_states.c.segment_id == segment_id)
+        rename = sa.update(attribute_lists).where(attribute_lists.c.id.in_(of_segment))
+        connection.execute(rename.values(name=changes["name"], updated_at=now))
+    return get_segment(connection, workspace_id, segment_id)
+
+
+def delete_segment(connection: sa.Connection, workspace_id: int, segment_id: int) -> None:
+    """Raises SegmentNotFound, and SegmentInUse naming the flags. `live` empties its sets."""
+    segment = get_segment(connection, workspace_id, segment_id)
+    lists = [state.list_id for state in states(connection, workspace_id, segment_id)]
+    if users := _used_by(connection, segment, frozenset(lists)):
+        raise SegmentInUse(
+            f"segment {segment.key!r} is used by {', '.join(users)}; take it out there first",
+            field="segment_id",
+        )
+    connection.execute(sa.delete(segments).where(segments.c.id == segment_id))
+    connection.execute(sa.delete(attribute_lists).where(attribute_lists.c.id.in_(lists)))
+
+
+def states(connection: sa.Connection, workspace_id: int, segment_id: int) -> list[SegmentState]:
+    """One for each environment of the segment's project. Raises SegmentNotFound."""
+    get_segment(connection, workspace_id, segment_id)
+    query = sa.select(segment_states).where(segment_states.c.segment_id == segment_id)
+    rows = connection.execute(query.order_by(segment_states.c.environment_id))
+    return [SegmentState(**row._mapping) for row in rows]
+
+
+def add_missing_states(connection: sa.Connection, now: datetime) -> int:
+    """Give every segment a state and a list in every environment of its project, new environments included.
+
+    Return how many were missing.
+    """
+    missing = connection.execute(
+        sa.select(segments.c.id, segments.c.name, environments.c.id.label("environment_id"))
+        .join(environments, environments.c.project_id == segments.c.project_id)
+        .outerjoin(
+            segment_states,
+            (segment_states.c.segment_id == segments.c.id)
+            & (segment_states.c.environment_id == environments.c.id),
+        )
+        .where(segment_states.c.segment_id.is_(None))
+        .order_by(segments.c.id, environments.c.id)
+    ).all()
+    for segment_id, name, environment_id in missing:
+        list_id = new_list_id()
+        connection.execute(
+            sa.insert(attribute_lists).values(
+                id=list_id, environment_id=environment_id, name=name, kind="segment", folds_case=False,
+                created_at=now, updated_at=now,
+            )
+        )  # fmt: skip
+        connection.execute(
+            sa.insert(segment_states).values(
+                segment_id=segment_id, environment_id=environment_id, list_id=list_id
+            )
+        )
+    return len(missing)
+
+
+def _clean_description(text: str) -> str:
+    if len(text) > MAX_DESCRIPTION:
+        raise InvalidInput(
+            f"description: at most {MAX_DESCRIPTION} characters, got {len(text)}", field="description"
+        )
+    return text.strip()
+
+
+def _segment(row: sa.Row[Any]) -> Segment:  # Any: a row of the whole table
+    fields = dict(row._mapping)
+    return Segment(**(fields | {"condition": parse(fields["condition"])}))
+
+
+def _used_by(connection: sa.Connection, segment: Segment, lists: frozenset[str]) -> list[str]:
+    """The flags and holdouts of the workspace whose audience names the segment or one of its lists."""
+    ours = environments.c.workspace_id == segment.workspace_id
+    bodies = connection.execute(
+        sa.select(flags.c.key, rules.c.body).join(rules, rules.c.flag_id == flags.c.id)
+        .where(flags.c.workspace_id == segment.workspace_id)
+    ).all()  # fmt: skip
+    held = connection.execute(
+        sa.select(holdouts.c.name, holdouts.c.body)
+        .join(environments, environments.c.id == holdouts.c.environment_id)
+        .where(ours)
+    ).all()
+    named = {f"flag {key!r}" for key, body in bodies if _mentions(body, segment.id, lists)}
+    named |= {f"holdout {name!r}" for name, body in held if _mentions(body, segment.id, lists)}
+    return sorted(named)
+
+
+def _mentions(body: object, segment_id: int, lists: frozenset[str]) -> bool:
+    return any(
+        node.get("segment_id") == segment_id or node.get("list_id") in lists
+        for node in _objects(body)
+        if node.get("type") == "in_list"
+    )
+
+
+def _objects(document: object) -> Iterator[dict[str, Any]]:  # Any: JSON values
+    """Every object of a JSON document, however deep."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
