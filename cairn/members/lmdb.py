@@ -1,0 +1,235 @@
+"""Members and published documents in LMDB: memory-mapped reads in any process, synced writes.
+
+A set's row names its current generation; its values lie under that generation's number. So a set of a million values
+is exchanged by writing a new generation in pieces and changing one row (replacement.py).
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from cairn.errors import InvalidInput, NotAllowed
+from cairn.members.environment import MAP_BYTES, Transaction, acquire, release
+from cairn.members.replacement import collect_garbage, discard, exchange
+from cairn.members.rows import (
+    Head,
+    name_key,
+    new_generation,
+    read_head,
+    rows_of,
+    since_of,
+    value_key,
+    value_of,
+    value_row,
+    write_head,
+)
+
+_DOCUMENT_NAME_BYTES = 500  # a document's name is its key, so that names can be listed by prefix
+
+
+class ReadOnlyMembers(NotAllowed):
+    """The members store was opened for reading; open it without `read_only` to change it."""
+
+    code = "members_read_only"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the members store was opened for reading; open it without read_only", field="read_only"
+        )
+
+
+class DocumentNameTooLong(InvalidInput):
+    """A published document's name may have 500 bytes."""
+
+    code = "document_name_too_long"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"document name {name[:50]!r}... has over 500 bytes; shorten it", field="name")
+
+
+def open_members(path: Path, *, read_only: bool = False, map_bytes: int = MAP_BYTES) -> "LmdbMembers":
+    """Open the store in a folder, making it if there is none, also for reading: the writer may start later.
+
+    Raises: Unavailable when the disk does not let us.
+    """
+    return LmdbMembers(path, read_only=read_only, map_bytes=map_bytes)
+
+
+class LmdbMembers:
+    """Implements Members and Published. Any number of threads and processes may use the same folder."""
+
+    def __init__(self, path: Path, *, read_only: bool, map_bytes: int) -> None:
+        self._environment = acquire(path, map_bytes)
+        self._tables = self._environment.tables
+        self._read_only = read_only
+        self._is_open = True
+        self._being_changed: dict[
+            str, threading.Lock
+        ] = {}  # by set: an exchange and an apply wait for each other
+
+    def contains(self, name: str, value: str) -> bool:
+        return self.since(name, value) is not None
+
+    def since(self, name: str, value: str) -> int | None:
+        key, name_row = value_key(value), name_key(name)
+        sets, values = self._tables["sets"], self._tables["values"]
+
+        def look(transaction: Transaction) -> bytes | None:
+            head: bytes | None = transaction.get(name_row, db=sets)
+            return transaction.get(head[:8] + key, db=values) if head else None
+
+        row = self._environment.read(look)
+        return since_of(row) if row else None
+
+    def which(self, name: str, values: Iterable[str]) -> set[str]:
+        asked = [(value, value_key(value)) for value in values]
+
+        def look(transaction: Transaction) -> set[str]:
+            head = read_head(transaction, self._tables, name)
+            if head is None:
+                return set()
+            rows = self._tables["values"]
+            return {
+                value for value, key in asked if transaction.get(head.generation + key, db=rows) is not None
+            }
+
+        return self._environment.read(look)
+
+    def size(self, name: str) -> int:
+        head = self._head(name)
+        return head.size if head else 0
+
+    def version(self, name: str) -> int:
+        head = self._head(name)
+        return head.version if head else 0
+
+    def values(self, name: str, *, after: str = "", limit: int | None = None) -> list[tuple[str, int]]:
+        """Ordered by UTF-8 bytes, then those over 480 bytes by their digest, then the empty text."""
+        start = value_key(after) if after else b""
+
+        def look(transaction: Transaction) -> list[tuple[str, int]]:
+            head = read_head(transaction, self._tables, name)
+            if head is None:
+                return []
+            rows = islice(rows_of(transaction, self._tables, head.generation, start), limit)
+            return [(value_of(key, row), since_of(row)) for key, row in rows]
+
+        return self._environment.read(look)
+
+    def apply(self, name: str, *, add: Mapping[str, int], remove: Iterable[str]) -> tuple[int, int]:
+        """A value named in both stays, or comes, in."""
+        self._check_writable()
+        added = [(value_key(value), value_row(value, since)) for value, since in add.items()]
+        removed = {value_key(value) for value in remove if value not in add}
+
+        def change(transaction: Transaction) -> tuple[int, int]:
+            values = self._tables["values"]
+            head = read_head(transaction, self._tables, name) or Head(
+                new_generation(transaction, self._tables), 0, 0
+            )
+            gone = sum(transaction.delete(head.generation + key, db=values) for key in removed)
+            come = sum(
+                transaction.put(head.generation + key, row, db=values, overwrite=False) for key, row in added
+            )
+            if come or gone:
+                head = Head(head.generation, head.size + come - gone, head.version + 1)
+                write_head(transaction, self._tables, name, head)
+            return come, gone
+
+        if not added and not removed:
+            return 0, 0
+        with self._changing(name):
+            return self._environment.write(change)
+
+    def replace(self, name: str, values: Mapping[str, int]) -> tuple[int, int]:
+        self._check_writable()
+        with self._changing(name):
+            return exchange(self._environment, name, values)
+
+    def drop(self, name: str) -> None:
+        """The version stays and rises, so nobody takes a later set of this name for the old one."""
+        self._check_writable()
+
+        def change(transaction: Transaction) -> None:
+            head = read_head(transaction, self._tables, name)
+            if head is not None and head.size:
+                discard(transaction, self._tables, head.generation)
+                head = Head(new_generation(transaction, self._tables), 0, head.version + 1)
+                write_head(transaction, self._tables, name, head)
+
+        with self._changing(name):
+            self._environment.write(change)
+        collect_garbage(self._environment)
+
+    def publish(self, documents: Mapping[str, bytes | None]) -> None:
+        self._check_writable()
+        keyed = {_document_key(name): body for name, body in documents.items()}
+
+        def change(transaction: Transaction) -> None:
+            table = self._tables["documents"]
+            is_changed = False
+            for key, body in keyed.items():
+                if transaction.get(key, db=table) == body:
+                    continue
+                is_changed = True
+                if body is None:
+                    transaction.delete(key, db=table)
+                else:
+                    transaction.put(key, body, db=table)
+            if is_changed:
+                changes = _changes(transaction, self._tables["meta"]) + 1
+                transaction.put(b"changes", b"%d" % changes, db=self._tables["meta"])
+
+        self._environment.write(change)
+
+    def document(self, name: str) -> bytes | None:
+        key = _document_key(name)
+        table = self._tables["documents"]
+        body: bytes | None = self._environment.read(lambda transaction: transaction.get(key, db=table))
+        return body
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """In order of their UTF-8 bytes; the names of one moment."""
+        start = b"n" + prefix.encode("utf-8", "surrogatepass")
+
+        def look(transaction: Transaction) -> list[str]:
+            found: list[str] = []
+            with transaction.cursor(db=self._tables["documents"]) as cursor:
+                if cursor.set_range(start):
+                    for key in cursor.iternext(values=False):
+                        if not key.startswith(start):
+                            break
+                        found.append(key[1:].decode("utf-8", "surrogatepass"))
+            return found
+
+        return iter(self._environment.read(look))
+
+    def changes(self) -> int:
+        return self._environment.read(lambda transaction: _changes(transaction, self._tables["meta"]))
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            release(self._environment)
+
+    def _head(self, name: str) -> Head | None:
+        return self._environment.read(lambda transaction: read_head(transaction, self._tables, name))
+
+    def _changing(self, name: str) -> threading.Lock:
+        return self._being_changed.setdefault(name, threading.Lock())
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise ReadOnlyMembers
+
+
+def _document_key(name: str) -> bytes:
+    key = b"n" + name.encode("utf-8", "surrogatepass")  # a key may not be empty, a name may
+    if len(key) > _DOCUMENT_NAME_BYTES:
+        raise DocumentNameTooLong(name)
+    return key
+
+
+def _changes(transaction: Transaction, meta: object) -> int:
+    return int(transaction.get(b"changes", db=meta) or 0)

@@ -1,0 +1,91 @@
+"""How sets and values are written as LMDB keys and rows. LMDB's keys have 511 bytes at most; texts have any length."""
+
+import struct
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from msgspec import Struct
+
+from cairn.members.environment import Tables, Transaction
+
+_SHORT, _LONG, _EMPTY = b"\0", b"\1", b"\2"  # empty last: paging starts "after the empty text"
+_SHORT_BYTES = 480  # with the generation and the tag under 511
+_HEAD = struct.Struct(">8sQQ")
+_SINCE = struct.Struct(">q")
+_GENERATION = struct.Struct(">Q")
+GENERATION_BYTES = 8
+
+
+class Head(Struct, frozen=True):
+    """A set's own row."""
+
+    generation: bytes
+    size: int
+    version: int
+
+
+def name_key(name: str) -> bytes:
+    return value_key(name)
+
+
+def value_key(value: str) -> bytes:
+    """Where a value lies within its generation. Long values lie under their digest and keep their text in the row."""
+    # surrogatepass: Python texts from JSON may hold half a surrogate pair, and stay different from each other.
+    text = value.encode("utf-8", "surrogatepass")
+    if len(text) > _SHORT_BYTES:
+        return _LONG + blake2b(text, digest_size=32).digest()
+    return _SHORT + text if text else _EMPTY
+
+
+def value_row(value: str, since_ms: int) -> bytes:
+    row = _SINCE.pack(since_ms)
+    if len(value) <= _SHORT_BYTES // 4:
+        return row
+    text = value.encode("utf-8", "surrogatepass")
+    return row + text if len(text) > _SHORT_BYTES else row
+
+
+def since_of(row: bytes) -> int:
+    return int(_SINCE.unpack_from(row)[0])
+
+
+def with_since(row: bytes, kept: bytes) -> bytes:
+    """The row with the since of another row of the same value."""
+    return kept[: _SINCE.size] + row[_SINCE.size :]
+
+
+def value_of(key: bytes, row: bytes) -> str:
+    """`key` without its generation."""
+    text = row[_SINCE.size :] if key[:1] == _LONG else key[1:]
+    return text.decode("utf-8", "surrogatepass")
+
+
+def read_head(transaction: Transaction, tables: Tables, name: str) -> Head | None:
+    row = transaction.get(name_key(name), db=tables["sets"])
+    return Head(*_HEAD.unpack(row)) if row else None
+
+
+def write_head(transaction: Transaction, tables: Tables, name: str, head: Head) -> None:
+    transaction.put(name_key(name), _HEAD.pack(head.generation, head.size, head.version), db=tables["sets"])
+
+
+def new_generation(transaction: Transaction, tables: Tables) -> bytes:
+    row = transaction.get(b"generation", db=tables["meta"])
+    generation = _GENERATION.pack(_GENERATION.unpack(row)[0] + 1 if row else 1)
+    transaction.put(b"generation", generation, db=tables["meta"])
+    return generation
+
+
+def rows_of(
+    transaction: Transaction, tables: Tables, generation: bytes, after: bytes = b""
+) -> Iterator[tuple[bytes, bytes]]:
+    """Keys (without generation) and rows of a generation in order, starting after a key."""
+    with transaction.cursor(db=tables["values"]) as cursor:
+        start = generation + after
+        if not cursor.set_range(start):
+            return
+        for key, row in cursor.iternext():
+            if key[:GENERATION_BYTES] != generation:
+                return
+            if key != start:
+                yield key[GENERATION_BYTES:], row
