@@ -1,0 +1,46 @@
+"""Brings an environment's flags to the gateway: compile for each SDK family, check, publish at once."""
+
+import sqlalchemy as sa
+
+from cairn.flags.ruleset import load_ruleset
+from cairn.flags.settings_file import compile_settings
+from cairn.members.sets import Members, Published, list_set
+
+
+def publish_environment(
+    connection: sa.Connection,
+    published: Published,
+    members: Members,
+    environment_id: int,
+    *,
+    poll_interval_ms: int,
+    inline_limit: int,
+) -> list[str]:
+    """Publish `settings/<environment>/node` and `.../python`; return warnings for the page.
+
+    Raises CairnError when either cannot be compiled; then the last good documents stay.
+    Guarantee: publishing again without a change writes the same bytes.
+    """
+    ruleset = load_ruleset(connection, environment_id)
+
+    def values(list_id: str) -> list[str]:
+        return [value for value, _since in members.values(list_set(list_id), limit=inline_limit + 1)]
+
+    node = compile_settings(
+        ruleset, account_id=ruleset.account_id, sdk="node", poll_interval_ms=poll_interval_ms
+    )
+    python = compile_settings(
+        ruleset,
+        account_id=ruleset.account_id,
+        sdk="python",
+        poll_interval_ms=poll_interval_ms,
+        list_values=values,
+        inline_limit=inline_limit,
+    )
+    published.publish(
+        {
+            f"settings/{environment_id}/node": node.document,
+            f"settings/{environment_id}/python": python.document,
+        }
+    )
+    return list(dict.fromkeys((*node.warnings, *python.warnings)))

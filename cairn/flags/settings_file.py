@@ -1,0 +1,273 @@
+"""Compiles what an environment decided on into the settings file the flag SDKs read. Pure.
+
+Source: contracts/wingify.md sections 5 and 6. One bad field switches every flag off in an SDK, so keys are left out
+rather than null, and `check_settings` has the last word. Off means left out: the SDKs ignore every status.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from cairn.conditions import operand
+from cairn.conditions.to_wingify import NEVER, Dsl, ask_gateway, to_wingify
+from cairn.conditions.tree import Condition, InList
+from cairn.flags.model import Flag, Group, Holdout, Metric, Rule, Ruleset, Variation, wire_number
+from cairn.flags.settings_check import SettingsInvalid, check_settings
+
+Json = dict[str, Any]  # Any: a JSON document
+SDK_KEY = "__SDK_KEY__"  # the gateway writes the caller's key here, so that published bytes hold no secret
+_TYPES = {"rollout": "FLAG_ROLLOUT", "testing": "FLAG_TESTING", "personalise": "FLAG_PERSONALIZE"}
+
+
+class SettingsFile(Struct, frozen=True):
+    document: bytes
+    warnings: tuple[str, ...] = ()  # for a page: what this kind of SDK cannot decide as defined
+
+
+def compile_settings(
+    ruleset: Ruleset,
+    *,
+    account_id: int,
+    sdk: Literal["node", "python"],
+    poll_interval_ms: int,
+    list_values: Callable[[str], Sequence[str]] = lambda _list_id: (),
+    inline_limit: int = 20_000,
+) -> SettingsFile:
+    """One SDK family's settings file. Python clients cannot ask list checks, so theirs holds the lists' values.
+
+    `list_values` needs to give no more than `inline_limit` + 1 values. Raises SettingsInvalid, and errors of a
+    condition that flags cannot ask. Guarantee: the same ruleset and lists give the same bytes, whose `version`
+    changes whenever they do.
+    """
+    lists = _Lists(ruleset, list_values, inline_limit) if sdk == "python" else _Lists(ruleset)
+    body: Json = {
+        "accountId": account_id,
+        "sdkKey": SDK_KEY,
+        "pollInterval": poll_interval_ms,
+        "features": [_feature(flag) for flag in ruleset.flags],
+        "campaigns": _campaigns(ruleset, lists),
+        **_groups(ruleset),
+    }
+    if ruleset.holdouts:
+        body["holdouts"] = [_holdout(holdout, lists) for holdout in ruleset.holdouts]
+    digest = hashlib.blake2b(msgspec.json.encode(body), digest_size=4).digest()
+    document = msgspec.json.encode({"version": int.from_bytes(digest, "big") >> 1, **body})
+    check_settings(document)
+    return SettingsFile(document, tuple(dict.fromkeys(lists.warnings)))
+
+
+def rules_in_force(flag: Flag) -> tuple[Rule, ...]:
+    return tuple(rule for rule in flag.rules if rule.is_on) if flag.is_on else ()
+
+
+def _feature(flag: Flag) -> Json:
+    return {
+        "id": flag.id,
+        "key": flag.key,
+        "name": flag.name or flag.key,
+        "type": "FEATURE_FLAG",
+        "status": "ON" if flag.is_on else "OFF",
+        "metrics": [_metric(metric) for metric in flag.metrics],  # kept when off: they let events through
+        "variables": [
+            {"id": each.id, "key": each.key, "type": each.type, "value": each.value}
+            for each in flag.variables
+        ],
+        "impactCampaign": {},
+        "rules": [_rule(rule) for rule in rules_in_force(flag)],
+    }
+
+
+def _metric(metric: Metric) -> Json:
+    written: Json = {
+        "id": metric.id,
+        "type": metric.type,
+        "identifier": metric.identifier,
+        "mca": -1,
+        "hasProps": metric.has_props,
+    }
+    if metric.revenue_prop:
+        written["revenueProp"] = metric.revenue_prop
+    return written
+
+
+def _rule(rule: Rule) -> Json:
+    written: Json = {"type": _TYPES[rule.kind], "ruleKey": rule.key, "campaignId": rule.campaign}
+    if rule.kind != "testing":
+        written["variationId"] = wire_number(rule.allocations[0])
+    return written
+
+
+def _campaigns(ruleset: Ruleset, lists: "_Lists") -> list[Json]:
+    """One campaign per rule; imported rollout and personalise rules may share one, each with its variation."""
+    campaigns: dict[int, Json] = {}
+    for flag in ruleset.flags:
+        for rule in rules_in_force(flag):
+            lists.where = f"flag {flag.key!r}, rule {rule.key!r}"
+            campaign = campaigns.setdefault(rule.campaign, _campaign(flag, rule))
+            if rule.kind == "testing":
+                campaign["segments"] = lists.dsl(rule.condition)
+                campaign["percentTraffic"] = _number(rule.traffic)
+                if rule.salt:
+                    campaign["salt"] = rule.salt
+            campaign["variations"] += _variations(flag, rule, lists)
+    return list(campaigns.values())
+
+
+def _campaign(flag: Flag, rule: Rule) -> Json:
+    key = rule.campaign_key or f"{flag.key}_{rule.key}"
+    return {
+        "id": rule.campaign,
+        "key": key,
+        "name": key,
+        "type": _TYPES[rule.kind],
+        "status": "RUNNING",
+        "segments": {},
+        "isForcedVariationEnabled": bool(rule.whitelist),
+        "isUserListEnabled": rule.visitor_ids_are_uuids,
+        "variations": [],
+    }
+
+
+def _variations(flag: Flag, rule: Rule, lists: "_Lists") -> list[Json]:
+    forced = {each.variation_id: each.condition for each in rule.whitelist}
+    written: list[Json] = []
+    for allocation in rule.allocations:
+        variation = flag.variation(allocation.variation_id)
+        if variation is None:
+            raise SettingsInvalid(
+                f"flag {flag.key!r}, rule {rule.key!r}: there is no variation {allocation.variation_id}",
+                field="allocations",
+            )
+        if rule.kind == "testing":
+            condition = forced.get(allocation.variation_id)
+            segments = lists.dsl(condition) if condition is not None else {}
+            weight, salt = allocation.weight, ""
+        else:
+            segments, weight, salt = lists.dsl(rule.condition), rule.traffic, rule.salt
+        node: Json = {
+            "id": wire_number(allocation),
+            "name": variation.name or variation.key,
+            "weight": _number(weight),
+            "segments": segments,
+            "variables": _values(flag, variation),
+        }
+        if salt:
+            node["salt"] = salt
+        written.append(node)
+    return written
+
+
+def _values(flag: Flag, variation: Variation) -> list[Json]:
+    values = flag.values_of(variation)
+    return [
+        {"id": each.id, "key": each.key, "type": each.type, "value": values[each.key]}
+        for each in flag.variables
+    ]
+
+
+def _number(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value
+
+
+def _groups(ruleset: Ruleset) -> Json:
+    key_of = {rule.id: rule.group_key for flag in ruleset.flags for rule in rules_in_force(flag)}
+    groups: Json = {}
+    group_of: Json = {}
+    for group in ruleset.groups:
+        keys = [key_of[rule_id] for rule_id in group.rule_ids if rule_id in key_of]
+        if keys:
+            groups[str(group.id)] = _group(group, keys, key_of)
+            group_of.update(dict.fromkeys(keys, group.id))
+    return {"groups": groups, "campaignGroups": group_of} if groups else {}
+
+
+def _group(group: Group, keys: list[str], key_of: dict[int, str]) -> Json:
+    written: Json = {"name": group.name, "campaigns": keys, "et": 2 if group.kind == "advanced" else 1}
+    if group.kind == "advanced":
+        written["p"] = [key_of[each] for each in group.priority if each in key_of]
+        written["wt"] = {
+            key_of[each]: _number(weight) for each, weight in group.weights.items() if each in key_of
+        }
+    return written
+
+
+def _holdout(holdout: Holdout, lists: "_Lists") -> Json:
+    lists.where = f"holdout {holdout.name!r}"
+    return {
+        "id": holdout.id,
+        "name": holdout.name,
+        "segments": lists.dsl(holdout.condition),
+        "percentTraffic": _number(holdout.traffic),
+        "isGlobal": holdout.is_global,
+        "featureIds": list(holdout.flag_ids),
+        "metrics": [_metric(metric) for metric in holdout.metrics],
+    }
+
+
+class _Lists:
+    """Writes conditions and remembers which of their lists cannot be asked. Without values: the gateway is asked."""
+
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        values: Callable[[str], Sequence[str]] | None = None,
+        inline_limit: int = 0,
+    ) -> None:
+        self.where = ""  # what is being written, for warnings
+        self.warnings: list[str] = []
+        self._folding = ruleset.folding_lists
+        self._values = values
+        self._inline_limit = inline_limit
+        self._patterns: dict[str, str | None] = {}
+
+    def dsl(self, condition: Condition) -> Dsl:
+        return to_wingify(condition, in_list=self._leaf)
+
+    def _leaf(self, leaf: InList) -> Dsl:
+        if not leaf.list_id:
+            self._warn(f"segment {leaf.segment_id} has no list in this environment yet; nobody is in it")
+            return NEVER
+        if self._values is None:
+            return ask_gateway(leaf)
+        if leaf.list_id not in self._patterns:
+            self._patterns[leaf.list_id] = self._pattern(leaf, self._values(leaf.list_id))
+        pattern = self._patterns[leaf.list_id]
+        return NEVER if pattern is None else {"custom_variable": {leaf.attribute: f"regex({pattern})"}}
+
+    def _pattern(self, leaf: InList, values: Sequence[str]) -> str | None:
+        """An anchored pattern of all values (5.4); None when nobody can match."""
+        if len(values) > self._inline_limit:
+            self._warn(
+                f"Python clients cannot target the list on {leaf.attribute!r}: it has more than "
+                f"{self._inline_limit} values; for them nobody is in it"
+            )
+            return None
+        seen = sorted({each for value in values for each in _as_python_sees(value)})
+        if any(
+            each != value and value not in ("true", "false")
+            for value in values
+            for each in _as_python_sees(value)
+        ):
+            self._warn(
+                f"Python clients read some values of the list on {leaf.attribute!r} as numbers (007 as 7) and may "
+                "mistake others for them; give ids a letter prefix"
+            )
+        flags = "(?i)" if leaf.list_id in self._folding else ""
+        return f"{flags}^(?:{'|'.join(map(operand.escape, seen))})\\Z" if seen else None
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(f"{self.where}: {text}")
+
+
+def _as_python_sees(value: str) -> tuple[str, ...]:
+    """The texts by which the Python SDK may come to compare an attribute with this value (7.4)."""
+    if value in ("true", "false"):
+        return (value, value.capitalize())
+    try:
+        number = float(value)
+    except ValueError:
+        return (value,)
+    return (str(int(number)) if number.is_integer() else str(number),)
