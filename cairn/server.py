@@ -12,7 +12,6 @@ import sqlalchemy as sa
 import uvicorn
 from starlette.applications import Starlette
 
-from cairn import demo
 from cairn.analysis.core import Core
 from cairn.api.app import build_api
 from cairn.clock import Clock, utc_now
@@ -75,7 +74,7 @@ class Workers:
 class CoreProcess:
     """The parts of a running core; tests build one, `run_core` serves one."""
 
-    def __init__(self, settings: Settings, *, clock: Clock = utc_now, with_demo: bool = False) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         paths = Paths(settings.data_dir)
         self.settings = settings
@@ -83,8 +82,6 @@ class CoreProcess:
         seal = open_seal(settings.data_dir)
         self.log: SqliteLog = open_log(paths.log)
         self.members = open_members(paths.members)
-        if with_demo:
-            demo.ensure(self.engine, seal, self.log, now=clock())
         self.store = open_embedded(paths.store, memory_mb=settings.store_memory_mb)
         self.feed = Feed()
         self.publisher = Publisher(self.engine, self.members, settings)
@@ -143,9 +140,9 @@ def open_metadata(settings: Settings) -> sa.Engine:
     return engine
 
 
-def run_core(settings: Settings, *, ready: Callable[[], None], with_demo: bool = False) -> None:
+def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM. `ready` is called once the socket answers."""
-    process = CoreProcess(settings, with_demo=with_demo)
+    process = CoreProcess(settings)
     process.workers.start()
     socket = Paths(settings.data_dir).core_socket
     socket.unlink(missing_ok=True)

@@ -127,7 +127,7 @@ def _make_demo(settings: Settings) -> dict[str, Any]:
     from cairn.clock import utc_now
     from cairn.db.engine import open_engine, sqlite_url
     from cairn.db.migrate import migrate
-    from cairn.demo import ensure
+    from cairn.demo.workspace import ensure
     from cairn.eventlog.sqlite import open_log
     from cairn.paths import Paths
     from cairn.supervise import address_of

@@ -63,7 +63,7 @@ def arrivals(environment_id: int, app_id: str, *, now: datetime) -> Iterator[Arr
         {"app_id": app_id, "library": "demo", "users": people},
         now,
     )
-    events = sorted(_events(people, draw, now), key=lambda event: event["timestamp"])
+    events = sorted(_events(people, draw, now), key=lambda event: str(event["timestamp"]))
     for start in range(0, len(events), EVENTS_PER_ARRIVAL):
         body = {"app_id": app_id, "library": "demo", "events": events[start : start + EVENTS_PER_ARRIVAL]}
         yield _arrival(environment_id, "heap.track", body, now)

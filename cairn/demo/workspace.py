@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cairn.conditions.tree import Did, EventMatch, Last, UserProperty
-from cairn.db.engine import reading
+from cairn.conditions.tree import Did, EventMatch, InList, Last, UserProperty
 from cairn.db.tables import workspaces
 from cairn.demo.history import arrivals
 from cairn.eventlog.log import EventLog
+from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
+from cairn.flags.model import Allocation, Metric, Variable, Variation
 from cairn.ids import new_token
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.workspace.api_token import create_token
@@ -46,12 +47,7 @@ def ensure(engine: sa.Engine, seal: Seal, log: EventLog, *, now: datetime) -> di
                 .where(workspaces.c.is_demo)
                 .values(demo_sealed=seal.close(msgspec.json.encode(told).decode()))
             )
-    return {key: value for key, value in told.items() if key != "history"}
-
-
-def is_made(engine: sa.Engine) -> bool:
-    with reading(engine) as connection:
-        return connection.execute(sa.select(workspaces.c.id).where(workspaces.c.is_demo)).first() is not None
+    return told
 
 
 def _told(connection: sa.Connection, seal: Seal) -> dict[str, Any] | None:
@@ -122,3 +118,55 @@ def _append_history(log: EventLog, told: dict[str, Any], now: datetime) -> None:
     production = told["environments"]["production"]
     for arrival in arrivals(production["environment_id"], production["app_id"], now=now):
         log.append([msgspec.msgpack.encode(arrival)])
+
+
+VARIABLES = (
+    Variable(1, "headline", "string", "Everything for the trail"),
+    Variable(2, "free_shipping_over", "integer", 100),
+    Variable(3, "discount", "double", 0.05),
+    Variable(4, "show_gifts", "boolean", False),
+    Variable(5, "theme", "json", {"accent": "stone", "columns": 2}),
+)
+VARIATIONS = (
+    Variation(1, "standard", "Standard"),
+    Variation(
+        2,
+        "premium",
+        "Premium",
+        {
+            "headline": "Welcome back, and shipping is on us",
+            "free_shipping_over": 0,
+            "discount": 0.15,
+            "show_gifts": True,
+            "theme": {"accent": "moss", "columns": 3},
+        },
+    ),
+)
+
+
+def _make_flag(
+    connection: sa.Connection, workspace: Workspace, segments: dict[str, int], now: datetime
+) -> None:
+    new = NewFlag(
+        key=FLAG,
+        name="Premium checkout",
+        description="A friendlier checkout for people who already trust us.",
+        variables=VARIABLES,
+        variations=VARIATIONS,
+        metrics=(Metric(1, "Order Completed", has_props=True, revenue_prop="total"),),
+    )
+    flag_id = create_flag(connection, workspace.id, _project_id(connection, workspace), new, now).flag.id
+    for environment in list_environments(connection, workspace.id):
+        for key, name, attribute, segment, variation in (
+            ("premium", "Premium users from Heap", "your_custom_variable", "heap_premium_users", 2),
+            ("buyers", "Active buyers", "buyer_id", "active_buyers", 1),
+        ):
+            rule = NewRule(
+                kind="rollout",
+                key=key,
+                name=name,
+                condition=InList(attribute, segment_id=segments[segment]),
+                allocations=(Allocation(variation),),
+            )
+            add_rule(connection, workspace.id, flag_id, environment.id, rule, now)
+        set_flag_state(connection, workspace.id, flag_id, environment.id, True, now)
