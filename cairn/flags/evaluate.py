@@ -124,7 +124,7 @@ class _Evaluation:
             return self._resolution(False, Reason.HOLDOUT, holdouts=held_out)
         rules = rules_in_force(flag)
         rollouts = [rule for rule in rules if rule.kind == "rollout"]
-        rollout = self._first_holding(flag, rollouts)
+        rollout = self._first_holding(rollouts)
         if rollouts and rollout is None:
             return self._resolution(False, Reason.NOT_TARGETED)
         shown = None
@@ -197,7 +197,7 @@ class _Evaluation:
         key = f"{self._ruleset.account_id}_{holdout.id}_{self._context.id}"
         return self._condition_holds(holdout.condition) and is_in_traffic(key, holdout.traffic)
 
-    def _first_holding(self, flag: Flag, rules: list[Rule]) -> Rule | None:
+    def _first_holding(self, rules: list[Rule]) -> Rule | None:
         return next((rule for rule in rules if self._holds(rule)), None)
 
     def _holds(self, rule: Rule) -> bool:
