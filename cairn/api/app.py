@@ -1,0 +1,41 @@
+"""The whole API: every endpoint there is, and the two pages that describe them."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from cairn.analysis.core import Core
+from cairn.api.docs_page import HEADERS, docs_page
+from cairn.api.endpoint import PREFIX, Endpoint, nothing_here, routes
+from cairn.api.openapi import openapi
+from cairn.api.resources import environments, events, flags, rules, segments, users
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *environments.ENDPOINTS,
+    *segments.ENDPOINTS,
+    *flags.ENDPOINTS,
+    *rules.ENDPOINTS,
+    *users.ENDPOINTS,
+    *events.ENDPOINTS,
+)
+
+
+def build_api(core: Core) -> list[BaseRoute]:
+    """Routes for everything below /api/v1; only the two that describe the others ask for no token."""
+    document = openapi(ENDPOINTS)
+    encoded = msgspec.json.encode(document)
+
+    async def openapi_json(request: Request) -> Response:
+        return Response(encoded, media_type="application/json")
+
+    async def docs(request: Request) -> Response:
+        # Made when asked for: by then every module has declared its errors.
+        return HTMLResponse(docs_page(document), headers=HEADERS)
+
+    return [
+        Route(f"{PREFIX}/openapi.json", openapi_json),
+        Route(f"{PREFIX}/docs", docs),
+        *routes(core, ENDPOINTS),
+        nothing_here(ENDPOINTS),
+    ]

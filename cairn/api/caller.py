@@ -1,0 +1,48 @@
+"""Who calls: a bearer token in the Authorization header, and nowhere else."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from cairn.db.engine import reading
+from cairn.errors import CairnError, NotSignedIn
+from cairn.workspace.api_token import ApiToken, authenticate_token, is_touch_due, touch_token
+
+TOKEN_NAMES = frozenset({"token", "access_token", "api_token", "api_key", "apikey", "key", "authorization"})
+PREFIX = "cairn_"  # what our tokens start with
+
+
+class TokenInQuery(CairnError):
+    """Addresses end up in logs, so a token in one is refused. Replace it and use the Authorization header."""
+
+    code = "token_in_query"
+    status = 400
+
+
+def refuse_token_in_query(parameters: Iterable[tuple[str, str]]) -> None:
+    """Raises TokenInQuery, without repeating the token."""
+    for name, value in parameters:
+        if name.lower() in TOKEN_NAMES or value.startswith(PREFIX):
+            raise TokenInQuery(
+                "a token in the address ends up in logs: replace it by a new one, "
+                "and send that as `Authorization: Bearer <token>`",
+                field="Authorization",
+            )
+
+
+def authenticate(engine: sa.Engine, header: str, now: datetime) -> ApiToken:
+    """Raises NotSignedIn."""
+    scheme, _, secret = header.partition(" ")
+    token = None
+    if scheme.lower() == "bearer" and secret.strip():
+        with reading(engine) as connection:
+            token = authenticate_token(connection, secret.strip())
+    if token is None:
+        raise NotSignedIn(
+            "send a token of this workspace as `Authorization: Bearer <token>`", field="Authorization"
+        )
+    if is_touch_due(token, now):
+        with engine.begin() as connection:
+            touch_token(connection, token, now)
+    return token

@@ -1,0 +1,156 @@
+"""Flags and where they are on."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from cairn.api.endpoint import Call, Endpoint, EnvironmentName, Id, Key, Next, Page
+from cairn.api.page import page_of
+from cairn.flags.definition import (
+    FlagChanges,
+    NewFlag,
+    StoredFlag,
+    archive_flag,
+    create_flag,
+    get_flag,
+    list_flags,
+    restore_flag,
+    set_flag_state,
+    update_flag,
+)
+from cairn.flags.model import Metric, Variable, Variation
+from cairn.workspace.environment import get_environment, list_environments, list_projects
+from cairn.workspace.permission import Verb
+
+
+class FlagState(Struct, frozen=True):
+    environment_id: Id
+    environment: str  # its key
+    is_on: bool
+
+
+class FlagAnswer(Struct, frozen=True):
+    id: Id
+    key: str
+    name: str
+    description: str
+    lifetime: Literal["permanent", "temporary"]
+    variables: tuple[Variable, ...]
+    variations: tuple[Variation, ...]
+    metrics: tuple[Metric, ...]
+    environments: list[FlagState]
+    created_at: datetime
+    updated_at: datetime
+    archived_at: datetime | None
+
+
+class FlagList(Struct, frozen=True):
+    flags: list[FlagAnswer]
+    next: Next = None
+
+
+class FlagPage(Page, frozen=True):
+    with_archived: bool = False
+
+
+class Switch(Struct, frozen=True, forbid_unknown_fields=True):
+    is_on: bool
+
+
+def read_flags(call: Call, query: FlagPage) -> FlagList:
+    """List the flags by key."""
+    found = [
+        flag
+        for project in list_projects(call.connection, call.workspace_id)
+        for flag in list_flags(
+            call.connection, call.workspace_id, project.id, with_archived=query.with_archived
+        )
+    ]
+    page, rest = page_of(found, query, key=lambda stored: (stored.flag.key, stored.flag.id))
+    return FlagList([_answer(call, stored) for stored in page], rest)
+
+
+def create_a_flag(call: Call, body: NewFlag) -> FlagAnswer:
+    """Make a flag. It is off everywhere and has no rules yet."""
+    project = list_projects(call.connection, call.workspace_id)[0]
+    return _changed(call, create_flag(call.connection, call.workspace_id, project.id, body, call.now))
+
+
+def read_flag(call: Call, key: Key) -> FlagAnswer:
+    """Read a flag."""
+    return _answer(call, get_flag(call.connection, call.workspace_id, key))
+
+
+def change_flag(call: Call, key: Key, body: FlagChanges) -> FlagAnswer:
+    """Change a flag. What is left out stays; lists are replaced as a whole."""
+    flag = get_flag(call.connection, call.workspace_id, key).flag
+    return _changed(call, update_flag(call.connection, call.workspace_id, flag.id, body, call.now))
+
+
+def archive_a_flag(call: Call, key: Key) -> None:
+    """Archive a flag: applications get their defaults. Its key stays taken."""
+    flag = get_flag(call.connection, call.workspace_id, key).flag
+    _changed(call, archive_flag(call.connection, call.workspace_id, flag.id, call.now))
+
+
+def restore_a_flag(call: Call, key: Key) -> FlagAnswer:
+    """Bring an archived flag back as it was."""
+    flag = get_flag(call.connection, call.workspace_id, key).flag
+    return _changed(call, restore_flag(call.connection, call.workspace_id, flag.id, call.now))
+
+
+def switch_flag(call: Call, key: Key, environment: EnvironmentName, body: Switch) -> FlagAnswer:
+    """Switch a flag on or off in one environment."""
+    found = get_environment(call.connection, call.workspace_id, environment)
+    flag = get_flag(call.connection, call.workspace_id, key).flag
+    stored = set_flag_state(call.connection, call.workspace_id, flag.id, found.id, body.is_on, call.now)
+    call.changed.add(found.id)
+    return _answer(call, stored)
+
+
+def _changed(call: Call, stored: StoredFlag) -> FlagAnswer:
+    call.changed.update(stored.states)
+    return _answer(call, stored)
+
+
+def _answer(call: Call, stored: StoredFlag) -> FlagAnswer:
+    keys = {each.id: each.key for each in list_environments(call.connection, call.workspace_id)}
+    flag = stored.flag
+    return FlagAnswer(
+        id=flag.id,
+        key=flag.key,
+        name=flag.name,
+        description=flag.description,
+        lifetime=flag.lifetime,
+        variables=flag.variables,
+        variations=flag.variations,
+        metrics=flag.metrics,
+        environments=[FlagState(each, keys[each], is_on) for each, is_on in stored.states.items()],
+        created_at=stored.created_at,
+        updated_at=stored.updated_at,
+        archived_at=stored.archived_at,
+    )
+
+
+EXAMPLE = {
+    "key": "new_checkout",
+    "name": "New checkout",
+    "variables": [{"id": 1, "key": "color", "type": "string", "value": "grey"}],
+    "variations": [
+        {"id": 1, "key": "default", "name": "As today"},
+        {"id": 2, "key": "green", "name": "Green", "values": {"color": "green"}},
+    ],
+    "metrics": [{"id": 1, "identifier": "Order Completed"}],
+}
+ENDPOINTS = (
+    Endpoint("GET", "/flags", Verb.SEE, read_flags),
+    Endpoint("POST", "/flags", Verb.DEFINE, create_a_flag, example=EXAMPLE, status=201),
+    Endpoint("GET", "/flags/{key}", Verb.SEE, read_flag),
+    Endpoint("PATCH", "/flags/{key}", Verb.DEFINE, change_flag, example={"name": "Newest checkout"}),
+    Endpoint("DELETE", "/flags/{key}", Verb.DEFINE, archive_a_flag),
+    Endpoint("POST", "/flags/{key}/restore", Verb.DEFINE, restore_a_flag),
+    Endpoint(
+        "PUT", "/flags/{key}/environments/{environment}", Verb.DEFINE, switch_flag, example={"is_on": True}
+    ),
+)
