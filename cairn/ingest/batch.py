@@ -1,0 +1,98 @@
+"""What one load works on: the items read from the log, and what the steps have made of them so far."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.clock import Clock
+from cairn.event import Arrival, Draft, Refused
+from cairn.identity.merges import Merge
+from cairn.ingest.feed import sent_user
+from cairn.ingest.remembered import Remembered
+from cairn.outcomes import Reason
+from cairn.store.store import PropertyChange, Store
+from cairn.workspace.directory import Directory
+
+Parser = Callable[[Arrival], Sequence[Draft | Refused]]
+
+PAYLOAD_CHARACTERS = 2_000
+_EVENT_BITS = 14  # of a log position; a request carries at most 2,500 events
+_ITEM_BITS = 15  # of a log position; a group commit holds fewer requests
+_ENTRY_SHIFT = _EVENT_BITS + _ITEM_BITS  # leaves 35 bits: ten years of a hundred commits a second
+
+
+class Item(Struct, frozen=True):
+    """One request of the log: its entry, and its place in it."""
+
+    entry: int
+    place: int
+    body: bytes
+
+    @property
+    def log_position(self) -> int:
+        """Where its first event lies in the log; the others follow. It depends on the log only, never on the batch."""
+        return self.entry << _ENTRY_SHIFT | (self.place & (1 << _ITEM_BITS) - 1) << _EVENT_BITS
+
+
+class Parsed(Struct, frozen=True):
+    """One request and the events in it."""
+
+    arrival: Arrival
+    log_position: int
+    events: Sequence[Draft | Refused]
+
+
+@dataclass
+class Batch:
+    """Each event is in exactly one of `drafts`, `replayed` and `refusals` after every step."""
+
+    items: Sequence[Item]
+    parsed: list[Parsed] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)  # still on their way
+    replayed: list[Draft] = field(default_factory=list)  # stored by a load that did not get to its end
+    refusals: list[Refused] = field(default_factory=list)
+    merges: list[Merge] = field(default_factory=list)
+    not_merged: set[int] = field(default_factory=set)  # event ids of drafts kept although their merge was refused
+    properties: dict[tuple[int, int, str], PropertyChange] = field(
+        default_factory=dict
+    )  # by environment, user, key
+
+    def refuse(self, draft: Draft, reason: Reason, detail: str = "") -> None:
+        """Give a draft its outcome; the caller takes it off `drafts`."""
+        draft.reason, draft.detail = reason, detail
+        self.refusals.append(
+            Refused(
+                draft.environment_id, draft.received_ms, reason, detail, draft.name, sent_user(draft), draft.source,
+                _payload(draft), draft.log_position,
+            )
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the steps may use."""
+
+    store: Store
+    engine: sa.Engine
+    directory: Callable[[], Directory]
+    parsers: Mapping[str, Parser]
+    remembered: Remembered
+    clock: Clock  # for what carries no time of its own; never for a decision about an event
+
+
+def entry_of(log_position: int) -> int:
+    return log_position >> _ENTRY_SHIFT
+
+
+def _payload(draft: Draft) -> str:
+    shown = {
+        "event": draft.name, "time": draft.time_ms, "properties": draft.properties,
+        "user_properties": draft.user_properties,
+    }  # fmt: skip
+    try:
+        return msgspec.json.encode(shown).decode()[:PAYLOAD_CHARACTERS]
+    except UnicodeEncodeError:
+        return repr(shown)[:PAYLOAD_CHARACTERS]

@@ -1,0 +1,159 @@
+"""The reader of the event log that fills the event store: batches through `STEPS`, then `WRITES`, then the cursor."""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import sqlalchemy as sa
+
+from cairn.clock import Clock
+from cairn.errors import Unavailable
+from cairn.eventlog.log import EventLog
+from cairn.identity.map_copy import copy_map
+from cairn.ingest.batch import Batch, Item, Parser, Parts
+from cairn.ingest.feed import Feed
+from cairn.ingest.loaded import Loaded
+from cairn.ingest.remembered import Remembered
+from cairn.ingest.steps import STEPS, unreadable
+from cairn.ingest.touched import touched
+from cairn.ingest.writes import WRITES, write_refusals
+from cairn.store.store import Store
+from cairn.workspace.directory import Directory
+
+logger = logging.getLogger(__name__)
+
+READER = "loader"  # its name in the event log
+
+_BYTES_PER_LOAD = 8 << 20  # of requests: some 20,000 events; larger loads are hardly cheaper per event
+_ITEMS_PER_LOAD = 20_000  # requests
+_ITEMS_PER_READ = 256  # requests; of 500 KB at most, so that this many fit in memory whatever they hold
+_IDLE_S = 0.01  # how often an idle loader looks at the log
+_PACE_S = 0.1  # from one small load to the next: ten parts of the store a second at most, which merge well
+_SMALL_LOAD = 1_000  # requests
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0  # after a failure, doubling
+
+
+class Loader:
+    """One per event log; `load_once` and `run` are for one thread.
+
+    Guarantee: every event of the log gets exactly one outcome, also when the process is killed at any moment. After
+    that the users of events already stored are named to `on_loaded` again.
+    `on_loaded` gets the touched users once the events are stored, before the cursor moves; it must not raise.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        store: Store,
+        engine: sa.Engine,
+        directory: Callable[[], Directory],
+        feed: Feed,
+        clock: Clock,
+        on_loaded: Callable[[list[Loaded]], None],
+        *,
+        parsers: Mapping[str, Parser] | None = None,
+    ) -> None:
+        if parsers is None:
+            from cairn.wire.parsers import PARSERS
+
+            parsers = PARSERS
+        self._log, self._feed, self._on_loaded = log, feed, on_loaded
+        self._parts = Parts(store, engine, directory, parsers, Remembered(), clock)
+        self._map_is_copied = False
+        self.seconds: defaultdict[str, float] = defaultdict(float)  # spent so far, by step
+        self.events = 0  # decided so far
+
+    def load_once(self) -> int:
+        """Load what is there, up to a batch; return how many requests it was.
+
+        Raises Unavailable or OperationalError when the store or the metadata is away; nothing is lost, call again.
+        """
+        if not self._map_is_copied:
+            copy_map(self._parts.engine, self._parts.store)
+            self._map_is_copied = True
+        with self._timed("read"):
+            items = self._read()
+        if not items:
+            return 0
+        batches = self._load(items)
+        with self._timed("touched"):
+            self._on_loaded([loaded for batch in batches for loaded in touched(batch)])
+        with self._timed("commit"):
+            self._log.commit(READER, items[-1].entry)
+        with self._timed("feed"):
+            for batch in batches:
+                self._feed.publish(batch.drafts, batch.refusals)
+                self.events += len(batch.drafts) + len(batch.refusals)
+        return len(items)
+
+    def run(self, stop: threading.Event) -> None:
+        """Load until told to stop; failures are logged and tried again."""
+        pause_s = _FIRST_PAUSE_S
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                count = self.load_once()
+            except (
+                Exception
+            ):  # a job boundary: whatever it is, the events are in the log, and it is tried again
+                logger.exception("load_failed", extra={"retry_in_s": pause_s})
+                stop.wait(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                continue
+            pause_s = _FIRST_PAUSE_S
+            if count == 0:
+                stop.wait(_IDLE_S)
+            elif count < _SMALL_LOAD:
+                stop.wait(max(0.0, _PACE_S - (time.monotonic() - began)))
+
+    def _read(self) -> list[Item]:
+        """Whole entries only, as the cursor counts entries."""
+        items: list[Item] = []
+        after, size_bytes = self._log.committed(READER), 0
+        while size_bytes < _BYTES_PER_LOAD and len(items) < _ITEMS_PER_LOAD:
+            entries = self._log.read(after, limit_items=_ITEMS_PER_READ)
+            if not entries:
+                break
+            for entry in entries:
+                items.extend(Item(entry.position, place, body) for place, body in enumerate(entry.items))
+                size_bytes += sum(map(len, entry.items))
+            after = entries[-1].position
+        return items
+
+    def _load(self, items: Sequence[Item]) -> list[Batch]:
+        """Decide and write these items. When our own code fails on one of them, find it by halving and refuse it."""
+        batch = Batch(items)
+        try:
+            for step in (*STEPS, *WRITES):
+                with self._timed(step.__name__):
+                    step(batch, self._parts)
+        except (Unavailable, sa.exc.OperationalError):
+            raise
+        except Exception as error:  # a job boundary: one request's fault must not stop the others
+            if len(items) == 1:
+                logger.exception("request_not_loaded", extra={"log_position": items[0].log_position})
+                batch = Batch(items, refusals=[unreadable(items[0], repr(error), self._parts.clock())])
+                write_refusals(batch, self._parts)
+                return [batch]
+        else:
+            return [batch]
+        middle = len(items) // 2
+        return self._load(items[:middle]) + self._load(items[middle:])
+
+    def _timed(self, name: str) -> "_Timed":
+        return _Timed(self.seconds, name)
+
+
+class _Timed:
+    """Adds the time spent in a `with` block."""
+
+    def __init__(self, seconds: defaultdict[str, float], name: str) -> None:
+        self._seconds, self._name = seconds, name
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._name] += time.perf_counter() - self._began

@@ -1,0 +1,71 @@
+"""The loader's step that gives user ids their identity, in one transaction for a whole batch."""
+
+import sqlalchemy as sa
+
+from cairn import ids
+from cairn.clock import from_ms
+from cairn.db.engine import reading
+from cairn.db.tables import merges
+from cairn.event import Draft, Kind
+from cairn.identity.merges import SERVER_IDENTIFY, Merge, MergeRequest, merge_all
+from cairn.ingest.batch import Batch, Parts
+from cairn.outcomes import REASONS, Reason
+
+HEAP_SERVER = "heap"  # the source of events that came over Heap's server API
+
+
+def merge_users(batch: Batch, parts: Parts) -> None:
+    """A refused merge refuses an event that says nothing else; any other event is kept, and says so in its detail."""
+    asking = [draft for draft in batch.drafts if draft.merge_user_id and draft.identity]
+    if not asking:
+        return
+    remembered = parts.remembered
+    with reading(parts.engine) as connection:
+        remembered.check_history(_history_end(connection))
+    asking = [d for d in asking if remembered.merges.get((d.environment_id, d.merge_user_id)) != d.identity]
+    if not asking:
+        return
+    with parts.engine.begin() as connection:
+        remembered.check_history(_history_end(connection))
+        answers = merge_all(connection, [_request(draft) for draft in asking])
+    refused: set[int] = set()
+    for draft, answer in zip(asking, answers, strict=True):
+        if isinstance(answer, Merge):
+            batch.merges.append(answer)
+            remembered.appended(answer.version)
+        elif says_only_who(draft):
+            batch.refuse(draft, answer, _detail(draft, answer))
+            refused.add(id(draft))
+        else:
+            draft.detail = f"not merged: {_detail(draft, answer)}"
+            batch.not_merged.add(draft.event_id)
+    if refused:
+        batch.drafts = [draft for draft in batch.drafts if id(draft) not in refused]
+
+
+def says_only_who(draft: Draft) -> bool:
+    """Whether it is an identify call without properties: nothing is left of it when its merge is refused."""
+    return draft.kind == Kind.IDENTIFY and not draft.user_properties
+
+
+def merged_ids(draft: Draft) -> set[int]:
+    """The users that a draft's merge may have changed."""
+    if not draft.merge_user_id or not draft.identity:
+        return set()
+    return {draft.merge_user_id, ids.identified_user_id(draft.environment_id, draft.identity)}
+
+
+def _request(draft: Draft) -> MergeRequest:
+    is_limited = draft.source == HEAP_SERVER and says_only_who(draft)
+    cause = SERVER_IDENTIFY if is_limited else f"{draft.kind} from {draft.source}"
+    return MergeRequest(
+        draft.environment_id, draft.merge_user_id, draft.identity, cause, from_ms(draft.received_ms)
+    )
+
+
+def _detail(draft: Draft, reason: Reason) -> str:
+    return f"user_id {draft.merge_user_id}: {REASONS[reason][1]}"
+
+
+def _history_end(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.select(sa.func.max(merges.c.id))).scalar() or 0)

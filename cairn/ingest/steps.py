@@ -1,0 +1,221 @@
+"""What happens to an event between the log and the store, in this order, a batch at a time.
+
+Nothing here writes to the event store; `writes` does. Every step leaves each event either on its way or with its one
+outcome. Times come from the log, not from a clock, so that a repetition after a crash decides the same.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from cairn import ids
+from cairn.clock import to_ms
+from cairn.event import Arrival, Draft, Refused
+from cairn.identity.junk import is_junk
+from cairn.ingest.batch import PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, entry_of
+from cairn.ingest.merging import merge_users
+from cairn.outcomes import Reason
+from cairn.store.rows import text_of
+from cairn.store.schema import IDENTITY_KEY
+from cairn.store.store import PropertyChange
+from cairn.workspace.directory import Directory
+
+logger = logging.getLogger(__name__)
+
+FUTURE_MS = 24 * 3_600_000  # ms; how far ahead of its receipt an event may lie
+OLDEST_MS = (
+    946_684_800_000  # ms, 2000-01-01 UTC: before it, seconds were sent for milliseconds, or no time at all
+)
+_ORDER_BITS = 22  # of a property's version, below its time
+
+Step = Callable[[Batch, Parts], None]
+_arrivals = msgspec.msgpack.Decoder(Arrival)
+
+
+def parse(batch: Batch, parts: Parts) -> None:
+    """Read each request with the parser of its wire format. One that cannot be read is refused, and only that one."""
+    for item in batch.items:
+        try:
+            arrival = _arrivals.decode(item.body)
+            events = parts.parsers[arrival.parser](arrival)
+        except Exception as error:  # a job boundary: one request's fault must not stop the others
+            logger.exception("request_unreadable", extra={"log_position": item.log_position})
+            batch.refusals.append(unreadable(item, repr(error), parts.clock()))
+        else:
+            batch.parsed.append(Parsed(arrival, item.log_position, events))
+
+
+def check_sources(batch: Batch, parts: Parts) -> None:
+    """Send each event of a source to the environments its analytics connection names, or refuse it."""
+    routes = _routes(parts.directory())
+    for arrival, first, events in ((p.arrival, p.log_position, p.events) for p in batch.parsed):
+        route = routes.get(arrival.source_id, _DELETED) if arrival.source_id else None
+        for position, event in enumerate(events, first):
+            if isinstance(event, Refused):
+                batch.refusals.append(msgspec.structs.replace(event, log_position=position))
+                continue
+            event.log_position = position
+            if route is None or route == (event.environment_id,):
+                batch.drafts.append(event)
+            elif isinstance(route, Reason):
+                batch.refuse(event, route, f"source {arrival.source!r}")
+            else:
+                batch.drafts.extend(msgspec.structs.replace(event, environment_id=one) for one in route)
+
+
+def correct_clocks(batch: Batch, parts: Parts) -> None:
+    """Move a time from the sender's clock to ours. Source: contracts/segment.md 1.5."""
+    for draft in batch.drafts:
+        if draft.sent_ms and draft.time_ms != draft.received_ms:  # equal: the sender named no time
+            draft.time_ms = draft.received_ms - (draft.sent_ms - draft.time_ms)
+
+
+def check_times(batch: Batch, parts: Parts) -> None:
+    kept = []
+    for draft in batch.drafts:
+        if OLDEST_MS <= draft.time_ms <= draft.received_ms + FUTURE_MS:
+            kept.append(draft)
+        elif draft.time_ms < OLDEST_MS:
+            batch.refuse(draft, Reason.TIME_TOO_OLD, f"timestamp: {draft.time_ms} ms is before the year 2000")
+        else:
+            ahead_h = (draft.time_ms - draft.received_ms) // 3_600_000
+            batch.refuse(draft, Reason.TIME_IN_FUTURE, f"timestamp: {ahead_h} hours ahead of its receipt")
+    batch.drafts = kept
+
+
+def resolve_users(batch: Batch, parts: Parts) -> None:
+    """Decide the raw user id: the one given, else the identity's, else the anonymous id's."""
+    kept = []
+    identified: dict[tuple[int, str], int] = {}  # 0: junk
+    anonymous: dict[str, int] = {}
+    for draft in batch.drafts:
+        canonical_id = 0
+        if draft.identity:
+            known_as = (draft.environment_id, draft.identity)
+            if (found := identified.get(known_as)) is None:
+                found = 0 if is_junk(draft.identity) else ids.identified_user_id(*known_as)
+                identified[known_as] = found
+            canonical_id = found
+            if not canonical_id:
+                batch.refuse(
+                    draft, Reason.JUNK_IDENTITY, f"identity: {draft.identity!r} would merge strangers"
+                )
+                continue
+        if not draft.user_id:
+            draft.user_id = canonical_id or _anonymous(draft.anonymous_id, anonymous)
+        if draft.user_id:
+            kept.append(draft)
+        else:
+            batch.refuse(draft, Reason.NO_USER, "identity, user_id or anonymous id: one is needed")
+    batch.drafts = kept
+
+
+def name_events(batch: Batch, parts: Parts) -> None:
+    """Give each event the id under which a repeat is recognised: from its key, or from its place in the log."""
+    for draft in batch.drafts:
+        if draft.key:
+            draft.event_id = ids.event_id(f"{draft.environment_id}/{draft.key_space}", draft.key)
+        else:
+            # With the time of receipt, so that a log that was started anew does not repeat old ids.
+            draft.event_id = ids.event_id(
+                f"{draft.environment_id}/log", f"{draft.log_position}/{draft.received_ms}"
+            )
+
+
+def drop_repeats(batch: Batch, parts: Parts) -> None:
+    """Refuse what is stored already, unless it was stored from this very place in the log: then it is our own
+    repetition after a crash, has its outcome, and only its users are named again."""
+    stored = parts.store.known([draft.event_id for draft in batch.drafts])
+    seen: set[int] = set()
+    kept = []
+    for draft in batch.drafts:
+        if draft.event_id in stored:
+            if stored[draft.event_id] == draft.log_position:
+                batch.replayed.append(draft)
+            else:
+                batch.refuse(draft, Reason.REPEATED_ID, _repeated(draft))
+        elif draft.event_id in seen:
+            batch.refuse(draft, Reason.REPEATED_ID, _repeated(draft))
+        else:
+            seen.add(draft.event_id)
+            kept.append(draft)
+    batch.drafts = kept
+
+
+def set_properties(batch: Batch, parts: Parts) -> None:
+    """Collect user properties, and the identity of users not seen before. The newest time wins, then arrival."""
+    known_identities = parts.remembered.identities
+    for draft in batch.drafts:
+        version = draft.time_ms << _ORDER_BITS | entry_of(draft.log_position) & (1 << _ORDER_BITS) - 1
+        for key, value in draft.user_properties.items():
+            _set(batch, draft, draft.user_id, key, text_of(value), version)
+        if draft.identity and draft.event_id not in batch.not_merged:
+            canonical_id = ids.identified_user_id(draft.environment_id, draft.identity)
+            if known_identities.get((draft.environment_id, canonical_id)) is None:
+                _set(batch, draft, canonical_id, IDENTITY_KEY, draft.identity, version)
+
+
+STEPS: tuple[Step, ...] = (
+    parse,
+    check_sources,
+    correct_clocks,
+    check_times,
+    resolve_users,
+    name_events,
+    drop_repeats,
+    merge_users,  # after drop_repeats: an old event that comes again must not undo an un-merge
+    set_properties,
+)
+
+
+def unreadable(item: Item, detail: str, now: datetime) -> Refused:
+    """What stands for a request that our own code failed on."""
+    payload = item.body[: PAYLOAD_CHARACTERS * 4].decode(errors="replace")[:PAYLOAD_CHARACTERS]
+    try:
+        arrival = _arrivals.decode(item.body)
+    except msgspec.MsgspecError:
+        return Refused(
+            0, to_ms(now), Reason.NOT_STORED, f"the log item cannot be read: {detail}",
+            payload=payload, log_position=item.log_position,
+        )  # fmt: skip
+    return Refused(
+        arrival.environment_id, arrival.received_ms, Reason.NOT_STORED, f"Cairn failed on this request: {detail}",
+        source=arrival.source, payload=arrival.body.decode(errors="replace")[:PAYLOAD_CHARACTERS],
+        log_position=item.log_position,
+    )  # fmt: skip
+
+
+_DELETED = Reason.SOURCE_DISABLED  # nobody can switch a deleted source on again, but no other reason fits
+
+
+def _routes(directory: Directory) -> dict[int, tuple[int, ...] | Reason]:
+    """By source id: the environments its events go to, or why they go nowhere."""
+    return {
+        source.source_id: Reason.SOURCE_DISABLED
+        if not source.is_enabled
+        else source.heap_environments or Reason.NOT_CONNECTED
+        for source in directory.sources.values()
+    }
+
+
+def _anonymous(anonymous_id: str, resolved: dict[str, int]) -> int:
+    if not anonymous_id:
+        return 0
+    if (found := resolved.get(anonymous_id)) is None:
+        found = resolved[anonymous_id] = ids.anonymous_user_id(anonymous_id)
+    return found
+
+
+def _repeated(draft: Draft) -> str:
+    return f"message id or idempotency key {draft.key!r} was stored before" if draft.key else "stored before"
+
+
+def _set(batch: Batch, draft: Draft, user_id: int, key: str, value: str, version: int) -> None:
+    place = (draft.environment_id, user_id, key)
+    earlier = batch.properties.get(place)
+    if earlier is None or version >= earlier.version:
+        batch.properties[place] = PropertyChange(
+            draft.environment_id, user_id, key, value, draft.time_ms, version
+        )

@@ -1,0 +1,45 @@
+"""Which users a load touched, for live segments."""
+
+from cairn.event import Draft
+from cairn.ingest.batch import Batch
+from cairn.ingest.loaded import Loaded
+from cairn.ingest.merging import merged_ids
+from cairn.store.schema import IDENTITY_KEY
+
+
+def touched(batch: Batch) -> list[Loaded]:
+    """One per environment. Replayed events count too: the load that stored them may not have told anybody."""
+    found: dict[int, Loaded] = {}
+    _add_events(found, batch.drafts)
+    _add_events(found, batch.replayed)
+    for change in batch.properties.values():
+        _of(found, change.environment_id).by_property.setdefault(change.key, set()).add(change.user_id)
+    for merge in batch.merges:
+        _of(found, merge.environment_id).merged.update((merge.user_id, merge.canonical_id))
+    for draft in batch.replayed:
+        loaded = _of(found, draft.environment_id)
+        merged = merged_ids(draft)
+        loaded.merged |= merged
+        if draft.identity:
+            loaded.by_property.setdefault(IDENTITY_KEY, set()).update(merged or {draft.user_id})
+        for key in draft.user_properties:
+            loaded.by_property.setdefault(key, set()).add(draft.user_id)
+    return list(found.values())
+
+
+def _of(found: dict[int, Loaded], environment_id: int) -> Loaded:
+    loaded = found.get(environment_id)
+    if loaded is None:
+        loaded = found[environment_id] = Loaded(environment_id)
+    return loaded
+
+
+def _add_events(found: dict[int, Loaded], drafts: list[Draft]) -> None:
+    users: dict[tuple[int, str, str], set[int]] = {}
+    for draft in drafts:
+        key = (draft.environment_id, draft.kind, draft.name)
+        if (of_key := users.get(key)) is None:
+            of_key = users[key] = set()
+        of_key.add(draft.user_id)
+    for (environment_id, kind, name), of_key in users.items():
+        _of(found, environment_id).by_event.setdefault((kind, name), set()).update(of_key)

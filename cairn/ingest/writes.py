@@ -1,0 +1,71 @@
+"""Writing a batch so that a crash between any two steps loses nothing and doubles nothing.
+
+Merges are in the metadata database already. Their copy and the properties may be written twice without harm. The
+events are the commit point: an event in the store has its outcome. Refusals know their place in the log, so those of
+an earlier attempt are not written again. The cursor moves last (loader).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from cairn.ingest.batch import Batch, Parts
+from cairn.outcomes import Reason
+from cairn.store.errors import RowsNotStorable
+from cairn.store.schema import IDENTITY_KEY
+
+logger = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
+Write = Callable[[Batch, Parts], None]
+
+
+def write_merges(batch: Batch, parts: Parts) -> None:
+    parts.store.insert_user_map([merge.change for merge in batch.merges if merge.version])
+    for merge in batch.merges:
+        parts.remembered.merges.put((merge.environment_id, merge.user_id), merge.identity)
+
+
+def write_properties(batch: Batch, parts: Parts) -> None:
+    changes = list(batch.properties.values())
+    for change, detail in _insert(changes, parts.store.insert_properties):
+        logger.error(
+            "property_not_stored",
+            extra={"environment_id": change.environment_id, "key": change.key, "error": detail},
+        )
+        del batch.properties[change.environment_id, change.user_id, change.key]
+    for change in batch.properties.values():
+        if change.key == IDENTITY_KEY:
+            parts.remembered.identities.put((change.environment_id, change.user_id), change.value)
+
+
+def write_events(batch: Batch, parts: Parts) -> None:
+    failed = {id(draft): detail for draft, detail in _insert(batch.drafts, parts.store.insert_events)}
+    if failed:
+        logger.error("events_not_stored", extra={"count": len(failed)})
+        for draft in batch.drafts:
+            if id(draft) in failed:
+                batch.refuse(draft, Reason.NOT_STORED, failed[id(draft)])
+        batch.drafts = [draft for draft in batch.drafts if id(draft) not in failed]
+
+
+def write_refusals(batch: Batch, parts: Parts) -> None:
+    if batch.refusals:
+        parts.store.insert_refusals(batch.refusals)
+
+
+WRITES: tuple[Write, ...] = (write_merges, write_properties, write_events, write_refusals)
+
+
+def _insert(rows: Sequence[Row], insert: Callable[[Sequence[Row]], None]) -> list[tuple[Row, str]]:
+    """Insert all that can be; return the others, found by halving, each with what is wrong with it."""
+    if not rows:
+        return []
+    try:
+        insert(rows)
+        return []
+    except RowsNotStorable as error:
+        if len(rows) == 1:
+            return [(rows[0], str(error))]
+    middle = len(rows) // 2
+    return _insert(rows[:middle], insert) + _insert(rows[middle:], insert)

@@ -1,0 +1,163 @@
+"""A loader with everything real around it, and a wire format so plain that each test shows the drafts it sends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.tables import metadata
+from cairn.event import Arrival, Draft, Refused
+from cairn.eventlog.sqlite import SqliteLog, open_log
+from cairn.ids import key_hash
+from cairn.ingest.feed import Feed
+from cairn.ingest.loaded import Loaded
+from cairn.ingest.loader import Loader
+from cairn.outcomes import Reason
+from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.store import Store
+from cairn.workspace.directory import Directory, Source
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+NOW_MS = int(NOW.timestamp() * 1000)
+DAY_MS = 86_400_000
+
+
+class BrokenParser(Exception):
+    """A fault of ours in a parser."""
+
+
+def plain(arrival: Arrival) -> list[Draft | Refused]:
+    """The body is a list of drafts' fields; one with a `refuse` is refused."""
+    out: list[Draft | Refused] = []
+    for fields in msgspec.json.decode(arrival.body):
+        if "raise" in fields:
+            raise BrokenParser(fields["raise"])
+        if "refuse" in fields:
+            out.append(
+                Refused(
+                    arrival.environment_id,
+                    arrival.received_ms,
+                    Reason(fields["refuse"]),
+                    name=fields.get("name", ""),
+                )
+            )
+            continue
+        out.append(draft(arrival, **fields))
+    return out
+
+
+def draft(arrival: Arrival, **fields: Any) -> Draft:
+    common = {
+        "environment_id": arrival.environment_id,
+        "kind": "custom",
+        "name": "Paid",
+        "time_ms": arrival.received_ms,
+        "received_ms": arrival.received_ms,
+        "source": arrival.source,
+        "key_space": "test",
+    }
+    return Draft(**{**common, **fields})
+
+
+PARSERS = {"plain": plain}
+
+
+def arrival(*events: dict[str, Any], environment_id: int = 1, **fields: Any) -> Arrival:
+    common = {
+        "parser": "plain",
+        "environment_id": environment_id,
+        "source_id": 0,
+        "source": "heap",
+        "received_ms": NOW_MS,
+        "ip": "",
+        "user_agent": "",
+        "body": msgspec.json.encode(events),
+    }
+    return Arrival(**{**common, **fields})
+
+
+def source(source_id: int, environments: tuple[int, ...], *, is_enabled: bool = True) -> Source:
+    return Source(source_id, 1, 1, f"source {source_id}", "server", is_enabled, environments)
+
+
+@dataclass
+class Rig:
+    log: SqliteLog
+    store: Store
+    engine: sa.Engine
+    directory: Directory = field(default_factory=Directory)
+    feed: Feed = field(default_factory=Feed)
+    loaded: list[Loaded] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """What a new process would be: nothing in memory but what the disk has."""
+        self.loader = Loader(
+            self.log,
+            self.store,
+            self.engine,
+            lambda: self.directory,
+            self.feed,
+            lambda: NOW,
+            self.loaded.extend,
+            parsers=PARSERS,
+        )
+
+    def send(self, *events: dict[str, Any], **fields: Any) -> None:
+        self.log.append([msgspec.msgpack.encode(arrival(*events, **fields))])
+
+    def load(self) -> int:
+        count = 0
+        while loaded := self.loader.load_once():
+            count += loaded
+        return count
+
+    def events(self, environment_id: int, columns: str = "name") -> list[Any]:
+        return self._rows(environment_id, "events", columns)
+
+    def refusals(self, environment_id: int, columns: str = "reason") -> list[Any]:
+        return self._rows(environment_id, "refusals", columns)
+
+    def properties(self, environment_id: int) -> dict[tuple[int, str], str]:
+        rows = self.store.query(
+            environment_id,
+            "SELECT user_id, key, argMax(value, version) FROM cairn.user_properties "
+            "WHERE environment_id = {environment:UInt32} GROUP BY user_id, key",
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def _rows(self, environment_id: int, table: str, columns: str) -> list[Any]:
+        rows = self.store.query(
+            environment_id,
+            f"SELECT {columns} FROM cairn.{table} WHERE environment_id = {{environment:UInt32}} "
+            "ORDER BY log_position",
+        )
+        return [row[0] if len(row) == 1 else tuple(row) for row in rows]
+
+
+def opened(folder: Path, store: EmbeddedStore | None = None) -> Rig:
+    engine = open_engine(sqlite_url(folder))
+    metadata.create_all(engine)
+    return Rig(open_log(folder / "log.db"), store or open_embedded(folder / "store", memory_mb=512), engine)
+
+
+def sources(*all_sources: Source) -> Directory:
+    return Directory(sources={key_hash(str(one.source_id)): one for one in all_sources})
+
+
+def outcomes(rig: Rig, environment_id: int) -> Sequence[str]:
+    """Of every event of an environment, in the order of arrival."""
+    rows = rig.store.query(
+        environment_id,
+        "SELECT reason FROM (SELECT log_position, 'stored' AS reason FROM cairn.events "
+        "WHERE environment_id = {environment:UInt32} UNION ALL SELECT log_position, reason FROM cairn.refusals "
+        "WHERE environment_id = {environment:UInt32}) ORDER BY log_position",
+    )
+    return [row[0] for row in rows]
