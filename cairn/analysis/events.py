@@ -56,7 +56,7 @@ def latest(
     limit: int = 50,
     after_ms: int = 0,
 ) -> list[Seen]:
-    """The events received last. `after_ms`: only those received later than this."""
+    """The events received last. `after_ms`: only those received at or after this."""
     for span in (RECENT, LOOK_BACK):
         since = max(to_ms(now - span), after_ms, 0)
         found = _received(store, connection, environment_id, since, only, limit=min(limit, MAX_EVENTS))
@@ -96,7 +96,7 @@ def _stored_sql(where: str) -> str:
                CAST(properties, 'Map(String, String)') AS properties, '' AS payload, event_id
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}}
-          AND received_at > fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""
+          AND received_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""
 
 
 def _refused_sql(where: str) -> str:
@@ -107,7 +107,7 @@ def _refused_sql(where: str) -> str:
                CAST(map(), 'Map(String, String)') AS properties, payload, toUInt64(0) AS event_id
         FROM {DATABASE}.refusals
         WHERE environment_id = {{environment:UInt32}}
-          AND received_at > fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""
+          AND received_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""
 
 
 def _conditions(
@@ -131,13 +131,13 @@ def _conditions(
         refused_ones += " AND outcome = {outcome:String}"
     if only.user:
         parameters["user"] = only.user
-        parameters["users"] = _meant(store, connection, environment_id, only.user)
+        parameters["users"] = meant(store, connection, environment_id, only.user)
         stored += " AND user_id IN {users:Array(UInt64)}"
         refused_ones += " AND positionCaseInsensitiveUTF8(user, {user:String}) > 0"
     return stored, refused_ones, parameters
 
 
-def _meant(store: Store, connection: sa.Connection, environment_id: int, text: str) -> list[int]:
+def meant(store: Store, connection: sa.Connection, environment_id: int, text: str) -> list[int]:
     """The raw ids of the users somebody means by an identity, an e-mail or an id."""
     candidates = {identified_user_id(environment_id, text)}
     if text.isascii() and text.isdigit() and len(text) < 20:

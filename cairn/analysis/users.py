@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.clock import to_ms
-from cairn.db.tables import user_map
 from cairn.event import Kind
+from cairn.identity import merges
 from cairn.ids import MAX_USER_ID, identified_user_id
 from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
 from cairn.store.store import Store
@@ -317,25 +317,13 @@ def raw_ids(connection: sa.Connection, environment_id: int, user_id: int) -> lis
 
 
 def canonical_of(connection: sa.Connection, environment_id: int, user_id: int) -> int:
-    found = connection.scalar(
-        sa.select(user_map.c.canonical_id).where(
-            user_map.c.environment_id == environment_id, user_map.c.user_id == user_id
-        )
-    )
-    return user_id if found is None else int(found)
+    return merges.canonical(connection, environment_id, [user_id]).get(user_id, user_id)
 
 
 def _owners(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> dict[int, int]:
     """Raw id -> canonical id, for every raw id of these canonical users."""
-    wanted = list(dict.fromkeys(user_ids))
-    owners = {user_id: user_id for user_id in wanted}
-    merged = connection.execute(
-        sa.select(user_map.c.user_id, user_map.c.canonical_id).where(
-            user_map.c.environment_id == environment_id, user_map.c.canonical_id.in_(wanted)
-        )
-    )
-    owners.update({int(raw): int(canonical) for raw, canonical in merged})
-    return owners
+    known = merges.raw_ids(connection, environment_id, user_ids)
+    return {raw: canonical for canonical, raws in known.items() for raw in raws}
 
 
 def _exists(store: Store, connection: sa.Connection, environment_id: int, user_id: int) -> bool:

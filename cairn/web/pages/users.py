@@ -1,0 +1,126 @@
+"""Who uses the product: the list, and one user with everything known of her."""
+
+from itertools import groupby
+
+import sqlalchemy as sa
+from msgspec import Struct
+from starlette.responses import Response
+
+from cairn.analysis import users as users_of
+from cairn.analysis.users import TimelineEvent, User, read_cursor
+from cairn.db.tables import segment_states, segments
+from cairn.errors import NotFound
+from cairn.identity.merges import HistoryItem, history, raw_ids, unmerge
+from cairn.ingest.loaded import Loaded
+from cairn.members.sets import users_set
+from cairn.store.schema import IDENTITY_KEY
+from cairn.web.english import Words, sentence
+from cairn.web.render import day
+from cairn.web.visit import Page, Visit, get, post
+from cairn.workspace.permission import Verb
+
+KEY_PROPERTIES = 3  # shown in the list, after e-mail and name
+PLAIN_KEYS = (IDENTITY_KEY, "email", "_email", "name")
+UNMERGE_CAUSE = "taken back by a member"
+
+
+class Belongs(Struct, frozen=True):
+    """A segment the user is in."""
+
+    segment_id: int
+    name: str
+    since_ms: int
+
+
+class Told(Struct, frozen=True):
+    event: TimelineEvent
+    words: Words
+
+
+def users_page(visit: Visit) -> Response:
+    text, cursor = visit.ask("q"), read_cursor(visit.ask("after"))
+    store = visit.core.store
+    with visit.reading() as connection:
+        if text:
+            after_id = cursor.id if cursor else 0
+            found = users_of.search_users(
+                store, connection, visit.here.id, text, now=visit.now, after_id=after_id
+            )
+        else:
+            found = users_of.list_users(store, connection, visit.here.id, now=visit.now, after=cursor)
+    return visit.page("users.html", found=found, text=text, cursor=cursor, shown=_shown)
+
+
+def _shown(user: User) -> list[tuple[str, str]]:
+    """The properties told in the list."""
+    rest = [(key, each.value) for key, each in user.properties.items() if key not in PLAIN_KEYS]
+    return rest[:KEY_PROPERTIES]
+
+
+def user_page(visit: Visit) -> Response:
+    store, wanted = visit.core.store, visit.number("user_id")
+    after = read_cursor(visit.ask("after"))
+    with visit.reading() as connection:
+        user = users_of.one_user(store, connection, visit.here.id, wanted, now=visit.now)
+        if user is None:
+            raise NotFound(f"nothing is known of a user {wanted} in {visit.here.name}")
+        if user.user_id != wanted:
+            return visit.go(visit.url(f"/users/{user.user_id}"), "This id belongs to the following user by a merge.")
+        line = users_of.timeline(store, connection, visit.here.id, user.user_id, after=after)
+        ids = raw_ids(connection, visit.here.id, [user.user_id])[user.user_id]
+        past = history(connection, visit.here.id, [user.user_id])
+        belongs = _segments_of(visit, connection, user.user_id)
+    told = [Told(event, sentence(event.kind, event.name, event.properties)) for event in line.events]
+    days = [(title, list(group)) for title, group in groupby(told, lambda one: _day_of(visit, one))]
+    return visit.page(
+        "user.html", user=user, days=days, next=line.next, after=after, ids=ids, past=_newest_first(past),
+        belongs=belongs, may_unmerge=visit.may(Verb.CORRECT_USERS),
+    )  # fmt: skip
+
+
+def _day_of(visit: Visit, told: Told) -> str:
+    return day(told.event.time_ms, visit.zone, visit.now)
+
+
+def _newest_first(past: list[HistoryItem]) -> list[HistoryItem]:
+    return list(reversed(past))
+
+
+def _segments_of(visit: Visit, connection: sa.Connection, user_id: int) -> list[Belongs]:
+    rows = connection.execute(
+        sa.select(segments.c.id, segments.c.name)
+        .join(segment_states, segment_states.c.segment_id == segments.c.id)
+        .where(segments.c.workspace_id == visit.workspace_id, segment_states.c.environment_id == visit.here.id)
+        .order_by(segments.c.name)
+    )
+    found = []
+    for segment_id, name in rows:
+        since = visit.core.members.since(users_set(visit.here.id, segment_id), str(user_id))
+        if since is not None:
+            found.append(Belongs(segment_id, name, since))
+    return found
+
+
+def unmerge_user(visit: Visit) -> Response:
+    """Let one id stand for itself again: map and store first, then the segments are told whom it concerns."""
+    canonical, raw = visit.number("user_id"), visit.form.line("raw")
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 18):
+        raise NotFound(f"{raw[:40]!r} is not a user id")
+    with visit.core.engine.begin() as connection:
+        mine = raw_ids(connection, visit.here.id, [canonical])[canonical]
+        if int(raw) not in mine[1:]:
+            raise NotFound(f"user {raw} is not merged into user {canonical}; it may have been taken back already")
+        change = unmerge(connection, visit.here.id, int(raw), UNMERGE_CAUSE, visit.now)
+    if change is not None:
+        visit.core.store.insert_user_map([change])
+    if visit.core.live is not None:
+        visit.core.live.touched([Loaded(visit.here.id, merged={canonical, int(raw)})])
+    return visit.go(visit.url(f"/users/{canonical}"), f"User {raw} stands for itself again. Nothing was lost.")
+
+
+PAGES: tuple[Page, ...] = (
+    get("/env/{environment}/users", users_page),
+    get("/env/{environment}/users/{user_id}", user_page),
+    post("/env/{environment}/users/{user_id}/unmerge", unmerge_user, Verb.CORRECT_USERS),
+)
+

@@ -1,0 +1,130 @@
+"""How pages become HTML: one template environment, the words for numbers and times, and the small line charts.
+
+Templates are autoescaped and strict: a name that is not there is an error, not an empty place.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cairn.clock import from_ms
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+NARROW_SPACE = "\u202f"
+
+
+@cache
+def templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, share=share, ago=ago, day=day, clock=clock_time, full=full_time)
+    environment.globals.update(static=static_url, query=query, spark=spark, count=count)
+    return environment
+
+
+@cache
+def static_url(name: str) -> str:
+    """The address of a static file, with its content in it so that browsers may keep it for ever."""
+    path = STATIC / name
+    version = blake2b(path.read_bytes(), digest_size=6).hexdigest() if path.is_file() else "missing"
+    return f"/static/{quote(name)}?v={version}"
+
+
+def query(values: Mapping[str, Any]) -> str:  # Any: whatever prints as the value
+    """`?a=b` of those that are not empty; nothing when all are."""
+    kept = {key: str(value) for key, value in values.items() if value not in ("", None)}
+    return f"?{urlencode(kept)}" if kept else ""
+
+
+def number(value: float) -> str:
+    """1,234 or 12.5: at most one decimal, with thousands separated."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def count(value: int, one: str, many: str = "") -> str:
+    """`1 user`, `2,310 users`, `no users`."""
+    if value == 0:
+        return f"no {many or one + 's'}"
+    return f"{number(value)} {one if value == 1 else many or one + 's'}"
+
+
+def share(value: float) -> str:
+    return f"{number(value)}{NARROW_SPACE}%"
+
+
+def zone(name: str) -> tzinfo:
+    """The time zone a browser named in its cookie; UTC for one that is unknown here."""
+    if not name or len(name) > 64:
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def moment(value: int | datetime, at: tzinfo) -> datetime:
+    return (from_ms(value) if isinstance(value, int) else value).astimezone(at)
+
+
+def ago(value: int | datetime, now: datetime) -> str:
+    """`just now`, `4 min ago`, `3 h ago`, `2 days ago`; of the future `in 4 min`."""
+    then = from_ms(value) if isinstance(value, int) else value
+    seconds = (now - then).total_seconds()
+    text = _span(abs(seconds))
+    if not text:
+        return "just now"
+    return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 45:
+        return ""
+    if seconds < 5400:
+        return f"{max(1, round(seconds / 60))} min"
+    if seconds < 36 * 3600:
+        return f"{round(seconds / 3600)} h"
+    return f"{round(seconds / 86400)} days"
+
+
+def day(value: int | datetime, at: tzinfo, now: datetime) -> str:
+    """`Today`, `Yesterday`, `Tuesday 3 November`, with the year when it is another one."""
+    then, today = moment(value, at), now.astimezone(at)
+    apart = today.date() - then.date()
+    if apart in (timedelta(0), timedelta(days=1)):
+        return "Yesterday" if apart else "Today"
+    year = "" if then.year == today.year else f" {then.year}"
+    return f"{then:%A} {then.day} {then:%B}{year}"
+
+
+def clock_time(value: int | datetime, at: tzinfo) -> str:
+    return f"{moment(value, at):%H:%M:%S}"
+
+
+def full_time(value: int | datetime, at: tzinfo) -> str:
+    """`3 Nov 2026, 10:42:07`."""
+    then = moment(value, at)
+    return f"{then.day} {then:%b %Y, %H:%M:%S}"
+
+
+def spark(values: Sequence[float], *, width: int = 120, height: int = 36) -> str:
+    """The path of a small line chart. The axis starts at zero, so a flat line is flat and a fall looks as deep as it is."""
+    if not values:
+        return ""
+    top = max(values) or 1
+    step = width / max(1, len(values) - 1)
+    low, span = height - 3, height - 6  # the line's own width stays inside
+    points = [f"{place * step:.1f} {low - value / top * span:.1f}" for place, value in enumerate(values)]
+    return "M" + " ".join(points)

@@ -1,0 +1,118 @@
+"""Code to paste: each client with the address and keys of one environment already in it. Pure.
+
+Source: how each unmodified client is pointed elsewhere, contracts/heap.md section 3, segment.md section 2 and
+wingify.md section 2. tests/web runs what it can of them.
+"""
+
+import json
+
+from msgspec import Struct
+
+
+class Place(Struct, frozen=True):
+    """Where a client sends to, and who it is there."""
+
+    url: str  # without a slash at the end
+    app_id: str = ""
+    write_key: str = ""
+    sdk_key: str = ""
+    account_id: int = 0
+
+
+class Snippet(Struct, frozen=True):
+    title: str
+    code: str
+    note: str = ""
+
+
+def curl_track(place: Place) -> Snippet:
+    body = json.dumps({"app_id": place.app_id, "identity": "ann@shop.test", "event": "Hello Cairn"})
+    return Snippet(
+        "Heap server API, curl",
+        f"curl {place.url}/api/track \\\n  -H 'content-type: application/json' \\\n  -d '{body}'",
+    )
+
+
+def curl_properties(place: Place) -> Snippet:
+    body = json.dumps(
+        {"app_id": place.app_id, "identity": "ann@shop.test", "properties": {"plan": "premium"}}
+    )
+    return Snippet(
+        "Set a user property, curl",
+        f"curl {place.url}/api/add_user_properties \\\n  -H 'content-type: application/json' \\\n  -d '{body}'",
+    )
+
+
+def heap_node(place: Place) -> Snippet:
+    code = f"""const request = require('request')
+const heap = require('heap-api')({_text(place.app_id)}, {{
+  _request: (options, done) => request({{
+    ...options, uri: undefined,
+    url: {_text(place.url)} + new URL(options.url || options.uri).pathname,
+  }}, done),
+}})
+heap.track('Hello Cairn', 'ann@shop.test')"""
+    return Snippet("heap-api for Node", code, "heap-api has its address built in; this hands it another one.")
+
+
+def segment_node(place: Place) -> Snippet:
+    code = f"""const {{ Analytics }} = require('@segment/analytics-node')
+const analytics = new Analytics({{
+  writeKey: {_text(place.write_key)},
+  host: {_text(place.url)},
+}})
+analytics.identify({{ userId: 'ann@shop.test', traits: {{ plan: 'premium' }} }})
+analytics.track({{ userId: 'ann@shop.test', event: 'Hello Cairn' }})"""
+    return Snippet("@segment/analytics-node", code)
+
+
+def segment_python(place: Place) -> Snippet:
+    code = f"""import segment.analytics as analytics
+
+analytics.write_key = {_text(place.write_key)}
+analytics.host = {_text(place.url)}
+analytics.identify("ann@shop.test", {{"plan": "premium"}})
+analytics.track("ann@shop.test", "Hello Cairn")
+analytics.flush()"""
+    return Snippet("segment-analytics-python", code)
+
+
+def flags_node(place: Place, flag: str = "my-flag", variable: str = "", identifier: str = "") -> Snippet:
+    context = "{ id: userId }"
+    if identifier:
+        context = f"{{ id: userId, customVariables: {{ {_text(identifier)}: heapIdentifiedUserId }} }}"
+    used = f"\nconst value = flag.getVariable({_text(variable)}, null)" if variable else ""
+    code = f"""const {{ init }} = require('vwo-fme-node-sdk')
+const client = await init({{
+  accountId: {place.account_id},
+  sdkKey: {_text(place.sdk_key)},
+  gatewayService: {{ url: {_text(place.url)} }},
+}})
+const flag = await client.getFlag({_text(flag)}, {context})
+if (flag.isEnabled()) {{ /* … */ }}{used}"""
+    return Snippet("vwo-fme-node-sdk", code)
+
+
+def flags_python(place: Place, flag: str = "my-flag", variable: str = "", identifier: str = "") -> Snippet:
+    context = '{"id": user_id}'
+    if identifier:
+        context = f'{{"id": user_id, "customVariables": {{{_text(identifier)}: heap_identified_user_id}}}}'
+    used = f"\nvalue = flag.get_variable({_text(variable)}, None)" if variable else ""
+    code = f"""from vwo import init
+
+client = init({{
+    "account_id": {place.account_id},
+    "sdk_key": {_text(place.sdk_key)},
+    "gateway_service": {{"url": {_text(place.url)}}},
+    "poll_interval": 30000,
+}})
+flag = client.get_flag({_text(flag)}, {context})
+if flag.is_enabled():
+    ...{used}"""
+    note = "This SDK cannot ask for list members, so Cairn writes them into its settings; it sees a change at its next poll."
+    return Snippet("vwo-fme-python-sdk", code, note)
+
+
+def _text(value: str) -> str:
+    """A string literal that JavaScript and Python read alike."""
+    return json.dumps(value)

@@ -1,0 +1,175 @@
+// The little that pages need beyond HTML and htmx: keys, copying, live lists. No inline code, no eval.
+'use strict'
+
+const LIVE_ROWS = 200 // more would only make the page slow; the URL's filters find the rest
+const HELLO_TIMEOUT_MS = 4000 // a proxy that holds the stream back shows itself by this
+const POLL_MS = 2000
+
+// The server shows times in this zone from the next page on.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC'
+document.cookie = `cairn_zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`
+
+document.addEventListener('click', async (event) => {
+  const copy = event.target.closest('[data-copy]')
+  if (copy) return copyText(copy)
+  if (event.target.closest('[data-close]')) return closeAsk(event.target)
+  const asking = event.target.closest('details.ask')
+  for (const open of document.querySelectorAll('details.ask[open]')) if (open !== asking) open.open = false
+})
+
+async function copyText(button) {
+  const text = button.dataset.copy
+  let done = true
+  try {
+    await navigator.clipboard.writeText(text)
+  } catch {
+    done = copyBySelection(text) // pages served without TLS have no clipboard
+  }
+  const before = button.dataset.label ?? button.textContent
+  button.dataset.label = before
+  button.style.minWidth = `${button.offsetWidth}px`
+  button.textContent = done ? 'Copied' : 'Select it'
+  setTimeout(() => { button.textContent = before }, 1600)
+}
+
+function copyBySelection(text) {
+  const area = document.createElement('textarea')
+  area.value = text
+  area.className = 'visually-hidden'
+  document.body.append(area)
+  area.select()
+  const done = document.execCommand('copy')
+  area.remove()
+  return done
+}
+
+function closeAsk(element) {
+  const ask = element.closest('details.ask')
+  if (!ask) return
+  ask.open = false
+  ask.querySelector('summary')?.focus()
+}
+
+document.addEventListener('change', (event) => {
+  const form = event.target.closest('form[data-switch]')
+  if (form) form.requestSubmit()
+})
+
+// Keys: `/` to the search field, `g` then a letter to a page, Escape closes and leaves.
+let going = 0
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') return onEscape()
+  const typing = event.target.matches('input, textarea, select, [contenteditable]') && event.target.type !== 'checkbox'
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return
+  if (event.key === '/') {
+    const search = document.querySelector('input[type=search]')
+    if (search) { event.preventDefault(); search.focus(); search.select() }
+  } else if (event.key === 'g') {
+    going = Date.now()
+  } else if (Date.now() - going < 1500) {
+    going = 0
+    document.querySelector(`a[data-go="${CSS.escape(event.key)}"]`)?.click()
+  }
+})
+
+function onEscape() {
+  const open = document.querySelector('details.ask[open]')
+  if (open) return closeAsk(open.firstElementChild)
+  if (document.activeElement?.matches('input, textarea')) document.activeElement.blur()
+}
+
+// Live lists: `data-live` is the address of new rows; its `stream` sends them as they come, `rows` is asked otherwise.
+class LiveList {
+  constructor(list) {
+    this.list = list
+    this.paused = false
+    this.waiting = []
+    this.seen = new Set([...list.children].map((row) => row.dataset.id))
+    this.button = document.querySelector('[data-pause]')
+    this.button?.addEventListener('click', () => this.toggle())
+    document.addEventListener('visibilitychange', () => (document.hidden ? this.disconnect() : this.connect()))
+    this.connect()
+  }
+
+  address(kind) {
+    const url = new URL(this.list.dataset.live, location.href)
+    url.pathname += `/${kind}`
+    url.searchParams.set('after', this.list.dataset.after)
+    return url
+  }
+
+  connect() {
+    if (this.source || this.timer || document.hidden) return
+    this.source = new EventSource(this.address('stream'))
+    const fallBack = () => { this.disconnect(); this.poll() }
+    const hello = setTimeout(fallBack, HELLO_TIMEOUT_MS)
+    this.source.addEventListener('hello', () => { clearTimeout(hello); this.say('live') })
+    this.source.addEventListener('rows', (event) => this.take(event.data, event.lastEventId))
+    this.source.onerror = () => { if (this.source?.readyState === EventSource.CLOSED) { clearTimeout(hello); fallBack() } else this.say('reconnecting') }
+  }
+
+  disconnect() {
+    this.source?.close()
+    clearTimeout(this.timer)
+    this.source = this.timer = undefined
+  }
+
+  async poll() {
+    try {
+      const response = await fetch(this.address('rows'), { headers: { 'HX-Request': 'true' } })
+      if (response.status === 401) return location.reload()
+      if (!response.ok) throw new Error(String(response.status))
+      this.take(await response.text(), response.headers.get('X-After'))
+      this.say('live')
+    } catch {
+      this.say('reconnecting')
+    }
+    if (!document.hidden) this.timer = setTimeout(() => this.poll(), POLL_MS)
+  }
+
+  take(html, after) {
+    if (after) this.list.dataset.after = after
+    const template = document.createElement('template')
+    template.innerHTML = html
+    const rows = [...template.content.children].filter((row) => !this.seen.has(row.dataset.id))
+    for (const row of rows) this.seen.add(row.dataset.id)
+    if (this.paused) {
+      this.waiting = [...rows, ...this.waiting].slice(0, LIVE_ROWS)
+      return this.label()
+    }
+    this.show(rows)
+  }
+
+  show(rows) {
+    if (!rows.length) return
+    document.querySelector('[data-live-empty]')?.remove()
+    this.list.hidden = false
+    for (const row of rows) row.classList.add('fresh')
+    this.list.prepend(...rows)
+    const most = Number(this.list.dataset.most || LIVE_ROWS)
+    while (this.list.children.length > most) this.list.lastElementChild.remove()
+  }
+
+  toggle() {
+    this.paused = !this.paused
+    if (!this.paused) { this.show(this.waiting); this.waiting = [] }
+    this.label()
+  }
+
+  label() {
+    this.button.setAttribute('aria-pressed', String(this.paused))
+    this.button.textContent = this.paused ? (this.waiting.length ? `Go on (${this.waiting.length} new)` : 'Go on') : 'Pause'
+    this.say(this.paused ? 'paused' : 'live')
+  }
+
+  say(state) {
+    const badge = document.querySelector('[data-live-state]')
+    if (!badge) return
+    const shown = this.paused ? 'paused' : state
+    badge.textContent = shown
+    badge.dataset.state = { live: 'good', reconnecting: 'warn' }[shown] || ''
+  }
+}
+
+const list = document.querySelector('[data-live]')
+if (list) new LiveList(list)

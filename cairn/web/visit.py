@@ -1,0 +1,248 @@
+"""One request to a page: who sent it, in which environment, and how it is answered.
+
+A page is a plain function from a `Visit` to a response, run in a thread. `Door` does the rest for all of them:
+session, forged-request token, role, environment, and turning errors into pages.
+"""
+
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Any
+from urllib.parse import quote, unquote
+
+import sqlalchemy as sa
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from cairn.analysis.core import Core
+from cairn.db.engine import reading
+from cairn.errors import CairnError, NotFound, NotSignedIn
+from cairn.web.form import Form, read_form
+from cairn.web.guard import came_from_elsewhere, is_secure, set_cookie
+from cairn.web.render import templates, zone
+from cairn.web.snippets import Place
+from cairn.workspace.environment import Environment, get_environment, list_environments, list_projects
+from cairn.workspace.permission import Verb, may, require
+from cairn.workspace.session import COOKIE, Session, WrongCsrf, check_csrf, read_session
+from cairn.workspace.throttle import Throttle
+from cairn.workspace.workspace import Workspace, get_workspace
+
+logger = logging.getLogger(__name__)
+
+NOTICE = "cairn_notice"  # one sentence for the next page: what was just done
+VISITOR = "cairn_visitor"  # the token of forms that are sent before there is a session
+ZONE = "cairn_zone"  # the browser's time zone, set by app.js
+SIGN_IN = "/sign-in"
+
+
+@dataclass
+class Visit:
+    """What a page function gets. Outside a session only `core`, `request`, `form` and `now` are of use."""
+
+    core: Core
+    request: Request
+    form: Form
+    now: datetime
+    session: Session | None = None
+    workspace: Workspace | None = None
+    environments: list[tuple[str, Environment]] = field(default_factory=list)  # with the project's name
+    environment: Environment | None = None
+    visitor: str = ""
+    throttle: Throttle = field(default_factory=Throttle)
+
+    @property
+    def section(self) -> str:
+        """Which part of the navigation this is: `users`, `flags`, …; empty at home."""
+        parts = self.request.url.path.split("/")
+        return parts[3] if len(parts) > 3 and parts[1] == "env" else ""
+
+    @property
+    def address(self) -> str:
+        """Where the request came from. The edge passes it on, because it talks to us over a local socket."""
+        forwarded = self.request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        client = self.request.client
+        return client.host if client and client.host else forwarded
+
+    @property
+    def signed_in(self) -> Session:
+        if self.session is None:
+            raise NotSignedIn("sign in to see this page")
+        return self.session
+
+    @property
+    def here(self) -> Environment:
+        if self.environment is None:
+            raise NotFound("no such environment")
+        return self.environment
+
+    @property
+    def workspace_id(self) -> int:
+        return self.signed_in.member.workspace_id
+
+    @property
+    def csrf(self) -> str:
+        return self.session.csrf if self.session else self.visitor
+
+    @property
+    def zone(self) -> tzinfo:
+        return zone(unquote(self.request.cookies.get(ZONE, "")))
+
+    def ask(self, name: str, default: str = "") -> str:
+        """A value of the address, trimmed and bounded."""
+        return self.request.query_params.get(name, default).strip()[:500]
+
+    def part(self, name: str) -> str:
+        return str(self.request.path_params[name])
+
+    def number(self, name: str) -> int:
+        """A number in the path. Raises NotFound."""
+        text = self.part(name)
+        if not (text.isascii() and text.isdigit() and len(text) <= 18):
+            raise NotFound(f"there is nothing at this address: {text[:40]!r} is not a number")
+        return int(text)
+
+    def may(self, verb: Verb) -> bool:
+        return self.session is not None and may(self.session.member.role, verb)
+
+    def url(self, path: str = "", environment: Environment | None = None) -> str:
+        return f"/env/{quote(address_of(environment or self.here, self.environments))}{path}"
+
+    def reading(self) -> sa.Connection:
+        return reading(self.core.engine)
+
+    def page(self, template: str, *, status: int = 200, **values: Any) -> Response:  # Any: what the template shows
+        html = templates().get_template(template).render(
+            visit=self, now=self.now, zone=self.zone, notice=unquote(self.request.cookies.get(NOTICE, "")), **values
+        )  # fmt: skip
+        response = HTMLResponse(html, status_code=status)
+        if NOTICE in self.request.cookies:
+            response.delete_cookie(NOTICE)
+        return response
+
+    def go(self, url: str, notice: str = "") -> Response:
+        """After a change: on to a page, which shows the notice once."""
+        response = RedirectResponse(url, status_code=303)
+        if notice:
+            secure = is_secure(self.core.settings.public_url)
+            set_cookie(response, NOTICE, quote(notice[:500]), secure=secure, max_age_s=30)
+        return response
+
+
+def address_of(environment: Environment, environments: Iterable[tuple[str, Environment]]) -> str:
+    """An environment's name in addresses: its key, or its id when an older project has the same key."""
+    first = next((each for _, each in environments if each.key == environment.key), environment)
+    return environment.key if first.id == environment.id else str(environment.id)
+
+
+def place_of(visit: Visit, *, write_key: str = "", sdk_key: str = "") -> Place:
+    """What snippets of this environment are filled with."""
+    asked = visit.request.url
+    url = visit.core.settings.public_url or f"{asked.scheme}://{asked.netloc}"
+    account_id = visit.workspace.account_id if visit.workspace else 0
+    return Place(url.rstrip("/"), visit.here.app_id, write_key, sdk_key, account_id)
+
+
+PageFunction = Callable[[Visit], Response]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One address. `verb` is what the member must be allowed to do; None: the page is for the signed out."""
+
+    path: str
+    answer: PageFunction
+    verb: Verb | None = Verb.SEE
+    method: str = "GET"
+
+
+def get(path: str, answer: PageFunction, verb: Verb | None = Verb.SEE) -> Page:
+    return Page(path, answer, verb)
+
+
+def post(path: str, answer: PageFunction, verb: Verb | None = Verb.DEFINE) -> Page:
+    return Page(path, answer, verb, "POST")
+
+
+class Door:
+    """Lets requests in to the pages of one core."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._throttle = Throttle()
+        self.secure = is_secure(core.settings.public_url)
+
+    def route(self, page: Page) -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                form = await read_form(request) if page.method == "POST" else Form()
+            except CairnError as error:
+                return await run_in_threadpool(self.failed, self.visit(request, Form()), error)
+            return await run_in_threadpool(self.answer, page, request, form)
+
+        return Route(page.path, endpoint, methods=[page.method])
+
+    def answer(self, page: Page, request: Request, form: Form) -> Response:
+        visit = self.visit(request, form)
+        try:
+            visit = self.enter(visit, page.verb)
+            if page.method == "POST":
+                self._check_sent_by_us(visit)
+            response = page.answer(visit)
+        except CairnError as error:
+            response = self.failed(visit, error)
+        except Exception:  # the request boundary: one broken page must not look like a broken product
+            logger.exception("page_failed", extra={"path": request.url.path})
+            response = visit.page("error.html", status=500, error=None)
+        if visit.session is None and request.cookies.get(VISITOR) != visit.visitor:
+            set_cookie(response, VISITOR, visit.visitor, secure=self.secure)
+        return response
+
+    def enter(self, visit: Visit, verb: Verb | None) -> Visit:
+        """Fill in who and where. Raises NotSignedIn, RoleTooLow and EnvironmentNotFound."""
+        token = visit.request.cookies.get(COOKIE, "")
+        with visit.reading() as connection:
+            visit.session = read_session(connection, token, visit.now) if token else None
+            if verb is None and visit.session is None:
+                return visit
+            member = visit.signed_in.member
+            visit.workspace = get_workspace(connection, member.workspace_id)
+            projects = {project.id: project.name for project in list_projects(connection, member.workspace_id)}
+            visit.environments = [
+                (projects[each.project_id], each) for each in list_environments(connection, member.workspace_id)
+            ]
+            if verb is not None:
+                require(member.role, verb)
+            if "environment" in visit.request.path_params:
+                visit.environment = get_environment(connection, member.workspace_id, visit.part("environment"))
+        return visit
+
+    def visit(self, request: Request, form: Form | None = None) -> Visit:
+        visitor = request.cookies.get(VISITOR, "") or secrets.token_urlsafe(24)
+        return Visit(self._core, request, form or Form(), self._core.clock(), visitor=visitor, throttle=self._throttle)
+
+    def _check_sent_by_us(self, visit: Visit) -> None:
+        given = visit.form("csrf") or visit.request.headers.get("x-csrf-token", "")
+        if came_from_elsewhere(visit.request):
+            raise WrongCsrf("the form was sent from another site; open the page here and repeat the change")
+        if visit.session is not None:
+            check_csrf(visit.session, given)
+        elif not hmac.compare_digest(visit.visitor.encode(), given.encode(errors="surrogatepass")):
+            raise WrongCsrf("the form is too old; load the page again and repeat it", field="csrf")
+
+    def failed(self, visit: Visit, error: CairnError) -> Response:
+        if isinstance(error, NotSignedIn) and visit.session is None:
+            return self._to_sign_in(visit)
+        return visit.page("error.html", status=error.status, error=error)
+
+    def _to_sign_in(self, visit: Visit) -> Response:
+        path = visit.request.url.path
+        wanted = f"{path}?{visit.request.url.query}" if visit.request.url.query else path
+        back = f"?next={quote(wanted, safe='')}" if visit.request.method == "GET" and path != "/" else ""
+        if visit.request.headers.get("hx-request"):
+            return Response(status_code=401, headers={"HX-Redirect": SIGN_IN})
+        return RedirectResponse(f"{SIGN_IN}{back}", status_code=303)
