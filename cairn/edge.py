@@ -141,7 +141,7 @@ def build_edge(settings: Settings, *, clock: Clock = utc_now) -> Edge:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, telling when it listens, and leaving signals to us: it would end the process before the log is flushed."""
+    """uvicorn, saying when it listens; signals are ours, because it would end the process before the log is flushed."""
 
     def __init__(self, config: uvicorn.Config, edge: Edge, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -185,7 +185,7 @@ def run_edge(settings: Settings, *, socket_fd: int | None = None, ready_fd: int 
 async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
     edge = build_edge(settings)
     config = uvicorn.Config(
-        edge, http=LenientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        edge, interface="asgi3", http=LenientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
         server_header=False, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S, backlog=2048,
     )  # fmt: skip
     await edge.start()

@@ -13,8 +13,6 @@ from typing import Any
 import httptools
 import msgspec
 
-from cairn.gateway.request_line import escaped
-
 logger = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]  # Any: ASGI's own untyped shape
@@ -48,7 +46,9 @@ ellipse:nth-of-type(3){animation-delay:.3s}@keyframes rest{50%{opacity:.45}}
 @media(prefers-reduced-motion:reduce){ellipse{animation:none}}
 </style></head><body><main>
 <svg width="56" height="56" viewBox="0 0 56 56" fill="currentColor" aria-hidden="true">
-<ellipse cx="28" cy="46" rx="22" ry="7"/><ellipse cx="28" cy="31" rx="15" ry="6"/><ellipse cx="28" cy="18" rx="9" ry="5"/>
+<ellipse cx="28" cy="46" rx="22" ry="7"/>
+<ellipse cx="28" cy="31" rx="15" ry="6"/>
+<ellipse cx="28" cy="18" rx="9" ry="5"/>
 </svg>
 <h1>Cairn’s pages are restarting</h1>
 <p>Events and flags go on. This page comes back by itself.</p>
@@ -206,7 +206,7 @@ class _Exchange:
                 raise CoreAway
 
     async def pass_on(self) -> None:
-        """Returning without the last part makes the edge's server break the connection: the caller sees it is not whole."""
+        """Returning without the last part breaks the caller's connection: it sees that the answer is not whole."""
         headers = [
             pair for pair in self.answer.headers if pair[0] not in HOP_BY_HOP and pair[0] not in _SERVERS_OWN
         ]
@@ -251,7 +251,7 @@ def request_head(scope: Scope) -> bytes:
     target = scope.get("raw_path") or scope["path"].encode()
     if scope["query_string"]:
         target += b"?" + scope["query_string"]
-    lines = [b"%b %b HTTP/1.1" % (scope["method"].encode(), escaped(target))]
+    lines = [b"%b %b HTTP/1.1" % (scope["method"].encode(), target)]
     lines += [name + b": " + value for name, value in headers if name not in gone]
     client = scope["client"][0].encode() if scope.get("client") else b"unknown"
     host = next((value for name, value in headers if name == b"host"), b"")

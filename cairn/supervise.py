@@ -81,7 +81,7 @@ class _Child:
         self.role = role
         self.process: subprocess.Popen[bytes] | None = None
         self.is_ready = False
-        self.deaths = 0  # in a row, each soon after its start
+        self.deaths = 0  # in a row, each before or soon after it was ready
         self.start_at = 0.0  # when to start it (again); monotonic
         self.started_at = 0.0
         self.exit_fd = self.ready_fd = -1
@@ -107,13 +107,13 @@ class _Child:
         """Take note of its end; return its status (below 0: the signal that ended it)."""
         assert self.process is not None
         status = self.process.wait()
+        died_early = not self.is_ready or monotonic() - self.started_at < FAST_DEATH_S
         self.process, self.is_ready = None, False
         os.close(self.exit_fd)
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
         self.exit_fd = self.ready_fd = -1
-        lived_s = monotonic() - self.started_at
-        self.deaths = self.deaths + 1 if lived_s < FAST_DEATH_S else 0
+        self.deaths = self.deaths + 1 if died_early else 0
         self.start_at = monotonic() + pause_s(self.deaths)
         return status
 

@@ -4,10 +4,11 @@ A set of the members store is durable when written and readable by every process
 move the change count and make every gateway look at its settings files again.
 """
 
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from cairn.gateway.list_check import text_of
 from cairn.members.sets import Members
 
 LONGEST_ID = 255  # characters, as everywhere else
@@ -38,9 +39,9 @@ def asked_ids(query: bytes) -> list[str]:
     _, found, rest = query.partition(b"userId=")
     if not found:
         return []
-    for text in (rest, rest.split(b"&", 1)[0]):
-        for reading in (text.decode("utf-8", "replace"), unquote(text.decode("latin-1"))):
-            if (ids := _ids(reading)) is not None:
+    for written in (rest, rest.split(b"&", 1)[0]):
+        for reading in (written, unquote_to_bytes(written)):
+            if (ids := _ids(text_of(reading))) is not None:
                 return ids
     return []
 

@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
+from cairn.gateway.request_line import WRITTEN_QUERY
+
 Scope = MutableMapping[str, Any]  # Any: ASGI's own untyped shape
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -51,7 +53,7 @@ class Request:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.query: bytes = scope.get("query_string", b"")
+        self.query: bytes = scope.get(WRITTEN_QUERY, scope["query_string"])
         self.client: str = scope["client"][0] if scope.get("client") else ""
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive

@@ -59,6 +59,18 @@ EVENT_PATH = "/events/t"
 BATCH_PATH = "/server-side/batch-events-v2"
 
 
+_NO_SETTINGS = refusal("settings are not at hand")
+_NOT_SET = Answer(b'{"isAliasSet":false}')
+
+
+class _Route(msgspec.Struct, frozen=True):
+    handler: Callable[[Request], Awaitable[Answer]]
+    safe: Answer  # what is said when the handler fails or is out of time
+    box_s: (
+        float | None
+    )  # None: settings mind their own time, and events take what the disk needs to be durable
+
+
 class _Batch(msgspec.Struct):
     ev: list[msgspec.Raw] = []
 
@@ -86,19 +98,18 @@ class Gateway:
         self._append = append
         self._clock = clock
         self._refresh = refresh
-        self._look_up_s = look_up_s
         self._files = SettingsFiles(published, poll_interval_ms=poll_interval_ms)
         self._health = Health()
         self._threads = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="gateway")
-        self._routes: dict[tuple[str, str], tuple[Callable[[Request], Awaitable[Answer]], Answer]] = {
-            ("GET", "/server-side/v2-settings"): (self._settings, refusal("settings are not at hand")),
-            ("GET", "/server-side/v2-pull"): (self._settings, refusal("settings are not at hand")),
-            ("GET", "/get-user-details"): (self._details, EMPTY),
-            ("GET", "/check-attribute"): (self._list_check, FALSE),
-            ("POST", EVENT_PATH): (self._event, refusal("the event could not be stored")),
-            ("POST", BATCH_PATH): (self._batch, refusal("the events could not be stored")),
-            ("POST", "/user-alias/setUserAlias"): (self._set_alias, Answer(b'{"isAliasSet":false}')),
-            ("GET", "/user-alias/getAliasUserId"): (self._get_alias, Answer(b"[]")),
+        self._routes: dict[tuple[str, str], _Route] = {
+            ("GET", "/server-side/v2-settings"): _Route(self._settings, _NO_SETTINGS, None),
+            ("GET", "/server-side/v2-pull"): _Route(self._settings, _NO_SETTINGS, None),
+            ("GET", "/get-user-details"): _Route(self._details, EMPTY, look_up_s),
+            ("GET", "/check-attribute"): _Route(self._list_check, FALSE, look_up_s),
+            ("POST", EVENT_PATH): _Route(self._event, refusal("the event could not be stored"), None),
+            ("POST", BATCH_PATH): _Route(self._batch, refusal("the events could not be stored"), None),
+            ("POST", "/user-alias/setUserAlias"): _Route(self._set_alias, _NOT_SET, WRITE_S),
+            ("GET", "/user-alias/getAliasUserId"): _Route(self._get_alias, Answer(b"[]"), look_up_s),
         }
 
     @staticmethod
@@ -116,18 +127,19 @@ class Gateway:
             self._health.count("refused_requests")
             await say(send, refusal(f"{path} does not answer {request.method}"))
             return
-        handler, safe = route
         started = perf_counter()
         try:
-            answer = await handler(request)
+            async with asyncio.timeout(route.box_s):
+                answer = await route.handler(request)
         except Disconnected:
             return
         except TimeoutError:
-            answer = safe
+            self._health.count("timeouts")
+            answer = route.safe
         except Exception:
             logger.exception("gateway_failed", extra={"path": path})
             self._health.count("failures")
-            answer = safe
+            answer = route.safe
         if perf_counter() - started > LOOK_UP_S:
             self._health.count("slow_answers")
         await say(send, answer)
@@ -150,9 +162,10 @@ class Gateway:
         name = document_name(sdk.environment_id, request.parameter("sn"))
         compressed = "gzip" in request.header(b"accept-encoding").lower()
         try:
-            body = await self._within(
-                SETTINGS_S, lambda: self._files.file(name, sdk_key, sdk.account_id, compressed=compressed)
-            )
+            async with asyncio.timeout(SETTINGS_S):
+                body = await self._in_thread(
+                    lambda: self._files.file(name, sdk_key, sdk.account_id, compressed=compressed)
+                )
         except Exception:
             held = self._files.held(name, sdk_key, compressed=compressed)
             if held is None:
@@ -175,14 +188,14 @@ class Gateway:
             return FALSE
         known = self._directory().lists.get(asked.list_id)
         if known is None:
-            await self._within(self._look_up_s, self._refresh)
+            await self._in_thread(self._refresh)
             known = self._directory().lists.get(asked.list_id)
         if known is None or str(known[0]) != asked.account_id:
             self._health.count("unknown_lists")
             return FALSE
         values = [value.casefold() for value in asked.values] if known[1] else list(asked.values)
         name = list_set(asked.list_id)
-        if not await self._within(self._look_up_s, lambda: self._members.which(name, values)):
+        if not await self._in_thread(lambda: self._members.which(name, values)):
             return FALSE
         self._health.count("list_hits")
         return TRUE
@@ -218,8 +231,7 @@ class Gateway:
             self._health.count("refused_requests")
             return refusal("setUserAlias needs sdkKey, userId and aliasId, each up to 255 characters")
         now_ms = to_ms(self._clock())
-        await self._within(
-            WRITE_S,
+        await self._in_thread(
             lambda: set_alias(
                 self._members, sdk.environment_id, user_id=user_id, alias_id=alias_id, now_ms=now_ms
             ),
@@ -233,9 +245,7 @@ class Gateway:
         ids = asked_ids(request.query)
         if sdk is None or not ids:
             return Answer(b"[]")
-        found = await self._within(
-            self._look_up_s, lambda: get_aliases(self._members, sdk.environment_id, ids)
-        )
+        found = await self._in_thread(lambda: get_aliases(self._members, sdk.environment_id, ids))
         return Answer(msgspec.json.encode(found))
 
     async def _sdk(self, sdk_key: str) -> Sdk | None:
@@ -243,7 +253,7 @@ class Gateway:
             return None
         sdk = self._directory().sdk(sdk_key)
         if sdk is None:
-            await self._within(self._look_up_s, self._refresh)
+            await self._in_thread(self._refresh)
             sdk = self._directory().sdk(sdk_key)
         return sdk
 
@@ -281,10 +291,9 @@ class Gateway:
             extra=asked if body is not None else {**asked, "too_large": True},
         )
 
-    async def _within(self, seconds: float, work: Callable[[], T]) -> T:
-        """Run a look-up in a thread, for so long at most. Raises TimeoutError."""
-        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        return await asyncio.wait_for(running, seconds)
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """A look-up that may wait for the disk, so never on the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 PATHS = frozenset(

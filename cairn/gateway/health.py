@@ -38,7 +38,7 @@ class Health:
             (
                 "settings", "unknown_keys", "details", "list_checks", "list_hits", "unknown_lists",
                 "events", "batches", "refused_requests", "aliases_set", "aliases_asked",
-                "slow_answers", "failures",
+                "slow_answers", "timeouts", "failures",
             ),
             0,
         )  # fmt: skip

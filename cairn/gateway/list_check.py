@@ -45,7 +45,7 @@ def _from_encoded(query: bytes) -> Question | None:
     value = raw[b"attribute"]
     readings = _readings(value)
     if b"+" in value:  # a form's space; last, because a URL's plus is likelier a plus
-        readings = tuple(dict.fromkeys((*readings, _text(unquote_to_bytes(value.replace(b"+", b" "))))))
+        readings = tuple(dict.fromkeys((*readings, text_of(unquote_to_bytes(value.replace(b"+", b" "))))))
     return Question(
         readings,
         unquote(raw[b"listId"].decode("latin-1")),
@@ -54,10 +54,10 @@ def _from_encoded(query: bytes) -> Question | None:
 
 
 def _readings(raw: bytes) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((_text(raw), _text(unquote_to_bytes(raw)))))
+    return tuple(dict.fromkeys((text_of(raw), text_of(unquote_to_bytes(raw)))))
 
 
-def _text(raw: bytes) -> str:
+def text_of(raw: bytes) -> str:
     """Node sends characters up to U+00FF as one Latin-1 byte; everyone else sends UTF-8."""
     try:
         return raw.decode()

@@ -2,7 +2,7 @@
 
 The Node SDK puts attribute values into the URL unescaped: bytes above 0x7F, which the HTTP parser refuses, and `#`,
 which it takes for the start of a fragment and cuts. So the line is escaped before the parser sees it, and the
-application gets the query as it was written (contracts/wingify.md 5.2).
+application gets, beside the escaped query, the query as it was written (contracts/wingify.md 5.2).
 """
 
 import re
@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _UNSAFE = re.compile(rb"[\x80-\xff]+")
+WRITTEN_QUERY = "cairn.written_query"  # the scope's key for the query's bytes as the caller wrote them
 LONGEST_LINE = 65_536  # bytes; 4 times what common servers accept
 
 
@@ -47,8 +48,9 @@ class LenientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         # The application starts only after this callback, so it never sees the parser's version.
         written = self._line.split(b" ", 2)[1] if self._line else self.url
-        if b"?" in written:
-            self.scope["query_string"] = written.partition(b"?")[2]
+        query = written.partition(b"?")[2]
+        self.scope["query_string"] = escaped(query)
+        self.scope[WRITTEN_QUERY] = query  # type: ignore[literal-required]
 
     def _mended(self, data: bytes) -> bytes:
         line, newline, rest = data.partition(b"\n")
