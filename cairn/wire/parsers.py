@@ -1,0 +1,43 @@
+"""Which parser reads which arrival. One more wire format is one module and one line here."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from cairn.event import Arrival, Draft, Refused
+from cairn.outcomes import Reason
+from cairn.wire import heap, wingify
+from cairn.wire.refusal import shown
+from cairn.wire.segment import parse_segment
+
+_refusals = msgspec.msgpack.Decoder(Refused)
+
+
+def parse_refused(arrival: Arrival) -> list[Draft | Refused]:
+    """What the collector refused as a whole request, so that it shows among the rest."""
+    try:
+        return [_refusals.decode(arrival.body)]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        detail = "the record of a refused request cannot be read"
+        return [
+            Refused(
+                arrival.environment_id,
+                arrival.received_ms,
+                Reason.NOT_STORED,
+                detail,
+                payload=shown(arrival.body),
+            )
+        ]
+
+
+PARSERS: dict[str, Callable[[Arrival], list[Draft | Refused]]] = {
+    "heap.track": heap.parse_track,
+    "heap.add_user_properties": heap.parse_add_user_properties,
+    "heap.identify": heap.parse_identify,
+    "heap.integrations.track": heap.parse_integrations_track,
+    "heap.integrations.add_user_properties": heap.parse_integrations_add_user_properties,
+    "segment": parse_segment,
+    "wingify.event": wingify.parse_event,
+    "wingify.batch": wingify.parse_batch,
+    "refused": parse_refused,
+}

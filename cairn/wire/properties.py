@@ -1,0 +1,119 @@
+"""Properties as senders write them, made flat: text, numbers and booleans under dotted keys."""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from cairn.event import Scalar
+from cairn.wire.reading import MOST_DEPTH, Json, check_depth
+
+LONGEST_KEY = 1_024  # characters; a longer key is dropped
+LONGEST_VALUE = 1_024  # UTF-16 units, Heap's measure; a longer value is cut
+MOST_PROPERTIES = 10_000  # of an event; the others are dropped
+_DEPTH_OF_VALUES = 2  # the event and its properties stand around a value
+_LARGEST_INTEGER = 2**63  # beyond it a number is kept as a float
+
+
+def joined_scalars(given: Mapping[str, Json]) -> dict[str, Scalar]:
+    """Heap's server API: arrays joined with `||`. Source: contracts/heap.md 2.1. Raises Unfit (too deep)."""
+    return _scalars(given, _joined, None)
+
+
+def facade_scalars(given: Mapping[str, Json]) -> dict[str, Scalar]:
+    """Segment's classic Heap destination: arrays as JSON text, dates as full ISO text.
+
+    Source: contracts/segment.md 5.1 column B, 5.2 (cleaning). Raises Unfit (too deep).
+    """
+    return _scalars(given, _dated_json_text, _full_date)
+
+
+def _scalars(
+    given: Mapping[str, Json], array: Callable[[list[Json]], str], text: Callable[[str], str] | None
+) -> dict[str, Scalar]:
+    kept: dict[str, Scalar] = {}
+    for key, value in given.items():
+        kind = type(value)
+        if kind is str:
+            if text is not None and value[4:5] == "-":
+                value = text(value)
+            if len(value) > LONGEST_VALUE // 2:
+                value = _cut(value)
+        elif kind is dict or kind is list:
+            check_depth(value, MOST_DEPTH - _DEPTH_OF_VALUES)
+            if kind is dict:
+                kept.update(_scalars({f"{key}.{inner}": one for inner, one in value.items()}, array, text))
+                continue
+            value = _cut(array(value))
+        elif kind is not bool:
+            value = _number(value)
+        # Empty and blank: Heap drops both keys and values. None stands for null and for what is no number.
+        if value is None or value == "" or len(key) > LONGEST_KEY or not key or key.isspace():
+            continue
+        if kind is str and value.isspace():
+            continue
+        kept[key] = value
+    return kept if len(kept) <= MOST_PROPERTIES else dict(list(kept.items())[:MOST_PROPERTIES])
+
+
+def _number(value: Json) -> int | float | None:
+    if type(value) is int:
+        if -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
+            return value
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    if type(value) is float and math.isfinite(value):
+        return value
+    return None
+
+
+def _cut(text: str) -> str:
+    """The first 1,024 UTF-16 units, never half a character."""
+    if text.isascii():
+        return text[:LONGEST_VALUE]
+    return text.encode("utf-16-le", "replace")[: LONGEST_VALUE * 2].decode("utf-16-le", "ignore")
+
+
+def _joined(items: list[Json]) -> str:
+    return "||".join(_word(item) for item in items if item is not None)
+
+
+def _word(item: Json) -> str:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, float) and item.is_integer():
+        item = int(item)  # as JavaScript writes it
+    return _json_text(item)
+
+
+def _json_text(value: Json) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _dated_json_text(value: list[Json]) -> str:
+    return _json_text(_dated(value))
+
+
+def _dated(value: Json) -> Json:
+    if isinstance(value, str):
+        return _full_date(value)
+    if isinstance(value, list):
+        return [_dated(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _dated(item) for key, item in value.items()}
+    return value
+
+
+def _full_date(text: str) -> str:
+    """A date, with or without time, as JavaScript's `toISOString` writes it; other text as it is."""
+    if text[7:8] != "-" or not text[:4].isdecimal():
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,0 +1,155 @@
+"""JSON as it really arrives. The usual body is decoded once, by type; everything odd takes the slow road here.
+
+The slow road gives each event of a batch its own fate: one that is nested too deep or is not UTF-8 costs no other.
+It also replaces NUL and half surrogate pairs, which the stores behind us refuse, by U+FFFD.
+The fast decoder guards its own recursion, so a nesting bomb ends in an error, never in a crash.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from cairn.outcomes import Reason
+from cairn.wire.refusal import Unfit
+
+MOST_DEPTH = 32  # levels of arrays and objects in one event
+
+Json = Any  # a foreign JSON value
+Envelope = TypeVar("Envelope")
+
+_DECODER_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_NUL = b"\\u0000"
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
+_UNSAFE = re.compile("[\0\ud800-\udfff]")
+
+
+def may_hold_nul(body: bytes) -> bool:
+    """The fast decoder accepts escaped NULs; a body with this text takes the slow road."""
+    return _NUL in body
+
+
+def open_batch(
+    body: bytes, decoder: "msgspec.json.Decoder[Envelope]", key: str
+) -> tuple[Envelope, Sequence[Raw | bytes]]:
+    """The envelope of a batch, and the raw text of each item of its array `key`. Raises Unfit for the whole request."""
+    try:
+        envelope = decoder.decode(body)
+    except _DECODER_ERRORS as error:
+        return _open_slowly(body, decoder, key, error)
+    return envelope, getattr(envelope, key) or ()
+
+
+def _open_slowly(
+    body: bytes, decoder: "msgspec.json.Decoder[Envelope]", key: str, error: Exception
+) -> tuple[Envelope, Sequence[Raw | bytes]]:
+    if isinstance(error, msgspec.ValidationError):
+        raise Unfit(Reason.BAD_REQUEST, _complaint(error))
+    parts = _split(body, key.encode())
+    if parts is None:
+        read(body)  # raises with the reason, if reading it alone finds one
+        raise Unfit(Reason.MALFORMED_JSON, f"the body is not valid JSON: {error}")
+    start, end, items = parts
+    try:
+        envelope = decoder.decode(body[:start] + body[end:])
+    except _DECODER_ERRORS as second_error:
+        read(body[:start] + body[end:])
+        raise Unfit(Reason.BAD_REQUEST, _complaint(second_error)) from second_error
+    for item in items:
+        try:
+            read(item)
+        except Unfit as unfit:
+            if unfit.reason is Reason.MALFORMED_JSON:
+                raise  # then the body as a whole is
+    return envelope, items
+
+
+def _split(body: bytes, key: bytes) -> tuple[int, int, list[bytes]] | None:
+    """Where the items of the array under `key` begin and end, found without understanding them."""
+    depth = start = item_start = 0
+    text = current = b""
+    items: list[bytes] = []
+    for token in _TOKEN.finditer(body):
+        mark = token[0]
+        if mark in b"[{":
+            depth += 1
+            if depth == 2 and mark == b"[" and current == key and not start:
+                start = item_start = token.end()
+        elif mark in b"]}":
+            if depth == 2 and start:
+                if last := body[item_start : token.start()].strip():
+                    items.append(last)
+                return start, token.start(), items
+            depth -= 1
+        elif depth == 2 and start and mark == b",":
+            items.append(body[item_start : token.start()].strip())
+            item_start = token.end()
+        elif depth == 1:
+            if mark == b":":
+                current = text[1:-1]
+            text = mark
+    return None
+
+
+def read(raw: bytes | Raw) -> Json:
+    """One JSON value, made safe to store. Raises Unfit."""
+    body = bytes(raw)
+    try:
+        value = json.loads(body.decode(), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise Unfit(Reason.NOT_UTF8, f"byte {error.start} is not valid UTF-8; send UTF-8") from error
+    except RecursionError as error:
+        raise too_deep() from error
+    except ValueError as error:
+        raise Unfit(Reason.MALFORMED_JSON, f"not valid JSON: {error}") from error
+    if _is_deeper(value, MOST_DEPTH):
+        raise too_deep()
+    return _safe(value)
+
+
+def safe_text(text: str) -> str:
+    return _UNSAFE.sub("\ufffd", text)
+
+
+def too_deep() -> Unfit:
+    return Unfit(Reason.TOO_DEEP, f"nested more than {MOST_DEPTH} levels deep; send flatter properties")
+
+
+def check_depth(value: Json, levels: int) -> None:
+    """Raises Unfit when a value has more levels of arrays and objects than are left."""
+    if _is_deeper(value, levels):
+        raise too_deep()
+
+
+def _is_deeper(value: Json, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels + 1):
+        containers = [one for one in layer if isinstance(one, dict | list)]
+        if not containers:
+            return False
+        layer = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+    return True
+
+
+def _safe(value: Json) -> Json:
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, list):
+        return [_safe(item) for item in value]
+    if isinstance(value, dict):
+        return {safe_text(key): _safe(item) for key, item in value.items()}
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _complaint(error: Exception) -> str:
+    """The decoder's words, with its path turned into a field's name: "batch: expected `array`, got `int`"."""
+    said, _, path = str(error).partition(" - at `$")
+    field = path.strip("`").lstrip(".")
+    return f"{field or 'the body'}: {said[:1].lower()}{said[1:]}"

@@ -1,0 +1,127 @@
+"""Segment's tracking API: one call, or a batch of them, read and checked. What becomes of a call is `segment_heap`.
+
+Source: contracts/segment.md sections 1.1, 1.2 and 1.5. One result per event, in order; nothing here raises.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from cairn.event import Arrival, Draft, Refused
+from cairn.outcomes import Reason
+from cairn.wire.reading import Json, may_hold_nul, open_batch
+from cairn.wire.refusal import Unfit, refused
+from cairn.wire.segment_call import Call, decode_call, read_call, read_context
+from cairn.wire.segment_heap import Surroundings, draft_of
+from cairn.wire.times import epoch_ms
+from cairn.wire.users import LONGEST_ID, check_anonymous_id, check_identity
+
+MOST_EVENTS = 2_500  # per batch
+MOST_EVENT_BYTES = 32 * 1024  # of one event
+TYPES = ("track", "identify", "page", "screen", "group", "alias")
+_LONGEST_MESSAGE_ID = 100  # characters
+_LONGEST_NAME = 1_024  # characters of an event's name, Heap's limit
+
+Parsed = list[Draft | Refused]
+
+
+class Envelope(Struct):
+    """A batch around its events. Ill-typed parts of it are left out; only `batch` must be right."""
+
+    batch: list[Raw] | None = None
+    context: Any = None  # Any: foreign JSON
+    integrations: Any = None
+    sent_at: Any = msgspec.field(default=None, name="sentAt")
+
+
+_envelopes = msgspec.json.Decoder(Envelope)
+
+
+def parse_segment(arrival: Arrival) -> Parsed:
+    """`extra`: `type` (the path's, or "batch"), `workspace_id`, `kind` of the source, `refuse` (a reason for all)."""
+    if arrival.extra.get("type", "batch") != "batch":
+        around = _surroundings(arrival, None)
+        return [_one(arrival, arrival.body, around, is_odd=may_hold_nul(arrival.body))]
+    try:
+        envelope, events = open_batch(arrival.body, _envelopes, "batch")
+        if not events:
+            raise Unfit(Reason.EMPTY_BATCH, "batch: holds no events; send at least one")
+    except Unfit as unfit:
+        return [refused(arrival, unfit, arrival.body)]
+    around = _surroundings(arrival, envelope)
+    is_odd = may_hold_nul(arrival.body)
+    parsed: Parsed = [_one(arrival, raw, around, is_odd=is_odd) for raw in events[:MOST_EVENTS]]
+    excess = Unfit(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
+    parsed += [refused(arrival, excess, raw) for raw in events[MOST_EVENTS:]]
+    return parsed
+
+
+def _surroundings(arrival: Arrival, envelope: Envelope | None) -> Surroundings:
+    key_space = f"segment/{arrival.extra.get('workspace_id', 0)}"
+    is_web = arrival.extra.get("kind") == "web"
+    if envelope is None:
+        return Surroundings(key_space, is_web=is_web)
+    context = read_context(envelope.context)
+    integrations = envelope.integrations if isinstance(envelope.integrations, dict) else {}
+    sent_ms = _sent_ms(envelope.sent_at)
+    if context is None:
+        return Surroundings(key_space, integrations=integrations, sent_ms=sent_ms, is_web=is_web)
+    return Surroundings(key_space, context, integrations, sent_ms, is_web)
+
+
+def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings, *, is_odd: bool) -> Draft | Refused:
+    call = None
+    try:
+        if len(memoryview(raw)) > MOST_EVENT_BYTES:
+            raise Unfit(
+                Reason.EVENT_TOO_LARGE, f"the event: over {MOST_EVENT_BYTES} bytes; send fewer properties"
+            )
+        call = read_call(raw) if is_odd else decode_call(raw)
+        if not around.sent_ms and call.sent_at is not None:
+            around = msgspec.structs.replace(around, sent_ms=_sent_ms(call.sent_at))
+        kind = arrival.extra.get("type", "batch")
+        kind = _check(call, call.type if kind == "batch" else kind)
+        if reason := arrival.extra.get("refuse"):
+            raise Unfit(Reason(reason), "")
+        return draft_of(arrival, call, kind, around)
+    except Unfit as unfit:
+        if call is None:
+            return refused(arrival, unfit, raw)
+        name, user = call.event or call.type or "", call.user_id or call.anonymous_id or ""
+        return refused(arrival, unfit, raw, name=name, user=user)
+
+
+def _check(call: Call, kind: str | None) -> str:
+    """Return the call's type. Raises Unfit in Segment's vocabulary."""
+    if kind not in TYPES:
+        raise Unfit(Reason.TYPE_UNKNOWN, f"type: {str(kind)[:40]!r} is none of {', '.join(TYPES)}")
+    message_id = call.message_id
+    if isinstance(message_id, str) and len(message_id) > _LONGEST_MESSAGE_ID:
+        detail = f"messageId: {len(message_id)} characters, {_LONGEST_MESSAGE_ID} are allowed"
+        raise Unfit(Reason.MESSAGE_ID_TOO_LONG, detail)
+    if call.user_id:
+        check_identity(call.user_id, "userId")
+    elif not call.anonymous_id:
+        raise Unfit(Reason.NO_USER, "userId: is missing, and so is anonymousId; send one of them")
+    if call.anonymous_id and len(call.anonymous_id) > LONGEST_ID:
+        check_anonymous_id(call.anonymous_id, "anonymousId")
+    if kind == "track":
+        name = call.event
+        if name is None or not name or name.isspace():
+            raise Unfit(Reason.EVENT_NOT_DEFINED, "event: is missing or empty; name what happened")
+        if len(name) > _LONGEST_NAME:
+            raise Unfit(
+                Reason.EVENT_NAME_TOO_LONG, f"event: {len(name)} characters, {_LONGEST_NAME} are allowed"
+            )
+    return str(kind)
+
+
+def _sent_ms(value: Json) -> int:
+    """0 when there is none, or none that can be read: then there is no clock to set right."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return 0
+    try:
+        return max(0, epoch_ms(value, "sentAt"))
+    except Unfit:
+        return 0

@@ -1,0 +1,103 @@
+"""One call of Segment's API as its clients send it, typed. Source: contracts/segment.md section 1.5."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from cairn.outcomes import Reason
+from cairn.wire.mending import NUMBER, FieldRule, mended, read_object, to_typed
+from cairn.wire.reading import Json
+from cairn.wire.times import Timestamp
+
+Traits = dict[str, Any]  # Any: foreign JSON
+
+
+class Library(Struct, frozen=True):
+    name: str | None = None
+
+
+class Context(Struct, frozen=True):
+    """The part of `context` that matters for analytics."""
+
+    library: Library | None = None
+    traits: Traits | None = None
+    ip: str | None = None
+    user_agent: str | None = msgspec.field(default=None, name="userAgent")
+    is_direct: bool | None = msgspec.field(default=None, name="direct")  # the device itself sent it
+
+
+class Metadata(Struct):
+    """What the browser client says it did by itself."""
+
+    bundled: list[str] | None = None
+
+
+class Call(Struct):
+    type: str | None = None
+    user_id: str | None = msgspec.field(default=None, name="userId")
+    anonymous_id: str | None = msgspec.field(default=None, name="anonymousId")
+    event: str | None = None
+    properties: Traits | None = None
+    traits: Traits | None = None
+    context: Context | None = None
+    integrations: Traits | None = None
+    timestamp: Timestamp | None = None
+    sent_at: Timestamp | None = msgspec.field(default=None, name="sentAt")
+    message_id: str | int | None = msgspec.field(default=None, name="messageId")
+    metadata: Metadata | None = msgspec.field(default=None, name="_metadata")
+
+
+_RULES = (
+    FieldRule("type", (str,), Reason.TYPE_UNKNOWN, "text"),
+    FieldRule("userId", (str,), Reason.ID_NOT_STRING, "text"),
+    FieldRule("anonymousId", (str,), Reason.ID_NOT_STRING, "text"),
+    FieldRule("event", (str,), Reason.EVENT_NOT_STRING, "text"),
+    FieldRule("properties", (dict,), Reason.PROPERTIES_NOT_OBJECT, "an object"),
+    FieldRule("traits", (dict,), Reason.TRAITS_NOT_OBJECT, "an object"),
+    FieldRule("timestamp", (str, *NUMBER), Reason.BAD_TIMESTAMP, "ISO 8601 text"),
+    FieldRule("messageId", (str, int), Reason.BAD_REQUEST, "text"),
+    FieldRule("sentAt", (str, *NUMBER)),
+    FieldRule("context", (dict,)),
+    FieldRule("integrations", (dict,)),
+    FieldRule("_metadata", (dict,)),
+)
+_CONTEXT_RULES = (
+    FieldRule("library", (dict,)),
+    FieldRule("traits", (dict,)),
+    FieldRule("ip", (str,)),
+    FieldRule("userAgent", (str,)),
+)
+_LIBRARY_RULES = (FieldRule("name", (str,)),)
+
+_calls = msgspec.json.Decoder(Call)
+
+
+def decode_call(raw: Raw | bytes) -> Call:
+    """Raises Unfit naming the field."""
+    try:
+        return _calls.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return read_call(raw)
+
+
+def read_call(raw: Raw | bytes) -> Call:
+    """The slow road: each ill-typed field gets its own verdict, and odd characters are replaced."""
+    value = mended(read_object(raw), _RULES)
+    context, metadata = value.pop("context", None), value.pop("_metadata", None)
+    call = to_typed(value, Call)
+    call.context = read_context(context)
+    if metadata and isinstance(metadata.get("bundled"), list):
+        call.metadata = Metadata([name for name in metadata["bundled"] if isinstance(name, str)])
+    return call
+
+
+def read_context(value: Json) -> Context | None:
+    """Whatever of a context is usable; a context never costs its event."""
+    if not isinstance(value, dict):
+        return None
+    usable = mended(value, _CONTEXT_RULES)
+    usable["direct"] = value.get("direct") is True
+    if library := usable.pop("library", None):
+        usable["library"] = mended(library, _LIBRARY_RULES)
+    return to_typed(usable, Context)

@@ -1,0 +1,126 @@
+"""What a Segment call becomes in Heap: the classic destination's cloud mode.
+
+Source: contracts/segment.md 5.1 column B and 5.3. Beyond it nothing is lost: a call without userId is kept under its
+anonymous id (as column D does), and an identify with both ids links them.
+"""
+
+import re
+from typing import Any
+
+from msgspec import Struct
+
+from cairn import ids
+from cairn.event import Arrival, Draft, Kind, Scalar
+from cairn.outcomes import Reason
+from cairn.wire.properties import facade_scalars
+from cairn.wire.refusal import Unfit
+from cairn.wire.segment_call import Call, Context
+from cairn.wire.times import check_range, epoch_ms
+
+DESTINATION = "Heap"  # its name in `integrations` and in `_metadata.bundled`; names are case-sensitive
+
+_EMAIL = re.compile(r".+@.+\..+")
+_RESERVED = "id"  # the classic destination sends it, Heap's API does not take it, in any casing
+_EMPTY = Context()
+
+
+class Surroundings(Struct, frozen=True):
+    """What one request says for all of its calls."""
+
+    key_space: str
+    context: Context = _EMPTY
+    integrations: dict[str, Any] = {}  # Any: foreign JSON
+    sent_ms: int = 0
+    is_web: bool = False  # the request came from the user's own device
+
+
+def draft_of(arrival: Arrival, call: Call, kind: str, around: Surroundings) -> Draft:
+    """A checked call as a draft. Raises Unfit when it is not for Heap."""
+    _check_wanted(call, kind, around)
+    context = call.context or _EMPTY
+    is_identify = kind == "identify"
+    library = _library(context) or _library(around.context)
+    properties = _properties(call, context.traits or around.context.traits, library, is_identify=is_identify)
+    user_id, linked = _who(call, is_identify=is_identify)
+    is_device = around.is_web or context.is_direct
+    return Draft(
+        arrival.environment_id,
+        Kind.IDENTIFY if is_identify else Kind.CUSTOM,
+        "Identify" if is_identify else call.event or "",
+        _time_ms(arrival, call, around.sent_ms),
+        arrival.received_ms,
+        user_id=user_id,
+        identity=call.user_id or "",
+        anonymous_id=call.anonymous_id or "",
+        merge_user_id=linked,
+        key_space=around.key_space,
+        key="" if call.message_id is None else str(call.message_id),
+        sent_ms=around.sent_ms,
+        properties=properties,
+        user_properties=dict(properties) if is_identify else {},
+        source=arrival.source,
+        library=library,
+        ip=context.ip or around.context.ip or (arrival.ip if is_device else ""),
+        user_agent=context.user_agent
+        or around.context.user_agent
+        or (arrival.user_agent if is_device else ""),
+    )
+
+
+def _check_wanted(call: Call, kind: str, around: Surroundings) -> None:
+    """The routing decision for this destination, in its order: contracts/segment.md section 4."""
+    if call.metadata is not None and DESTINATION in (call.metadata.bundled or ()):
+        raise Unfit(Reason.SENT_BY_BROWSER, f"_metadata.bundled names {DESTINATION}")
+    if kind not in ("track", "identify"):
+        raise Unfit(Reason.UNSUPPORTED_EVENT_TYPE, f"type: Heap takes track and identify, not {kind}")
+    chosen = call.integrations
+    if around.integrations:
+        chosen = {**around.integrations, **(chosen or {})}
+    if chosen and not chosen.get(DESTINATION, chosen.get("All", True)):
+        raise Unfit(
+            Reason.BLOCKED_BY_INTEGRATIONS, f"integrations: does not name {DESTINATION}, or says false"
+        )
+
+
+def _who(call: Call, *, is_identify: bool) -> tuple[int, int]:
+    """The user id of a call that names no identity, and the user id an identity takes over."""
+    if not call.anonymous_id:
+        return 0, 0
+    anonymous = ids.anonymous_user_id(call.anonymous_id) if is_identify or not call.user_id else 0
+    return (0, anonymous) if call.user_id else (anonymous, 0)
+
+
+def _properties(
+    call: Call, known: dict[str, Any] | None, library: str, *, is_identify: bool
+) -> dict[str, Scalar]:  # Any: foreign JSON
+    given = call.traits if is_identify else call.properties
+    properties = facade_scalars(given) if given else {}
+    email = properties.get("email")
+    if isinstance(email, str):
+        del properties["email"]
+    else:
+        email = known.get("email") if known and not is_identify else None
+        if not isinstance(email, str) or not email:
+            email = (
+                call.user_id if call.user_id and "@" in call.user_id and _EMAIL.match(call.user_id) else None
+            )
+    if email:
+        properties["_email"] = email
+    if library:
+        properties["segment_library"] = library
+    if is_identify:
+        return {key: value for key, value in properties.items() if key.lower() != _RESERVED}
+    return properties
+
+
+def _library(context: Context) -> str:
+    return (context.library.name if context.library else None) or ""
+
+
+def _time_ms(arrival: Arrival, call: Call, sent_ms: int) -> int:
+    """What the sender said; the range is checked after the sender's clock is set right."""
+    if call.timestamp is None or call.timestamp == "":
+        return arrival.received_ms
+    time_ms = epoch_ms(call.timestamp, "timestamp")
+    check_range(time_ms + arrival.received_ms - sent_ms if sent_ms else time_ms, arrival.received_ms)
+    return time_ms

@@ -1,0 +1,45 @@
+"""The sender's times: ISO 8601 with any offset, or epoch milliseconds."""
+
+import math
+from datetime import UTC, datetime
+
+from cairn.outcomes import Reason
+from cairn.wire.refusal import Unfit
+
+MOST_AHEAD_MS = 24 * 3_600_000  # a sender's clock may be that wrong
+OLDEST_MS = 946_684_800_000  # 2000-01-01: before it the unit was wrong (seconds), or the format
+_SHORTEST_EPOCH = 9  # digits; "20260301" is a date
+
+Timestamp = str | int | float
+
+
+def epoch_ms(value: Timestamp, field: str) -> int:
+    """Raises Unfit when it is no time. A time without an offset is UTC."""
+    if isinstance(value, str):
+        text = value.strip()
+        if not (text.isdecimal() and len(text) >= _SHORTEST_EPOCH):
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                raise _bad(field) from None
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return round(moment.timestamp() * 1000)
+        value = int(text[:20])
+    if not math.isfinite(value) or abs(value) > 2**53:
+        raise _bad(field)
+    return round(value)
+
+
+def check_range(time_ms: int, received_ms: int) -> None:
+    """Raises Unfit for a time that cannot be meant."""
+    if time_ms > received_ms + MOST_AHEAD_MS:
+        raise Unfit(Reason.TIME_IN_FUTURE, "timestamp: more than a day ahead; check the sender's clock")
+    if time_ms < OLDEST_MS:
+        raise Unfit(
+            Reason.TIME_TOO_OLD, "timestamp: before the year 2000; send ISO 8601 or epoch milliseconds"
+        )
+
+
+def _bad(field: str) -> Unfit:
+    return Unfit(Reason.BAD_TIMESTAMP, f"{field}: neither ISO 8601 nor epoch milliseconds")
