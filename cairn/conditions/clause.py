@@ -1,0 +1,144 @@
+"""The leaves of conditions as SQL: which events count, when they count, and whether a value passes a test. Pure.
+
+Whatever a person wrote is bound as a parameter, never part of the text.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cairn.conditions.check import NUMBER, ORDERING, as_number, check_pattern
+from cairn.conditions.tree import (
+    UNIT_MS,
+    Between,
+    CountOperator,
+    EventMatch,
+    Last,
+    PropertyFilter,
+    UserProperty,
+)
+from cairn.event import Kind
+
+NOT_BEHAVIOUR = (Kind.IDENTIFY, Kind.EXPOSURE)  # counted only when a condition names the kind
+COLUMN_FILTERS = frozenset({"source", "library"})  # event facts that are columns; empty text is "not set"
+NEGATIVE = {"is_not": "is", "does_not_contain": "contains", "is_not_set": "is_set", "not_in": "in"}
+COUNTS: dict[CountOperator, str] = {
+    "at_least": ">=", "at_most": "<=", "exactly": "=", "more_than": ">", "less_than": "<"
+}  # fmt: skip
+_COMPARISONS = {"greater": ">", "at_least": ">=", "less": "<", "at_most": "<="}
+_SMALL_SET = (
+    1_000  # longer sets go through a subquery: `IN` parses an array parameter in more than linear time
+)
+_END = 2**62  # limits numbers to what the store's integers hold; no count and no time reaches it
+
+Property = UserProperty | PropertyFilter
+Operand = str | tuple[str, ...]
+Window = Last | Between | None
+
+
+class Bindings:
+    """Parameters of one statement, each value once. Names start with `condition_`, so callers may add their own."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}  # Any: the columns' own types
+        self._names: dict[tuple[str, object], str] = {}
+
+    def bind(self, value: object, kind: str) -> str:
+        name = self._names.setdefault((kind, value), f"condition_{len(self.values)}")
+        self.values[name] = list(value) if isinstance(value, tuple) else value
+        return f"{{{name}:{kind}}}"
+
+    def text(self, value: str) -> str:
+        return self.bind(value, "String")
+
+    def moment(self, ms: int) -> str:
+        return f"fromUnixTimestamp64Milli({self.whole(ms)}, 'UTC')"
+
+    def whole(self, number: int) -> str:
+        return self.bind(max(-_END, min(number, _END)), "Int64")
+
+    def contains(self, expression: str, values: tuple[int, ...] | tuple[str, ...], kind: str) -> str:
+        array = self.bind(values, f"Array({kind})")
+        return f"{expression} IN " + (array if len(values) <= _SMALL_SET else f"(SELECT arrayJoin({array}))")
+
+
+def event_clause(event: EventMatch, bindings: Bindings) -> str:
+    """A boolean over the columns of `events`: is it one of these?"""
+    return all_of([*named(event, bindings), *filtered(event, bindings)])
+
+
+def time_clause(window: Window, now_ms: int, bindings: Bindings) -> str:
+    """A boolean over the columns of `events`: does its time count at `now_ms`? Events of the future never do."""
+    parts = [f"time <= {bindings.moment(now_ms)}"]
+    match window:
+        case Last(amount, unit):
+            parts.append(f"time > {bindings.moment(now_ms - amount * UNIT_MS[unit])}")
+        case Between(from_ms, to_ms):
+            parts.append(f"time >= {bindings.moment(from_ms)} AND time < {bindings.moment(to_ms)}")
+        case None:
+            pass
+    return all_of(parts)
+
+
+def named(event: EventMatch, bindings: Bindings) -> list[str]:
+    """What the table's order finds quickly."""
+    inner = ", ".join(f"'{kind}'" for kind in NOT_BEHAVIOUR)
+    parts = [f"kind = {bindings.text(event.kind)}" if event.kind else f"kind NOT IN ({inner})"]
+    if event.name:
+        parts.append(f"name = {bindings.text(event.name)}")
+    return parts
+
+
+def filtered(event: EventMatch, bindings: Bindings) -> list[str]:
+    return [_filter(condition, bindings) for condition in event.filters]
+
+
+def _filter(condition: PropertyFilter, bindings: Bindings) -> str:
+    if condition.key in COLUMN_FILTERS:
+        value, is_set = condition.key, f"notEmpty({condition.key})"
+    else:
+        key = bindings.text(condition.key)
+        value, is_set = f"properties[{key}]", f"mapContains(properties, {key})"
+    operator, operand = positive(condition)
+    clause = passes(operator, operand, value, is_set, bindings)
+    return f"NOT {clause}" if condition.operator in NEGATIVE else clause
+
+
+def positive(node: Property) -> tuple[str, str | tuple[str, ...]]:
+    operator = NEGATIVE.get(node.operator, node.operator)
+    if operator == "matches":
+        check_pattern(node.value, f"{node.key!r}")
+    if operator == "in":
+        return operator, tuple(dict.fromkeys(node.values))
+    return operator, "" if operator == "is_set" else node.value
+
+
+def passes(operator: str, operand: str | tuple[str, ...], value: str, is_set: str, bindings: Bindings) -> str:
+    """A boolean over a value (empty when it is not set) and whether it is set. Never holds for one that is not set."""
+    if isinstance(operand, tuple):
+        return f"({is_set} AND {bindings.contains(value, operand, 'String')})"
+    if operator == "is_set":
+        return f"({is_set})"
+    if operator in ORDERING:
+        return _ordered(operator, operand, value, bindings)
+    text = bindings.text(operand)
+    test = {
+        "is": f"{value} = {text}",
+        "contains": f"position({value}, {text}) > 0",
+        "starts_with": f"startsWith({value}, {text})",
+        "ends_with": f"endsWith({value}, {text})",
+        "matches": f"match({value}, {text})",
+    }[operator]
+    return f"({is_set} AND {test})"
+
+
+def _ordered(operator: str, operand: str, value: str, bindings: Bindings) -> str:
+    number = as_number(operand)
+    if number is None:
+        return "(0)"
+    parsed = f"toFloat64OrZero({value})"
+    compared = f"{parsed} {_COMPARISONS[operator]} {bindings.bind(number, 'Float64')}"
+    return f"(match({value}, {bindings.text(NUMBER)}) AND isFinite({parsed}) AND {compared})"
+
+
+def all_of(parts: Sequence[str]) -> str:
+    return f"({' AND '.join(parts)})" if parts else "1"

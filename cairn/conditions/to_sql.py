@@ -1,0 +1,269 @@
+"""Conditions over users as SQL: one SELECT for everybody, and the same one for a few users. Pure.
+
+Both forms take several conditions at once and answer all of them in one pass: a row per user with a flag per
+condition. Whatever a person wrote is bound as a parameter, never part of the text.
+
+How a statement is built: events are counted per raw user for each `Did`, the newest value per canonical user is tested
+for each property, and both are added up per canonical user, where the tree becomes one boolean expression. Nothing is
+joined. Users of whom neither says anything count as "did nothing, has no properties"; only when a condition holds for
+such a user are all users listed as well.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, assert_never
+
+from msgspec import Struct
+
+from cairn.conditions.check import refuse_flag_leaf
+from cairn.conditions.clause import (
+    COUNTS,
+    NEGATIVE,
+    Bindings,
+    Operand,
+    Window,
+    all_of,
+    filtered,
+    named,
+    passes,
+    positive,
+    time_clause,
+)
+from cairn.conditions.tree import (
+    UNIT_MS,
+    And,
+    Attribute,
+    Condition,
+    CountOperator,
+    Device,
+    Did,
+    EventMatch,
+    InList,
+    Last,
+    Not,
+    Or,
+    OtherFlag,
+    Place,
+    UserProperty,
+    Visitor,
+)  # fmt: skip
+from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
+
+
+class Statement(Struct, frozen=True):
+    """For Store.query. Rows: (canonical user id, identity or "", then 1 or 0 for each condition)."""
+
+    sql: str
+    parameters: dict[str, Any]  # Any: the columns' own types
+
+
+class Users(Struct, frozen=True):
+    """Canonical users to look at, each with all its raw ids, itself included."""
+
+    raw_ids: Mapping[int, Sequence[int]]
+    known: frozenset[int] = frozenset()  # those that are sure to have an event or a property; spares a look
+
+
+class Relevance(Struct, frozen=True):
+    """What can change the answer for a user."""
+
+    events: tuple[EventMatch, ...]
+    property_keys: frozenset[str]
+    windows: tuple[tuple[EventMatch, int], ...]  # rolling ones: which events, and how long they count in ms
+    holds_for_strangers: bool  # for a user who did nothing and has no properties: then any new user matters
+
+
+def everybody(conditions: Sequence[Condition], now_ms: int) -> Statement:
+    """Every user of the environment for whom at least one of the conditions holds at `now_ms`.
+
+    Raises ConditionNotAccepted for leaves that only flags know and for patterns RE2 cannot read.
+    """
+    pass_ = _Pass(conditions, now_ms)
+    sources = [
+        f"SELECT {CANONICAL} AS canonical_id, {pass_.columns(did='d')} FROM {_placed(rows)}"
+        for rows in pass_.counted_events("")
+    ]
+    sources.append(pass_.tested_properties(CANONICAL, ""))
+    if pass_.needs_strangers:
+        sources += [
+            f"SELECT DISTINCT {CANONICAL} AS canonical_id, {pass_.columns()} FROM {_placed(rows)}"
+            for rows in _existing("")
+        ]
+    return pass_.statement(sources, having=" OR ".join(f"holds_{n}" for n in range(len(conditions))))
+
+
+def only(conditions: Sequence[Condition], now_ms: int, users: Users) -> Statement:
+    """The same question about these users only. A user without a row does not exist: no condition holds.
+
+    Raises as `everybody`.
+    """
+    pass_ = _Pass(conditions, now_ms)
+    pairs = [(raw, user) for user, raws in users.raw_ids.items() for raw in raws]
+    raws = tuple(raw for raw, _ in pairs)
+    raw_array = pass_.bindings.bind(raws, "Array(UInt64)")
+    canonical_array = pass_.bindings.bind(tuple(user for _, user in pairs), "Array(UInt64)")
+    canonical = f"transform(user_id, {raw_array}, {canonical_array}, user_id)"
+    among = f"AND {pass_.bindings.contains('user_id', raws, 'UInt64')}"
+    sources = [
+        f"SELECT {canonical} AS canonical_id, {pass_.columns(did='d')} FROM ({rows})"
+        for rows in pass_.counted_events(among)
+    ]
+    sources.append(pass_.tested_properties(canonical, among))
+    if pass_.needs_strangers:
+        known = pass_.bindings.bind(tuple(sorted(users.known)), "Array(UInt64)")
+        sources.append(f"SELECT arrayJoin({known}) AS canonical_id, {pass_.columns()}")
+        unsure = tuple(raw for raw, user in pairs if user not in users.known)
+        among = f"AND {pass_.bindings.contains('user_id', unsure, 'UInt64')}"
+        sources += [
+            f"SELECT DISTINCT {canonical} AS canonical_id, {pass_.columns()} FROM ({rows})"
+            for rows in _existing(among)
+            if unsure
+        ]
+    return pass_.statement(sources)
+
+
+def relevance(condition: Condition) -> Relevance:
+    leaves = _Pass([condition], 0)
+    events = [event for event, _ in leaves.dids]
+    windows = [
+        (event, window.amount * UNIT_MS[window.unit])
+        for event, window in leaves.dids
+        if isinstance(window, Last)
+    ]
+    return Relevance(
+        events=tuple(dict.fromkeys(events)),
+        property_keys=frozenset(key for key, _, _ in leaves.tests),
+        windows=tuple(dict.fromkeys(windows)),
+        holds_for_strangers=leaves.needs_strangers,
+    )
+
+
+class _Pass:
+    """The distinct leaves of some conditions, and the pieces of SQL that answer them together."""
+
+    def __init__(self, conditions: Sequence[Condition], now_ms: int) -> None:
+        self.bindings = Bindings()
+        self.dids: dict[tuple[EventMatch, Window], int] = {}
+        self.tests: dict[tuple[str, str, Operand], int] = {}  # (key, positive operator, value)
+        self._now_ms = now_ms
+        self._expressions = [self._expression(node, f"condition {n}") for n, node in enumerate(conditions)]
+        self.needs_strangers = any(_holds_for_strangers(node) for node in conditions)
+
+    def statement(self, sources: Iterable[str], *, having: str = "") -> Statement:
+        flags = "".join(f", {text} AS holds_{n}" for n, text in enumerate(self._expressions))
+        sql = f"""
+            SELECT canonical_id, max(known_as){flags}
+            FROM ({" UNION ALL ".join(sources)})
+            GROUP BY canonical_id {f"HAVING {having}" if having else ""}
+        """
+        return Statement(sql, self.bindings.values)
+
+    def columns(self, *, did: str = "", test: str = "", known_as: str = "''") -> str:
+        """What every source of the union says of a user: the named columns' values, and nothing of the rest."""
+        counts = [f"{did}{n} AS d{n}" if did else f"toUInt64(0) AS d{n}" for n in self.dids.values()]
+        tests = [f"{test}{n} AS u{n}" if test else f"toUInt8(0) AS u{n}" for n in self.tests.values()]
+        return ", ".join([f"{known_as} AS known_as", *counts, *tests])
+
+    def counted_events(self, among: str) -> list[str]:
+        """Per raw user how often each `Did` happened; only rows that one of them names are read. Empty without one."""
+        if not self.dids:
+            return []
+        coarse = [
+            all_of([*named(event, self.bindings), time_clause(window, self._now_ms, self.bindings)])
+            for event, window in self.dids
+        ]
+        fine = [
+            all_of([one, *filtered(event, self.bindings)])
+            for one, (event, _) in zip(coarse, self.dids, strict=True)
+        ]
+        counts = ", ".join(f"countIf({clause}) AS d{n}" for n, clause in enumerate(fine))
+        return [
+            f"""SELECT user_id, {counts} FROM {DATABASE}.events
+                WHERE environment_id = {{environment:UInt32}} AND ({" OR ".join(dict.fromkeys(coarse))}) {among}
+                GROUP BY user_id"""
+        ]
+
+    def tested_properties(self, canonical: str, among: str) -> str:
+        """Per canonical user which tests its newest values pass, and its identity."""
+        keys = tuple(dict.fromkeys([key for key, _, _ in self.tests] + [IDENTITY_KEY]))
+        number = {key: n for n, key in enumerate(keys)}
+        newest = "".join(
+            f", argMaxIf(value, version, key = {self.bindings.text(key)}) AS v{n}"
+            f", countIf(key = {self.bindings.text(key)}) > 0 AS n{n}"
+            for key, n in number.items()
+        )
+        tests = "".join(
+            f", {passes(operator, value, f'v{number[key]}', f'n{number[key]}', self.bindings)} AS t{n}"
+            for (key, operator, value), n in self.tests.items()
+        )
+        identity = self.bindings.text(IDENTITY_KEY)
+        return f"""
+            SELECT canonical_id, {self.columns(test="t", known_as="own_identity")} FROM (
+                SELECT canonical_id, own_identity{tests} FROM (
+                    SELECT {canonical} AS canonical_id{newest},
+                        argMaxIf(value, version, key = {identity} AND user_id = canonical_id) AS own_identity
+                    FROM {DATABASE}.user_properties
+                    WHERE environment_id = {{environment:UInt32}}
+                        AND {self.bindings.contains("key", keys, "String")} {among}
+                    GROUP BY canonical_id))"""
+
+    def _expression(self, node: Condition, place: str) -> str:
+        match node:
+            case And(nodes):
+                return all_of([self._expression(child, place) for child in nodes])
+            case Or(nodes):
+                return (
+                    "(" + " OR ".join(self._expression(child, place) for child in nodes) + ")"
+                    if nodes
+                    else "0"
+                )
+            case Not(child):
+                return f"NOT {self._expression(child, place)}"
+            case Did():
+                number = self.dids.setdefault((node.event, node.window), len(self.dids))
+                return f"(sum(d{number}) {COUNTS[node.operator]} {self.bindings.whole(node.count)})"
+            case UserProperty():
+                operator, value = positive(node)
+                number = self.tests.setdefault((node.key, operator, value), len(self.tests))
+                return f"({'NOT ' if node.operator in NEGATIVE else ''}max(u{number}))"
+            case Attribute() | InList() | Visitor() | Place() | Device() | OtherFlag():
+                raise refuse_flag_leaf(node, place)
+            case _:
+                assert_never(node)
+
+
+def _placed(rows: str) -> str:
+    """Rows by raw user with the column that the user map is looked up by. A level of its own: an alias beside the
+    tenant's filter would take the filter's place."""
+    return f"(SELECT {{environment:UInt32}} AS environment_id, * FROM ({rows}))"
+
+
+def _existing(among: str) -> list[str]:
+    """Every raw user there is, by event or by property."""
+    where = f"WHERE environment_id = {{environment:UInt32}} {among}"
+    return [
+        f"SELECT DISTINCT user_id FROM {DATABASE}.{table} {where}" for table in ("events", "user_properties")
+    ]
+
+
+def _holds_for_strangers(node: Condition) -> bool:
+    """Does it hold for a user who did nothing and has no properties?"""
+    match node:
+        case And(nodes):
+            return all(_holds_for_strangers(child) for child in nodes)
+        case Or(nodes):
+            return any(_holds_for_strangers(child) for child in nodes)
+        case Not(child):
+            return not _holds_for_strangers(child)
+        case UserProperty():
+            return node.operator in NEGATIVE
+        case Did():
+            return count_holds(node.operator, 0, node.count)
+        case _:
+            return False
+
+
+def count_holds(operator: CountOperator, counted: int, count: int) -> bool:
+    return {
+        "at_least": counted >= count, "at_most": counted <= count, "exactly": counted == count,
+        "more_than": counted > count, "less_than": counted < count,
+    }[operator]  # fmt: skip
