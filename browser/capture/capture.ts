@@ -1,0 +1,140 @@
+// The heart: what observers saw becomes messages (contract: v2 capture), and messages go to the queue.
+
+import { chainOf, describe } from './element'
+import { leavePage } from './leave'
+import { isIgnored, isPageCaptured } from './privacy'
+import { cleanProperties } from './properties'
+import type { Queue } from './queue'
+import { newId, type Session } from './session'
+import { snapshotOf } from './snapshots'
+import type { Captured, Config, Interaction, Properties } from './types'
+
+declare const __VERSION__: string
+declare const __SNAPSHOTS__: boolean
+
+const BUILTIN: Record<Interaction, number> = { click: 1, touch: 2, change: 3, submit: 4 }
+const NAME_LIMIT = 1024 // longest event name the server takes
+
+export const LIBRARY = { name: 'web', version: __VERSION__, platform: 'web' }
+/** Marks the events the script makes up itself (rage clicks, scroll depth, ...) apart from the page's own. */
+const OURSELVES = 'cairn'
+
+/** Shared by all messages, so what the browser tells late is in every message not sent yet. */
+const device: Record<string, unknown> = { user_agent: navigator.userAgent }
+
+export const learnDevice = (): void => {
+  ;(navigator as any).userAgentData // any: not in the DOM types
+    ?.getHighEntropyValues(['platformVersion', 'uaFullVersion', 'model'])
+    .then((hints: any) => {
+      device.uach = {
+        model: hints.model,
+        platform_version: hints.platformVersion,
+        browser_version: hints.uaFullVersion,
+      }
+    })
+    .catch(() => 0)
+}
+
+export interface Capture {
+  sink(captured: Captured): void
+  track(name: unknown, properties: unknown, library: unknown): void
+  pageview(properties?: Properties): void
+  announce(): void
+}
+
+export const openCapture = (environment: string, config: Config, session: Session, queue: Queue): Capture => {
+  const send = (kind: Record<string, unknown>, properties: Properties = {}, id = newId(), time = Date.now()): void => {
+    queue.add('track', {
+      id,
+      env_id: environment,
+      user_id: session.userId,
+      identity: session.identity || undefined,
+      time,
+      base_library: LIBRARY,
+      device,
+      session_info: session.info,
+      // References: a title set late and properties an adapter adds reach every message not sent yet.
+      pageview_info: kind.session ? undefined : session.page,
+      properties: { ...session.eventProperties, ...properties },
+      ...kind,
+    })
+  }
+
+  /** Snapshots come in a runtime of their own, for the environments that have some. */
+  const taken = (kind: string, target: Element | null) => (__SNAPSHOTS__ ? snapshotOf(kind, target, config) : {})
+
+  /** Tell the server of a user and session it has not seen; each once. */
+  const announce = (): void => {
+    const { info } = session
+    if (!info) return
+    const { isNewUser, isNewSession } = session
+    session.isNewUser = session.isNewSession = false
+    if (isNewUser) {
+      send({
+        user: {
+          id: session.userId,
+          initial_referrer: info.referrer,
+          initial_search_keyword: info.search_keyword,
+          initial_utm: info.utm,
+          initial_pageview_info: info.initial_pageview_info,
+        },
+      })
+    }
+    if (isNewSession) send({ session: {} }, {}, info.id, info.time)
+  }
+
+  const pageview = (properties?: Properties): void => {
+    if (session.page) leavePage(true)
+    if (!session.openPage(properties)) return
+    announce()
+    const { page } = session
+    send({ pageview: {} }, taken('pageview', null), page!.id, page!.time)
+  }
+
+  /** Events before the first pageview, or with pageviews switched off, still belong to a page. */
+  const isOnPage = (): boolean => {
+    if (!isPageCaptured(config.capture, location.hostname, location.pathname)) return false
+    if (!session.page && session.openPage()) announce()
+    return !!session.page
+  }
+
+  const custom = (name: string, properties: Properties, library: string): void => {
+    if (!isOnPage()) return
+    const visibility = document.hidden ? 1 : 2 // backgrounded, foregrounded
+    send({
+      source_library: library ? { name: library, version: library === OURSELVES ? __VERSION__ : undefined } : undefined,
+      event: { custom: { name, properties }, app_visibility_state: visibility },
+    })
+  }
+
+  const sink = (captured: Captured): void => {
+    if (captured.kind === 'pageview') return pageview()
+    if (!isOnPage()) return
+    const { target } = captured
+    if (!target) return captured.kind === 'custom' ? custom(captured.name, captured.properties, OURSELVES) : undefined
+    const [elements, chain] = chainOf(target)
+    if (isIgnored(chain)) return
+    const described = describe(elements, chain, config)
+    if (captured.kind === 'custom') {
+      const { hierarchy, nodes } = described
+      const text = nodes[0]!.node_text
+      custom(captured.name, { ...captured.properties, hierarchy, ...(text && { target_text: text }) }, OURSELVES)
+    } else if (!config.disableInteractionEvents.includes(captured.kind)) {
+      const interaction = { builtin: BUILTIN[captured.kind], ...described }
+      send({ event: { interaction } }, taken(captured.kind, target))
+    }
+  }
+
+  return {
+    sink,
+    pageview,
+    announce,
+    track: (name, properties, library) => {
+      const clean = typeof name === 'string' ? name.trim() : ''
+      if (clean && clean.length <= NAME_LIMIT) {
+        custom(clean, cleanProperties(properties), typeof library === 'string' ? library : '')
+      }
+    },
+  }
+}
+

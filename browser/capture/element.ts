@@ -1,0 +1,116 @@
+// From a live element to what is sent of it. The rules are in privacy.ts and hierarchy.ts; here the page is read.
+
+import { attribute, firstChild, nextSibling, nodeType, parentOf, previousElement, tagOf } from './dom'
+import { hierarchy, type Facts } from './hierarchy'
+import { cut, hidesText, holdsValue, maskText, maskUrl, redactedAttributes, type Seen } from './privacy'
+import type { Config, ElementNode } from './types'
+
+const NODES_LIMIT = 30 // nodes sent per event, as the mobile capture does; the hierarchy string has its own limit
+const SIBLINGS_LIMIT = 1000 // counting further would cost more than a position in such a list is worth
+const TEXT_NODES_LIMIT = 500 // nodes looked at for text, so that a click on a huge container stays cheap
+const TEXT_READ = 1280 // characters read: the limit of 1024 and some more, so that masking sees whole words
+
+const TEXT_ATTRIBUTES = ['alt', 'aria-label', 'placeholder', 'title']
+const ATTRIBUTES = [
+  ...TEXT_ATTRIBUTES,
+  'href',
+  'name',
+  'role',
+  'type',
+  'data-testid',
+  'data-test-id',
+  'data-test',
+  'data-cy',
+  'data-qa',
+  'data-action',
+  'data-component',
+  'data-name',
+]
+
+const see = (element: Element): Seen => ({ tag: tagOf(element), attr: (name) => attribute(element, name) })
+
+/** The element and everything around it, target first, out of shadow roots and frames. */
+export const chainOf = (target: Element): [Element[], Seen[]] => {
+  const elements: Element[] = []
+  for (let element: Element | null = target; element; element = parentOf(element)) elements.push(element)
+  return [elements, elements.map(see)]
+}
+
+const collect = (parent: Node, budget: { text: string; nodes: number }): void => {
+  for (let child = firstChild(parent); child; child = nextSibling(child)) {
+    if (budget.text.length >= TEXT_READ || --budget.nodes < 0) return
+    if (nodeType(child) === 3) {
+      // substringData: a text node may hold megabytes, and `data` would copy them
+      budget.text += (child as Text).substringData(0, TEXT_READ).replace(/\s+/g, ' ')
+    } else if (nodeType(child) === 1) {
+      const seen = see(child as Element)
+      if (!holdsValue(seen) && !hidesText([seen])) collect(child, budget)
+    }
+  }
+}
+
+/** The masked text of an element that its chain allows to show. */
+export const textOf = (element: Element, chain: Seen[]): string => {
+  if (hidesText(chain) || chain.some(holdsValue)) return ''
+  const budget = { text: '', nodes: TEXT_NODES_LIMIT }
+  collect(element, budget)
+  // A text that was cut may end in half an address: its last word goes.
+  const whole = budget.text.length < TEXT_READ ? budget.text : cut(budget.text, TEXT_READ).replace(/\S*$/, '')
+  return maskText(whole.trim())
+}
+
+const factsOf = (seen: Seen, names: string[]): Facts => {
+  const redacted = redactedAttributes(seen)
+  const read = (name: string) => (redacted.includes(name) ? '' : (seen.attr(name) ?? '').trim())
+  const attributes: Record<string, string> = {}
+  for (const name of names) {
+    const value = read(name)
+    if (value) attributes[name] = name === 'href' ? maskUrl(value) : maskText(value)
+  }
+  return {
+    tag: seen.tag,
+    id: maskText(read('id')),
+    classes: cut(read('class')).split(/\s+/).filter(Boolean),
+    attributes,
+  }
+}
+
+const positionOf = (element: Element): number => {
+  let nth = 1
+  for (let before = previousElement(element); before && nth <= SIBLINGS_LIMIT; before = previousElement(before)) nth++
+  return nth
+}
+
+/** The hierarchy string and the nodes of an element, target first; html and body only when they are the target. */
+export const describe = (
+  elements: Element[],
+  chain: Seen[],
+  config: Config,
+): { hierarchy: string; nodes: ElementNode[] } => {
+  const quiet = config.disableTextCapture || config.disableInteractionTextCapture || hidesText(chain)
+  const names = [...ATTRIBUTES, ...config.captureAttributes].filter(
+    (name) => name !== 'value' && !(quiet && TEXT_ATTRIBUTES.includes(name)),
+  )
+  const path: Facts[] = []
+  const nodes: ElementNode[] = []
+  for (let i = 0; i < chain.length && path.length < NODES_LIMIT; i++) {
+    const element = elements[i]!
+    if (i && /^(html|body)$/.test(chain[i]!.tag)) continue
+    const facts = factsOf(chain[i]!, names)
+    path.push(facts)
+    const { href, ...attributes } = facts.attributes!
+    const nth = positionOf(element)
+    if (nth <= SIBLINGS_LIMIT) attributes.nth = '' + nth
+    const isLabelled = !i || /^(a|button|label|summary)$/.test(facts.tag)
+    nodes.push({
+      node_name: facts.tag,
+      node_html_class: facts.classes!.join(' ') || undefined,
+      node_id: facts.id || undefined,
+      node_text: (!quiet && isLabelled && textOf(element, chain.slice(i))) || undefined,
+      href: href || undefined,
+      accessibility_label: attributes['aria-label'],
+      attributes,
+    })
+  }
+  return { hierarchy: hierarchy(path), nodes }
+}

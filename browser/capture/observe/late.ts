@@ -1,0 +1,35 @@
+// The observers nobody waits for (rage and dead clicks, scroll depth, web vitals, errors) come in a script of their
+// own, later.ts, when the browser has time. Errors until then are kept for it.
+
+import { on } from '../dom'
+import { insertScript, ownScript } from '../insert'
+import type { Observer, Stop } from '../types'
+
+let late: Observer | undefined
+let begin: (() => void) | undefined
+
+/** Called by the late script when it has arrived. */
+export const plug = (arrived: Observer): void => {
+  late = arrived
+  begin?.()
+}
+
+export const start: Observer = (sink, config, page) => {
+  const stops: Stop[] = []
+  if (config.captureErrors) {
+    for (const type of ['error', 'unhandledrejection']) stops.push(on(window, type, (event) => page.early.push(event)))
+  }
+  begin = () => {
+    stops.splice(0).forEach((stop) => stop())
+    stops.push(late!(sink, config, page))
+  }
+  if (late) begin()
+  else if (ownScript) {
+    const insert = () => insertScript(ownScript!.src.replace(/[^/]*$/, 'later.js'), ownScript!.nonce)
+    ;(window.requestIdleCallback ?? setTimeout)(insert)
+  }
+  return () => {
+    begin = undefined
+    for (const stop of stops) stop()
+  }
+}

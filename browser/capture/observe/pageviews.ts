@@ -1,0 +1,43 @@
+// Page loads, and what single-page applications count as one: pushState, replaceState, popstate, hashchange.
+
+import { on } from '../dom'
+import { guard } from '../guard'
+import type { Observer } from '../types'
+
+export const start: Observer = (sink, config) => {
+  if (config.disablePageviewAutocapture) return () => 0
+  let shown = ''
+  const look = guard(() => {
+    if (location.href === shown) return
+    shown = location.href
+    sink({ kind: 'pageview' })
+  })
+  const wrap = (name: 'pushState' | 'replaceState') => {
+    const original = history[name]
+    const wrapped: typeof original = function (this: History, ...args) {
+      original.apply(this, args)
+      look()
+    }
+    history[name] = wrapped
+    return () => {
+      if (history[name] === wrapped) history[name] = original
+    }
+  }
+  const stops = [
+    wrap('pushState'),
+    wrap('replaceState'),
+    on(window, 'popstate', look),
+    on(window, 'hashchange', look),
+    on(
+      window,
+      'pageshow',
+      guard((event) => {
+        // Back from the back/forward cache: the same document is shown again, which is another view of it.
+        if ((event as PageTransitionEvent).persisted) shown = ''
+        look()
+      }),
+    ),
+  ]
+  look()
+  return () => stops.forEach((stop) => stop())
+}

@@ -1,0 +1,24 @@
+// Taps. A finger that moves is scrolling and no touch of an element.
+
+import { targetOf } from '../dom'
+import type { Observer } from '../types'
+
+const MOVED_PX = 10
+
+export const start: Observer = (sink, _config, { hear }) => {
+  let from: Touch | undefined
+  const stops = [
+    hear('touchstart', (event) => {
+      const { touches } = event as TouchEvent
+      from = touches.length === 1 ? touches[0] : undefined
+    }),
+    hear('touchend', (event) => {
+      const to = (event as TouchEvent).changedTouches[0]
+      const target = targetOf(event)
+      const hasMoved = !from || !to || Math.hypot(to.clientX - from.clientX, to.clientY - from.clientY) > MOVED_PX
+      if (target && !hasMoved) sink({ kind: 'touch', target })
+      from = undefined
+    }),
+  ]
+  return () => stops.forEach((stop) => stop())
+}

@@ -1,0 +1,67 @@
+// Web vitals. Only the first page of a document has them, so they are reported once, when it is hidden or left.
+
+import type { Observer, Properties } from '../types'
+
+const INTERACTION_MS = 40 // shorter ones are good whatever they are
+const SHIFT_GAP_MS = 1000
+const SHIFT_WINDOW_MS = 5000
+
+type Entry = PerformanceEntry & Record<string, any> // any: entry types newer than the DOM types
+
+export const start: Observer = (sink, config, { onLeave }) => {
+  const vitals: Properties = {}
+  const observers: PerformanceObserver[] = []
+  if (config.captureWebVitals === false) return () => 0
+  const watch = (type: string, see: (entry: Entry) => void, options: object = {}) => {
+    try {
+      const observer = new PerformanceObserver((list) => list.getEntries().forEach(see))
+      observer.observe({ type, buffered: true, ...options })
+      observers.push(observer)
+    } catch {
+      // this browser does not measure that
+    }
+  }
+  let shifted = 0
+  let first = 0
+  let last = 0
+  const slowest = new Map<number, number>()
+
+  watch('paint', (entry) => {
+    if (entry.name === 'first-contentful-paint') vitals.fcp_ms = Math.round(entry.startTime)
+  })
+  watch('largest-contentful-paint', (entry) => {
+    vitals.lcp_ms = Math.round(entry.startTime)
+  })
+  watch('layout-shift', (entry) => {
+    if (entry.hadRecentInput) return
+    const isSameBurst = entry.startTime - last < SHIFT_GAP_MS && entry.startTime - first < SHIFT_WINDOW_MS
+    if (!isSameBurst) first = entry.startTime
+    shifted = (isSameBurst ? shifted : 0) + entry.value
+    last = entry.startTime
+    vitals.cls = Math.max(+(vitals.cls ?? 0), Math.round(shifted * 10000) / 10000)
+  })
+  watch(
+    'event',
+    (entry) => {
+      if (entry.interactionId) {
+        slowest.set(entry.interactionId, Math.max(slowest.get(entry.interactionId) ?? 0, entry.duration))
+      }
+    },
+    { durationThreshold: INTERACTION_MS },
+  )
+
+  const stop = () => {
+    for (const observer of observers) observer.disconnect()
+    stopLeave()
+  }
+  const stopLeave = onLeave(() => {
+    const [navigation] = performance.getEntriesByType('navigation') as Entry[]
+    if (navigation) vitals.ttfb_ms = Math.round(navigation.responseStart)
+    // The slowest but one in fifty, so that a single hiccup on a long page does not decide.
+    const durations = [...slowest.values()].sort((a, b) => b - a)
+    if (durations.length) vitals.inp_ms = durations[Math.floor(durations.length / 50)]!
+    stop()
+    sink({ kind: 'custom', name: 'Web vitals', properties: vitals })
+  })
+  return stop
+}

@@ -1,0 +1,63 @@
+// Adapters, which may hold the sending until they know something, and transformers, which edit messages before it.
+
+import { say } from './guard'
+
+type Body = Record<string, any> // any: transformers may change messages as they like
+
+const HOLD_MS = 5000 // longest an adapter may hold events
+const TYPES = ['user', 'session', 'pageview'] // kinds that transformers know as metadata
+
+interface Transformer {
+  run: (messages: Body[]) => Body[]
+  phase?: string
+}
+
+export interface Pipeline {
+  addAdapter(adapter: any, options: any): void
+  resolve(name: string): void
+  isHeld(): boolean
+  addTransformer(run: any, phase?: string): void
+  transform(path: string, body: Body): Body | null
+}
+
+/** `resumed` is called when the last holding adapter is done. */
+export const openPipeline = (api: object, resumed: () => void): Pipeline => {
+  const holding = new Set<string>()
+  const transformers: Transformer[] = []
+  const resolve = (name: string): void => {
+    if (holding.delete(name) && !holding.size) resumed()
+  }
+  return {
+    resolve,
+    isHeld: () => holding.size > 0,
+    addAdapter: (adapter, options) => {
+      const { name, fn } = adapter
+      if (options?.isBlocking) {
+        holding.add(name)
+        setTimeout(resolve, Math.min(options.blockDurationInMs ?? HOLD_MS, HOLD_MS), name)
+      }
+      fn(api)
+    },
+    addTransformer: (run, phase) => {
+      if (typeof run === 'function') transformers.push({ run, phase })
+    },
+    transform: (path, body) => {
+      if (path !== 'track') return body
+      const kind = TYPES.find((one) => one in body)
+      let data: Body | null = body
+      for (const { run, phase } of transformers) {
+        if (phase && (phase === 'metadata') !== !!kind) continue
+        try {
+          const type = kind ? 'meta_' + kind : 'core_track'
+          data = run([{ id: body.id, type, info: {}, data }])[0]?.data ?? null
+        } catch (fault) {
+          // It may have been about to redact: without its answer the message stays here.
+          say('a transformer failed; its message was dropped', fault)
+          data = null
+        }
+        if (!data) return null
+      }
+      return data
+    },
+  }
+}

@@ -1,0 +1,95 @@
+// What may leave the browser. Pure functions over values; the same cases (contract/privacy.json) hold in every language.
+
+import type { PageRules } from './types'
+
+/** One element as the rules see it. A chain is a list of them, the target first. */
+export interface Seen {
+  tag: string
+  attr: (name: string) => string | null
+}
+
+const TEXT_LIMIT = 1024 // UTF-16 units, as published for target text, titles and property values
+const EMAIL = /[\w.+-]{1,64}(@|%40)[\w-]{1,63}(\.[\w-]{1,63})+/gi
+const CARD_GROUPED = /\b(\d{4}[ -]){3}\d{1,7}\b|\b3\d{3}[ -]\d{6}[ -]\d{5}\b/g
+const CARD_PLAIN = /\b[3-6]\d{13,18}\b/g
+const KEY = /\b((sk|pk|rk)_(live|test)_\w{8,}|gh[pousr]_\w{20,}|xox[a-z]-[\w-]{10,}|AKIA\w{16}|eyJ[\w-]{8,}(\.[\w-]+)+)/g
+const LONG = /[\w-]{32,}(\.[\w-]+)*/g
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
+const SECRET_PARAMETER = /([?&#;][^=&#]*(token|secret|passw|auth|api_?key|signature|otp)[^=&#]*=)[^&#]*/gi
+
+const PASSES_LUHN = (digits: string): boolean => {
+  let sum = 0
+  for (let place = 0; place < digits.length; place++) {
+    const digit = +digits[digits.length - 1 - place]!
+    const twice = place % 2 ? digit * 2 : digit
+    sum += twice > 9 ? twice - 9 : twice
+  }
+  return sum % 10 === 0
+}
+
+const maskKnown = (text: string): string =>
+  text
+    .replace(EMAIL, '{email}')
+    .replace(CARD_GROUPED, '{card}')
+    .replace(CARD_PLAIN, (digits) => (PASSES_LUHN(digits) ? '{card}' : digits))
+    .replace(KEY, '{token}')
+
+/** Cut without splitting a surrogate pair. */
+export const cut = (text: string, limit = TEXT_LIMIT): string =>
+  text.length > limit ? text.slice(0, limit).replace(/[\uD800-\uDBFF]$/, '') : text
+
+/** Put {email}, {card} and {token} in place of what looks like one. */
+export const maskText = (text: string): string =>
+  cut(
+    maskKnown(text).replace(LONG, (word) =>
+      !UUID.test(word) && /\d/.test(word) && /[a-z]/i.test(word) ? '{token}' : word,
+    ),
+  )
+
+/** As maskText for the path; in query and hash long values stay (click ids), those of secret parameters go. */
+export const maskUrl = (url: string): string => {
+  const end = url.search(/[?#]/)
+  if (end < 0) return maskText(url)
+  return cut(maskText(url.slice(0, end)) + maskKnown(url.slice(end).replace(SECRET_PARAMETER, '$1{token}')))
+}
+
+const isOn = (value: string | null): boolean => value !== null && value !== 'false'
+
+/** Password and card fields, and other fields that hold a secret: nothing is captured on them, not even the fact. */
+export const isSecretField = (target: Seen): boolean =>
+  /^(input|textarea|select)$/.test(target.tag) &&
+  (/^(password|hidden)$/i.test(target.attr('type') ?? '') ||
+    /\bcc-|password|one-time-code/i.test(target.attr('autocomplete') ?? '') ||
+    /passw|card.?(num|no\b|cvc|cvv|exp|sec)|(^|[^a-z])(cc|cvv|cvc|csc|ssn|iban)([^a-z]|$)|cc.?(num|exp)|cvv|creditcard/i.test(
+      target.attr('name') + ' ' + target.attr('id'),
+    ))
+
+/** heap-ignore as attribute or class, on the target or around it. */
+export const isIgnored = (chain: Seen[]): boolean =>
+  isSecretField(chain[0]!) ||
+  chain.some((seen) => isOn(seen.attr('heap-ignore')) || /(^|\s)heap-ignore(\s|$)/.test(seen.attr('class') ?? ''))
+
+/** data-heap-redact-text on the element or around it. */
+export const hidesText = (chain: Seen[]): boolean => chain.some((seen) => isOn(seen.attr('data-heap-redact-text')))
+
+/** Elements whose text is what the person typed or chose, or is not text for people. */
+export const holdsValue = (seen: Seen): boolean =>
+  /^(input|textarea|select|option|datalist|output|script|style|noscript|template)$/.test(seen.tag) ||
+  isOn(seen.attr('contenteditable'))
+
+/** The names in data-heap-redact-attributes. */
+export const redactedAttributes = (seen: Seen): string[] =>
+  (seen.attr('data-heap-redact-attributes') ?? '').split(/[\s,]+/)
+
+/** `*` stands for anything; a pattern that begins with / is a path on every domain, else domain and path. */
+export const matchesPage = (pattern: string, domain: string, path: string): boolean => {
+  const page = pattern[0] === '/' ? path : domain + path
+  const rule = pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*')
+  return new RegExp('^' + rule + (/[/*]/.test(pattern) ? '' : '(/.*)?') + '$', 'i').test(page)
+}
+
+/** Whether anything may be captured on this page: the environment's allow or block list, 100 entries at most. */
+export const isPageCaptured = (rules: PageRules, domain: string, path: string): boolean =>
+  !/^(allow|block)$/.test(rules.mode) ||
+  (rules.mode === 'allow') ===
+    (rules.pages ?? []).slice(0, 100).some((pattern) => matchesPage(pattern, domain, path))

@@ -1,0 +1,168 @@
+// From message to server: queue, batch, send, try again, keep over page loads. Ids are made here, so a repeat is harmless.
+
+import { encode } from './encode'
+import { guard } from './guard'
+import type { Storage } from './storage'
+import type { Config } from './types'
+
+const SOON_MS = 200 // long enough to put a click and the page it opens into one request, short enough to be live
+const BATCH_MESSAGES = 200
+const BATCH_CHARS = 50_000
+const KEEPALIVE_CHARS = 60_000 // browsers refuse keepalive requests over 64 kB in all
+const MEMORY_MESSAGES = 1000
+const STORED_CHARS = 250_000 // of the 5 MB a site has in localStorage
+const RETRY_MS = 1000
+const RETRY_LONGEST_MS = 120_000
+const ANSWER_MS = 30_000
+
+type Body = Record<string, any> // any: transformers may change messages as they like
+interface Item {
+  path: string
+  body?: Body
+  text?: string // encoded; from then on the item does not change
+}
+interface Batch {
+  path: string
+  items: Item[]
+}
+
+export interface Queue {
+  add(path: string, body: Body): void
+  /** Send what is here; when the page may be going away, everything at once. */
+  flush(isLeaving?: boolean): void
+  /** Take back what earlier pages could not send. */
+  restore(): void
+  clear(): void
+  /** Sending waits while this answers true: adapters hold it, consent stops it. */
+  isHeld: () => boolean
+  /** The page's transformers: edit or drop a message; they see it once. */
+  transform: (path: string, body: Body) => Body | null
+}
+
+const send = window.fetch && window.fetch.bind(window)
+const later = window.setTimeout.bind(window)
+
+const pathOf = (path: string) => '/api/capture/v2/' + path
+
+export const openQueue = (environment: string, config: Config, storage: Storage): Queue => {
+  let items: Item[] = []
+  let timer = 0
+  let isSending = false
+  let failures = 0
+
+  const schedule = (delay: number): void => {
+    timer ||= later(guard(() => {
+      timer = 0
+      queue.flush()
+    }), delay)
+  }
+
+  /** Encode the head of the queue into one batch: consecutive events together, anything else alone. */
+  const nextBatch = (): Batch | undefined => {
+    const batch: Batch = { path: items[0]?.path ?? '', items: [] }
+    let size = 0
+    while (items[0]?.path === batch.path && batch.items.length < BATCH_MESSAGES) {
+      const item = items[0]!
+      if (item.text === undefined) {
+        const body = queue.transform(item.path, item.body!)
+        item.text = body ? encode(body) : ''
+      }
+      size += item.text.length
+      if (batch.items.length && size > BATCH_CHARS) break
+      items.shift()
+      if (item.text) batch.items.push(item)
+      if (batch.path !== 'track' && batch.items.length) break
+    }
+    return batch.items.length ? batch : items.length ? nextBatch() : undefined
+  }
+
+  const post = ({ path, items }: Batch): Promise<number> | number => {
+    const bodies = items.map((item) => item.text).join(',')
+    const body = path === 'track' ? `{"events":[${bodies}]}` : bodies
+    // The send time lets the server correct this clock; the environment routes without opening the body.
+    const query = `?a=${environment}&b=web&st=${Date.now()}`
+    const url = config.ingestServer + (config.paths?.[path] ?? pathOf(path)) + query
+    let answer: Promise<Response> | undefined
+    try {
+      // A string body is text/plain, which a page may send to another origin without asking first.
+      answer = send(url, {
+        method: 'POST',
+        body,
+        keepalive: body.length < KEEPALIVE_CHARS,
+        credentials: 'omit',
+        signal: AbortSignal.timeout?.(ANSWER_MS),
+      })
+    } catch {
+      // the page replaced fetch by something that throws
+    }
+    if (!answer?.then) return navigator.sendBeacon(url, body) ? 200 : 0
+    return answer.then(
+      (response) => response.status,
+      () => 0,
+    )
+  }
+
+  const deliver = async (batch: Batch): Promise<void> => {
+    const status = await post(batch)
+    // A client error but for "later" would be the same next time: the data counts as consumed.
+    if ((status >= 200 && status < 408) || (status > 408 && status < 500 && status !== 429)) {
+      failures = 0
+      return
+    }
+    items = batch.items.concat(items)
+    schedule(Math.min(RETRY_LONGEST_MS, RETRY_MS * 2 ** failures++) * (0.5 + Math.random()))
+    if (document.hidden) store()
+  }
+
+  const store = (): void => {
+    if (!items.length) return
+    const kept: string[][] = storage.read('_cairn_queue') ?? []
+    let size = encode(kept).length
+    for (let batch = nextBatch(); batch; batch = nextBatch()) {
+      for (const { path, text } of batch.items) {
+        size += text!.length
+        if (size < STORED_CHARS) kept.push([path, text!])
+      }
+    }
+    storage.write('_cairn_queue', kept, 'localstorage')
+  }
+
+  const queue: Queue = {
+    isHeld: () => false,
+    transform: (_path, body) => body,
+    add: (path, body) => {
+      if (items.length < MEMORY_MESSAGES) items.push({ path, body })
+      if (items.length >= BATCH_MESSAGES && !failures) queue.flush()
+      else schedule(SOON_MS)
+    },
+    flush: (isLeaving = false) => {
+      if (!items.length) return
+      const isWaiting = queue.isHeld() || !navigator.onLine
+      if (isLeaving && isWaiting) return store()
+      if (isWaiting || (isSending && !isLeaving)) return
+      if (isLeaving) {
+        for (let batch = nextBatch(); batch; batch = nextBatch()) void deliver(batch)
+        return
+      }
+      const batch = nextBatch()
+      if (!batch) return
+      isSending = true
+      void deliver(batch).then(() => {
+        isSending = false
+        if (items.length) schedule(0)
+      })
+    },
+    restore: () => {
+      const kept = storage.read('_cairn_queue')
+      if (!Array.isArray(kept)) return
+      storage.write('_cairn_queue', null, 'localstorage')
+      items = kept.map(([path, text]: string[]) => ({ path: path!, text }) as Item).concat(items)
+      schedule(SOON_MS)
+    },
+    clear: () => {
+      items = []
+      storage.write('_cairn_queue', null, 'localstorage')
+    },
+  }
+  return queue
+}

@@ -1,0 +1,71 @@
+// Small values kept in this browser: cookies on the registrable domain so that sub-domains share the user, or
+// localStorage where asked. Cookieless: nothing is kept, nothing is read.
+
+import { encode } from './encode'
+import type { Config } from './types'
+
+const AGE_S = 34_127_999 // 13 months minus a day, as the cookies it continues
+const COOKIE_LIMIT = 3800 // bytes; browsers refuse cookies of 4 kB without a word
+
+export interface Storage {
+  /** The object kept under a name; null when there is none. */
+  read(name: string): any // any: written by earlier versions and other scripts
+  /** False when it does not fit. `medium` is 'localstorage' or anything else for a cookie; null removes. */
+  write(name: string, value: unknown, medium?: string): boolean
+}
+
+/** What the browser keeps may be switched off, full, or out of reach in a sandboxed frame. */
+const attempt = <T>(run: () => T): T | null => {
+  try {
+    return run()
+  } catch {
+    return null
+  }
+}
+
+export const openStorage = (environment: string, config: Config): Storage => {
+  const readCookie = (name: string): string | undefined =>
+    attempt(() => document.cookie.split('; ').find((one) => one.startsWith(name + '=')))?.slice(name.length + 1)
+
+  const setCookie = (name: string, value: string, age: number): unknown =>
+    attempt(
+      () =>
+        (document.cookie =
+          `${name}=${value};path=/;max-age=${age}${domain && ';domain=' + domain};samesite=` +
+          (config.secureCookie ? 'none;secure' : 'lax')),
+    )
+
+  let domain = ''
+  if (config.cookieless) return { read: () => null, write: () => true }
+  // The shortest domain the browser lets us set a cookie on; none for single hosts and addresses.
+  const labels = location.hostname.split('.')
+  const probe = `_hp2_hld${Math.random()}.${environment}`
+  for (let from = labels.length - 2; from >= 0; from--) {
+    domain = labels.slice(from).join('.')
+    setCookie(probe, '1', 9)
+    const isSet = readCookie(probe)
+    setCookie(probe, '', 0)
+    if (isSet) break
+    domain = ''
+  }
+
+  return {
+    read: (name) => {
+      const key = name + '.' + environment
+      const text = readCookie(key) ?? attempt(() => localStorage.getItem(key)) ?? 'null'
+      return attempt(() => JSON.parse(text[0] === '%' ? decodeURIComponent(text) : text)) ?? (text === 'null' ? null : text)
+    },
+    write: (name, value, medium) => {
+      const key = name + '.' + environment
+      const text = encode(value)
+      if (medium === 'localstorage') {
+        attempt(() => (value ? localStorage.setItem(key, text) : localStorage.removeItem(key)))
+        return true
+      }
+      const cookie = encodeURIComponent(text)
+      if (cookie.length > COOKIE_LIMIT) return false
+      setCookie(key, cookie, value ? AGE_S : 0)
+      return true
+    },
+  }
+}

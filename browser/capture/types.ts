@@ -1,0 +1,98 @@
+// The words the files of the capture script share. Message types follow the wire (contract: v2 capture as JSON).
+
+export type Scalar = string | number | boolean
+export type Properties = Record<string, Scalar>
+export type Stop = () => void
+export type Interaction = 'click' | 'touch' | 'change' | 'submit'
+
+/** What an observer saw. The sink decides whether and how it is sent. */
+export type Captured =
+  | { kind: Interaction; target: Element }
+  | { kind: 'pageview' }
+  | { kind: 'custom'; name: string; properties: Properties; target?: Element }
+
+export type Sink = (captured: Captured) => void
+
+/** What observers share of the page, so that those that load late hear the same as those that were there first. */
+export interface Page {
+  hear(type: string, run: (event: Event) => void, inShadow?: boolean): Stop
+  onLeave(leave: (isForGood: boolean) => void): Stop
+  /** JavaScript errors from before the late observers arrived. */
+  early: Event[]
+}
+export type Observer = (sink: Sink, config: Config, page: Page) => Stop
+
+export interface PageRules {
+  mode: 'all' | 'allow' | 'block'
+  pages?: string[]
+}
+
+export type SnapshotRule = {
+  a?: Record<string, { target: string; attribute: string }>
+  s?: Record<string, string>
+  t?: Record<string, string>
+  f?: Record<string, string>
+}
+export type Snapshots = Record<string, Record<string, SnapshotRule>>
+
+/** The options of heap.load and heap_config.js that we know; section 4.4 of the contract and our own. */
+export interface Config {
+  ingestServer: string
+  paths?: Record<string, string>
+  disableTextCapture?: boolean
+  disableInteractionTextCapture?: boolean
+  disableInteractionEvents: string[]
+  disablePageviewAutocapture?: boolean
+  secureCookie?: boolean
+  metadataStorage?: string
+  eventPropertiesStorage?: string
+  clearEventPropertiesOnNewUser?: boolean
+  logLevel?: string
+  disableTracking?: boolean
+  respectDoNotTrack?: boolean
+  cookieless?: boolean
+  captureRageClicks?: boolean
+  captureDeadClicks?: boolean
+  captureScrollDepth?: boolean
+  captureWebVitals?: boolean
+  captureErrors?: boolean
+  captureAttributes: string[]
+  capture: PageRules
+  snapshots?: Snapshots
+}
+
+export interface Url {
+  domain: string
+  path: string
+  query: string
+  hash: string
+}
+
+export interface PageInfo {
+  id: string
+  time: number
+  title: string
+  url: Url
+  source_properties?: Properties
+  previous_page?: string
+  properties?: Properties
+}
+
+export interface SessionInfo {
+  id: string
+  time: number
+  referrer: string
+  search_keyword: string
+  utm: Record<string, string>
+  initial_pageview_info?: PageInfo
+}
+
+export interface ElementNode {
+  node_name: string
+  node_html_class?: string
+  node_id?: string
+  node_text?: string
+  href?: string
+  accessibility_label?: string
+  attributes: Record<string, string>
+}

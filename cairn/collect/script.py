@@ -1,0 +1,186 @@
+"""The browser capture script, served first-party: loader per environment, runtime by versioned name.
+
+The files are built ahead by `browser/build.mjs` with their gzip and brotli twins; here they are only chosen and sent.
+What an environment allows to be captured is decided elsewhere: `configuration` is asked for it.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from cairn.errors import Misconfigured
+
+# Paths a page can load us by. The last is ours alone: block lists know the words of the others.
+_LOADERS = tuple(
+    re.compile(path)
+    for path in (r"/js/heap-(\d{1,16})\.js", r"/config/(\d{1,16})/heap_config\.js", r"/k/(\d{1,16})\.js")
+)
+_RUNTIME = re.compile(r"/v5/heapjs-(?:static|experimental)/([^/]+)/([a-z-]+)/(heap|later)\.js")
+_NEUTRAL_RUNTIME = re.compile(r"/k/([^/]+)/(core|core-snapshots|later)\.js")
+
+# Where the script on the neutral path sends to; the collector answers them as /api/capture/v2/<name>.
+NEUTRAL_CAPTURE = {
+    "/k/e": "track",
+    "/k/i": "identify",
+    "/k/u": "add_user_properties",
+    "/k/a": "add_account_properties",
+}
+
+_CONFIGURATION_AGE_S = 60  # how long a browser may act on an old configuration; then one conditional request
+_PINNED_AGE_S = 3600  # a page that pins another version gets today's, so the answer must not live for ever
+_FOREVER = "public, max-age=31536000, immutable"
+
+Configuration = Mapping[
+    str, Any
+]  # Any: what heap_config.js carries as serverConfig, section 4.2 of the contract
+Configurations = Callable[[str], Awaitable[Configuration | None]]
+
+
+class _File(Struct, frozen=True):
+    """One built file in the encodings a browser may ask for."""
+
+    etag: str
+    bodies: dict[str, bytes]  # by content encoding; "" is plain
+
+
+class _Built(Struct, frozen=True):
+    version: str
+    files: dict[str, _File]
+
+
+class _Size(Struct):
+    sha256: str
+
+
+class _Manifest(Struct):
+    version: str
+    files: dict[str, _Size]
+
+
+async def capture_all(_environment: str) -> Configuration | None:
+    """The configuration of an environment that restricts nothing."""
+    return {}
+
+
+class ScriptFiles:
+    """ASGI application for the script's paths.
+
+    Guarantee: a versioned address always has the same content, so it is sent as immutable.
+    `configurations` answers what an app id's heap_config.js carries, or None for an unknown one (404).
+    """
+
+    def __init__(self, folder: Path, configurations: Configurations = capture_all) -> None:
+        self._folder = folder
+        self._configurations = configurations
+        self._built: _Built | None = None
+
+    def handles(self, method: str, path: str) -> bool:
+        return method in ("GET", "HEAD") and any(
+            pattern.fullmatch(path) for pattern in (*_LOADERS, _RUNTIME, _NEUTRAL_RUNTIME)
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(scope["path"], Headers(scope=scope))
+        await response(scope, receive, send)
+
+    async def _answer(self, path: str, headers: Headers) -> Response:
+        built = await asyncio.to_thread(self._load)
+        for pattern in _LOADERS:
+            if match := pattern.fullmatch(path):
+                return await self._loader(built, match[1], headers, is_neutral=path.startswith("/k/"))
+        if match := _RUNTIME.fullmatch(path):
+            version, plugins, name = match.groups()
+            wanted = name if name == "later" else "core-snapshots" if "snapshots" in plugins else "core"
+        elif match := _NEUTRAL_RUNTIME.fullmatch(path):
+            version, wanted = match.groups()
+        else:
+            return Response("no such script", 404, media_type="text/plain")
+        age = _FOREVER if version == built.version else f"public, max-age={_PINNED_AGE_S}"
+        return _respond(built.files[f"{wanted}.js"], headers, age)
+
+    async def _loader(
+        self, built: _Built, environment: str, headers: Headers, *, is_neutral: bool
+    ) -> Response:
+        configuration = await self._configurations(environment)
+        if configuration is None:
+            return Response("no such environment", 404, media_type="text/plain")
+        plugins = ["core", "snapshots"] if configuration.get("snapshots") else ["core"]
+        server = {**configuration, "sdk": {"version": built.version, "plugins": plugins}}
+        if is_neutral:
+            server["paths"] = {name: path for path, name in NEUTRAL_CAPTURE.items()}
+        known = {"envId": environment, "server": server, "isNeutral": is_neutral}
+        body = (
+            b"(function(C){"
+            + built.files["loader.js"].bodies[""]
+            + b"})("
+            + msgspec.json.encode(known)
+            + b")"
+        )
+        # One packet either way, so compressing each environment's own copy would gain nothing.
+        file = _File(etag=f'"{hashlib.sha256(body).hexdigest()[:20]}"', bodies={"": body})
+        return _respond(
+            file, headers, f"public, max-age={_CONFIGURATION_AGE_S}, stale-while-revalidate=86400"
+        )
+
+    def _load(self) -> _Built:
+        """The built files, read once. Raises Misconfigured when they were never built."""
+        if self._built is None:
+            try:
+                manifest = msgspec.json.decode((self._folder / "manifest.json").read_bytes(), type=_Manifest)
+                files = {name: self._read(name, size.sha256) for name, size in manifest.files.items()}
+            except OSError as error:
+                raise Misconfigured(
+                    f"the browser script is not built ({error}); run `npm ci && npm run build` in browser/",
+                    field="script_folder",
+                ) from error
+            self._built = _Built(manifest.version, files)
+        return self._built
+
+    def _read(self, name: str, sha256: str) -> _File:
+        bodies = {
+            encoding: (self._folder / (name + ending)).read_bytes()
+            for encoding, ending in (("", ""), ("gzip", ".gz"), ("br", ".br"))
+        }
+        return _File(etag=f'"{sha256[:20]}"', bodies=bodies)
+
+
+def _respond(file: _File, headers: Headers, cache_control: str) -> Response:
+    accepted = _accepted_encodings(headers.get("accept-encoding", ""))
+    encoding = next((one for one in ("br", "gzip") if one in accepted and one in file.bodies), "")
+    # One tag per encoding: caches must not answer one encoding's conditional request with another's body.
+    etag = file.etag if not encoding else f'{file.etag[:-1]}-{encoding}"'
+    sent = {
+        "cache-control": cache_control,
+        "etag": etag,
+        "vary": "Accept-Encoding",
+        # Pages of any origin may load it, also under cross-origin isolation.
+        "access-control-allow-origin": "*",
+        "cross-origin-resource-policy": "cross-origin",
+        "timing-allow-origin": "*",
+        "x-content-type-options": "nosniff",
+    }
+    known = [one.strip().removeprefix("W/") for one in headers.get("if-none-match", "").split(",")]
+    if etag in known or "*" in known:
+        return Response(status_code=304, headers=sent)
+    if encoding:
+        sent["content-encoding"] = encoding
+    return Response(file.bodies[encoding], headers=sent, media_type="text/javascript")
+
+
+def _accepted_encodings(header: str) -> set[str]:
+    """The encodings a browser accepts; one with q=0 is refused."""
+    accepted = set()
+    for part in header.lower().split(","):
+        name, _, parameters = part.partition(";")
+        if not re.search(r"q\s*=\s*0(\.0*)?\s*$", parameters):
+            accepted.add(name.strip())
+    return accepted
