@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.tables import metadata
 from cairn.event import Arrival, Draft, Refused
+from cairn.eventlog.log import EventLog
 from cairn.eventlog.sqlite import SqliteLog, open_log
 from cairn.ids import key_hash
 from cairn.ingest.feed import Feed
@@ -97,11 +98,11 @@ class Rig:
     def __post_init__(self) -> None:
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, *, log: EventLog | None = None, store: Store | None = None) -> None:
         """What a new process would be: nothing in memory but what the disk has."""
         self.loader = Loader(
-            self.log,
-            self.store,
+            log or self.log,
+            store or self.store,
             self.engine,
             lambda: self.directory,
             self.feed,
