@@ -1,0 +1,212 @@
+"""A real core without threads: SQLite, LMDB and the embedded store on disk; two workspaces that must never meet."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from cairn import settings
+from cairn.analysis.core import Core
+from cairn.api.app import build_api
+from cairn.clock import to_ms, utc_now
+from cairn.conditions.tree import UserProperty
+from cairn.db.engine import open_engine, reading, sqlite_url
+from cairn.db.migrate import migrate
+from cairn.db.tables import metadata
+from cairn.event import Draft, Refused
+from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag
+from cairn.flags.model import Allocation
+from cairn.identity import merges
+from cairn.ids import event_id, identified_user_id
+from cairn.ingest.feed import Feed
+from cairn.members.lmdb import open_members
+from cairn.members.sets import users_set
+from cairn.outcomes import Reason
+from cairn.segments.definition import NewSegment, create_segment
+from cairn.store.embedded import open_embedded
+from cairn.store.store import PropertyChange
+from cairn.workspace.api_token import create_token
+from cairn.workspace.environment import get_environment
+from cairn.workspace.permission import Role
+from cairn.workspace.sealed import open_seal
+from cairn.workspace.source import list_sources
+from cairn.workspace.workspace import create_workspace
+
+
+@dataclass
+class Tenant:
+    """One workspace with one of everything. Everything it owns is named after it."""
+
+    name: str
+    workspace_id: int
+    environment: int  # production's id
+    source_id: int
+    segment_id: int
+    flag_key: str
+    rule_id: int
+    identity: str
+    raw_id: int  # merged into the identity
+    tokens: dict[Role, str]
+
+    @property
+    def user_id(self) -> int:
+        return identified_user_id(self.environment, self.identity)
+
+    @property
+    def path(self) -> dict[str, Any]:
+        """What stands in an endpoint's path for this tenant's own things."""
+        return {
+            "segment_id": self.segment_id,
+            "key": self.flag_key,
+            "environment": self.environment,
+            "rule_id": self.rule_id,
+            "user": self.identity,
+        }
+
+
+@dataclass
+class World:
+    core: Core
+    client: TestClient
+    a: Tenant
+    b: Tenant
+    changed: list[int] = field(default_factory=list)
+    touched: list[Any] = field(default_factory=list)
+
+    def call(self, method: str, path: str, *, role: Role = Role.EDITOR, **options: Any) -> Any:
+        """One request of tenant A; below /api/v1."""
+        headers = {"Authorization": f"Bearer {self.a.tokens[role]}", **options.pop("headers", {})}
+        return self.client.request(method, f"/api/v1{path}", headers=headers, **options)
+
+    def everything(self) -> dict[str, list[Any]]:
+        """Every row of the metadata database, but for when a token was last used."""
+        with reading(self.core.engine) as connection:
+            return {
+                name: sorted(
+                    repr([value for key, value in row._mapping.items() if key != "last_used_at"])
+                    for row in connection.execute(sa.select(table))
+                )
+                for name, table in metadata.tables.items()
+            }
+
+
+class _Live:
+    def __init__(self, world: Callable[[], World]) -> None:
+        self._world = world
+
+    def touched(self, loaded: list[Any]) -> None:
+        self._world().touched += loaded
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("core")
+    engine = open_engine(sqlite_url(folder))
+    migrate(engine)
+    members = open_members(folder / "members")
+    store = open_embedded(folder / "store", memory_mb=1024)
+    changed: list[int] = []
+    core = Core(
+        settings=settings.load({"data_dir": folder}, {}),
+        engine=engine,
+        store=store,
+        members=members,
+        published=members,
+        feed=Feed(),
+        seal=open_seal(folder),
+        clock=utc_now,
+        changed=changed.append,
+        live=_Live(lambda: world),
+    )
+    a, b = make_tenant(core, "aardvark"), make_tenant(core, "zebra")
+    with TestClient(Starlette(routes=build_api(core))) as client:
+        world = World(core, client, a, b, changed)
+        yield world
+    store.close()
+    members.close()
+    engine.dispose()
+
+
+def make_tenant(core: Core, name: str) -> Tenant:
+    now = core.clock()
+    with core.engine.begin() as connection:
+        workspace = create_workspace(connection, core.seal, name=name, now=now)
+        environment = get_environment(connection, workspace.id, "production")
+        new = NewSegment(key=name, name=name, condition=UserProperty("plan", "is", name))
+        segment = create_segment(connection, workspace.id, environment.project_id, new, now)
+        flag = create_flag(connection, workspace.id, environment.project_id, NewFlag(key=name), now)
+        rule = add_rule(
+            connection,
+            workspace.id,
+            flag.flag.id,
+            environment.id,
+            NewRule(kind="rollout", key=name, allocations=(Allocation(1),)),
+            now,
+        )
+        tenant = Tenant(
+            name=name,
+            workspace_id=workspace.id,
+            environment=environment.id,
+            source_id=list_sources(connection, workspace.id)[0].id,
+            segment_id=segment.id,
+            flag_key=name,
+            rule_id=rule.id,
+            identity=f"{name}@example.com",
+            raw_id=1000 + workspace.id,
+            tokens={
+                role: create_token(connection, workspace.id, name=role, role=role, now=now)[1]
+                for role in Role
+            },
+        )
+        merge = merges.merge(
+            connection, environment.id, tenant.raw_id, tenant.identity, "add_user_properties", now
+        )
+    assert isinstance(merge, merges.Merge)
+    _behaviour(core, tenant, merge)
+    return tenant
+
+
+def _behaviour(core: Core, tenant: Tenant, merge: merges.Merge) -> None:
+    now = to_ms(core.clock())
+    core.store.insert_user_map([merge.change])
+    core.store.insert_properties(
+        [
+            PropertyChange(tenant.environment, tenant.user_id, key, value, now, now << 22)
+            for key, value in (("identity", tenant.identity), ("plan", tenant.name))
+        ]
+    )
+    core.store.insert_events(
+        [
+            Draft(
+                tenant.environment,
+                "custom",
+                f"{tenant.name} bought",
+                now - number * 1000,
+                now - number * 1000,
+                user_id=tenant.raw_id if number % 2 else tenant.user_id,
+                event_id=event_id(tenant.name, str(number)),
+                properties={"shop": tenant.name},
+                source=tenant.name,
+            )
+            for number in range(60)
+        ]
+    )
+    refused = Refused(
+        tenant.environment,
+        now,
+        Reason.JUNK_IDENTITY,
+        "identity: no",
+        tenant.name,
+        tenant.name,
+        tenant.name,
+        tenant.name,
+    )
+    core.store.insert_refusals([refused])
+    since = to_ms(core.clock() - timedelta(hours=1))
+    values = {str(user): since for user in (tenant.user_id, 5, 6)}
+    core.members.apply(users_set(tenant.environment, tenant.segment_id), add=values, remove=())

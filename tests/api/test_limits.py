@@ -1,0 +1,152 @@
+"""What the API refuses, and that it says so in one form, naming field and fix, without repeating what was sent."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cairn.api.body import MAX_BODY, MAX_DEPTH
+from cairn.workspace.permission import Role
+from tests.api.conftest import World
+
+SEGMENT = {"key": "k", "name": "n", "condition": {"type": "and", "nodes": []}}
+
+
+def _nested(levels: int) -> bytes:
+    return b'{"condition":' + b'{"type":"not","node":' * levels + b"1" + b"}" * levels + b"}"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        pytest.param(b"", 400, "malformed_json", "", id="nothing"),
+        pytest.param(b"{", 400, "malformed_json", "", id="cut off"),
+        pytest.param(b'{"name": "\xff"}', 400, "malformed_json", "", id="not UTF-8"),
+        pytest.param(b"[]", 422, "invalid_input", "", id="array"),
+        pytest.param(b"{}", 422, "invalid_input", "key", id="field missing"),
+        pytest.param(json.dumps({**SEGMENT, "nmae": 1}), 422, "invalid_input", "nmae", id="field unknown"),
+        pytest.param(json.dumps({**SEGMENT, "name": 5}), 422, "invalid_input", "name", id="wrong type"),
+        pytest.param(json.dumps({**SEGMENT, "name": "a\nb"}), 422, "invalid_input", "name", id="line break"),
+        pytest.param(
+            json.dumps({**SEGMENT, "name": "see https://evil.example"}),
+            422,
+            "invalid_input",
+            "name",
+            id="address",
+        ),
+        pytest.param(
+            json.dumps({**SEGMENT, "condition": {"type": "not", "node": {"type": "x"}}}),
+            422,
+            "invalid_input",
+            "condition.node.type",
+            id="unknown condition",
+        ),
+        pytest.param(_nested(3), 422, "invalid_input", "condition.node.node.node", id="nested"),
+        pytest.param(_nested(1000), 422, "body_too_deep", "", id="a thousand levels"),
+        pytest.param(b"[" * 10_000, 422, "body_too_deep", "", id="ten thousand brackets"),
+        pytest.param(b'{"a":' * (MAX_DEPTH + 1), 422, "body_too_deep", "", id="one level too deep"),
+        pytest.param(
+            json.dumps({**SEGMENT, "key": "[" * 500}), 422, "invalid_input", "key", id="brackets in text"
+        ),
+        pytest.param(b'"\\"[[' + b"[" * 100 + b'"', 422, "invalid_input", "", id="escaped quote"),
+        pytest.param(b'{"x":"' + b"a" * MAX_BODY + b'"}', 413, "body_too_large", "", id="over a megabyte"),
+        pytest.param(json.dumps({"x" * 100_000: 1}), 422, "invalid_input", None, id="long field name"),
+        pytest.param(
+            json.dumps({**SEGMENT, "key": "K" * 200_000}), 422, "invalid_input", "key", id="long key"
+        ),
+    ],
+)
+def test_body_is_refused(world: World, body: bytes | str, status: int, code: str, field: str | None) -> None:
+    response = world.call("POST", "/segments", content=body, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["code"]) == (status, code), response.text
+    assert field is None or response.json()["field"] == field
+    assert len(response.content) < 2_000, "the input must not come back"
+
+
+def test_problem_has_one_form(world: World) -> None:
+    response = world.call("GET", "/segments/999")
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json() == {
+        "type": "/api/v1/docs#segment_not_found",
+        "title": "There is no such segment in this workspace",
+        "status": 404,
+        "code": "segment_not_found",
+        "detail": "no segment 999 in this workspace",
+        "field": "segment_id",
+    }
+
+
+def test_large_body_without_announced_length_is_cut_off(world: World) -> None:
+    def parts() -> Any:
+        for _ in range(30):
+            yield b"x" * 100_000
+
+    response = world.call("POST", "/flags", content=parts(), headers={"Content-Type": "application/json"})
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
+def test_bodies_are_json(world: World, kind: str) -> None:
+    response = world.call("POST", "/segments", content=json.dumps(SEGMENT), headers={"Content-Type": kind})
+    assert (response.status_code, response.json()["code"]) == (415, "wrong_media_type")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "field"),
+    [
+        pytest.param("/segments?limit=0", 422, "limit", id="limit too small"),
+        pytest.param("/segments?limit=201", 422, "limit", id="limit too large"),
+        pytest.param("/segments?limit=x", 422, "limit", id="limit no number"),
+        pytest.param("/segments?limt=5", 422, "limt", id="unknown parameter"),
+        pytest.param("/segments?limit=5&limit=6", 422, "", id="parameter twice"),
+        pytest.param("/segments?after=!", 422, "after", id="cursor made up"),
+        pytest.param("/segments?after=gaFh", 422, "after", id="cursor of nothing"),
+        pytest.param("/segments/abc", 422, "segment_id", id="id no number"),
+        pytest.param("/segments/0", 422, "segment_id", id="id zero"),
+        pytest.param("/segments/99999999999999999999", 422, "segment_id", id="id too large"),
+        pytest.param("/users", 422, "environment", id="no environment"),
+        pytest.param("/users?environment=nowhere", 404, "environment", id="unknown environment"),
+        pytest.param("/users?environment=99999999999999999999", 404, "environment", id="absurd environment"),
+        pytest.param("/users?environment=production&after=x", 422, "after", id="user cursor"),
+        pytest.param(
+            "/users/99999999999999999999999999?environment=production", 404, "user", id="absurd user"
+        ),
+        pytest.param("/users/0?environment=production", 404, "user", id="user zero"),
+        pytest.param("/users/%C3%A4%00%22?environment=production", 404, "user", id="strange user"),
+        pytest.param("/events?environment=production&outcome=good", 422, "outcome", id="unknown outcome"),
+        pytest.param("/events?environment=production&after=-1", 422, "after", id="negative time"),
+    ],
+)
+def test_address_is_refused(world: World, path: str, status: int, field: str) -> None:
+    response = world.call("GET", path)
+    assert (response.status_code, response.json()["field"]) == (status, field), response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/nothing", 404, None),
+        ("GET", "", 404, None),
+        ("DELETE", "/segments", 405, "GET, POST"),
+        ("POST", "/segments/1", 405, "DELETE, GET, PATCH"),
+        ("OPTIONS", "/flags/x", 405, "DELETE, GET, PATCH"),
+    ],
+)
+def test_unknown_paths_and_methods(
+    world: World, method: str, path: str, status: int, allowed: str | None
+) -> None:
+    response = world.call(method, path)
+    assert (response.status_code, response.headers.get("Allow")) == (status, allowed)
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_fault_of_our_own_is_told_without_its_details(world: World) -> None:
+    with world.core.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE sources RENAME TO hidden")
+    try:
+        response = world.call("GET", "/sources", role=Role.VIEWER)
+    finally:
+        with world.core.engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE hidden RENAME TO sources")
+    assert response.status_code in (500, 503)
+    assert "sources" not in response.text and "SELECT" not in response.text

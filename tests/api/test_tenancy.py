@@ -1,0 +1,167 @@
+"""One workspace can never read or change anything of another, and nobody does what their role does not permit.
+
+Both are generated from the list of endpoints, so a new one is covered the moment it exists.
+"""
+
+import itertools
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from cairn.api.app import ENDPOINTS, build_api
+from cairn.api.endpoint import PREFIX, Endpoint
+from cairn.workspace.permission import LEAST_ROLE, Role, Verb, may
+from tests.api.conftest import Tenant, World
+
+APPROVED = [
+    "DELETE /flags/{key}",
+    "DELETE /flags/{key}/environments/{environment}/rules/{rule_id}",
+    "DELETE /segments/{segment_id}",
+    "GET /environments",
+    "GET /events",
+    "GET /flags",
+    "GET /flags/{key}",
+    "GET /flags/{key}/environments/{environment}/rules",
+    "GET /segments",
+    "GET /segments/{segment_id}",
+    "GET /segments/{segment_id}/members",
+    "GET /sources",
+    "GET /users",
+    "GET /users/{user}",
+    "GET /users/{user}/events",
+    "PATCH /flags/{key}",
+    "PATCH /flags/{key}/environments/{environment}/rules/{rule_id}",
+    "PATCH /segments/{segment_id}",
+    "POST /flags",
+    "POST /flags/{key}/environments/{environment}/rules",
+    "POST /flags/{key}/restore",
+    "POST /segments",
+    "POST /users/{user}/unmerge",
+    "PUT /flags/{key}/environments/{environment}",
+    "PUT /flags/{key}/environments/{environment}/rules/{rule_id}/position",
+    "PUT /flags/{key}/environments/{environment}/rules/{rule_id}/state",
+]
+PUBLIC = {f"{PREFIX}/openapi.json", f"{PREFIX}/docs", f"{PREFIX}/{{rest:path}}"}
+
+every_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)
+
+
+def test_routes_are_the_approved_ones(world: World) -> None:
+    assert sorted(f"{each.method} {each.path}" for each in ENDPOINTS) == APPROVED
+    routes = {route.path for route in build_api(world.core) if isinstance(route, Route)}
+    assert routes - PUBLIC == {PREFIX + each.path for each in ENDPOINTS}
+    assert not any("identify" in path for path in routes), "/api/v1/identify is the collector's"
+
+
+def test_every_verb_and_role_is_decided() -> None:
+    assert set(LEAST_ROLE) == set(Verb)
+    assert all(may(Role.OWNER, verb) for verb in Verb)
+    assert [verb for verb in Verb if may(Role.VIEWER, verb)] == [Verb.SEE]
+    for weaker, stronger in itertools.pairwise([Role.VIEWER, Role.EDITOR, Role.ADMIN, Role.OWNER]):
+        assert all(may(stronger, verb) for verb in Verb if may(weaker, verb))
+
+
+def _request(world: World, endpoint: Endpoint, path: dict[str, Any], query: dict[str, Any]) -> Any:
+    body = {} if endpoint.body_type is None else {"json": endpoint.example}
+    return world.call(endpoint.method, endpoint.path.format(**path), role=Role.OWNER, params=query, **body)
+
+
+def _named(endpoint: Endpoint) -> list[str]:
+    """What a request can name of a workspace: parts of the path, and the environment in the query."""
+    names = list(endpoint.path_types)
+    return names + (["?environment"] if "environment" in endpoint.query_type.__struct_fields__ else [])
+
+
+@every_endpoint
+def test_foreign_things_do_not_exist(world: World, endpoint: Endpoint) -> None:
+    names = _named(endpoint)
+    before = world.everything()
+    for owners in itertools.product("ab", repeat=len(names)):
+        if "b" not in owners:
+            continue
+        chosen: dict[str, Tenant] = {
+            name: world.a if owner == "a" else world.b for name, owner in zip(names, owners, strict=True)
+        }
+        path = {name: chosen[name].path[name] for name in endpoint.path_types}
+        query = {"environment": chosen["?environment"].environment} if "?environment" in chosen else {}
+        response = _request(world, endpoint, path, query)
+        assert response.status_code == 404, (owners, response.text)
+        assert world.b.name not in response.text.replace(f"'{world.b.name}'", "", 1), (
+            "more than was asked for"
+        )
+    assert world.everything() == before
+
+
+@every_endpoint
+def test_answers_hold_nothing_of_another_workspace(world: World, endpoint: Endpoint) -> None:
+    if endpoint.verb is not Verb.SEE:
+        pytest.skip("changes are covered by what they change")
+    query = {"environment": "production"} if "?environment" in _named(endpoint) else {}
+    response = _request(world, endpoint, world.a.path, query)
+    assert response.status_code == 200, response.text
+    assert world.b.name not in response.text
+    assert endpoint.name in ("read_environments", "read_sources") or world.a.name in response.text
+
+
+@every_endpoint
+@pytest.mark.parametrize("role", list(Role))
+def test_role_decides(world: World, endpoint: Endpoint, role: Role) -> None:
+    """Of things that do not exist, so that nothing changes: who may is told so, who may not is told that."""
+    path = endpoint.path.format(
+        segment_id=2**31 - 1, key="nothing", environment="nowhere", rule_id=2**31 - 1, user="nobody"
+    )
+    body = {} if endpoint.body_type is None else {"json": {"no_such_field": 1}}
+    response = world.call(endpoint.method, path, role=role, **body)
+    assert (response.status_code == 403) == (not may(role, endpoint.verb)), response.text
+    if response.status_code == 403:
+        assert response.json()["code"] == "role_too_low"
+
+
+@every_endpoint
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param("", id="none"),
+        pytest.param("Bearer", id="empty"),
+        pytest.param("Bearer cairn_wrong", id="unknown"),
+        pytest.param("Basic {token}", id="wrong scheme"),
+        pytest.param("Bearer {token}x", id="longer"),
+    ],
+)
+def test_without_a_token_nothing_answers(world: World, endpoint: Endpoint, header: str) -> None:
+    headers = {"Authorization": header.format(token=world.a.tokens[Role.OWNER])} if header else {}
+    path = PREFIX + endpoint.path.format(**world.a.path)
+    body = {} if endpoint.body_type is None else {"json": endpoint.example}
+    response = world.client.request(endpoint.method, path, headers=headers, **body)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert world.a.tokens[Role.OWNER] not in response.text
+
+
+@every_endpoint
+@pytest.mark.parametrize("name", ["token", "access_token", "anything"])
+def test_token_in_the_address_is_refused(world: World, endpoint: Endpoint, name: str) -> None:
+    token = world.a.tokens[Role.OWNER]
+    path = endpoint.path.format(**world.a.path)
+    body = {} if endpoint.body_type is None else {"json": endpoint.example}
+    response = world.call(endpoint.method, path, params={name: token}, **body)
+    assert (response.status_code, response.json()["code"]) == (400, "token_in_query")
+    assert token not in response.text
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        pytest.param(
+            lambda b: {"type": "in_list", "attribute": "id", "segment_id": b.segment_id}, id="segment"
+        ),
+        pytest.param(lambda b: {"type": "other_flag", "flag_id": 2, "state": "on"}, id="flag"),
+    ],
+)
+def test_conditions_cannot_name_foreign_things(world: World, leaf: Any) -> None:
+    rule = {"kind": "rollout", "key": "r", "allocations": [{"variation_id": 1}], "condition": leaf(world.b)}
+    path = f"/flags/{world.a.flag_key}/environments/{world.a.environment}/rules"
+    response = world.call("POST", path, json=rule)
+    assert response.status_code == 422, response.text
+    assert response.json()["field"] == "condition"
