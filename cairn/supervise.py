@@ -70,7 +70,15 @@ def serve(
 
 
 def address_of(settings: Settings) -> str:
-    """Where people reach what is served with these settings; port 0 is known only once it runs."""
+    """Where people reach this data directory: of the Cairn that serves it now, else as these settings say."""
+    try:
+        with (settings.data_dir / "serve.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return lock.read().split()[-1]
+    except FileNotFoundError:
+        pass  # never served yet
     return _url(settings, settings.port)
 
 
