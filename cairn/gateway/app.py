@@ -15,7 +15,7 @@ import msgspec
 
 from cairn.clock import Clock, to_ms
 from cairn.event import Arrival
-from cairn.gateway.aliases import asked_ids, get_aliases, is_id, set_alias
+from cairn.gateway.aliases import answer_of, asked_ids, get_aliases, is_id, set_alias
 from cairn.gateway.answers import (
     EMPTY,
     FALSE,
@@ -66,9 +66,7 @@ _NOT_SET = Answer(b'{"isAliasSet":false}')
 class _Route(msgspec.Struct, frozen=True):
     handler: Callable[[Request], Awaitable[Answer]]
     safe: Answer  # what is said when the handler fails or is out of time
-    box_s: (
-        float | None
-    )  # None: settings mind their own time, and events take what the disk needs to be durable
+    box_s: float | None  # None: it minds its own time, or takes what the disk needs to be durable
 
 
 class _Batch(msgspec.Struct):
@@ -96,6 +94,7 @@ class Gateway:
         self._members = members
         self._directory = directory
         self._append = append
+        self._look_up_s = look_up_s
         self._clock = clock
         self._refresh = refresh
         self._files = SettingsFiles(published, poll_interval_ms=poll_interval_ms)
@@ -109,7 +108,7 @@ class Gateway:
             ("POST", EVENT_PATH): _Route(self._event, refusal("the event could not be stored"), None),
             ("POST", BATCH_PATH): _Route(self._batch, refusal("the events could not be stored"), None),
             ("POST", "/user-alias/setUserAlias"): _Route(self._set_alias, _NOT_SET, WRITE_S),
-            ("GET", "/user-alias/getAliasUserId"): _Route(self._get_alias, Answer(b"[]"), look_up_s),
+            ("GET", "/user-alias/getAliasUserId"): _Route(self._get_alias, Answer(b"[]"), None),
         }
 
     @staticmethod
@@ -241,12 +240,18 @@ class Gateway:
 
     async def _get_alias(self, request: Request) -> Answer:
         self._health.count("aliases_asked")
-        sdk = await self._sdk(request.parameter("sdkKey"))
         ids = asked_ids(request.query)
-        if sdk is None or not ids:
-            return Answer(b"[]")
-        found = await self._in_thread(lambda: get_aliases(self._members, sdk.environment_id, ids))
-        return Answer(msgspec.json.encode(found))
+        found: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(self._look_up_s):
+                if sdk := await self._sdk(request.parameter("sdkKey")):
+                    found = await self._in_thread(lambda: get_aliases(self._members, sdk.environment_id, ids))
+        except TimeoutError:
+            self._health.count("timeouts")
+        except Exception:
+            logger.exception("aliases_not_read")
+            self._health.count("failures")
+        return Answer(msgspec.json.encode(answer_of(ids, found)))
 
     async def _sdk(self, sdk_key: str) -> Sdk | None:
         if not sdk_key:

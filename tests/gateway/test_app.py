@@ -367,8 +367,11 @@ def test_an_alias_is_readable_at_once(served: Serving, alias: str) -> None:
     set_target = f"/user-alias/setUserAlias?accountId=12345&sdkKey={KEY}&userId=u&aliasId=x".encode()
     body = json.dumps({"userId": "real-user-9", "aliasId": alias}).encode()
     assert served.post(set_target, body)[2] == b'{"isAliasSet":true}'
-    asked = json.dumps([alias, "never seen"], ensure_ascii=False)
-    expected = [{"aliasId": alias, "userId": "real-user-9"}]
+    asked = json.dumps([alias, "stranger"], ensure_ascii=False)
+    expected = [
+        {"aliasId": alias, "userId": "real-user-9"},
+        {"aliasId": "stranger", "userId": "stranger"},
+    ]
     assert json.loads(served.get(alias_target(asked.replace(" ", "")))[2]) == expected, (
         "raw, as Node writes it"
     )
@@ -381,11 +384,17 @@ def test_the_last_alias_wins_and_another_environment_does_not_see_it(served: Ser
         assert served.post(target, b"")[0] == 200
     assert json.loads(served.get(alias_target('["v"]'))[2]) == [{"aliasId": "v", "userId": "second"}]
     other = f'/user-alias/getAliasUserId?sdkKey={OTHER_KEY}&userId=["v"]'.encode()
-    assert json.loads(served.get(other)[2]) == []
+    assert json.loads(served.get(other)[2]) == [{"aliasId": "v", "userId": "v"}]
 
 
-@pytest.mark.parametrize("query", ["", "userId=", "userId=[", 'userId=["x"]', f"sdkKey={KEY}&userId=5"])
-def test_unknown_aliases_are_an_empty_list(served: Serving, query: str) -> None:
+@pytest.mark.parametrize("query", [f'sdkKey={KEY}&userId=["x"]', 'sdkKey=none&userId=["x"]', 'userId=["x"]'])
+def test_an_unknown_alias_stands_for_itself(served: Serving, query: str) -> None:
+    status, _, body = served.get(f"/user-alias/getAliasUserId?{query}".encode())
+    assert (status, json.loads(body)) == (200, [{"aliasId": "x", "userId": "x"}])
+
+
+@pytest.mark.parametrize("query", ["", "userId=", "userId=[", f"sdkKey={KEY}&userId=5"])
+def test_no_aliases_are_an_empty_list(served: Serving, query: str) -> None:
     status, _, body = served.get(f"/user-alias/getAliasUserId?{query}".encode())
     assert (status, body) == (200, b"[]")
 
@@ -465,7 +474,7 @@ def test_a_stalled_members_store_makes_no_sdk_wait(port: Port, tmp_path: Path) -
             answers = [served.get(check)[2] for _ in range(8)]  # more than there are threads
             answers.append(served.get(alias_target('["v"]'))[2])
             answers.append(served.get(b"/get-user-details?accountId=12345")[2])
-            assert answers == [*[b"false"] * 8, b"[]", b"{}"]
+            assert answers == [*[b"false"] * 8, b'[{"aliasId":"v","userId":"v"}]', b"{}"]
             assert served.gateway.health()["counts"]["timeouts"] == 9
         finally:
             stalled.let_go.set()

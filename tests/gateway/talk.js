@@ -1,0 +1,24 @@
+// The Node SDK through everything it says to a gateway. Standard input: {url, values, isAliasingEnabled}.
+// Prints {enabled: [per value], tracked, aliased}.
+const { init } = require('../clients/node_modules/vwo-fme-node-sdk')
+
+async function main() {
+  const { url, key, values, withAlias } = JSON.parse(require('fs').readFileSync(0, 'utf8'))
+  const client = await init({
+    accountId: 12345, sdkKey: key, gatewayService: { url }, isAliasingEnabled: withAlias,
+    shouldWaitForTrackingCalls: true,
+    logger: { level: 'ERROR', transport: { log: (level, message) => process.stderr.write(`${message}\n`) } },
+  })
+  const enabled = []
+  for (const value of values) {
+    enabled.push((await client.getFlag('f', { id: 'u1', customVariables: { who: value } })).isEnabled())
+  }
+  const context = { id: 'u1', userAgent: 'Firefox', ipAddress: '203.0.113.7' }
+  const tracked = (await client.trackEvent('purchase', context, { amount: 12.5 })).purchase
+  await client.setAttribute({ plan: 'pro', seats: 3 }, context)
+  const aliased = withAlias ? await client.setAlias({ id: 'u1' }, 'visitor-1') : null
+  if (withAlias) await client.getFlag('f', { id: 'visitor-1', customVariables: { who: values[0] } })
+  process.stdout.write(JSON.stringify({ enabled, tracked, aliased }), () => process.exit(0))
+}
+
+main().catch((error) => { console.error(error); process.exit(1) })

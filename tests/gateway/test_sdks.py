@@ -1,0 +1,147 @@
+"""The vendor's real SDKs against the gateway: what they write in their requests, and what becomes of it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cairn.event import Draft, Kind
+from cairn.wire.wingify import parse_event
+from tests.gateway.serving import ACCOUNT, EXACT, FOLDING, KEY, PRODUCTION, Port, Serving, serving
+
+HERE = Path(__file__).parent
+RUNNERS = {"node": ["node", str(HERE / "talk.js")], "python": [sys.executable, str(HERE / "talk.py")]}
+VISITOR = "E012891C2EB85923932F7D318E2D678D"  # of user u1 in account 12345 (contracts/wingify.md 8.3)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[Port]:
+    port = Port()
+    yield port
+    port.close()
+
+
+@pytest.fixture
+def served(port: Port, tmp_path: Path) -> Iterator[Serving]:
+    with serving(port, tmp_path) as running:
+        yield running
+
+
+def talk(served: Serving, sdk: str, values: list[str], *, with_alias: bool = False) -> dict[str, Any]:
+    asked = {"url": served.url, "key": KEY, "values": values, "withAlias": with_alias}
+    done = subprocess.run(RUNNERS[sdk], input=json.dumps(asked), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def document(segments: dict[str, Any]) -> bytes:
+    """One flag with a rollout rule and a test, so that one decision sends two exposures."""
+    variation = {"id": 1, "name": "on", "weight": 100, "segments": segments, "variables": []}
+    arms = [{"id": n, "name": f"v{n}", "weight": 50, "segments": {}, "variables": []} for n in (1, 2)]
+    return json.dumps(
+        {
+            "version": 1, "accountId": ACCOUNT, "sdkKey": "__SDK_KEY__",
+            "features": [
+                {
+                    "id": 1, "key": "f", "name": "F", "type": "FEATURE_FLAG", "status": "ON",
+                    "metrics": [{"id": 1, "type": "CUSTOM_GOAL", "identifier": "purchase"}],
+                    "rules": [
+                        {"type": "FLAG_ROLLOUT", "ruleKey": "r", "campaignId": 1, "variationId": 1},
+                        {"type": "FLAG_TESTING", "ruleKey": "t", "campaignId": 2},
+                    ],
+                }
+            ],
+            "campaigns": [
+                {
+                    "id": 1, "key": "f_r", "name": "r", "type": "FLAG_ROLLOUT", "status": "RUNNING", "segments": {},
+                    "variations": [variation],
+                },
+                {
+                    "id": 2, "key": "f_t", "name": "t", "type": "FLAG_TESTING", "status": "RUNNING", "segments": {},
+                    "percentTraffic": 100, "variations": arms,
+                },
+            ],
+        }
+    ).encode()  # fmt: skip
+
+
+def drafts(served: Serving) -> list[Draft]:
+    return [one for arrival in served.arrivals for one in parse_event(arrival) if isinstance(one, Draft)]
+
+
+def in_list(list_id: str) -> dict[str, Any]:
+    return {"or": [{"custom_variable": {"who": f"inlist({list_id})"}}]}
+
+
+VALUES = [
+    "a@b.com",
+    "a+b@x.com",
+    "a&b",
+    "50%",
+    "50%25",
+    "a#b",
+    'a"b',
+    "<x>",
+    "café",
+    "{x}",
+    "a|b",
+    "a\\b",
+    "?x",
+    "a=b",
+]
+
+
+def test_node_is_told_membership_of_whatever_it_asks(served: Serving) -> None:
+    served.store.publish({f"settings/{PRODUCTION}/node": document(in_list(EXACT))})
+    served.members_of(EXACT, *VALUES)
+    asked = [value + suffix for value in VALUES for suffix in ("", "x")]
+    assert talk(served, "node", asked)["enabled"] == [True, False] * len(VALUES)
+    assert served.gateway.health()["counts"]["details"] == len(asked), (
+        "asked before every decision with a list"
+    )
+
+
+def test_node_and_a_list_that_folds_case(served: Serving) -> None:
+    served.store.publish({f"settings/{PRODUCTION}/node": document(in_list(FOLDING))})
+    served.members_of(FOLDING, "ada@shop.test")
+    assert talk(served, "node", ["ADA@Shop.test", "bob@shop.test"])["enabled"] == [True, False]
+
+
+@pytest.mark.parametrize("sdk", ["node", "python"])
+def test_everything_an_sdk_reports_arrives(served: Serving, sdk: str) -> None:
+    everyone = document({})
+    served.store.publish({f"settings/{PRODUCTION}/{sdk}": everyone})
+    told = talk(served, sdk, ["x"], with_alias=True)
+    assert told == {"enabled": [True], "tracked": True, "aliased": True}
+    found = drafts(served)
+    assert {one.environment_id for one in found} == {PRODUCTION}
+
+    shown = [one for one in found if one.kind == Kind.EXPOSURE]
+    assert {one.properties["campaign"] for one in shown} == {1, 2}
+    assert all(type(one.properties["variation"]) is int for one in shown)
+    assert {one.anonymous_id for one in shown} == {VISITOR}, "the alias is decided as the user it stands for"
+    keys = {(one.key, one.properties["campaign"]) for one in shown}
+    assert len({key for key, _ in keys}) == len(keys), "exposures of one decision never share a key"
+
+    (tracked,) = (one for one in found if one.kind == Kind.CUSTOM)
+    assert (tracked.name, tracked.properties["amount"], tracked.ip) == ("purchase", 12.5, "203.0.113.7")
+    assert tracked.user_agent == "Firefox"
+    synced = {
+        key: value for one in found if one.kind == Kind.IDENTIFY for key, value in one.user_properties.items()
+    }
+    assert synced == {"plan": "pro", "seats": 3}
+
+    (seen,) = served.gateway.health()["sdks"]
+    assert (seen["name"], seen["starts"]) == (f"vwo-fme-{sdk}-sdk", 1)
+
+
+@pytest.mark.parametrize("sdk", ["node", "python"])
+def test_an_environment_without_flags_leaves_an_sdk_alive(served: Serving, sdk: str) -> None:
+    told = talk(served, sdk, ["x"])
+    assert told == {"enabled": [False], "tracked": False, "aliased": None}
+    (seen,) = served.gateway.health()["sdks"]
+    assert seen["starts"] == 1, "it accepted the empty settings"
