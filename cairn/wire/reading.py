@@ -43,6 +43,14 @@ def open_batch(
     return envelope, getattr(envelope, key) or ()
 
 
+def open_single(body: bytes, decoder: "msgspec.json.Decoder[Envelope]") -> Envelope:
+    """The typed part of a request that is one event. Raises Unfit."""
+    try:
+        return decoder.decode(body)
+    except _DECODER_ERRORS:
+        return _decode_safe(body, decoder)
+
+
 def _open_slowly(
     body: bytes, decoder: "msgspec.json.Decoder[Envelope]", key: str, error: Exception
 ) -> tuple[Envelope, Sequence[Raw | bytes]]:
@@ -50,14 +58,9 @@ def _open_slowly(
         raise Unfit(Reason.BAD_REQUEST, _complaint(error))
     parts = _split(body, key.encode())
     if parts is None:
-        read(body)  # raises with the reason, if reading it alone finds one
-        raise Unfit(Reason.MALFORMED_JSON, f"the body is not valid JSON: {error}")
+        return _decode_safe(body, decoder), ()
     start, end, items = parts
-    try:
-        envelope = decoder.decode(body[:start] + body[end:])
-    except _DECODER_ERRORS as second_error:
-        read(body[:start] + body[end:])
-        raise Unfit(Reason.BAD_REQUEST, _complaint(second_error)) from second_error
+    envelope = _decode_safe(body[:start] + body[end:], decoder)
     for item in items:
         try:
             read(item)
@@ -65,6 +68,13 @@ def _open_slowly(
             if unfit.reason is Reason.MALFORMED_JSON:
                 raise  # then the body as a whole is
     return envelope, items
+
+
+def _decode_safe(body: bytes, decoder: "msgspec.json.Decoder[Envelope]") -> Envelope:
+    try:
+        return decoder.decode(msgspec.json.encode(read(body)))
+    except _DECODER_ERRORS as error:
+        raise Unfit(Reason.BAD_REQUEST, _complaint(error)) from error
 
 
 def _split(body: bytes, key: bytes) -> tuple[int, int, list[bytes]] | None:

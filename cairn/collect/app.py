@@ -1,0 +1,93 @@
+"""The collector: vendors' tracking requests in, the event log out. A plain ASGI callable, because every microsecond
+before the log is paid for each request.
+
+What is answered with success is on the disk. What is refused as a whole is recorded, so that people see it.
+"""
+
+import logging
+from collections.abc import Callable
+
+from cairn.clock import Clock
+from cairn.collect.answer import (
+    RETRY_AFTER_S,
+    Answer,
+    cors_headers,
+    heap_error,
+    retry_after,
+    segment_error,
+    send_answer,
+)
+from cairn.collect.commit import GroupCommit
+from cairn.collect.heap import ENDPOINTS, collect_heap
+from cairn.collect.parts import Parts
+from cairn.collect.rates import HeapRates
+from cairn.collect.refusals import RefusalRecord
+from cairn.collect.request import Disconnected, Receive, Scope, Send, TooSlow, request_of
+from cairn.collect.segment import CALLS, PIXELS, collect_segment
+from cairn.errors import Unavailable
+from cairn.event import Arrival
+from cairn.eventlog.log import EventLog
+from cairn.settings import Settings
+from cairn.workspace.directory import Directory
+
+logger = logging.getLogger(__name__)
+
+
+class Collector:
+    """Belongs to one event loop. `directory` is asked at every request, so it must answer from memory."""
+
+    def __init__(
+        self, log: EventLog, directory: Callable[[], Directory], clock: Clock, settings: Settings
+    ) -> None:
+        commits = GroupCommit(log)
+        self._parts = Parts(commits, RefusalRecord(commits), HeapRates(), directory, clock, settings)
+
+    @property
+    def unrecorded(self) -> int:
+        """Refused requests that were only counted, since the start."""
+        return self._parts.refusals.unrecorded
+
+    def handles(self, method: str, path: str, raw_path: bytes) -> bool:
+        """Whatever the method: a wrong one is answered here too."""
+        return _plain(path) in _HANDLED
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = request_of(scope, _plain(scope["path"]))
+        is_heap = request.path in ENDPOINTS
+        try:
+            answer = await (collect_heap if is_heap else collect_segment)(request, receive, self._parts)
+        except Disconnected:
+            return
+        except TooSlow:
+            answer = _error(408, "too_slow", "the body took too long; send it again", is_heap=is_heap)
+        except Unavailable as error:
+            answer = _error(error.status, error.code, "try again", is_heap=is_heap)
+            answer = answer.with_headers(retry_after(RETRY_AFTER_S))
+        except Exception:
+            logger.exception("request_failed", extra={"path": request.path})
+            answer = _error(500, "internal", "not stored; try again", is_heap=is_heap)
+        if not is_heap:
+            answer = answer.with_headers(*cors_headers(request))
+        if answer.status in _ENDS_CONNECTION:
+            answer = answer.with_headers((b"connection", b"close"))
+        await send_answer(send, answer)
+
+    async def append(self, arrivals: list[Arrival]) -> None:
+        """For the gateway's events: return when they are on the disk. Raises Unavailable."""
+        await self._parts.append(arrivals)
+
+    async def close(self) -> None:
+        """Wait until everything accepted is on the disk. The log stays open; it is its owner's."""
+        await self._parts.commits.close()
+
+
+_HANDLED = frozenset((*ENDPOINTS, *CALLS, *PIXELS))
+_ENDS_CONNECTION = frozenset((400, 408))  # the body may not have been read to its end
+
+
+def _plain(path: str) -> str:
+    return path[:-1] if path.endswith("/") and len(path) > 1 else path
+
+
+def _error(status: int, code: str, message: str, *, is_heap: bool) -> Answer:
+    return heap_error(status, message) if is_heap else segment_error(status, code, message)

@@ -1,0 +1,81 @@
+"""Group commit: requests that arrive while the disk is busy share its next sync."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from cairn.errors import Unavailable
+from cairn.eventlog.log import EventLog
+
+MOST_PENDING_BYTES = 64 * 2**20  # accepted but not yet on the disk; beyond it clients are told to come again
+
+
+class Overloaded(Unavailable):
+    """Events arrive faster than the disk takes them. Clients that retry lose nothing."""
+
+    code = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("events arrive faster than the disk takes them; send again a little later")
+
+
+class GroupCommit:
+    """Writes items to the log, each group in one append, in the order they came. Belongs to one event loop."""
+
+    def __init__(self, log: EventLog, *, most_pending_bytes: int = MOST_PENDING_BYTES) -> None:
+        self._log = log
+        self._most_pending_bytes = most_pending_bytes
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log")
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._pending_bytes = 0
+        self._writing: asyncio.Task[None] | None = None
+
+    async def append(self, items: Sequence[bytes]) -> None:
+        """Return when the items are on the disk. Raises Unavailable when they are not."""
+        await asyncio.gather(*self._enqueue(items))
+
+    def offer(self, item: bytes) -> None:
+        """Write it with the next group, and let nobody wait for it or learn that it failed."""
+        try:
+            [written] = self._enqueue([item])
+        except Overloaded:
+            return
+        written.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def close(self) -> None:
+        """Wait for what is pending."""
+        while self._writing is not None:
+            await self._writing
+        self._thread.shutdown()
+
+    def _enqueue(self, items: Sequence[bytes]) -> list["asyncio.Future[None]"]:
+        size = sum(map(len, items))
+        if self._pending_bytes + size > self._most_pending_bytes:
+            raise Overloaded
+        self._pending_bytes += size
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in items]
+        self._waiting += zip(items, futures, strict=True)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        return futures
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            items = [item for item, _ in group]
+            try:
+                await loop.run_in_executor(self._thread, self._log.append, items)
+                failure = None
+            except Exception as error:  # the boundary of a group: every request in it must learn of it
+                failure = error
+            self._pending_bytes -= sum(map(len, items))
+            for _, written in group:
+                if written.done():
+                    continue  # its client went away; what it sent is kept
+                if failure is None:
+                    written.set_result(None)
+                else:
+                    written.set_exception(failure)
+        self._writing = None

@@ -1,0 +1,130 @@
+"""Heap's server API at the edge: whose environment, how much, how often. What the payload means is wire's business.
+
+Source: contracts/heap.md sections 1, 2 and 2.8. Not meant for browsers, so no CORS.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from cairn.collect.answer import HEAP_ACCEPTED, Answer, heap_error, retry_after
+from cairn.collect.parts import Parts
+from cairn.collect.request import Receive, Request, read_body
+from cairn.event import Arrival, Refused
+from cairn.outcomes import Outcome, Reason, outcome_of
+from cairn.wire.heap import MOST_EVENTS
+from cairn.wire.parsers import PARSERS
+from cairn.wire.reading import open_batch, open_single
+from cairn.wire.refusal import Unfit
+
+MOST_BODY_BYTES = 5 * 2**20  # 1,000 events; Heap documents no size
+SOURCE = "heap"
+
+
+class Endpoint(Struct, frozen=True):
+    parser: str
+    bulk_key: str  # the array that makes a request a bulk one; empty: always single
+
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "/api/track": Endpoint("heap.track", "events"),
+    "/api/add_user_properties": Endpoint("heap.add_user_properties", "users"),
+    "/api/v1/identify": Endpoint("heap.identify", ""),
+    "/api/integrations/track": Endpoint("heap.integrations.track", "events"),
+    "/api/integrations/add_user_properties": Endpoint("heap.integrations.add_user_properties", "users"),
+}
+
+
+class _User(Struct):
+    identity: Any = None  # Any: foreign JSON, checked by the parser
+    user_id: Any = None
+    user_identifier: Any = None
+
+
+class _Head(_User):
+    """What must be known before the payload is understood."""
+
+    app_id: Any = None
+    events: list[Raw] | None = None
+    users: list[Raw] | None = None
+
+
+_heads = msgspec.json.Decoder(_Head)
+_users = msgspec.json.Decoder(_User)
+
+
+async def collect_heap(request: Request, receive: Receive, parts: Parts) -> Answer:
+    endpoint = ENDPOINTS[request.path]
+    if request.method != "POST":
+        return heap_error(405, "Method not allowed: send POST").with_headers((b"allow", b"POST"))
+    body, environment_id = b"", 0
+    try:
+        body = await read_body(request, receive, MOST_BODY_BYTES)
+        head, items = _open(body, endpoint.bulk_key)
+        app_id = _app_id(head)
+        app = parts.directory().app(app_id)
+        if app is None:
+            raise Unfit(
+                Reason.UNKNOWN_KEY,
+                f"app_id: {app_id[:40]!r} is no environment's id; copy it from Environments",
+            )
+        environment_id = app.environment_id
+        if len(items) > MOST_EVENTS:
+            raise Unfit(
+                Reason.TOO_MANY_EVENTS, f"{endpoint.bulk_key}: one request carries {MOST_EVENTS} at most"
+            )
+        if wait_s := _seconds_to_wait(parts, app_id, head, items):
+            parts.refuse(request, _too_fast(), body, environment_id=environment_id, source=SOURCE)
+            return heap_error(429, "Too many requests").with_headers(retry_after(wait_s))
+        arrival = Arrival(endpoint.parser, environment_id, 0, SOURCE, parts.now_ms(), request.ip, "", body)
+        if not items and (fault := _fault(arrival)):
+            parts.refusals.add(fault)
+            return heap_error(400, f"Bad request: {fault.detail}")
+    except Unfit as unfit:
+        parts.refuse(request, unfit, body, environment_id=environment_id, source=SOURCE)
+        return heap_error(400, f"Bad request: {unfit.detail}")
+    await parts.append([arrival])
+    return HEAP_ACCEPTED
+
+
+def _open(body: bytes, bulk_key: str) -> tuple[_Head, Sequence[Raw | bytes]]:
+    return open_batch(body, _heads, bulk_key) if bulk_key else (open_single(body, _heads), ())
+
+
+def _app_id(head: _Head) -> str:
+    if isinstance(head.app_id, str) or type(head.app_id) is int:
+        return str(head.app_id)
+    raise Unfit(Reason.UNKNOWN_KEY, "app_id: is missing; send the environment's id as text")
+
+
+def _fault(arrival: Arrival) -> Refused | None:
+    """A single event that cannot be stored is answered with 400, so its sender learns of it; one of many is not."""
+    [event] = PARSERS[arrival.parser](arrival)
+    return event if isinstance(event, Refused) and outcome_of(event.reason) is Outcome.INVALID else None
+
+
+def _seconds_to_wait(parts: Parts, app_id: str, head: _Head, items: Sequence[Raw | bytes]) -> int:
+    if not parts.settings.rate_limits:
+        return 0
+    if items:
+        return parts.rates.wait_for_bulk(app_id, map(_user_of, items), parts.now_ms())
+    return parts.rates.wait_for_single(app_id, _name(head), parts.now_ms())
+
+
+def _user_of(item: Raw | bytes) -> str:
+    try:
+        return _name(_users.decode(item))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""  # the parser will refuse it, or read it the slow way; it still counts for the app
+
+
+def _name(user: _User) -> str:
+    return str(user.identity or user.user_id or user.user_identifier or "")[:300]
+
+
+def _too_fast() -> Unfit:
+    return Unfit(
+        Reason.TOO_MANY_REQUESTS, "the identity's or environment's rate limit is reached; send bulk requests"
+    )

@@ -1,0 +1,113 @@
+"""One HTTP request as the collector needs it, and the reading of its body within a limit."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from msgspec import Struct
+
+from cairn.outcomes import Reason
+from cairn.wire.refusal import Unfit
+
+Message = MutableMapping[str, Any]  # Any: ASGI
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_RECEIVE_S = 60.0  # longest time a client may take over one body
+# A refused body is read on to this length, so that the client sees the answer and not a reset connection.
+_DRAIN_BYTES = 8 * 2**20
+
+
+class Disconnected(Exception):
+    """The client went away before its body was complete."""
+
+
+class TooSlow(Exception):
+    """The client took too long over its body."""
+
+
+class Request(Struct, frozen=True):
+    method: str
+    path: str
+    query: bytes
+    headers: dict[bytes, bytes]  # lower-case names
+    ip: str
+
+    def header(self, name: bytes) -> str:
+        return self.headers.get(name, b"").decode("latin-1")
+
+
+def request_of(scope: Scope, path: str) -> Request:
+    client = scope.get("client")
+    return Request(
+        scope["method"],
+        path,
+        scope.get("query_string", b""),
+        dict(scope["headers"]),
+        client[0] if client else "",
+    )
+
+
+async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
+    """The body, decompressed. Raises Unfit (too large, bad encoding), Disconnected, TooSlow.
+
+    Guarantee: never holds more than the limit and one network read.
+    """
+    encoding = request.header(b"content-encoding").strip().lower()
+    if encoding not in ("", "identity", "gzip"):
+        raise Unfit(
+            Reason.BAD_REQUEST, f"Content-Encoding: {encoding[:40]!r} is not supported; send gzip or none"
+        )
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
+    try:
+        async with asyncio.timeout(_RECEIVE_S):
+            return await _receive_all(receive, limit, inflater)
+    except TimeoutError as error:
+        raise TooSlow from error
+
+
+async def _receive_all(
+    receive: Receive, limit: int, inflater: Any
+) -> bytes:  # Any: zlib's type has no public name
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in _chunks(receive):
+        if inflater is not None:
+            chunk = _inflate(inflater, chunk, limit + 1 - size)
+        size += len(chunk)
+        if size > limit:
+            await _drain(receive)
+            raise Unfit(Reason.BODY_TOO_LARGE, f"the body: over {limit} bytes; send smaller requests")
+        parts.append(chunk)
+    if inflater is not None and size and not inflater.eof:
+        raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the gzip body ends too early; send it whole")
+    return b"".join(parts)
+
+
+def _inflate(inflater: Any, chunk: bytes, room: int) -> bytes:
+    try:
+        found: bytes = inflater.decompress(chunk, max(1, room))
+    except zlib.error as error:
+        raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the body is not gzip") from error
+    return found
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        if body := message.get("body", b""):
+            yield body
+        if not message.get("more_body", False):
+            return
+
+
+async def _drain(receive: Receive) -> None:
+    drained = 0
+    async for chunk in _chunks(receive):
+        drained += len(chunk)
+        if drained > _DRAIN_BYTES:
+            return

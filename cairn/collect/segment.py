@@ -1,0 +1,180 @@
+"""Segment's tracking API at the edge: whose source, how much. What the payload means is wire's business.
+
+Source: contracts/segment.md sections 0 and 1.
+"""
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from cairn.collect.answer import ACCEPTED, Answer, preflight, segment_error
+from cairn.collect.parts import Parts
+from cairn.collect.request import Receive, Request, read_body
+from cairn.event import Arrival
+from cairn.outcomes import Reason
+from cairn.wire import pixel
+from cairn.wire.reading import open_batch, open_single
+from cairn.wire.refusal import Unfit
+from cairn.wire.segment import MOST_EVENT_BYTES, TYPES
+from cairn.workspace.directory import Source
+
+MOST_BATCH_BYTES = 500 * 1024  # after decompression
+_BATCH = "batch"
+_TELEMETRY = "telemetry"  # of analytics.js about itself: answered and left
+_GIF = Answer(200, pixel.GIF, ((b"content-type", b"image/gif"), (b"cache-control", b"no-store")))
+
+# Path -> type. Browsers shorten the type to its first letter; Ruby and older SDKs call the batch "import".
+CALLS: dict[str, str] = {
+    **{f"/v1/{name}": name for name in TYPES},
+    **{f"/v1/{name[0]}": name for name in TYPES},
+    **dict.fromkeys(("/v1/batch", "/v1/b", "/v1/import"), _BATCH),
+    "/v1/m": _TELEMETRY,
+}
+PIXELS: dict[str, str] = {f"/v1/pixel/{name}": name for name in TYPES}
+
+
+class _Head(Struct):
+    write_key: Any = msgspec.field(default=None, name="writeKey")  # Any: foreign JSON
+
+
+class _BatchHead(_Head):
+    batch: list[Raw] | None = None
+
+
+_heads = msgspec.json.Decoder(_Head)
+_batch_heads = msgspec.json.Decoder(_BatchHead)
+
+
+class UnknownWriteKey(Unfit):
+    """No source has the write key."""
+
+    def __init__(self, write_key: str) -> None:
+        shown = (
+            f"{write_key[:6]!r}... is no source's; copy it again"
+            if write_key
+            else "is missing; send Basic auth"
+        )
+        super().__init__(Reason.UNKNOWN_KEY, f"writeKey: {shown}")
+
+
+async def collect_segment(request: Request, receive: Receive, parts: Parts) -> Answer:
+    if request.method == "OPTIONS":
+        return preflight(request)
+    if request.path in PIXELS:
+        return await _collect_pixel(request, parts)
+    if request.method != "POST":
+        return segment_error(405, "method_not_allowed", "send POST").with_headers(
+            (b"allow", b"POST, OPTIONS")
+        )
+    return await _collect_call(request, receive, parts)
+
+
+async def _collect_call(request: Request, receive: Receive, parts: Parts) -> Answer:
+    kind = CALLS[request.path]
+    body = b""
+    basic_key = _basic_key(request)
+    try:
+        body = await read_body(request, receive, MOST_EVENT_BYTES if kind in TYPES else MOST_BATCH_BYTES)
+        if kind == _TELEMETRY:
+            return ACCEPTED
+        source = _source(parts, basic_key or _key_in(body, kind))
+        if basic_key:
+            _key_in(body, kind)  # raises when the body is no call at all
+    except UnknownWriteKey as unfit:
+        parts.refuse(request, unfit, body, source="segment")
+        if parts.settings.unknown_key_status == 200:
+            return ACCEPTED
+        return segment_error(parts.settings.unknown_key_status, "invalid_write_key", unfit.detail)
+    except Unfit as unfit:
+        _refuse_whole(request, parts, unfit, body, basic_key)
+        return segment_error(400, _code(unfit), unfit.detail)
+    await parts.append(_arrivals(request, parts, source, kind, body))
+    return ACCEPTED
+
+
+async def _collect_pixel(request: Request, parts: Parts) -> Answer:
+    """An image whatever happens: it stands in an e-mail."""
+    body = pixel.body_of(request.query)
+    if body is None or len(body) > MOST_EVENT_BYTES:
+        parts.refuse(
+            request, Unfit(Reason.BAD_REQUEST, "data: must be base64 JSON up to 32 KB"), request.query
+        )
+        return _GIF
+    kind = PIXELS[request.path]
+    try:
+        source = _source(parts, _basic_key(request) or _key_in(body, kind))
+    except Unfit as unfit:
+        parts.refuse(request, unfit, body, source="segment")
+        return _GIF
+    await parts.append(_arrivals(request, parts, source, kind, body))
+    return _GIF
+
+
+def _basic_key(request: Request) -> str:
+    """The write key of `Authorization: Basic`; its colon may be missing. Empty when there is none to read."""
+    scheme, _, encoded = request.header(b"authorization").strip().partition(" ")
+    if scheme.lower() != "basic":
+        return ""  # a Bearer token says who sends, the body's writeKey for which source
+    try:
+        return (
+            base64.b64decode(encoded.strip() + "=" * (-len(encoded.strip()) % 4)).decode().partition(":")[0]
+        )
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _key_in(body: bytes, kind: str) -> str:
+    """The body's write key. Raises Unfit when the body is no call, or no batch of them."""
+    if kind == _BATCH:
+        key = open_batch(body, _batch_heads, "batch")[0].write_key
+    else:
+        key = open_single(body, _heads).write_key
+    return key if isinstance(key, str) else ""
+
+
+def _source(parts: Parts, write_key: str) -> Source:
+    source = parts.directory().source(write_key) if write_key else None
+    if source is None:
+        raise UnknownWriteKey(write_key)
+    return source
+
+
+def _arrivals(request: Request, parts: Parts, source: Source, kind: str, body: bytes) -> list[Arrival]:
+    """One for each environment whose analytics the source feeds; one for its refusals when there is none."""
+    extra: dict[str, Any] = {"type": kind, "workspace_id": source.workspace_id, "kind": source.kind}
+    if not source.is_enabled:
+        extra["refuse"] = Reason.SOURCE_DISABLED.value
+    elif not source.heap_environments:
+        extra["refuse"] = Reason.NOT_CONNECTED.value
+    environments = source.heap_environments if "refuse" not in extra else (source.environment_id,)
+    received_ms = parts.now_ms()
+    user_agent = request.header(b"user-agent")
+    return [
+        Arrival(
+            "segment",
+            environment_id,
+            source.source_id,
+            source.name,
+            received_ms,
+            request.ip,
+            user_agent,
+            body,
+            extra,
+        )
+        for environment_id in environments
+    ]
+
+
+def _refuse_whole(request: Request, parts: Parts, unfit: Unfit, body: bytes, write_key: str) -> None:
+    source = parts.directory().source(write_key) if write_key else None
+    if source is None:
+        parts.refuse(request, unfit, body, source="segment")
+    else:
+        parts.refuse(request, unfit, body, environment_id=source.environment_id, source=source.name)
+
+
+def _code(unfit: Unfit) -> str:
+    return unfit.reason.value
