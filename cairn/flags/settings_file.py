@@ -64,6 +64,7 @@ def rules_in_force(flag: Flag) -> tuple[Rule, ...]:
 
 
 def _feature(flag: Flag) -> Json:
+    """Nothing that is not needed: the Python SDK checks the whole file against its schema on every question."""
     return {
         "id": flag.id,
         "key": flag.key,
@@ -71,11 +72,6 @@ def _feature(flag: Flag) -> Json:
         "type": "FEATURE_FLAG",
         "status": "ON" if flag.is_on else "OFF",
         "metrics": [_metric(metric) for metric in flag.metrics],  # kept when off: they let events through
-        "variables": [
-            {"id": each.id, "key": each.key, "type": each.type, "value": each.value}
-            for each in flag.variables
-        ],
-        "impactCampaign": {},
         "rules": [_rule(rule) for rule in rules_in_force(flag)],
     }
 
