@@ -1,0 +1,176 @@
+"""A condition as an English sentence for pages: pieces of text, the names and values among them emphasised. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, assert_never
+
+from cairn.clock import from_ms
+from cairn.conditions.tree import (
+    And,
+    Attribute,
+    Between,
+    Condition,
+    Device,
+    Did,
+    EventMatch,
+    InList,
+    Last,
+    Not,
+    Or,
+    OtherFlag,
+    Place,
+    PropertyFilter,
+    UserProperty,
+    Visitor,
+)  # fmt: skip
+
+SHOWN_VALUES = 5  # of a long list; the rest is counted
+OPERATORS: Mapping[str, str] = {
+    "is": "is", "is_not": "is not", "contains": "contains", "does_not_contain": "does not contain",
+    "starts_with": "starts with", "ends_with": "ends with", "matches": "matches", "greater": "is greater than",
+    "at_least": "is at least", "less": "is less than", "at_most": "is at most", "is_set": "is set",
+    "is_not_set": "is not set", "in": "is one of", "not_in": "is none of", "is_ignoring_case": "is (in any case)",
+    "operand": "is",
+}  # fmt: skip
+_COUNTS: Mapping[str, str] = {
+    "at_least": "at least", "at_most": "at most", "exactly": "exactly", "more_than": "more than",
+    "less_than": "less than",
+}  # fmt: skip
+_KINDS: Mapping[str, str] = {
+    "custom": "event", "pageview": "page view", "": "anything", "identify": "identify call", "exposure": "exposure"
+}  # fmt: skip
+
+
+class Part(NamedTuple):
+    text: str
+    emphasised: bool = False
+
+
+def describe(condition: Condition, segment_names: Mapping[int, str] | None = None) -> list[Part]:
+    """Shape: parts to print one after another. `segment_names`: for leaves that name a segment by its id."""
+    return _merged(_describe(condition, segment_names or {}))
+
+
+def sentence(condition: Condition, segment_names: Mapping[int, str] | None = None) -> str:
+    """The same without emphasis."""
+    return "".join(part.text for part in describe(condition, segment_names))
+
+
+def _describe(node: Condition, names: Mapping[int, str]) -> list[Part]:
+    match node:
+        case And(nodes):
+            return _group(nodes, " and ", "everybody", names)
+        case Or(nodes):
+            return _group(nodes, " or ", "nobody", names)
+        case Not(child):
+            return [Part("not ("), *_describe(child, names), Part(")")]
+        case UserProperty():
+            return _test(node)
+        case Did():
+            return _did(node)
+        case _:
+            return _flag_leaf(node, names)
+
+
+def _flag_leaf(
+    node: Attribute | InList | Visitor | Place | Device | OtherFlag, names: Mapping[int, str]
+) -> list[Part]:
+    match node:
+        case Attribute():
+            return [
+                Part("custom variable "),
+                _strong(node.name),
+                Part(f" {OPERATORS[node.operator]} "),
+                _strong(node.value),
+            ]
+        case InList() if node.segment_id:
+            name = names.get(node.segment_id, str(node.segment_id))
+            return [Part("custom variable "), _strong(node.attribute), Part(" is in segment "), _strong(name)]
+        case InList():
+            return [
+                Part("custom variable "),
+                _strong(node.attribute),
+                Part(" is in list "),
+                _strong(node.list_id),
+            ]
+        case Visitor():
+            return [Part("the user id is one of "), _strong(node.ids)]
+        case Place() | Device():
+            return [Part(f"{node.key.replace('_', ' ')} is "), _strong(node.value)]
+        case OtherFlag():
+            return [Part("flag "), _strong(str(node.flag_id)), Part(f" is {node.state}")]
+        case _:
+            assert_never(node)
+
+
+def _group(nodes: Sequence[Condition], joint: str, nothing: str, names: Mapping[int, str]) -> list[Part]:
+    if not nodes:
+        return [Part(nothing)]
+    parts: list[Part] = []
+    for node in nodes:
+        inner = _describe(node, names)
+        is_group = isinstance(node, And | Or) and len(node.nodes) > 1 and len(nodes) > 1
+        parts += [Part(joint)] * bool(parts) + ([Part("("), *inner, Part(")")] if is_group else inner)
+    return parts
+
+
+def _test(node: UserProperty | PropertyFilter) -> list[Part]:
+    parts = [_strong(node.key), Part(f" {OPERATORS[node.operator]}")]
+    if node.operator in ("is_set", "is_not_set"):
+        return parts
+    if node.operator not in ("in", "not_in"):
+        return [*parts, Part(" "), _strong(node.value)]
+    shown = [part for value in node.values[:SHOWN_VALUES] for part in (Part(", "), _strong(value))][1:]
+    more = len(node.values) - SHOWN_VALUES
+    return [*parts, Part(" "), *shown, *([Part(f" and {more} more")] if more > 0 else [])]
+
+
+def _did(node: Did) -> list[Part]:
+    if (node.operator, node.count) in (("exactly", 0), ("less_than", 1), ("at_most", 0)):
+        parts = [Part("did not do "), *_event(node.event)]
+    elif (node.operator, node.count) in (("at_least", 1), ("more_than", 0)):
+        parts = [Part("did "), *_event(node.event)]
+    else:
+        times = "time" if node.count == 1 else "times"
+        parts = [Part("did "), *_event(node.event), Part(f" {_COUNTS[node.operator]} {node.count} {times}")]
+    match node.window:
+        case Last(1, unit):
+            return [*parts, Part(f" in the last {unit}")]
+        case Last(amount, unit):
+            return [*parts, Part(f" in the last {amount} {unit}s")]
+        case Between(from_ms, to_ms):
+            return [*parts, Part(f" between {_moment(from_ms)} and {_moment(to_ms)} UTC")]
+    return parts
+
+
+def _event(event: EventMatch) -> list[Part]:
+    kind = _KINDS.get(event.kind, event.kind)
+    if not event.name:
+        parts = [Part(kind if not event.kind else f"any {kind}")]
+    elif event.kind == "custom":
+        parts = [_strong(event.name)]
+    elif event.kind:
+        parts = [Part(f"the {kind} "), _strong(event.name)]
+    else:
+        parts = [_strong(event.name), Part(" (of any kind)")]
+    for index, condition in enumerate(event.filters):
+        parts += [Part(" and " if index else " where "), *_test(condition)]
+    return parts
+
+
+def _moment(ms: int) -> str:
+    return from_ms(ms).strftime("%Y-%m-%d %H:%M")
+
+
+def _strong(text: str) -> Part:
+    return Part(text or "(empty)", emphasised=True)
+
+
+def _merged(parts: Sequence[Part]) -> list[Part]:
+    """Neighbours without emphasis as one part, so that a page shows few elements."""
+    merged: list[Part] = []
+    for part in parts:
+        if merged and not part.emphasised and not merged[-1].emphasised:
+            merged[-1] = Part(merged[-1].text + part.text)
+        else:
+            merged.append(part)
+    return merged

@@ -1,0 +1,142 @@
+"""Why a user is in a segment, or is not: the condition's tree with an answer and the evidence at every node.
+
+The answers come from the very SQL that decides membership; the evidence is read beside it.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.clock import to_ms
+from cairn.conditions.clause import Bindings, event_clause, time_clause
+from cairn.conditions.to_sql import Users, only
+from cairn.conditions.tree import And, Condition, Did, Not, Or, UserProperty
+from cairn.errors import NotFound
+from cairn.identity.merges import canonical, raw_ids
+from cairn.store.schema import DATABASE
+from cairn.store.store import Store
+
+LATEST = 5  # events shown as evidence
+
+
+class Counted(Struct, frozen=True):
+    """An event that counted."""
+
+    event_id: int
+    time: datetime
+    kind: str
+    name: str
+    properties: dict[str, str]
+
+
+class Why(Struct, frozen=True):
+    """One node of the condition for one user."""
+
+    condition: Condition
+    holds: bool
+    nodes: tuple["Why", ...] = ()  # of and, or, not
+    value: str | None = None  # of a user property: its newest value; None: not set
+    set_at: datetime | None = None
+    count: int = 0  # of events: how many counted
+    latest: tuple[Counted, ...] = ()
+
+
+class UserNotFound(NotFound):
+    """No event and no property of such a user is stored in this environment."""
+
+    code = "user_not_found"
+
+
+def explain(
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    canonical_id: int,
+    condition: Condition,
+    now: datetime,
+) -> Why:
+    """A merged id stands for its user. Raises UserNotFound, and ConditionNotAccepted for leaves only flags know."""
+    user = canonical(connection, environment_id, [canonical_id]).get(canonical_id, canonical_id)
+    return _Evidence(store, environment_id, raw_ids(connection, environment_id, [user]), now).why(condition)
+
+
+class _Evidence:
+    def __init__(self, store: Store, environment_id: int, raws: dict[int, list[int]], now: datetime) -> None:
+        self._store, self._environment_id, self._now_ms = store, environment_id, to_ms(now)
+        self._raws = raws
+        self._holds: dict[Condition, bool] = {}
+        self._properties: dict[str, tuple[str, datetime]] = {}
+
+    def why(self, condition: Condition) -> Why:
+        leaves = tuple(dict.fromkeys(_leaves(condition)))
+        statement = only([*leaves, And(())], self._now_ms, Users(self._raws))
+        rows = self._store.query(self._environment_id, statement.sql, statement.parameters)
+        if not rows:
+            user = next(iter(self._raws))
+            raise UserNotFound(f"no event and no property of user {user} is stored", field="user_id")
+        self._holds = {leaf: bool(answer) for leaf, answer in zip(leaves, rows[0][2:], strict=False)}
+        self._properties = self._newest({leaf.key for leaf in leaves if isinstance(leaf, UserProperty)})
+        return self._why(condition)
+
+    def _why(self, node: Condition) -> Why:
+        match node:
+            case And(nodes):
+                parts = tuple(self._why(child) for child in nodes)
+                return Why(node, all(part.holds for part in parts), parts)
+            case Or(nodes):
+                parts = tuple(self._why(child) for child in nodes)
+                return Why(node, any(part.holds for part in parts), parts)
+            case Not(child):
+                inner = self._why(child)
+                return Why(node, not inner.holds, (inner,))
+            case UserProperty():
+                value, set_at = self._properties.get(node.key, (None, None))
+                return Why(node, self._holds[node], value=value, set_at=set_at)
+            case Did():
+                count, latest = self._counted(node)
+                return Why(node, self._holds[node], count=count, latest=latest)
+            case _:
+                raise AssertionError("leaves that only flags know were refused by `only`")
+
+    def _newest(self, keys: set[str]) -> dict[str, tuple[str, datetime]]:
+        if not keys:
+            return {}
+        rows = self._store.query(
+            self._environment_id,
+            f"""SELECT key, argMax(value, version), argMax(user_properties.time, version)
+                FROM {DATABASE}.user_properties
+                WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}}
+                    AND user_id IN {{raws:Array(UInt64)}}
+                GROUP BY key""",
+            {"keys": sorted(keys), "raws": self._all_raws()},
+        )
+        return {key: (value, set_at) for key, value, set_at in rows}
+
+    def _counted(self, node: Did) -> tuple[int, tuple[Counted, ...]]:
+        bindings = Bindings()
+        which = f"{event_clause(node.event, bindings)} AND {time_clause(node.window, self._now_ms, bindings)}"
+        rows = self._store.query(
+            self._environment_id,
+            f"""SELECT event_id, time, kind, name, properties, count() OVER ()
+                FROM {DATABASE}.events
+                WHERE environment_id = {{environment:UInt32}} AND {which} AND user_id IN {{raws:Array(UInt64)}}
+                ORDER BY time DESC, event_id LIMIT {LATEST}""",
+            bindings.values | {"raws": self._all_raws()},
+        )
+        return (rows[0][5] if rows else 0), tuple(Counted(*row[:5]) for row in rows)
+
+    def _all_raws(self) -> list[int]:
+        return [raw for raws in self._raws.values() for raw in raws]
+
+
+def _leaves(node: Condition) -> Iterator[Condition]:
+    match node:
+        case And(nodes) | Or(nodes):
+            for child in nodes:
+                yield from _leaves(child)
+        case Not(child):
+            yield from _leaves(child)
+        case _:
+            yield node
