@@ -75,7 +75,7 @@ def create_member(
         )
     row = {
         "workspace_id": workspace_id, "email": email, "name": name, "role": role.value, "created_at": now,
-        "password_hash": _HASHER.hash(password),
+        "password_hash": _hash(password),
     }  # fmt: skip
     return _member(connection.execute(sa.insert(members).values(**row).returning(*members.c)).one())
 
@@ -138,7 +138,7 @@ def set_password(connection: sa.Connection, member: Member, password: str) -> No
     """Also ends every session of the member: whoever knew the old password is out. Raises InvalidInput."""
     check_password(password, email=member.email)
     connection.execute(
-        sa.update(members).where(members.c.id == member.id).values(password_hash=_HASHER.hash(password))
+        sa.update(members).where(members.c.id == member.id).values(password_hash=_hash(password))
     )
     connection.execute(sa.delete(sessions).where(sessions.c.member_id == member.id))
 
@@ -161,14 +161,18 @@ def _keep_an_owner(connection: sa.Connection, leaving: Member) -> None:
         raise LastOwner(f"{leaving.email} is the only owner; make somebody else an owner first", field="role")
 
 
+def _hash(password: str) -> str:
+    return _HASHER.hash(password.encode(errors="surrogatepass"))
+
+
 @cache
 def _hash_of_nobody() -> str:
-    return _HASHER.hash("nobody has this password")
+    return _hash("nobody has this password")
 
 
 def _fits(password_hash: str, password: str) -> bool:
     try:
-        return _HASHER.verify(password_hash, password)
+        return _HASHER.verify(password_hash, password.encode(errors="surrogatepass"))
     except (VerificationError, InvalidHashError):
         return False
 

@@ -7,6 +7,8 @@ from cairn.errors import InvalidInput
 
 MAX_NAME = 100  # characters; longer ones break tables and mails
 MAX_EMAIL = 254  # characters, RFC 5321's path limit
+_UNSEEN = ("Cc", "Cs", "Co", "Zl", "Zp")  # controls, halves of characters, private use, separators of lines
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # make text look like another one
 _KEY = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*")
 
@@ -19,7 +21,7 @@ def clean_name(text: str, *, field: str = "name") -> str:
     name = unicodedata.normalize("NFC", text).strip()
     if not name or len(name) > MAX_NAME:
         raise InvalidInput(f"{field}: expected 1 to {MAX_NAME} characters, got {len(name)}", field=field)
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Zl", "Zp") for character in name):
+    if any(unicodedata.category(each) in _UNSEEN or each in _TURNING for each in name):
         raise InvalidInput(
             f"{field}: control characters and line breaks are not accepted; use plain text", field=field
         )
@@ -41,10 +43,6 @@ def clean_key(text: str, *, field: str = "key") -> str:
 def clean_email(text: str) -> str:
     """The address as stored and compared: trimmed, one Unicode form, lower case. Raises InvalidInput."""
     email = unicodedata.normalize("NFKC", text).strip().lower()
-    if (
-        len(email) > MAX_EMAIL
-        or not _EMAIL.fullmatch(email)
-        or any(ord(character) < 32 for character in email)
-    ):
+    if len(email) > MAX_EMAIL or not _EMAIL.fullmatch(email) or not email.isprintable():
         raise InvalidInput("email: expected one address like name@example.com", field="email")
     return email
