@@ -63,10 +63,11 @@ def cli_page(command: click.Group) -> str:
 
 
 def api_page() -> str:
-    from cairn.api.app import openapi_document
+    from cairn.api.app import ENDPOINTS
+    from cairn.api.openapi import openapi
 
     lines = ["| Method | Path | What it does |", "|---|---|---|"]
-    for path, operations in openapi_document()["paths"].items():
+    for path, operations in openapi(ENDPOINTS)["paths"].items():
         lines += [f"| {verb.upper()} | `{path}` | {said['summary']} |" for verb, said in operations.items()]
     return _page(
         "REST API",
