@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from cairn.conditions.to_wingify import to_wingify
 from cairn.conditions.tree import And, Condition, Not, Or, Place, Visitor
 from cairn.errors import InvalidInput
-from cairn.flags.model import Allocation, Flag, Group, Holdout, Metric, Rule, Value, Variable, Variation
+from cairn.flags.model import (
+    Allocation,
+    Flag,
+    Forced,
+    Group,
+    Holdout,
+    Metric,
+    Rule,
+    Value,
+    Variable,
+    Variation,
+)
 
 MAX_KEY = 255  # characters
 MAX_VARIATIONS = 100  # of one flag; a draw has 10,000 places
@@ -159,6 +170,21 @@ def check_rule(flag: Flag, rule: Rule) -> None:
                 "whitelist: a condition for everybody forces nobody; name somebody", field="whitelist"
             )
         check_condition(each.condition, field="whitelist")
+    _check_named_once(rule.whitelist)
+
+
+def _check_named_once(whitelist: Sequence[Forced]) -> None:
+    """Some Node SDKs switch the flag off for somebody forced into two variations."""
+    named: set[str] = set()
+    for forced in whitelist:
+        nodes = forced.condition.nodes if isinstance(forced.condition, Or) else (forced.condition,)
+        visitors = [each for each in nodes if isinstance(each, Visitor)]
+        ids = {each.strip() for visitor in visitors for each in visitor.ids.split(",")}
+        if twice := named & ids:
+            raise RuleInvalid(
+                f"whitelist: {min(twice)!r} is forced into two variations; keep one", field="whitelist"
+            )
+        named |= ids
 
 
 def _check_allocations(flag: Flag, rule: Rule) -> None:

@@ -138,7 +138,9 @@ def import_settings(document: bytes) -> Ruleset:
     rule_of: dict[str, int] = {}
     for rule in (each for flag in flags for each in flag.rules if each.kind != "rollout"):
         rule_of[rule.group_key] = rule.id
-        rule_of.setdefault(str(rule.campaign), rule.id)  # a priority may name a personalise rule by its campaign
+        rule_of.setdefault(
+            str(rule.campaign), rule.id
+        )  # a priority may name a personalise rule by its campaign
     return Ruleset(
         account_id=account_id,
         flags=flags,
