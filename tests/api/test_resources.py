@@ -1,5 +1,6 @@
 """What the API does, through its front door, with what it told the core to publish."""
 
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.api.conftest import Tenant, World, make_tenant
 @pytest.fixture
 def own(world: World, request: pytest.FixtureRequest) -> Tenant:
     """A workspace of this test's own."""
-    return make_tenant(world.core, request.node.name[:40])
+    return make_tenant(world.core, re.sub(r"\W+", "_", request.node.name)[:40])
 
 
 class _Api:
@@ -67,6 +68,41 @@ def test_segment_from_making_to_deleting(api: _Api, own: Tenant, world: World) -
     assert (edited["name"], edited["version"]) == ("Paying", 2)
     api("DELETE", path, status=204)
     api("GET", path, status=404)
+
+
+@pytest.mark.parametrize(
+    ("condition", "count"),
+    [
+        pytest.param({"type": "and", "nodes": []}, (1, 1), id="everybody"),
+        pytest.param({"type": "user_property", "key": "plan", "operator": "is_set"}, (1, 1), id="property"),
+        pytest.param(
+            {"type": "did", "event": {}, "operator": "at_least", "count": 60}, (1, 1), id="did enough"
+        ),
+        pytest.param(
+            {"type": "did", "event": {}, "operator": "at_least", "count": 61}, (0, 0), id="did less"
+        ),
+    ],
+)
+def test_condition_is_counted_before_it_is_a_segment(
+    api: _Api, condition: dict[str, Any], count: tuple[int, int]
+) -> None:
+    answer = api("POST", "/segments/preview?environment=production", {"condition": condition})
+    assert (answer["users"], answer["identified"]) == count
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        pytest.param({"type": "visitor", "ids": "a"}, id="only flags know"),
+        pytest.param({"type": "or", "nodes": []}, id="empty"),
+        pytest.param(
+            {"type": "user_property", "key": "k", "operator": "matches", "value": "("}, id="bad pattern"
+        ),
+    ],
+)
+def test_condition_that_cannot_be_counted_is_refused(api: _Api, condition: dict[str, Any]) -> None:
+    api("POST", "/segments/preview?environment=production", {"condition": condition}, status=422)
+    api("POST", "/segments", {"key": "k", "name": "n", "condition": condition}, status=422)
 
 
 def test_segment_in_use_is_not_deleted(api: _Api, own: Tenant) -> None:

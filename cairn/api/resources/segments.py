@@ -8,7 +8,9 @@ from msgspec import UNSET, Struct, UnsetType
 from cairn.analysis.users import identities_of
 from cairn.api.endpoint import After, Call, Endpoint, EnvironmentName, Id, Limit, Next, Page, Query
 from cairn.api.page import page_of
-from cairn.clock import from_ms
+from cairn.clock import from_ms, to_ms
+from cairn.conditions.check import check
+from cairn.conditions.to_sql import everybody
 from cairn.conditions.tree import Condition
 from cairn.members.sets import users_set
 from cairn.segments.definition import (
@@ -79,6 +81,19 @@ class SegmentMembers(Struct, frozen=True):
     next: Next = None
 
 
+class Preview(Struct, frozen=True, forbid_unknown_fields=True):
+    condition: Condition
+
+
+class PreviewQuery(Query, frozen=True):
+    environment: EnvironmentName
+
+
+class PreviewCount(Struct, frozen=True):
+    users: int
+    identified: int
+
+
 def read_segments(call: Call, query: Page) -> SegmentList:
     """List the segments by name."""
     found = list_segments(call.connection, call.workspace_id)
@@ -128,6 +143,16 @@ def read_members(call: Call, segment_id: Id, query: MembersQuery) -> SegmentMemb
         ],
         next=page[-1][0] if len(found) > query.limit else None,
     )
+
+
+def preview_segment(call: Call, query: PreviewQuery, body: Preview) -> PreviewCount:
+    """Count for how many users a condition holds now, without making a segment."""
+    environment = get_environment(call.connection, call.workspace_id, query.environment)
+    check(body.condition)
+    found = everybody([body.condition], to_ms(call.now))
+    counted = f"SELECT count(), countIf(`max(known_as)` != '') FROM ({found.sql})"
+    users, identified = call.core.store.query(environment.id, counted, found.parameters)[0]
+    return PreviewCount(users, identified)
 
 
 def _changed(call: Call, segment: Segment) -> SegmentAnswer:
@@ -183,4 +208,11 @@ ENDPOINTS = (
     Endpoint("PATCH", _SEGMENT, Verb.DEFINE, change_segment, example={"name": "Keen buyers"}),
     Endpoint("DELETE", _SEGMENT, Verb.DEFINE, remove_segment),
     Endpoint("GET", _SEGMENT + "/members", Verb.SEE, read_members),
+    Endpoint(
+        "POST",
+        "/segments/preview",
+        Verb.SEE,
+        preview_segment,
+        example={"condition": EXAMPLE["condition"]},
+    ),
 )
