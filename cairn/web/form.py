@@ -44,6 +44,8 @@ async def read_form(request: Request) -> Form:
     if kind != "application/x-www-form-urlencoded":
         raise InvalidInput("a form is expected as application/x-www-form-urlencoded", field="content-type")
     try:
-        return Form(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        return Form(
+            parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        )
     except ValueError as error:
         raise InvalidInput(f"the form cannot be read: {error}") from error

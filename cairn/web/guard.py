@@ -55,8 +55,12 @@ def is_secure(public_url: str) -> bool:
     return public_url.startswith("https://")
 
 
-def set_cookie(response: Response, name: str, value: str, *, secure: bool, max_age_s: int | None = None) -> None:
-    response.set_cookie(name, value, max_age=max_age_s, path="/", secure=secure, httponly=True, samesite="lax")
+def set_cookie(
+    response: Response, name: str, value: str, *, secure: bool, max_age_s: int | None = None
+) -> None:
+    response.set_cookie(
+        name, value, max_age=max_age_s, path="/", secure=secure, httponly=True, samesite="lax"
+    )
 
 
 def came_from_elsewhere(request: Request) -> bool:

@@ -120,7 +120,7 @@ def full_time(value: int | datetime, at: tzinfo) -> str:
 
 
 def spark(values: Sequence[float], *, width: int = 120, height: int = 36) -> str:
-    """The path of a small line chart. The axis starts at zero, so a flat line is flat and a fall looks as deep as it is."""
+    """The path of a small line chart. Its axis starts at zero, so a fall looks as deep as it is."""
     if not values:
         return ""
     top = max(values) or 1

@@ -41,7 +41,12 @@ COUNTS: tuple[tuple[str, str], ...] = (
     ("at_least", "at least"), ("at_most", "at most"), ("exactly", "exactly"), ("more_than", "more than"),
     ("less_than", "fewer than"),
 )  # fmt: skip
-UNITS: tuple[tuple[str, str], ...] = (("minute", "minutes"), ("hour", "hours"), ("day", "days"), ("week", "weeks"))
+UNITS: tuple[tuple[str, str], ...] = (
+    ("minute", "minutes"),
+    ("hour", "hours"),
+    ("day", "days"),
+    ("week", "weeks"),
+)
 KINDS: tuple[tuple[str, str], ...] = (
     (Kind.CUSTOM, "event"), (Kind.PAGEVIEW, "page view"), (Kind.CLICK, "click"), (Kind.CHANGE, "change"),
     (Kind.SUBMIT, "submit"), (Kind.TOUCH, "touch"), (Kind.SESSION, "session"), (Kind.EXPOSURE, "exposure"),
@@ -106,7 +111,9 @@ def _places(form: Form, prefix: str) -> range:
     """Indexes of the groups, rows or filters that a form names."""
     start = len(prefix)
     found = {name[start:].partition(".")[0] for name, _ in form if name.startswith(prefix)}
-    return range(min(MAX_ROWS, max((int(each) + 1 for each in found if each.isascii() and each.isdigit()), default=0)))
+    return range(
+        min(MAX_ROWS, max((int(each) + 1 for each in found if each.isascii() and each.isdigit()), default=0))
+    )
 
 
 def _group(form: Form, name: str) -> Group:
@@ -115,9 +122,17 @@ def _group(form: Form, name: str) -> Group:
 
 
 def _row(form: Form, name: str) -> Row:
-    fields = {field: form(f"{name}.{field}", getattr(Row(), field)) for field in Row.__struct_fields__ if field != "filters"}
+    fields = {
+        field: form(f"{name}.{field}", getattr(Row(), field))
+        for field in Row.__struct_fields__
+        if field != "filters"
+    }
     filters = (
-        FilterRow(form.line(f"{name}.f{place}.key"), form(f"{name}.f{place}.operator", "is"), form(f"{name}.f{place}.value"))
+        FilterRow(
+            form.line(f"{name}.f{place}.key"),
+            form(f"{name}.f{place}.operator", "is"),
+            form(f"{name}.f{place}.value"),
+        )
         for place in _places(form, f"{name}.f")
     )
     row = Row(**fields, filters=tuple(filters))
@@ -238,14 +253,19 @@ def _leaf(row: Row, zone: tzinfo) -> Condition:
     if row.what == "property":
         value, values = _value(row.operator, row.value)
         return UserProperty(row.key, _operator(row.operator), value, values)
-    filters = tuple(PropertyFilter(each.key, _operator(each.operator), *_value(each.operator, each.value)) for each in row.filters)
+    filters = tuple(
+        PropertyFilter(each.key, _operator(each.operator), *_value(each.operator, each.value))
+        for each in row.filters
+    )
     kind = row.kind if row.kind in dict(KINDS) else Kind.CUSTOM
     match = EventMatch(kind, row.name.strip(), filters)
     if kind == Kind.CUSTOM and not match.name:
         raise InvalidInput("name: which event? Type its name, or choose “anything”", field="name")
     if row.what == "did_not":
         return Did(match, "exactly", 0, _window(row, zone))
-    operator: CountOperator = next((each for each in get_args(CountOperator) if each == row.count_operator), "at_least")
+    operator: CountOperator = next(
+        (each for each in get_args(CountOperator) if each == row.count_operator), "at_least"
+    )
     return Did(match, operator, _whole(row.count, "count"), _window(row, zone))
 
 

@@ -109,7 +109,7 @@ client = init({{
 flag = client.get_flag({_text(flag)}, {context})
 if flag.is_enabled():
     ...{used}"""
-    note = "This SDK cannot ask for list members, so Cairn writes them into its settings; it sees a change at its next poll."
+    note = "This SDK cannot ask for list members. Cairn writes them into its settings; changes arrive at its next poll."
     return Snippet("vwo-fme-python-sdk", code, note)
 
 

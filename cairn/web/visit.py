@@ -115,7 +115,9 @@ class Visit:
     def reading(self) -> sa.Connection:
         return reading(self.core.engine)
 
-    def page(self, template: str, *, status: int = 200, **values: Any) -> Response:  # Any: what the template shows
+    def page(
+        self, template: str, *, status: int = 200, **values: Any
+    ) -> Response:  # Any: what the template shows
         html = templates().get_template(template).render(
             visit=self, now=self.now, zone=self.zone, notice=unquote(self.request.cookies.get(NOTICE, "")), **values
         )  # fmt: skip
@@ -131,6 +133,25 @@ class Visit:
             secure = is_secure(self.core.settings.public_url)
             set_cookie(response, NOTICE, quote(notice[:500]), secure=secure, max_age_s=30)
         return response
+
+    def leave(self, url: str, notice: str = "") -> Response:
+        """As `go`, also for a form that htmx sent for part of a page: the browser goes there as a whole."""
+        response = self.go(url, notice)
+        if self.request.headers.get("hx-request"):
+            response.status_code = 200
+            del response.headers["location"]
+            response.headers["HX-Redirect"] = url
+        return response
+
+    def changed(self) -> None:
+        """Something of this environment was changed and committed."""
+        self.core.changed(self.here.id)
+
+    def changed_everywhere(self) -> None:
+        """Something was changed that every environment of the project shares."""
+        for _, environment in self.environments:
+            if environment.project_id == self.here.project_id:
+                self.core.changed(environment.id)
 
 
 def address_of(environment: Environment, environments: Iterable[tuple[str, Environment]]) -> str:
@@ -211,19 +232,26 @@ class Door:
                 return visit
             member = visit.signed_in.member
             visit.workspace = get_workspace(connection, member.workspace_id)
-            projects = {project.id: project.name for project in list_projects(connection, member.workspace_id)}
+            projects = {
+                project.id: project.name for project in list_projects(connection, member.workspace_id)
+            }
             visit.environments = [
-                (projects[each.project_id], each) for each in list_environments(connection, member.workspace_id)
+                (projects[each.project_id], each)
+                for each in list_environments(connection, member.workspace_id)
             ]
             if verb is not None:
                 require(member.role, verb)
             if "environment" in visit.request.path_params:
-                visit.environment = get_environment(connection, member.workspace_id, visit.part("environment"))
+                visit.environment = get_environment(
+                    connection, member.workspace_id, visit.part("environment")
+                )
         return visit
 
     def visit(self, request: Request, form: Form | None = None) -> Visit:
         visitor = request.cookies.get(VISITOR, "") or secrets.token_urlsafe(24)
-        return Visit(self._core, request, form or Form(), self._core.clock(), visitor=visitor, throttle=self._throttle)
+        return Visit(
+            self._core, request, form or Form(), self._core.clock(), visitor=visitor, throttle=self._throttle
+        )
 
     def _check_sent_by_us(self, visit: Visit) -> None:
         given = visit.form("csrf") or visit.request.headers.get("x-csrf-token", "")

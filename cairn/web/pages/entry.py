@@ -94,9 +94,13 @@ def switch(visit: Visit) -> Response:
     with visit.reading() as connection:
         target = get_environment(connection, visit.workspace_id, visit.ask("environment"))
     parts = visit.ask("to").split("/")
-    left = next((each for _, each in visit.environments if parts[2:3] == [address_of(each, visit.environments)]), None)
+    left = next(
+        (each for _, each in visit.environments if parts[2:3] == [address_of(each, visit.environments)]), None
+    )
     rest = [part for part in parts[3:] if part]
-    shared = left is not None and left.project_id == target.project_id and rest[:1] in (["flags"], ["segments"])
+    shared = (
+        left is not None and left.project_id == target.project_id and rest[:1] in (["flags"], ["segments"])
+    )
     kept = rest[: 2 if shared else 1]
     if any(part in (".", "..") for part in kept):
         raise NotFound("there is no page at this address")

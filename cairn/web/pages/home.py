@@ -1,4 +1,4 @@
-"""Home: how it is going, what needs a look, what is left to set up. Every number is counted when the page is asked for."""
+"""Home: how it is going, what needs a look, what is left to set up. Every number is counted when it is asked for."""
 
 from datetime import timedelta
 
@@ -84,7 +84,8 @@ def _defined(connection: sa.Connection, environment_id: int, project_id: int) ->
         sa.select(flag_states.c.is_on)
         .select_from(flags)
         .outerjoin(
-            flag_states, (flag_states.c.flag_id == flags.c.id) & (flag_states.c.environment_id == environment_id)
+            flag_states,
+            (flag_states.c.flag_id == flags.c.id) & (flag_states.c.environment_id == environment_id),
         )
         .where(flags.c.project_id == project_id, flags.c.archived_at.is_(None))
     ).all()
@@ -94,7 +95,9 @@ def _defined(connection: sa.Connection, environment_id: int, project_id: int) ->
         identified=sum(row.identified or 0 for row in rows),
         flags=len(known),
         flags_on=sum(bool(row.is_on) for row in known),
-        troubled=[(row.id, row.name, row.drift or 0, row.error or "") for row in rows if row.drift or row.error],
+        troubled=[
+            (row.id, row.name, row.drift or 0, row.error or "") for row in rows if row.drift or row.error
+        ],
     )
 
 
@@ -103,7 +106,9 @@ def _concerns(visit: Visit, defined: Defined, refusals: list[pulse.Refusals]) ->
     for segment_id, name, drift, error in defined.troubled:
         url = visit.url(f"/segments/{segment_id}")
         if error:
-            found.append(Concern("bad", "failing", f"Segment {name} could not be counted", error, url, "Open"))
+            found.append(
+                Concern("bad", "failing", f"Segment {name} could not be counted", error, url, "Open")
+            )
         else:
             text = f"The last full recount differed by {count(drift, 'user')} and put it right."
             found.append(Concern("warn", "drifted", f"Segment {name} had drifted", text, url, "Open"))
@@ -154,7 +159,8 @@ def _opening(visit: Visit, hour: pulse.Step, today: pulse.Step, concerns: list[C
     project = next(name for name, each in visit.environments if each.id == visit.here.id)
     if today.users == 0:
         return f"Nobody used {project} in the last day, as far as {visit.here.name} knows."
-    who = f"{count(hour.users, 'user').capitalize()} used {project} in the last hour, {count(today.users, 'user')} in the last day."
+    now = count(hour.users, "user").capitalize()
+    who = f"{now} used {project} in the last hour, {count(today.users, 'user')} in the last day."
     look = f"{count(len(concerns), 'thing')} {'needs' if len(concerns) == 1 else 'need'} a look."
     return f"{who} {look.capitalize() if concerns else 'Nothing needs a look.'}"
 

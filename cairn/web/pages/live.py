@@ -81,12 +81,16 @@ def _payload(seen: Seen) -> str:
 
 def asked(visit: Visit) -> Filter:
     outcome = visit.ask("outcome")
-    return Filter(visit.ask("q"), visit.ask("user"), visit.ask("source"), outcome if outcome in list(Outcome) else "")
+    return Filter(
+        visit.ask("q"), visit.ask("user"), visit.ask("source"), outcome if outcome in list(Outcome) else ""
+    )
 
 
 def live_page(visit: Visit) -> Response:
     only, unknown = asked(visit), wants_unknown(visit)
-    after = visit.core.feed.newest(0 if unknown else visit.here.id)  # before the question: rather twice than never
+    after = visit.core.feed.newest(
+        0 if unknown else visit.here.id
+    )  # before the question: rather twice than never
     found = _stored(visit, only, unknown=unknown)
     heard = pulse.heard_from(visit.core.store, visit.here.id, now=visit.now)
     address = {"q": only.text, "user": only.user, "source": only.source, "outcome": only.outcome}

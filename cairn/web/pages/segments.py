@@ -1,7 +1,5 @@
 """Segments: the list, one segment with its members, and the editor."""
 
-from collections.abc import Sequence
-
 import sqlalchemy as sa
 from msgspec import Struct
 from starlette.responses import Response
@@ -9,10 +7,10 @@ from starlette.responses import Response
 from cairn.analysis import pulse
 from cairn.analysis import users as users_of
 from cairn.analysis.users import User
-from cairn.conditions.describe import describe
+from cairn.conditions.describe import Part, describe
+from cairn.conditions.tree import And, Or
 from cairn.db.tables import flags, rules, segment_states
 from cairn.errors import CairnError, NotFound
-from cairn.ids import identified_user_id
 from cairn.members.sets import users_set
 from cairn.segments.definition import (
     NewSegment,
@@ -25,20 +23,38 @@ from cairn.segments.definition import (
     states,
     update_segment,
 )
-from cairn.segments.explain import explain
+from cairn.segments.explain import Counted, Why, explain
 from cairn.web import segment_form
+from cairn.web.english import Words, sentence
 from cairn.web.segment_form import Draft, Problems
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
 MEMBERS = 50  # on a page
-EXAMPLES = ("heap_premium_users", "Premium users")
 
 
 class Listed(Struct, frozen=True):
     segment: Segment
     state: SegmentState | None
-    sentence: str
+    sentence: list[Part]
+
+
+class Reasoned(Struct, frozen=True):
+    """One node of the answer, in words."""
+
+    why: Why
+    words: list[Part]  # of a leaf
+    joined: str  # of a group
+    nodes: list["Reasoned"]
+    events: list[tuple[Counted, Words]]
+
+
+class Answer(Struct, frozen=True):
+    """Whether somebody is in, and why. `since_ms` None: not in by the live count."""
+
+    user: User
+    since_ms: int | None
+    told: Reasoned
 
 
 class UsedBy(Struct, frozen=True):
@@ -71,16 +87,19 @@ def segment_page(visit: Visit) -> Response:
         segment = _here(visit, connection)
         state = next((each for each in states(connection, visit.workspace_id, segment.id)
                       if each.environment_id == environment.id), None)  # fmt: skip
-        members = visit.core.members.values(users_set(environment.id, segment.id), after=after, limit=MEMBERS + 1)
+        members = visit.core.members.values(
+            users_set(environment.id, segment.id), after=after, limit=MEMBERS + 1
+        )
         since = {int(user_id): since_ms for user_id, since_ms in members[:MEMBERS]}
         described = users_of.described(store, connection, environment.id, list(since), now=visit.now)
         used = _used_by(connection, segment, state)
         candidates = _candidates(visit, connection, asked)
-    why = explain(visit.core, segment, environment.id, candidates[0].user_id) if len(candidates) == 1 else None
+        why = _why(visit, connection, segment, candidates[0]) if len(candidates) == 1 else None
+    size = visit.core.members.size(users_set(environment.id, segment.id))
     return visit.page(
         "segment.html", segment=segment, state=state, sentence=describe(segment.condition), members=described,
         since=since, after=after, next=members[MEMBERS - 1][0] if len(members) > MEMBERS else "", used=used,
-        asked=asked, candidates=candidates, why=why, size=visit.core.members.size(users_set(environment.id, segment.id)),
+        asked=asked, candidates=candidates, why=why, size=size,
     )  # fmt: skip
 
 
@@ -101,6 +120,25 @@ def _candidates(visit: Visit, connection: sa.Connection, asked: str) -> list[Use
     if exact is not None and exact.identity:
         return [exact]
     return users_of.search_users(store, connection, environment_id, asked, now=visit.now).users[:10]
+
+
+def _why(visit: Visit, connection: sa.Connection, segment: Segment, user: User) -> Answer:
+    found = explain(visit.core.store, connection, visit.here.id, user.user_id, segment.condition, visit.now)
+    name = users_set(visit.here.id, segment.id)
+    return Answer(user, visit.core.members.since(name, str(user.user_id)), _told(found))
+
+
+def _told(why: Why) -> Reasoned:
+    match why.condition:
+        case And():
+            joined = "all of"
+        case Or():
+            joined = "any of"
+        case _:
+            joined = "not"
+    words = [] if why.nodes else describe(why.condition)
+    events = [(event, sentence(event.kind, event.name, event.properties)) for event in why.latest]
+    return Reasoned(why, words, joined, [_told(node) for node in why.nodes], events)
 
 
 def _used_by(connection: sa.Connection, segment: Segment, state: SegmentState | None) -> list[UsedBy]:
@@ -124,3 +162,84 @@ def _names(document: object, segment_id: int, list_id: str) -> bool:
             return any(_names(value, segment_id, list_id) for value in document)
         case _:
             return False
+
+
+def new_segment_page(visit: Visit) -> Response:
+    return _editor(visit, None, Draft(), {}, None)
+
+
+def edit_segment_page(visit: Visit) -> Response:
+    with visit.reading() as connection:
+        segment = _here(visit, connection)
+    return _editor(visit, segment, segment_form.from_condition(segment.condition, visit.zone), {}, None)
+
+
+def _editor(
+    visit: Visit, segment: Segment | None, draft: Draft, problems: Problems, error: CairnError | None
+) -> Response:
+    condition, _ = segment_form.to_condition(draft, visit.zone)
+    store = visit.core.store
+    return visit.page(
+        "segment_edit.html", segment=segment, draft=draft, problems=problems, error=error, choices=segment_form,
+        sentence=describe(condition) if condition is not None else [],
+        names=pulse.event_names(store, visit.here.id, now=visit.now),
+        keys=pulse.property_keys(store, visit.here.id), status=422 if problems or error else 200,
+        form=visit.form,
+    )  # fmt: skip
+
+
+def save_new_segment(visit: Visit) -> Response:
+    return _save(visit, None)
+
+
+def save_segment(visit: Visit) -> Response:
+    with visit.reading() as connection:
+        segment = _here(visit, connection)
+    return _save(visit, segment)
+
+
+def _save(visit: Visit, segment: Segment | None) -> Response:
+    draft, action = segment_form.read(visit.form), visit.form("do", "save")
+    if action != "save":
+        return _editor(visit, segment, segment_form.change(draft, action), {}, None)
+    condition, problems = segment_form.to_condition(draft, visit.zone)
+    if condition is None:
+        return _editor(visit, segment, draft, problems, None)
+    form = visit.form
+    name, description = form.line("name"), form.line("description")
+    try:
+        with visit.core.engine.begin() as connection:
+            if segment is None:
+                new = NewSegment(
+                    key=form.line("key"), name=name, condition=condition, description=description
+                )
+                saved = create_segment(connection, visit.workspace_id, visit.here.project_id, new, visit.now)
+            else:
+                saved = update_segment(
+                    connection, visit.workspace_id, segment.id, name=name, description=description,
+                    condition=condition, now=visit.now,
+                )  # fmt: skip
+    except CairnError as error:
+        return _editor(visit, segment, draft, {}, error)
+    visit.changed_everywhere()
+    done = "is being counted" if segment is None else "is saved"
+    return visit.leave(visit.url(f"/segments/{saved.id}"), f"Segment {saved.name} {done}.")
+
+
+def remove_segment(visit: Visit) -> Response:
+    with visit.core.engine.begin() as connection:
+        segment = _here(visit, connection)
+        delete_segment(connection, visit.workspace_id, segment.id)
+    visit.changed_everywhere()
+    return visit.go(visit.url("/segments"), f"Segment {segment.name} is deleted.")
+
+
+PAGES: tuple[Page, ...] = (
+    get("/env/{environment}/segments", segments_page),
+    get("/env/{environment}/segments/new", new_segment_page, Verb.DEFINE),
+    post("/env/{environment}/segments/new", save_new_segment),
+    get("/env/{environment}/segments/{segment_id}", segment_page),
+    get("/env/{environment}/segments/{segment_id}/edit", edit_segment_page, Verb.DEFINE),
+    post("/env/{environment}/segments/{segment_id}/edit", save_segment),
+    post("/env/{environment}/segments/{segment_id}/delete", remove_segment),
+)

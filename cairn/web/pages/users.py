@@ -65,7 +65,9 @@ def user_page(visit: Visit) -> Response:
         if user is None:
             raise NotFound(f"nothing is known of a user {wanted} in {visit.here.name}")
         if user.user_id != wanted:
-            return visit.go(visit.url(f"/users/{user.user_id}"), "This id belongs to the following user by a merge.")
+            return visit.go(
+                visit.url(f"/users/{user.user_id}"), "This id belongs to the following user by a merge."
+            )
         line = users_of.timeline(store, connection, visit.here.id, user.user_id, after=after)
         ids = raw_ids(connection, visit.here.id, [user.user_id])[user.user_id]
         past = history(connection, visit.here.id, [user.user_id])
@@ -90,7 +92,9 @@ def _segments_of(visit: Visit, connection: sa.Connection, user_id: int) -> list[
     rows = connection.execute(
         sa.select(segments.c.id, segments.c.name)
         .join(segment_states, segment_states.c.segment_id == segments.c.id)
-        .where(segments.c.workspace_id == visit.workspace_id, segment_states.c.environment_id == visit.here.id)
+        .where(
+            segments.c.workspace_id == visit.workspace_id, segment_states.c.environment_id == visit.here.id
+        )
         .order_by(segments.c.name)
     )
     found = []
@@ -109,13 +113,17 @@ def unmerge_user(visit: Visit) -> Response:
     with visit.core.engine.begin() as connection:
         mine = raw_ids(connection, visit.here.id, [canonical])[canonical]
         if int(raw) not in mine[1:]:
-            raise NotFound(f"user {raw} is not merged into user {canonical}; it may have been taken back already")
+            raise NotFound(
+                f"user {raw} is not merged into user {canonical}; it may have been taken back already"
+            )
         change = unmerge(connection, visit.here.id, int(raw), UNMERGE_CAUSE, visit.now)
     if change is not None:
         visit.core.store.insert_user_map([change])
     if visit.core.live is not None:
         visit.core.live.touched([Loaded(visit.here.id, merged={canonical, int(raw)})])
-    return visit.go(visit.url(f"/users/{canonical}"), f"User {raw} stands for itself again. Nothing was lost.")
+    return visit.go(
+        visit.url(f"/users/{canonical}"), f"User {raw} stands for itself again. Nothing was lost."
+    )
 
 
 PAGES: tuple[Page, ...] = (
@@ -123,4 +131,3 @@ PAGES: tuple[Page, ...] = (
     get("/env/{environment}/users/{user_id}", user_page),
     post("/env/{environment}/users/{user_id}/unmerge", unmerge_user, Verb.CORRECT_USERS),
 )
-

@@ -52,7 +52,10 @@ function closeAsk(element) {
 
 document.addEventListener('change', (event) => {
   const form = event.target.closest('form[data-switch]')
-  if (form) form.requestSubmit()
+  if (form) return form.requestSubmit()
+  // What a row consists of depends on some of its choices: the server draws it again.
+  const again = event.target.matches('select.refresh') && event.target.form?.querySelector('[data-refresh]')
+  if (again) event.target.form.requestSubmit(again)
 })
 
 // Keys: `/` to the search field, `g` then a letter to a page, Escape closes and leaves.

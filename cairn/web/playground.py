@@ -1,0 +1,137 @@
+"""“Try it as somebody”: one flag decided here as the SDKs decide it, told in sentences; and what SDKs cannot decide."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct, structs
+
+from cairn.analysis.core import Core
+from cairn.conditions.tree import InList
+from cairn.errors import CairnError, InvalidInput
+from cairn.flags.audience import leaves
+from cairn.flags.evaluate import Check, Context, Reason, Resolution, evaluate
+from cairn.flags.model import Flag, Ruleset
+from cairn.flags.ruleset import load_ruleset
+from cairn.flags.settings_file import compile_settings
+from cairn.members.sets import list_set
+
+CHECKS: dict[Check, str] = {
+    Check.NOT_HOLDING: "its audience does not hold",
+    Check.OTHER_OF_GROUP: "another rule of its group won",
+    Check.OUT_OF_TRAFFIC: "its audience holds, but this user is outside its traffic",
+    Check.CHOSEN: "its audience holds, and this user is in its traffic",
+    Check.FORCED: "this user is whitelisted",
+}
+REASONS: dict[Reason, str] = {
+    Reason.FLAG_NOT_FOUND: "There is no such flag here.",
+    Reason.DISABLED: "The flag is off in this environment.",
+    Reason.HOLDOUT: "This user is in a holdout, which keeps flags off to measure their sum.",
+    Reason.ROLLOUT: "A rollout rule gives it to this user.",
+    Reason.TESTING: "A test drew this variation for this user.",
+    Reason.PERSONALISE: "A personalise rule gives this variation to this user.",
+    Reason.FORCED: "This user is whitelisted into the variation.",
+    Reason.NOT_TARGETED: "No rule is meant for this user.",
+    Reason.OUT_OF_TRAFFIC: "A rule is meant for this user, but leaves this one out of its traffic.",
+    Reason.ERROR: "A rule cannot be decided.",
+}
+
+
+class Member(Struct, frozen=True):
+    """One list the flag asks about, for this somebody."""
+
+    attribute: str
+    value: str
+    segment_id: int
+    since_ms: int | None  # None: not in
+
+
+class Tried(Struct, frozen=True):
+    resolution: Resolution | None  # None: the context could not be read
+    sentence: str
+    steps: list[tuple[str, str]]  # rule's name, what became of it
+    members: list[Member]
+    context: dict[str, Any] = {}  # Any: the application's own values
+
+
+def try_flag(
+    core: Core,
+    connection: sa.Connection,
+    environment_id: int,
+    key: str,
+    *,
+    somebody: str,
+    context: str,
+    now: datetime,
+) -> Tried:
+    """Decide for a user named by identity, who passes it as every custom variable a list is asked about.
+
+    `context`: a pasted JSON context `{id, customVariables}` instead.
+    """
+    ruleset = load_ruleset(connection, environment_id)
+    flag = ruleset.flag(key)
+    asked = _lists(flag)
+    try:
+        given = _context(context, somebody, asked)
+    except InvalidInput as error:
+        return Tried(None, str(error), [], [])
+    resolution = evaluate(
+        ruleset, key, given, now=now,
+        in_list=lambda list_id, value: core.members.contains(list_set(list_id), value),
+    )  # fmt: skip
+    steps = [(step.rule.name or step.rule.key, CHECKS[step.check]) for step in resolution.steps]
+    members = [_member(core, leaf, given) for leaf in asked if leaf.attribute in given.attributes]
+    sentence = f"{REASONS[resolution.reason]} {resolution.detail}".strip()
+    shown = {"id": given.id, "customVariables": given.attributes}
+    return Tried(resolution, sentence, steps, members, shown)
+
+
+def _lists(flag: Flag | None) -> list[InList]:
+    found = (leaf for rule in (flag.rules if flag else ()) for leaf in leaves(rule.condition))
+    return list(dict.fromkeys(leaf for leaf in found if isinstance(leaf, InList)))
+
+
+def _context(text: str, somebody: str, asked: list[InList]) -> Context:
+    if not text:
+        return Context(somebody, dict.fromkeys((leaf.attribute for leaf in asked), somebody))
+    try:
+        document = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"The context is not JSON: {error}.", field="context") from error
+    if not isinstance(document, dict) or not isinstance(document.get("customVariables", {}), dict):
+        raise InvalidInput(
+            'The context is an object like {"id": …, "customVariables": {…}}.', field="context"
+        )
+    return Context(str(document.get("id", somebody)), document.get("customVariables", {}))
+
+
+def _member(core: Core, leaf: InList, context: Context) -> Member:
+    value = str(context.attributes[leaf.attribute])
+    since = core.members.since(list_set(leaf.list_id), value) if leaf.list_id else None
+    return Member(leaf.attribute, value, leaf.segment_id, since)
+
+
+def warnings_of(core: Core, connection: sa.Connection, environment_id: int, key: str) -> list[str]:
+    """What SDKs cannot decide of this flag as it is defined."""
+    ruleset = load_ruleset(connection, environment_id)
+    flag = ruleset.flag(key)
+    if flag is None:
+        return []
+    alone = structs.replace(ruleset, flags=(flag,), groups=(), holdouts=())
+    try:
+        return [*_compiled(core, alone, "node"), *_compiled(core, alone, "python")]
+    except CairnError as error:
+        return [f"This flag cannot be published, so applications keep its last good state: {error}"]
+
+
+def _compiled(core: Core, ruleset: Ruleset, sdk: str) -> tuple[str, ...]:
+    limit = core.settings.inline_limit
+
+    def values(list_id: str) -> list[str]:
+        return [value for value, _ in core.members.values(list_set(list_id), limit=limit + 1)]
+
+    return compile_settings(
+        ruleset, account_id=ruleset.account_id, sdk="python" if sdk == "python" else "node",
+        poll_interval_ms=core.settings.poll_interval_ms, list_values=values, inline_limit=limit,
+    ).warnings  # fmt: skip
