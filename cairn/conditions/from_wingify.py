@@ -3,6 +3,7 @@
 A location or user agent key that stands where the SDKs ignore it (contracts/wingify.md 7.3) is read as it was meant.
 """
 
+import reprlib
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -56,8 +57,7 @@ def _read(dsl: Any, depth: int) -> Condition:
 
 
 def _unreadable(dsl: Any, why: str) -> DslUnreadable:
-    quoted = str(dsl)
-    return DslUnreadable(f"segments: {why} in {quoted[:200]}", field="segments")
+    return DslUnreadable(f"segments: {why} in {reprlib.repr(dsl)}", field="segments")
 
 
 def _nodes(value: Any, depth: int) -> tuple[Condition, ...]:
