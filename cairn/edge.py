@@ -20,6 +20,7 @@ import uvloop
 
 from cairn.clock import Clock, utc_now
 from cairn.collect.app import Collector
+from cairn.errors import Unavailable
 from cairn.eventlog.sqlite import open_log
 from cairn.gateway.answers import Receive, Scope, Send
 from cairn.gateway.app import Gateway
@@ -51,11 +52,15 @@ class PublishedDirectory:
         return self._directory
 
     def refresh(self) -> None:
-        """Raises whatever the store raises. Safe to call from several threads."""
+        """Raises Unavailable. Safe to call from several threads."""
         changes = self._published.changes()
-        if changes != self._seen:
+        if changes == self._seen:
+            return
+        try:
             self._directory = decode(self._published.document(DOCUMENT))
-            self._seen = changes
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            logger.exception("directory_refused")
+        self._seen = changes
 
 
 class Edge:
@@ -114,14 +119,16 @@ class Edge:
             try:
                 await loop.run_in_executor(self._watcher, self._directory.refresh)
                 is_failing = False
-            except Exception:
+            except Unavailable as error:
                 if not is_failing:  # once, not twenty times a second
-                    logger.exception("directory_not_read")
+                    logger.warning("directory_not_read", extra={"why": str(error)})
                 is_failing = True
             await asyncio.sleep(WATCH_INTERVAL_S)
 
     async def _say_health(self, send: Send) -> None:
-        body = msgspec.json.encode({"gateway": self._gateway.health()})
+        body = msgspec.json.encode(
+            {"gateway": self._gateway.health(), "collector": {"unrecorded": self._collector.unrecorded}}
+        )
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

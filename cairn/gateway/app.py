@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cairn.clock import Clock, to_ms
+from cairn.errors import CairnError
 from cairn.event import Arrival
 from cairn.gateway.aliases import answer_of, asked_ids, get_aliases, is_id, set_alias
 from cairn.gateway.answers import (
@@ -165,11 +166,11 @@ class Gateway:
                 body = await self._in_thread(
                     lambda: self._files.file(name, sdk_key, sdk.account_id, compressed=compressed)
                 )
-        except Exception:
+        except (CairnError, TimeoutError):
             held = self._files.held(name, sdk_key, compressed=compressed)
             if held is None:
                 raise
-            logger.exception("settings_not_read", extra={"document": name})
+            logger.warning("settings_not_read", extra={"document": name})
             self._health.count("failures")
             body = held
         headers = ((b"vary", b"accept-encoding"),)
@@ -187,8 +188,7 @@ class Gateway:
             return FALSE
         known = self._directory().lists.get(asked.list_id)
         if known is None:
-            await self._in_thread(self._refresh)
-            known = self._directory().lists.get(asked.list_id)
+            known = (await self._refreshed()).lists.get(asked.list_id)
         if known is None or str(known[0]) != asked.account_id:
             self._health.count("unknown_lists")
             return FALSE
@@ -248,19 +248,25 @@ class Gateway:
                     found = await self._in_thread(lambda: get_aliases(self._members, sdk.environment_id, ids))
         except TimeoutError:
             self._health.count("timeouts")
-        except Exception:
-            logger.exception("aliases_not_read")
+        except CairnError:
             self._health.count("failures")
         return Answer(msgspec.json.encode(answer_of(ids, found)))
 
     async def _sdk(self, sdk_key: str) -> Sdk | None:
         if not sdk_key:
             return None
-        sdk = self._directory().sdk(sdk_key)
-        if sdk is None:
-            await self._in_thread(self._refresh)
-            sdk = self._directory().sdk(sdk_key)
-        return sdk
+        return self._directory().sdk(sdk_key) or (await self._refreshed()).sdk(sdk_key)
+
+    async def _refreshed(self) -> Directory:
+        """The directory after another look at what is published; the one at hand when that fails."""
+        try:
+            async with asyncio.timeout(self._look_up_s):
+                await self._in_thread(self._refresh)
+        except TimeoutError:
+            self._health.count("timeouts")
+        except CairnError:
+            self._health.count("failures")
+        return self._directory()
 
     async def _environment(self, request: Request) -> int:
         """Whose event it is: the SDK key says so, or else the account id; 0 when neither is known."""

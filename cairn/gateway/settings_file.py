@@ -64,7 +64,7 @@ class SettingsFiles:
     def file(self, name: str, sdk_key: str, account_id: int, *, compressed: bool) -> bytes:
         """The document under a name with the caller's key in it; an empty one when nothing was published.
 
-        Raises whatever the store raises.
+        Raises Unavailable when the store cannot be read.
         """
         with self._lock:
             self._read_again(name)

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from cairn.clock import utc_now
+from cairn.errors import Unavailable
 from cairn.event import Arrival
 from cairn.gateway.app import Gateway
 from cairn.gateway.request_line import LenientProtocol
@@ -44,10 +45,11 @@ class Serving:
         self.refreshed: list[Directory] = []  # what the next refresh finds, if anything
         self.arrivals: list[Arrival] = []
         self.is_disk_full = False
+        self.is_store_away = False
         self.port = port
         self.gateway = Gateway(
             members or self.store,
-            self.store,
+            _Published(self),
             lambda: self.directory,
             self._append,
             utc_now,
@@ -62,6 +64,8 @@ class Serving:
         self.store.replace(list_set(list_id), dict.fromkeys(values, 1))
 
     def _refresh(self) -> None:
+        if self.is_store_away:
+            raise Unavailable("the store is away")
         if self.refreshed:
             self.directory = self.refreshed.pop()
 
@@ -86,6 +90,18 @@ class Serving:
         length = b"Content-Length: %d" % len(body)
         lines = (b"POST " + target + b" HTTP/1.1", b"Host: gw", b"Connection: close", length, *headers)
         return self.raw(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+
+
+class _Published:
+    """The published documents, which a test can take away."""
+
+    def __init__(self, served: Serving) -> None:
+        self._served = served
+
+    def __getattr__(self, name: str) -> Any:
+        if self._served.is_store_away:
+            raise Unavailable("the store is away")
+        return getattr(self._served.store, name)
 
 
 def read_answer(connection: socket.socket) -> tuple[int, bytes, bytes]:

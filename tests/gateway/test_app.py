@@ -150,6 +150,19 @@ def test_a_known_environment_without_a_document_gets_a_valid_empty_one(served: S
     }  # fmt: skip
 
 
+def test_settings_once_read_are_served_with_the_store_away(served: Serving) -> None:
+    served.store.publish({f"settings/{PRODUCTION}/node": document(1)})
+    settings(served)
+    served.is_store_away = True
+    assert settings(served)["version"] == 1
+    assert settings(served, key=OTHER_KEY) == 400, "never an empty document that would switch flags off"
+    assert settings(served, key="f" * 32) == 400
+    assert served.post(b"/events/t?en=purchase&a=12345&env=none", json.dumps(EVENT).encode())[0] == 200
+    assert served.arrivals[0].environment_id == PRODUCTION
+    served.is_store_away = False
+    assert settings(served, key=OTHER_KEY)["features"] == []
+
+
 @pytest.mark.parametrize("key", ["", "f" * 32, "%00", quote("ключ")])
 def test_an_unknown_key_fails_fast(served: Serving, key: str) -> None:
     status, head, body = served.get(SETTINGS.format(key=key, sn="vwo-fme-node-sdk").encode())
