@@ -249,16 +249,29 @@ def test_done_jobs_are_forgotten_after_a_week_and_dead_ones_are_not(engine: sa.E
     assert done != dead
 
 
-def test_worker_stops_when_told_and_runs_its_own_recurring_job(engine: sa.Engine) -> None:
+def test_worker_runs_until_told_to_stop(engine: sa.Engine) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=Worker(engine, {"stop": lambda _payload: stop.set()}).run, args=(stop,))
     thread.start()
-    _add(engine, "stop", run_at=utc_now())
+    job_id = _add(engine, "stop", run_at=utc_now())
+    assert job_id is not None
     thread.join(20)
     assert not thread.is_alive()
+    assert _row(engine, job_id).state == State.DONE
+
+
+def test_worker_clears_up_by_itself(engine: sa.Engine) -> None:
+    old = _add(engine)
+    assert old is not None
+    worker = Worker(engine, {"work": lambda _payload: None}, clock=lambda: NOW)
+    while worker.run_one():
+        pass
+    later = Worker(engine, {}, clock=lambda: NOW + KEEP_DONE + SECOND)
+    while later.run_one():
+        pass
     with reading(engine) as connection:
-        kinds = set(connection.execute(sa.select(jobs.c.kind).where(jobs.c.state == State.DONE)).scalars())
-    assert kinds == {FORGET, "stop"}
+        kept = connection.execute(sa.select(jobs.c.kind)).scalars().all()
+    assert kept == [FORGET]
 
 
 def test_job_of_a_killed_worker_is_done_by_the_next(tmp_path: Path) -> None:
