@@ -90,7 +90,8 @@ def _split(body: bytes, key: bytes) -> tuple[int, int, list[bytes]] | None:
                 start = item_start = token.end()
         elif mark in b"]}":
             if depth == 2 and start:
-                if last := body[item_start : token.start()].strip():
+                last = body[item_start : token.start()].strip()
+                if last or items:  # nothing after a comma is malformed, and found so when it is read
                     items.append(last)
                 return start, token.start(), items
             depth -= 1
