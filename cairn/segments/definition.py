@@ -178,12 +178,9 @@ def states(connection: sa.Connection, workspace_id: int, segment_id: int) -> lis
     return [SegmentState(**row._mapping) for row in rows]
 
 
-def add_missing_states(connection: sa.Connection, now: datetime) -> int:
-    """Give every segment a state and a list in every environment of its project, new environments included.
-
-    Return how many were missing.
-    """
-    missing = connection.execute(
+def missing_states(connection: sa.Connection) -> list[tuple[int, str, int]]:
+    """(segment id, its name, environment id) where a segment has no state yet, for instance in a new environment."""
+    rows = connection.execute(
         sa.select(segments.c.id, segments.c.name, environments.c.id.label("environment_id"))
         .join(environments, environments.c.project_id == segments.c.project_id)
         .outerjoin(
@@ -193,8 +190,13 @@ def add_missing_states(connection: sa.Connection, now: datetime) -> int:
         )
         .where(segment_states.c.segment_id.is_(None))
         .order_by(segments.c.id, environments.c.id)
-    ).all()
-    for segment_id, name, environment_id in missing:
+    )
+    return [(segment_id, name, environment_id) for segment_id, name, environment_id in rows]
+
+
+def add_missing_states(connection: sa.Connection, now: datetime) -> None:
+    """Give every segment a state and a list in every environment of its project, new environments included."""
+    for segment_id, name, environment_id in missing_states(connection):
         list_id = new_list_id()
         connection.execute(
             sa.insert(attribute_lists).values(
@@ -207,7 +209,6 @@ def add_missing_states(connection: sa.Connection, now: datetime) -> int:
                 segment_id=segment_id, environment_id=environment_id, list_id=list_id
             )
         )
-    return len(missing)
 
 
 def _clean_description(text: str) -> str:
