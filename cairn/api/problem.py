@@ -66,6 +66,10 @@ def problem_of(error: Exception) -> CairnError:
             return Conflict(
                 "somebody else made a contradicting change at the same time; read again and repeat"
             )
+        case sa.exc.DataError():
+            return InvalidInput(
+                "a text holds a character the database cannot keep; leave out control characters"
+            )
         case sa.exc.OperationalError():
             logger.warning("metadata_database_away", exc_info=error)
             return Unavailable("the metadata database is busy; try again")

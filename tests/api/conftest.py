@@ -17,7 +17,7 @@ from cairn.clock import to_ms, utc_now
 from cairn.conditions.tree import UserProperty
 from cairn.db.engine import open_engine, reading, sqlite_url
 from cairn.db.migrate import migrate
-from cairn.db.tables import metadata
+from cairn.db.tables import environments, metadata, sources
 from cairn.event import Draft, Refused
 from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag
 from cairn.flags.model import Allocation
@@ -137,6 +137,9 @@ def make_tenant(core: Core, name: str) -> Tenant:
     with core.engine.begin() as connection:
         workspace = create_workspace(connection, core.seal, name=name, now=now)
         environment = get_environment(connection, workspace.id, "production")
+        own = sa.select(environments.c.id).where(environments.c.workspace_id == workspace.id)
+        connection.execute(sa.update(environments).where(environments.c.id.in_(own)).values(name=name))
+        connection.execute(sa.update(sources).where(sources.c.environment_id.in_(own)).values(name=name))
         new = NewSegment(key=name, name=name, condition=UserProperty("plan", "is", name))
         segment = create_segment(connection, workspace.id, environment.project_id, new, now)
         flag = create_flag(connection, workspace.id, environment.project_id, NewFlag(key=name), now)
