@@ -27,7 +27,7 @@ class Kind:
     SESSION = "session"
 
 
-class Draft(Struct):
+class Draft(Struct, gc=False):  # no cycles, and the collector would walk tens of thousands at a time
     """One event on its way in. Mutable: each step of the loader completes it."""
 
     environment_id: int

@@ -19,12 +19,15 @@ from cairn.workspace.directory import Directory
 Parser = Callable[[Arrival], Sequence[Draft | Refused]]
 
 PAYLOAD_CHARACTERS = 2_000
-_EVENT_BITS = 14  # of a log position; a request carries at most 2,500 events
-_ITEM_BITS = 15  # of a log position; a group commit holds fewer requests
+_EVENT_BITS = 14  # of a log position; a request carries at most 5,000 events
+MOST_EVENTS = (
+    1 << _EVENT_BITS
+) - 1  # per request with a place of their own; all beyond are refusals and share one
+_ITEM_BITS = 15  # of a log position; group commits are far smaller, and one that is larger runs into the next
 _ENTRY_SHIFT = _EVENT_BITS + _ITEM_BITS  # leaves 35 bits: ten years of a hundred commits a second
 
 
-class Item(Struct, frozen=True):
+class Item(Struct, frozen=True, gc=False):
     """One request of the log: its entry, and its place in it."""
 
     entry: int
@@ -34,7 +37,7 @@ class Item(Struct, frozen=True):
     @property
     def log_position(self) -> int:
         """Where its first event lies in the log; the others follow. It depends on the log only, never on the batch."""
-        return self.entry << _ENTRY_SHIFT | (self.place & (1 << _ITEM_BITS) - 1) << _EVENT_BITS
+        return (self.entry << _ENTRY_SHIFT) + (self.place << _EVENT_BITS)
 
 
 class Parsed(Struct, frozen=True):
@@ -52,10 +55,15 @@ class Batch:
     items: Sequence[Item]
     parsed: list[Parsed] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)  # still on their way
+    identified: dict[tuple[int, str], int] = field(
+        default_factory=dict
+    )  # canonical ids by environment and identity
     replayed: list[Draft] = field(default_factory=list)  # stored by a load that did not get to its end
     refusals: list[Refused] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
-    not_merged: set[int] = field(default_factory=set)  # event ids of drafts kept although their merge was refused
+    not_merged: set[int] = field(
+        default_factory=set
+    )  # event ids of drafts kept although their merge was refused
     properties: dict[tuple[int, int, str], PropertyChange] = field(
         default_factory=dict
     )  # by environment, user, key

@@ -20,6 +20,7 @@ from cairn.ingest.steps import STEPS, unreadable
 from cairn.ingest.touched import touched
 from cairn.ingest.writes import WRITES, write_refusals
 from cairn.store.store import Store
+from cairn.wire.parsers import PARSERS
 from cairn.workspace.directory import Directory
 
 logger = logging.getLogger(__name__)
@@ -53,12 +54,8 @@ class Loader:
         clock: Clock,
         on_loaded: Callable[[list[Loaded]], None],
         *,
-        parsers: Mapping[str, Parser] | None = None,
+        parsers: Mapping[str, Parser] = PARSERS,
     ) -> None:
-        if parsers is None:
-            from cairn.wire.parsers import PARSERS
-
-            parsers = PARSERS
         self._log, self._feed, self._on_loaded = log, feed, on_loaded
         self._parts = Parts(store, engine, directory, parsers, Remembered(), clock)
         self._map_is_copied = False

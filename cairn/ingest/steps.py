@@ -13,8 +13,7 @@ import msgspec
 from cairn import ids
 from cairn.clock import to_ms
 from cairn.event import Arrival, Draft, Refused
-from cairn.identity.junk import is_junk
-from cairn.ingest.batch import PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, entry_of
+from cairn.ingest.batch import MOST_EVENTS, PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, entry_of
 from cairn.ingest.merging import merge_users
 from cairn.outcomes import Reason
 from cairn.store.rows import text_of
@@ -52,7 +51,8 @@ def check_sources(batch: Batch, parts: Parts) -> None:
     routes = _routes(parts.directory())
     for arrival, first, events in ((p.arrival, p.log_position, p.events) for p in batch.parsed):
         route = routes.get(arrival.source_id, _DELETED) if arrival.source_id else None
-        for position, event in enumerate(events, first):
+        for place, event in enumerate(events):
+            position = first + min(place, MOST_EVENTS)
             if isinstance(event, Refused):
                 batch.refusals.append(msgspec.structs.replace(event, log_position=position))
                 continue
@@ -88,21 +88,15 @@ def check_times(batch: Batch, parts: Parts) -> None:
 def resolve_users(batch: Batch, parts: Parts) -> None:
     """Decide the raw user id: the one given, else the identity's, else the anonymous id's."""
     kept = []
-    identified: dict[tuple[int, str], int] = {}  # 0: junk
+    identified = batch.identified
     anonymous: dict[str, int] = {}
     for draft in batch.drafts:
         canonical_id = 0
         if draft.identity:
             known_as = (draft.environment_id, draft.identity)
             if (found := identified.get(known_as)) is None:
-                found = 0 if is_junk(draft.identity) else ids.identified_user_id(*known_as)
-                identified[known_as] = found
+                found = identified[known_as] = ids.identified_user_id(*known_as)
             canonical_id = found
-            if not canonical_id:
-                batch.refuse(
-                    draft, Reason.JUNK_IDENTITY, f"identity: {draft.identity!r} would merge strangers"
-                )
-                continue
         if not draft.user_id:
             draft.user_id = canonical_id or _anonymous(draft.anonymous_id, anonymous)
         if draft.user_id:
@@ -146,15 +140,19 @@ def drop_repeats(batch: Batch, parts: Parts) -> None:
 
 def set_properties(batch: Batch, parts: Parts) -> None:
     """Collect user properties, and the identity of users not seen before. The newest time wins, then arrival."""
-    known_identities = parts.remembered.identities
+    known = parts.remembered.identities
+    new = {
+        known_as: canonical_id
+        for known_as, canonical_id in batch.identified.items()
+        if known.get((known_as[0], canonical_id)) is None
+    }
     for draft in batch.drafts:
-        version = draft.time_ms << _ORDER_BITS | entry_of(draft.log_position) & (1 << _ORDER_BITS) - 1
         for key, value in draft.user_properties.items():
-            _set(batch, draft, draft.user_id, key, text_of(value), version)
-        if draft.identity and draft.event_id not in batch.not_merged:
-            canonical_id = ids.identified_user_id(draft.environment_id, draft.identity)
-            if known_identities.get((draft.environment_id, canonical_id)) is None:
-                _set(batch, draft, canonical_id, IDENTITY_KEY, draft.identity, version)
+            _set(batch, draft, draft.user_id, key, text_of(value))
+        if new and draft.identity and draft.event_id not in batch.not_merged:
+            canonical_id = new.pop((draft.environment_id, draft.identity), 0)
+            if canonical_id:
+                _set(batch, draft, canonical_id, IDENTITY_KEY, draft.identity)
 
 
 STEPS: tuple[Step, ...] = (
@@ -212,7 +210,8 @@ def _repeated(draft: Draft) -> str:
     return f"message id or idempotency key {draft.key!r} was stored before" if draft.key else "stored before"
 
 
-def _set(batch: Batch, draft: Draft, user_id: int, key: str, value: str, version: int) -> None:
+def _set(batch: Batch, draft: Draft, user_id: int, key: str, value: str) -> None:
+    version = draft.time_ms << _ORDER_BITS | entry_of(draft.log_position) & (1 << _ORDER_BITS) - 1
     place = (draft.environment_id, user_id, key)
     earlier = batch.properties.get(place)
     if earlier is None or version >= earlier.version:

@@ -54,6 +54,7 @@ class _Asking:
         self.client = client
         self._timeout_s = 0.0
         client.set_client_setting("max_memory_usage", memory_mb << 20)
+        client.set_client_setting("max_result_bytes", memory_mb << 18)  # a quarter: it grows as Python values
         client.set_client_setting("readonly", 2)
 
     def limit(self, timeout_s: float) -> None:
@@ -97,6 +98,8 @@ class EmbeddedStore:
             asking.limit(timeout_s)
             return list(asking.client.query(sql, parameters=values).result_rows)
         except Error as error:
+            del self._local.asking  # a client that failed is not trusted with the next tenant's question
+            asking.client.close()
             raise of_question(error) from error
 
     def insert_events(self, events: Sequence[Draft]) -> None:
@@ -142,7 +145,10 @@ class EmbeddedStore:
 
     def _connect(self) -> Client:
         client = get_client(
-            interface="chdb", path=str(self._folder), chdb_options={"config-file": str(self._config)}
+            interface="chdb",
+            path=str(self._folder),
+            chdb_options={"config-file": str(self._config)},
+            tz_mode="aware",
         )
         self._clients.add(client)
         return client

@@ -21,6 +21,11 @@ def bound(
         raise UnboundQuestion(f"the statement does not use {_BINDING}: {sql.strip()[:100]!r}")
     if not _SELECT.match(sql):
         raise UnboundQuestion(f"the statement is not one SELECT: {sql.strip()[:100]!r}")
+    if ";" in sql:
+        # The engine runs both statements and hands the first one's answer to whoever asks next on the same client.
+        raise UnboundQuestion(
+            f"the statement holds a semicolon; send one, and texts as parameters: {sql.strip()[:100]!r}"
+        )
     if parameters and "environment" in parameters:
         raise UnboundQuestion("the parameter `environment` is bound by the store, never by the caller")
     return {**(parameters or {}), "environment": environment_id}

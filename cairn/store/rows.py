@@ -1,6 +1,6 @@
 """Events, properties, merges and refusals as Arrow tables: a column at a time, repeated text as a dictionary."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,13 +16,19 @@ _WRONG = (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError)
 
 def text_of(value: Scalar) -> str:
     """A property's value as it is stored and compared: whole numbers without a fraction, true and false in small."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return str(int(value))
-    return str(value)
+    return _TEXT.get(type(value), str)(value)
+
+
+def _float_text(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 1e21 else str(value)
+
+
+_TEXT: dict[type, Callable[[Any], str]] = {  # Any: the type beside it
+    str: str,
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    float: _float_text,
+}
 
 
 def events_table(events: Sequence[Draft]) -> pa.Table:
@@ -114,7 +120,7 @@ def _maps(maps: Sequence[dict[str, Any]]) -> pa.Array:  # Any: Scalar; str value
     for entries in maps:
         if entries:
             keys.extend(entries)
-            values.extend([v if type(v) is str else text_of(v) for v in entries.values()])
+            values.extend([v if type(v) is str else _TEXT.get(type(v), str)(v) for v in entries.values()])
         offsets.append(len(keys))
     return pa.MapArray.from_arrays(
         pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), pa.array(values, pa.string())

@@ -13,7 +13,7 @@ from cairn.event import Draft, Refused
 Row = tuple[Any, ...]  # Any: the columns' own types
 
 
-class PropertyChange(Struct, frozen=True):
+class PropertyChange(Struct, frozen=True, gc=False):
     """One user property set on one raw user. The newest `version` wins: time in ms << 22 | arrival order."""
 
     environment_id: int

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.tables import merges as merges_table
 from cairn.db.tables import metadata, user_map
-from cairn.identity.junk import is_junk
 from cairn.identity.merges import (
     SERVER_IDENTIFY,
     Merge,
@@ -172,11 +171,3 @@ def test_the_history_tells_the_map(connection: sa.Connection, calls: list[tuple[
 def clear(connection: sa.Connection) -> None:
     connection.execute(sa.delete(user_map))
     connection.execute(sa.delete(merges_table))
-
-
-@pytest.mark.parametrize(
-    ("identity", "expected"),
-    [("null", True), ("UNDEFINED", True), (" guest ", True), ("", True), ("0", False), ("nullable", False)],
-)
-def test_junk(identity: str, expected: bool) -> None:
-    assert is_junk(identity) is expected

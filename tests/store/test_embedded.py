@@ -1,0 +1,85 @@
+"""What only the embedded store has: a folder, an owner, a form that migrates."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cairn.errors import Unavailable
+from cairn.event import Draft
+from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.errors import StoreInUse, StoreTooNew
+from cairn.store.migrations import MIGRATIONS, Migration, migrate
+
+ONE = Draft(1, "custom", "Paid", 1_800_000_000_000, 1_800_000_000_000, user_id=1, event_id=5, log_position=6)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    opened = open_embedded(tmp_path / "store", memory_mb=300)
+    yield opened
+    opened.close()
+
+
+def test_what_is_stored_is_there_again(store: EmbeddedStore, tmp_path: Path) -> None:
+    store.insert_events([ONE])
+    store.close()
+    again = open_embedded(tmp_path / "store", memory_mb=300)
+    assert again.known([5, 7]) == {5: 6}
+    again.close()
+
+
+def test_another_process_is_told_that_the_store_is_in_use(store: EmbeddedStore, tmp_path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from cairn.store.embedded import open_embedded
+from cairn.store.errors import StoreInUse
+try:
+    open_embedded(Path({str(tmp_path / "store")!r}), memory_mb=300)
+except StoreInUse as error:
+    print("in use")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "in use\n"
+    assert issubclass(StoreInUse, Exception)
+
+
+def test_a_closed_store_is_unavailable(store: EmbeddedStore) -> None:
+    store.close()
+    with pytest.raises(Unavailable):
+        store.query(1, "SELECT {environment:UInt32}")
+    with pytest.raises(Unavailable):
+        store.insert_events([ONE])
+
+
+def test_one_memory_limit_and_modest_caches(store: EmbeddedStore) -> None:
+    settings = dict(
+        store.query(1, "SELECT name, toUInt64(value) FROM system.server_settings WHERE name IN "
+        "('max_server_memory_usage', 'mark_cache_size') AND 1 = {environment:UInt32}")
+    )  # fmt: skip
+    assert settings == {"max_server_memory_usage": (300 + 512) << 20, "mark_cache_size": 64 << 20}
+
+
+class TestMigrations:
+    def test_are_applied_once_and_in_order(self, store: EmbeddedStore) -> None:
+        assert store.migrate() == []
+        added = (
+            Migration(2, "a", ("CREATE TABLE cairn.x (a UInt8) ENGINE = Memory",)),
+            Migration(
+                3, "b", ("ALTER TABLE cairn.x ADD COLUMN b UInt8", "ALTER TABLE cairn.x DROP COLUMN a")
+            ),
+        )
+        run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
+        assert migrate(run, newest, migrations=(*MIGRATIONS, *added)) == ["a", "b"]
+        assert migrate(run, newest, migrations=(*MIGRATIONS, *added)) == []
+        with pytest.raises(StoreTooNew):
+            store.migrate()
+
+    def test_one_that_broke_off_is_run_again(self, store: EmbeddedStore) -> None:
+        run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
+        run("DELETE FROM cairn.versions WHERE 1")
+        assert store.migrate() == [MIGRATIONS[0].name]
+        store.insert_events([ONE])
+        assert newest("SELECT count() FROM cairn.events") == 1
