@@ -1,0 +1,195 @@
+"""One environment with everything real (store, metadata, members) and a clock to turn; it loads as the loader does."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from cairn.clock import from_ms, to_ms
+from cairn.conditions.tree import Condition
+from cairn.db.engine import open_engine, reading, sqlite_url
+from cairn.db.tables import environments, metadata, projects, workspaces
+from cairn.event import Draft, Kind, Scalar
+from cairn.identity.merges import Merge, merge, unmerge
+from cairn.ids import identified_user_id
+from cairn.ingest.loaded import Loaded
+from cairn.members.lmdb import LmdbMembers, open_members
+from cairn.members.sets import list_set, users_set
+from cairn.segments.definition import (
+    NewSegment,
+    Segment,
+    SegmentState,
+    create_segment,
+    states,
+    update_segment,
+)
+from cairn.segments.live import LiveSegments
+from cairn.store.rows import text_of
+from cairn.store.store import PropertyChange, Store
+from tests.segments.histories import NOW_MS
+from tests.segments.oracle import History, members
+
+
+def open_metadata(folder: Path) -> sa.Engine:
+    engine = open_engine(sqlite_url(folder))
+    metadata.create_all(engine)
+    return engine
+
+
+def add_environment(connection: sa.Connection, workspace_id: int, project_id: int, key: str) -> int:
+    row = {
+        "workspace_id": workspace_id, "project_id": project_id, "key": key, "name": key, "created_at": from_ms(NOW_MS),
+        "app_id": f"{project_id}{key}", "sdk_key_hash": f"{project_id}{key}", "sdk_key_sealed": b"",
+    }  # fmt: skip
+    return connection.execute(sa.insert(environments).values(**row).returning(environments.c.id)).scalar_one()
+
+
+def add_workspace(connection: sa.Connection, *, account_id: int) -> tuple[int, int]:
+    """Return the ids of the workspace and its project."""
+    created = {"created_at": from_ms(NOW_MS)}
+    workspace_id = connection.execute(
+        sa.insert(workspaces).values(name="W", account_id=account_id, **created).returning(workspaces.c.id)
+    ).scalar_one()
+    project_id = connection.execute(
+        sa.insert(projects).values(workspace_id=workspace_id, name="P", **created).returning(projects.c.id)
+    ).scalar_one()
+    return workspace_id, project_id
+
+
+class World:
+    """`start_id`: keeps this world's environment apart from others in the same event store."""
+
+    def __init__(
+        self, folder: Path, store: Store, start_id: int, *, recount_interval_s: float = 10**6
+    ) -> None:
+        self.store, self.folder, self.now_ms = store, folder, NOW_MS
+        self.history = History()
+        self.changed: list[set[int]] = []
+        self.engine = open_metadata(folder)
+        self.members: LmdbMembers = open_members(folder / "members")
+        self._number = start_id << 24
+        self._recount_interval_s = recount_interval_s
+        with self.engine.begin() as connection:
+            self.workspace_id, self.project_id = add_workspace(connection, account_id=start_id)
+            self.environment_id = add_environment(
+                connection, self.workspace_id, self.project_id, "production"
+            )
+            connection.execute(
+                sa.update(environments).where(environments.c.id == self.environment_id).values(id=start_id)
+            )
+        self.environment_id = start_id
+        self.live = self._live()
+
+    def _live(self) -> LiveSegments:
+        return LiveSegments(
+            self.engine, self.store, self.members, self.clock,
+            recount_interval_s=self._recount_interval_s, on_change=self.changed.append,
+        )  # fmt: skip
+
+    def clock(self) -> datetime:
+        return from_ms(self.now_ms)
+
+    def restart(self) -> None:
+        """As after a crash: what was touched and not yet evaluated is forgotten."""
+        self.live = self._live()
+
+    def close(self) -> None:
+        self.members.close()
+        self.engine.dispose()
+
+    def define(self, key: str, condition: Condition) -> Segment:
+        new = NewSegment(key, key, condition)
+        with self.engine.begin() as connection:
+            return create_segment(connection, self.workspace_id, self.project_id, new, self.clock())
+
+    def edit(self, segment: Segment, condition: Condition) -> Segment:
+        with self.engine.begin() as connection:
+            return update_segment(
+                connection, self.workspace_id, segment.id, condition=condition, now=self.clock()
+            )
+
+    def did(
+        self,
+        user_id: int,
+        name: str,
+        *,
+        kind: str = Kind.CUSTOM,
+        ago_ms: int = 0,
+        properties: Mapping[str, Scalar] | None = None,
+    ) -> Loaded:
+        """Store an event; return what the loader would say."""
+        draft = Draft(
+            self.environment_id, kind, name, self.now_ms - ago_ms, self.now_ms, user_id=user_id,
+            event_id=self._next(), properties=dict(properties or {}),
+        )  # fmt: skip
+        self.store.insert_events([draft])
+        self.history.events.append(draft)
+        return Loaded(self.environment_id, by_event={(kind, name): {user_id}})
+
+    def set_property(self, user_id: int, key: str, value: Scalar) -> Loaded:
+        change = PropertyChange(
+            self.environment_id,
+            user_id,
+            key,
+            text_of(value),
+            self.now_ms,
+            (self.now_ms << 22) + self._next() % 2**22,
+        )
+        self.store.insert_properties([change])
+        self.history.properties.append(change)
+        return Loaded(self.environment_id, by_property={key: {user_id}})
+
+    def identify(self, user_id: int, identity: str) -> Loaded:
+        """As the loader: the identity is a property of its canonical user, and the id is merged into that."""
+        target = identified_user_id(self.environment_id, identity)
+        with self.engine.begin() as connection:
+            done = merge(connection, self.environment_id, user_id, identity, "test", self.clock())
+        if not isinstance(done, Merge):
+            return Loaded(self.environment_id)
+        loaded = self.set_property(target, "identity", identity)
+        if done.is_new:
+            self.store.insert_user_map([done.change])
+            self.history.merged[user_id] = target
+            loaded.merged |= {user_id, target}
+        return loaded
+
+    def unmerge(self, user_id: int) -> Loaded:
+        with self.engine.begin() as connection:
+            change = unmerge(connection, self.environment_id, user_id, "test", self.clock())
+        if change is None:
+            return Loaded(self.environment_id)
+        self.store.insert_user_map([change])
+        target = self.history.merged.pop(user_id)
+        return Loaded(self.environment_id, merged={user_id, target})
+
+    def settle(self, *loaded: Loaded) -> None:
+        self.live.touched(list(loaded))
+        self.live.settle()
+
+    def state(self, segment: Segment) -> SegmentState:
+        with reading(self.engine) as connection:
+            return states(connection, self.workspace_id, segment.id)[0]
+
+    def users(self, segment: Segment) -> set[int]:
+        return {int(user) for user, _ in self.members.values(users_set(self.environment_id, segment.id))}
+
+    def listed(self, segment: Segment) -> set[str]:
+        return {value for value, _ in self.members.values(list_set(self.state(segment).list_id))}
+
+    def check(self, segments: Iterable[Segment]) -> None:
+        """The quiet moment: members, list and shown sizes are exactly what plain Python says."""
+        for segment in segments:
+            expected = members(self.history, segment.condition, self.now_ms)
+            assert self.users(segment) == set(expected), segment.condition
+            assert self.listed(segment) == set(expected.values()) - {""}, segment.condition
+            state = self.state(segment)
+            assert (state.users, state.identified) == (len(self.users(segment)), len(self.listed(segment)))
+            assert (state.version, state.error, state.drift) == (segment.version, "", 0)
+
+    def moment_of(self, moment: datetime | None) -> int:
+        return to_ms(moment) if moment else 0
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
