@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from cairn.analysis.users import BEHAVIOUR
 from cairn.clock import to_ms
 from cairn.event import Kind
 from cairn.store.schema import CANONICAL, DATABASE
@@ -17,8 +18,8 @@ class Step(Struct, frozen=True):
     """One bucket of a series."""
 
     start_ms: int
-    users: int  # distinct, after merges
-    events: int  # behaviour: everything but identify calls
+    users: int  # who did something; distinct, after merges
+    events: int  # behaviour only: no identify calls, no exposures
     exposures: int
 
 
@@ -49,7 +50,7 @@ def series(store: Store, environment_id: int, *, now: datetime, step_ms: int, st
         environment_id,
         f"""
         SELECT intDiv(toUnixTimestamp64Milli(time), {{step:Int64}}) * {{step:Int64}} AS start,
-               uniq({CANONICAL}), countIf(kind != {{identify:String}}), countIf(kind = {{exposure:String}})
+               uniqIf({CANONICAL}, {BEHAVIOUR}), countIf({BEHAVIOUR}), countIf(kind = {{exposure:String}})
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}}
           AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
@@ -61,7 +62,6 @@ def series(store: Store, environment_id: int, *, now: datetime, step_ms: int, st
             "step": step_ms,
             "from": max(first, 0),
             "to": first + steps * step_ms,
-            "identify": Kind.IDENTIFY,
             "exposure": Kind.EXPOSURE,
         },
     )
@@ -77,14 +77,14 @@ def totals(store: Store, environment_id: int, *, now: datetime, span: timedelta)
     rows = store.query(
         environment_id,
         f"""
-        SELECT uniqExact({CANONICAL}), countIf(kind != {{identify:String}}),
+        SELECT uniqExactIf({CANONICAL}, {BEHAVIOUR}), countIf({BEHAVIOUR}),
                countIf(kind = {{exposure:String}})
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}}
           AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
           AND time > fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
         """,
-        {"from": max(since, 0), "identify": Kind.IDENTIFY, "exposure": Kind.EXPOSURE},
+        {"from": max(since, 0), "exposure": Kind.EXPOSURE},
     )
     return Step(since, *map(int, rows[0]))
 

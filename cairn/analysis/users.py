@@ -27,6 +27,8 @@ LOOK_BACK = (
     timedelta(days=366),
 )
 SEARCHED_KEYS = (IDENTITY_KEY, "email", "_email", "name")  # user properties that a search looks into
+# What people did; the rest says who they are and what they were shown.
+BEHAVIOUR = f"kind NOT IN ('{Kind.IDENTIFY}', '{Kind.EXPOSURE}')"
 MAX_RAW_IDS = 10_000  # ids per question; Heap's rules keep a user far below
 
 
@@ -55,7 +57,7 @@ class PropertyValue(Struct, frozen=True):
 
 
 class User(Struct, frozen=True):
-    """One canonical user. `last_seen_ms` 0: nothing within the question's look back."""
+    """One canonical user. `last_seen_ms` 0: did nothing within the question's look back."""
 
     user_id: int
     identity: str = ""  # empty: anonymous
@@ -99,11 +101,15 @@ def list_users(
     now: datetime,
     after: Cursor | None = None,
 ) -> UserPage:
-    """Users by when they were seen last, newest first. Counts cover the look back that filled the page."""
+    """Users by when they did something last, newest first; then those of whom only properties are known.
+
+    Counts cover the look back that filled the page.
+    """
     rows: list[tuple[int, int, int]] = []
+    newest = after.time_ms if after and after.time_ms else to_ms(now)
     for span in LOOK_BACK:
-        newest = after.time_ms if after else to_ms(now)
-        rows = _seen(store, environment_id, since_ms=newest - span // timedelta(milliseconds=1), after=after)
+        since_ms = newest - span // timedelta(milliseconds=1)
+        rows = _seen(store, environment_id, since_ms=since_ms, after=after, is_last=span == LOOK_BACK[-1])
         if len(rows) > PAGE:
             break
     users = _with_properties(
@@ -114,25 +120,24 @@ def list_users(
 
 
 def _seen(
-    store: Store, environment_id: int, *, since_ms: int, after: Cursor | None
+    store: Store, environment_id: int, *, since_ms: int, after: Cursor | None, is_last: bool
 ) -> list[tuple[int, int, int]]:
-    """(canonical user, last seen, events), one more than a page holds."""
+    """(canonical user, last seen, events), one more than a page holds. Only the last look shows the never seen."""
     rows = store.query(
         environment_id,
         f"""
-        SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen,
-               countIf(kind != {{identify:String}})
+        SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(maxIf(time, {BEHAVIOUR})) AS seen, countIf({BEHAVIOUR})
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}}
           AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
           AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
         GROUP BY canonical
-        HAVING (seen, canonical) < ({{after_ms:Int64}}, {{after_id:UInt64}})
+        HAVING seen >= {{least:Int64}} AND (seen, canonical) < ({{after_ms:Int64}}, {{after_id:UInt64}})
         ORDER BY seen DESC, canonical DESC LIMIT {{limit:UInt32}}
         """,
         {
-            "identify": Kind.IDENTIFY,
             "since": max(since_ms, 0),
+            "least": 0 if is_last else 1,
             "after_ms": after.time_ms if after else 2**62,
             "after_id": after.id if after else 0,
             "limit": PAGE + 1,
@@ -186,14 +191,13 @@ def described(
     rows = store.query(
         environment_id,
         f"""
-        SELECT user_id, toUnixTimestamp64Milli(max(time)), countIf(kind != {{identify:String}})
+        SELECT user_id, toUnixTimestamp64Milli(maxIf(time, {BEHAVIOUR})), countIf({BEHAVIOUR})
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
           AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
         GROUP BY user_id
         """,
         {
-            "identify": Kind.IDENTIFY,
             "users": list(owners)[:MAX_RAW_IDS],
             "since": max(to_ms(now - timedelta(days=30)), 0),
         },

@@ -26,21 +26,23 @@ class Snippet(Struct, frozen=True):
 
 
 def curl_track(place: Place) -> Snippet:
-    body = json.dumps({"app_id": place.app_id, "identity": "ann@shop.test", "event": "Hello Cairn"})
+    body = _body({"app_id": place.app_id, "identity": "ann@shop.test", "event": "Hello Cairn"})
     return Snippet(
         "Heap server API, curl",
-        f"curl {place.url}/api/track \\\n  -H 'content-type: application/json' \\\n  -d '{body}'",
+        _curl(place, "/api/track", body),
     )
 
 
 def curl_properties(place: Place) -> Snippet:
-    body = json.dumps(
-        {"app_id": place.app_id, "identity": "ann@shop.test", "properties": {"plan": "premium"}}
-    )
+    body = _body({"app_id": place.app_id, "identity": "ann@shop.test", "properties": {"plan": "premium"}})
     return Snippet(
         "Set a user property, curl",
-        f"curl {place.url}/api/add_user_properties \\\n  -H 'content-type: application/json' \\\n  -d '{body}'",
+        _curl(place, "/api/add_user_properties", body),
     )
+
+
+def _curl(place: Place, path: str, body: str) -> str:
+    return f"curl {place.url}{path} \\\n  -H 'content-type: application/json' -d '{body}'"
 
 
 def heap_node(place: Place) -> Snippet:
@@ -61,8 +63,9 @@ const analytics = new Analytics({{
   writeKey: {_text(place.write_key)},
   host: {_text(place.url)},
 }})
-analytics.identify({{ userId: 'ann@shop.test', traits: {{ plan: 'premium' }} }})
-analytics.track({{ userId: 'ann@shop.test', event: 'Hello Cairn' }})"""
+const userId = 'ann@shop.test'
+analytics.identify({{ userId, traits: {{ plan: 'premium' }} }})
+analytics.track({{ userId, event: 'Hello Cairn' }})"""
     return Snippet("@segment/analytics-node", code)
 
 
@@ -80,7 +83,12 @@ analytics.flush()"""
 def flags_node(place: Place, flag: str = "my-flag", variable: str = "", identifier: str = "") -> Snippet:
     context = "{ id: userId }"
     if identifier:
-        context = f"{{ id: userId, customVariables: {{ {_text(identifier)}: heapIdentifiedUserId }} }}"
+        context = f"""{{
+  id: userId,
+  customVariables: {{
+    {_text(identifier)}: heapIdentifiedUserId,
+  }},
+}}"""
     used = f"\nconst value = flag.getVariable({_text(variable)}, null)" if variable else ""
     code = f"""const {{ init }} = require('vwo-fme-node-sdk')
 const client = await init({{
@@ -96,7 +104,12 @@ if (flag.isEnabled()) {{ /* … */ }}{used}"""
 def flags_python(place: Place, flag: str = "my-flag", variable: str = "", identifier: str = "") -> Snippet:
     context = '{"id": user_id}'
     if identifier:
-        context = f'{{"id": user_id, "customVariables": {{{_text(identifier)}: heap_identified_user_id}}}}'
+        context = f"""{{
+    "id": user_id,
+    "customVariables": {{
+        {_text(identifier)}: heap_identified_user_id,
+    }},
+}}"""
     used = f"\nvalue = flag.get_variable({_text(variable)}, None)" if variable else ""
     code = f"""from vwo import init
 
@@ -111,6 +124,10 @@ if flag.is_enabled():
     ...{used}"""
     note = "This SDK cannot ask for list members. Cairn writes them into its settings; changes arrive at its next poll."
     return Snippet("vwo-fme-python-sdk", code, note)
+
+
+def _body(values: dict[str, object]) -> str:
+    return "{\n" + ",\n".join(f"  {_text(key)}: {json.dumps(value)}" for key, value in values.items()) + "\n}"
 
 
 def _text(value: str) -> str:

@@ -195,11 +195,12 @@ def _tried(visit: Visit, connection: sa.Connection, stored: StoredFlag) -> Tried
 def variables_page(visit: Visit, shape: Shape | None = None, error: CairnError | None = None) -> Response:
     with visit.reading() as connection:
         stored = this_flag(visit, connection)
+        on_since = _on_since(connection, stored, visit.here.id)
     return visit.page(
         "flag_variables.html", tab="variables", stored=stored, error=error,
         shape=shape or flag_form.shape_of(stored.flag),
         choices=flag_form, form=visit.form, may_define=visit.may(Verb.DEFINE), status=error.status if error else 200,
-        on_since=None,
+        on_since=on_since,
     )  # fmt: skip
 
 
@@ -231,8 +232,9 @@ def metrics_page(
 ) -> Response:
     with visit.reading() as connection:
         stored = this_flag(visit, connection)
+        on_since = _on_since(connection, stored, visit.here.id)
     return visit.page(
-        "flag_metrics.html", tab="metrics", stored=stored, error=error, choices=flag_form, on_since=None,
+        "flag_metrics.html", tab="metrics", stored=stored, error=error, choices=flag_form, on_since=on_since,
         rows=flag_form.metrics_of(stored.flag) if rows is None else rows, may_define=visit.may(Verb.DEFINE),
         status=error.status if error else 200,
     )  # fmt: skip
@@ -257,6 +259,7 @@ def sdk_page(visit: Visit) -> Response:
     with visit.reading() as connection:
         stored = this_flag(visit, connection)
         found = list_rules(connection, visit.workspace_id, stored.flag.id, visit.here.id)
+        on_since = _on_since(connection, stored, visit.here.id)
         may_see = visit.may(Verb.SEE_KEYS)
         sdk_key = (
             reveal_sdk_key(connection, visit.workspace_id, visit.here.id, visit.core.seal) if may_see else ""
@@ -270,7 +273,7 @@ def sdk_page(visit: Visit) -> Response:
     ]
     return visit.page(
         "flag_sdk.html", tab="sdk", stored=stored, code=code, place=place, identifier=identifier, may_see=may_see,
-        may_define=visit.may(Verb.DEFINE), on_since=None,
+        may_define=visit.may(Verb.DEFINE), on_since=on_since,
     )  # fmt: skip
 
 

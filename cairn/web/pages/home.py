@@ -16,7 +16,7 @@ from cairn.web.visit import Page, Visit, get, place_of
 from cairn.workspace.permission import Role
 
 DAYS = 14  # of the sparklines
-FEED = 8  # rows of the live card
+FEED = 6  # rows of the live card
 
 
 class Concern(Struct, frozen=True):
@@ -159,7 +159,7 @@ def _opening(visit: Visit, hour: pulse.Step, today: pulse.Step, concerns: list[C
     project = next(name for name, each in visit.environments if each.id == visit.here.id)
     if today.users == 0:
         return f"Nobody used {project} in the last day, as far as {visit.here.name} knows."
-    now = count(hour.users, "user").capitalize()
+    now = count(hour.users, "user") if hour.users else "Nobody"
     who = f"{now} used {project} in the last hour, {count(today.users, 'user')} in the last day."
     look = f"{count(len(concerns), 'thing')} {'needs' if len(concerns) == 1 else 'need'} a look."
     return f"{who} {look.capitalize() if concerns else 'Nothing needs a look.'}"
