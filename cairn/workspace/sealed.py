@@ -1,6 +1,8 @@
 """Secrets that must be shown again are sealed: encrypted with a key in its own file beside the data."""
 
+import contextlib
 import os
+import threading
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -26,15 +28,29 @@ class Seal:
 
 
 def open_seal(data_dir: Path) -> Seal:
-    """Read `secret.key`, or make it on the first start (readable by its owner only)."""
+    """Read `secret.key`, or make it on the first start (readable by its owner only).
+
+    Guarantee: of several processes starting at once all use the same key, and a crash leaves it whole or absent.
+    Raises Misconfigured when the file does not hold a key.
+    """
     path = data_dir / "secret.key"
+    if not path.exists():
+        _make_key(path)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
         return Seal(path.read_bytes())
-    key = Fernet.generate_key()
+    except ValueError as error:
+        raise Misconfigured(
+            f"{path} does not hold a key; restore it from the backup of this data directory", field="data_dir"
+        ) from error
+
+
+def _make_key(path: Path) -> None:
+    draft = path.with_name(f"secret.key.{os.getpid()}-{threading.get_ident()}")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
+        file.write(Fernet.generate_key())
         file.flush()
         os.fsync(file.fileno())
-    return Seal(key)
+    with contextlib.suppress(FileExistsError):  # somebody else was first: theirs counts
+        os.link(draft, path)
+    draft.unlink()

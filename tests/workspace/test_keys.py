@@ -1,5 +1,6 @@
 """Workspaces, environments, sources and tokens: what is made, what is secret, and what the edge is told."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,24 @@ def test_wrong_seal_is_the_operators_to_mend(
     stranger = open_seal(tmp_path / "other")
     with pytest.raises(Misconfigured, match=r"secret\.key"):
         reveal_sdk_key(connection, shop.id, list_environments(connection, shop.id)[0].id, stranger)
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"changeme" * 8, b"\xff" * 44])
+def test_damaged_key_file_stops_the_start(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "secret.key").write_bytes(content)
+    with pytest.raises(Misconfigured, match=r"secret\.key"):
+        open_seal(tmp_path)
+    assert (tmp_path / "secret.key").read_bytes() == content, (
+        "never replaced: the data was sealed with the old one"
+    )
+
+
+def test_first_start_makes_one_key_for_everybody(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        seals = list(pool.map(lambda _n: open_seal(tmp_path), range(8)))
+    sealed = seals[0].close("secret")
+    assert [each.open(sealed) for each in seals] == ["secret"] * 8
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
 
 
 @pytest.mark.parametrize(
