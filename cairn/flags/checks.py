@@ -4,6 +4,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
 from cairn.conditions.to_wingify import to_wingify
 from cairn.conditions.tree import And, Condition, Not, Or, Place, Visitor
 from cairn.errors import InvalidInput
@@ -215,6 +217,16 @@ def _check_weights(allocations: Sequence[Allocation]) -> None:
     total = sum(each.weight for each in allocations)
     if abs(total - 100) > _WEIGHT_SLACK:
         raise WeightsDoNotSum(round(total, 4))
+
+
+def with_settled_weights(rule: Rule) -> Rule:
+    """Three times 33.33 is meant as 100: the last variation takes the rest, or one in 10,000 users would get none."""
+    rest = round(100 - sum(each.weight for each in rule.allocations), 4)
+    if rule.kind != "testing" or rest == 0 or abs(rest) > _WEIGHT_SLACK:
+        return rule
+    *others, last = rule.allocations
+    settled = msgspec.structs.replace(last, weight=round(last.weight + rest, 4))
+    return msgspec.structs.replace(rule, allocations=(*others, settled))
 
 
 def check_condition(condition: Condition, *, field: str = "condition") -> None:

@@ -15,7 +15,7 @@ from cairn.conditions.tree import EVERYBODY, Condition, InList, OtherFlag
 from cairn.db.tables import attribute_lists, environments, flag_states, flags, projects, rules, segments
 from cairn.errors import Conflict, NotFound
 from cairn.flags.audience import leaves
-from cairn.flags.checks import RuleInvalid, check_flag, check_rule
+from cairn.flags.checks import RuleInvalid, check_flag, check_key, check_rule, with_settled_weights
 from cairn.flags.model import Allocation, Flag, Forced, Metric, Rule, RuleKind, Variable, Variation
 from cairn.flags.rows import flag_columns, flag_of, rule_columns, rule_of
 from cairn.workspace.environment import EnvironmentNotFound, ProjectNotFound
@@ -145,6 +145,7 @@ def create_flag(
     )
     if connection.execute(owner).one_or_none() is None:
         raise ProjectNotFound(f"this workspace has no project {project_id}", field="project_id")
+    check_key(new.key)
     flag = Flag(
         id=0,
         key=new.key,
@@ -259,6 +260,7 @@ def add_rule(
     """Add a rule after the others. Raises RuleInvalid, RuleKeyTaken, and errors of a condition flags cannot ask."""
     stored = _changeable(connection, workspace_id, flag_id)
     _check_environment(stored, environment_id)
+    check_key(new.key)
     others = _rules_of(connection, flag_id, environment_id)
     if new.key in {each.key for each in others}:
         raise RuleKeyTaken(f"the flag has a rule {new.key!r} here already; choose another key", field="key")
@@ -275,6 +277,7 @@ def add_rule(
         whitelist=new.whitelist,
     )
     _check_rule(connection, stored, environment_id, rule)
+    rule = with_settled_weights(rule)
     rule_id = connection.execute(
         sa.insert(rules)
         .values(
@@ -303,6 +306,7 @@ def update_rule(
         changed["name"] = clean_name(changed["name"])
     rule = msgspec.structs.replace(rule, **changed)
     _check_rule(connection, stored, environment_id, rule)
+    rule = with_settled_weights(rule)
     connection.execute(
         sa.update(rules).where(rules.c.id == rule_id).values(updated_at=now, **rule_columns(rule))
     )

@@ -6,10 +6,10 @@ and impact campaigns are left behind.
 """
 
 from itertools import count
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from cairn.conditions.from_wingify import from_wingify
 from cairn.errors import InvalidInput
@@ -121,7 +121,7 @@ class _Settings(Struct, rename="camel"):
     account_id: int | str
     features: list[_Feature] | _Nothing
     campaigns: list[_Campaign] | _Nothing
-    groups: dict[str, _Group] = field(default_factory=dict)
+    groups: dict[Annotated[str, Meta(pattern=r"^[0-9]{1,9}\Z")], _Group] = field(default_factory=dict)
     holdouts: list[_Holdout] | _Nothing = field(default_factory=list)
 
 

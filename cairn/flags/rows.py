@@ -1,13 +1,22 @@
 """Rows of the metadata database as flags and rules, and back. The tables keep what is asked for in columns."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.conditions.tree import EVERYBODY, Condition
+from cairn.errors import Misconfigured
 from cairn.flags.model import Allocation, Flag, Forced, Group, Holdout, Metric, Rule, Variable, Variation
+
+Kept = TypeVar("Kept")
+
+
+class DefinitionUnreadable(Misconfigured):
+    """A stored flag, rule, group or holdout cannot be read: written by a newer release, or damaged. Restore it."""
+
+    code = "definition_unreadable"
 
 
 class _RuleBody(Struct, frozen=True):
@@ -24,7 +33,7 @@ class _RuleBody(Struct, frozen=True):
 
 
 def rule_of(row: sa.Row[Any]) -> Rule:
-    body = msgspec.convert(row.body, _RuleBody)
+    body = _read(row.body, _RuleBody)
     return Rule(
         id=row.id,
         kind=row.kind,
@@ -48,9 +57,9 @@ def flag_of(row: sa.Row[Any]) -> Flag:
         name=row.name,
         description=row.description,
         lifetime=row.lifetime,
-        variables=msgspec.convert(row.variables, tuple[Variable, ...]),
-        variations=msgspec.convert(row.variations, tuple[Variation, ...]),
-        metrics=msgspec.convert(row.metrics, tuple[Metric, ...]),
+        variables=_read(row.variables, tuple[Variable, ...]),
+        variations=_read(row.variations, tuple[Variation, ...]),
+        metrics=_read(row.metrics, tuple[Metric, ...]),
     )
 
 
@@ -60,8 +69,15 @@ def flag_columns(flag: Flag) -> dict[str, Any]:
 
 
 def group_of(row: sa.Row[Any]) -> Group:
-    return msgspec.convert({"id": row.id, "name": row.name, **row.body}, Group, str_keys=True)
+    return _read({"id": row.id, "name": row.name, **row.body}, Group, str_keys=True)
 
 
 def holdout_of(row: sa.Row[Any]) -> Holdout:
-    return msgspec.convert({"id": row.id, "name": row.name, **row.body}, Holdout)
+    return _read({"id": row.id, "name": row.name, **row.body}, Holdout)
+
+
+def _read(stored: Any, kind: type[Kept], *, str_keys: bool = False) -> Kept:  # Any: a Json column's content
+    try:
+        return msgspec.convert(stored, kind, str_keys=str_keys)
+    except msgspec.ValidationError as error:
+        raise DefinitionUnreadable(f"a stored {kind} cannot be read: {error}") from error

@@ -60,7 +60,14 @@ def compile_settings(
 
 
 def rules_in_force(flag: Flag) -> tuple[Rule, ...]:
-    return tuple(rule for rule in flag.rules if rule.is_on) if flag.is_on else ()
+    """The rules that are tried. Raises SettingsInvalid for one that gives nothing."""
+    rules = tuple(rule for rule in flag.rules if rule.is_on) if flag.is_on else ()
+    for rule in rules:
+        if not rule.allocations:
+            raise SettingsInvalid(
+                f"flag {flag.key!r}, rule {rule.key!r}: it gives no variation", field="allocations"
+            )
+    return rules
 
 
 def _feature(flag: Flag) -> Json:
