@@ -149,6 +149,7 @@ def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
     config = uvicorn.Config(
         process.app,
         uds=str(socket),
+        forwarded_allow_ips="*",  # only the edge can reach this socket, and it says who asked
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -22,6 +22,11 @@ class Served:
         self._process: subprocess.Popen[str] | None = None
 
     @property
+    def errors(self) -> Path:
+        """What its processes said on standard error."""
+        return self.data_dir.parent / f"{self.data_dir.name}.err"
+
+    @property
     def url(self) -> str:
         return str(self.ready["url"])
 
@@ -37,12 +42,13 @@ class Served:
         return self
 
     def start(self, *, port: int = 0) -> "Served":
-        self._process = subprocess.Popen(
-            [CAIRN, "serve", "--data-dir", self.data_dir, "--port", str(port), "--json", *self._options],
-            stdout=subprocess.PIPE,
-            stderr=(self.data_dir.parent / f"{self.data_dir.name}.err").open("a"),
-            text=True,
-        )
+        with self.errors.open("a") as errors:
+            self._process = subprocess.Popen(
+                [CAIRN, "serve", "--data-dir", self.data_dir, "--port", str(port), "--json", *self._options],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         assert self._process.stdout is not None
         started = time.monotonic()
         line = self._process.stdout.readline()
@@ -66,7 +72,7 @@ class Served:
         """Kill −9 of the supervisor; its processes follow it at once."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        self._ended()
 
     def stop(self) -> int:
         if self._process is None:
@@ -74,7 +80,14 @@ class Served:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(20)
+            return self._ended()
         except subprocess.TimeoutExpired:
             os.kill(self._process.pid, signal.SIGKILL)
             raise
+
+    def _ended(self) -> int:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        status = self._process.wait(20)
+        self._process.stdout.close()
+        return status

@@ -19,7 +19,7 @@ from tests.served import Served
 
 HERE = Path(__file__).parent
 SDKS = pytest.mark.parametrize("sdk", ["node", "python"])
-TYPES = {"string": str, "integer": int, "double": float, "boolean": bool, "json": dict}
+TYPES = {"headline": str, "free_shipping_over": int, "discount": float, "show_gifts": bool, "theme": dict}
 
 
 @pytest.fixture(scope="module")

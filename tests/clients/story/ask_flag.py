@@ -1,6 +1,7 @@
 """The Python SDK, unmodified, one client per process. The same argument and answer as ask_flag.js."""
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -25,7 +26,7 @@ client = init(
     }
 )
 contexts = [
-    {"id": context["id"], "customVariables": context["customVariables"]} for context in asked["contexts"]
+    {"id": context["id"], "custom_variables": context["customVariables"]} for context in asked["contexts"]
 ]
 if asked["until"]:
     started = time.monotonic()
@@ -33,4 +34,5 @@ if asked["until"]:
         if ask(client, contexts[asked["until"]["index"]])["enabled"] == asked["until"]["enabled"]:
             break
         time.sleep(0.1)
-print(json.dumps({"answers": [ask(client, context) for context in contexts]}))
+print(json.dumps({"answers": [ask(client, context) for context in contexts]}), flush=True)
+os._exit(0)  # its polling thread would keep the process for ever

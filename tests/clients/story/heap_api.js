@@ -1,17 +1,16 @@
-// npm heap-api, unmodified. Its address is fixed, so the application passes `_request` (contracts/heap.md section 3, way 1).
-const request = require('request')
-const heap = require('heap-api')(process.argv[3], {
-  _request: (options, callback) => request({ ...options, url: options.url || options.uri, baseUrl: undefined, ...rewritten(options) }, callback),
+// npm heap-api, unmodified. Its address is fixed; `_request` in the options is its one way to another server
+// (contracts/heap.md section 3, way 1). Arguments: base URL, app id, calls as JSON.
+const heapApi = require('heap-api')
+const [base, appId, calls] = process.argv.slice(2)
+const own = heapApi.Client.prototype._request
+const heap = heapApi(appId, {
+  _request(options, callback) {
+    return own.call(this, { ...options, url: options.url.replace('https://heapanalytics.com', base) }, callback)
+  },
 })
-const input = JSON.parse(process.argv[4])
-
-function rewritten(options) {
-  const url = new URL(options.url || options.uri)
-  return { url: process.argv[2] + url.pathname, uri: undefined }
-}
 
 async function main() {
-  for (const [method, ...args] of input) await heap[method](...args)
+  for (const [method, ...rest] of JSON.parse(calls)) await heap[method](...rest)
 }
 
 main().catch((error) => { console.error(error); process.exit(1) })
