@@ -1,5 +1,6 @@
 """The embedded event store: ClickHouse inside the process, in one folder that one process owns."""
 
+import logging
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,11 @@ from cairn.store.question import bound, reads_user_map
 from cairn.store.schema import DATABASE
 from cairn.store.store import MapChange, PropertyChange, Row
 
+logger = logging.getLogger(__name__)
+
 _WRITING = {"max_partitions_per_insert_block": 0}  # a batch of late events may span any number of months
-_IDS_PER_BLOCK = 1 << 20  # ids read at once when the filter is filled; 8 MB
+_ALL_IDS = f"SELECT event_id FROM {DATABASE}.events"
+_IDS_PER_BLOCK = 1 << 16  # ids read at once when the filter is filled
 
 
 def open_embedded(path: Path, *, memory_mb: int) -> "EmbeddedStore":
@@ -41,6 +45,7 @@ def open_embedded(path: Path, *, memory_mb: int) -> "EmbeddedStore":
         ) from error
     try:
         store.migrate()
+        store.start()
     except BaseException:
         store.close()
         raise
@@ -71,12 +76,18 @@ class EmbeddedStore:
         self._local = threading.local()
         self._clients: weakref.WeakSet[Client] = (
             weakref.WeakSet()
-        )  # those of finished threads close themselves
+        )  # of finished threads: they close themselves
         self._is_closed = False
         self._map_lock, self._map_is_stale = threading.Lock(), True
-        self._ids_lock, self._ids = threading.Lock(), KnownIds()
-        self._ids_are_filled = False
+        self._ids, self._ids_are_filled = KnownIds(), False
+        self._filling = threading.Thread(target=self._fill_ids, name="known ids", daemon=True)
         self._engine = self._connect()  # keeps the engine open while no other client is
+
+    def start(self) -> None:
+        """Begin to read the stored ids into memory, after the migrations."""
+        count = int(self._read(f"SELECT count() FROM {DATABASE}.events", {})[0][0])
+        self._ids.reserve(count)
+        self._filling.start()
 
     def migrate(self) -> list[str]:
         """Apply missing migrations; return their names."""
@@ -107,7 +118,7 @@ class EmbeddedStore:
             return
         table = rows.events_table(events)
         # Before the insert: an id must never be in the store and not in the filter.
-        self._filled_ids().add(table.column("event_id").to_numpy())
+        self._ids.add(table.column("event_id").to_numpy())
         self._insert("events", table)
 
     def insert_properties(self, changes: Sequence[PropertyChange]) -> None:
@@ -128,8 +139,10 @@ class EmbeddedStore:
     def known(self, event_ids: Sequence[int]) -> dict[int, int]:
         if not event_ids:
             return {}
-        ids = np.array(event_ids, dtype=np.uint64)
-        maybes = ids[self._filled_ids().maybe(ids)].tolist()
+        maybes: Sequence[int] = event_ids
+        if self._ids_are_filled:
+            ids = np.array(event_ids, dtype=np.uint64)
+            maybes = ids[self._ids.maybe(ids)].tolist()
         if not maybes:
             return {}
         sql = f"SELECT event_id, log_position FROM {DATABASE}.events WHERE event_id IN {{ids:Array(UInt64)}}"
@@ -140,6 +153,8 @@ class EmbeddedStore:
 
     def close(self) -> None:
         self._is_closed = True
+        if self._filling.ident is not None:
+            self._filling.join()
         for client in list(self._clients):
             client.close()
 
@@ -218,21 +233,19 @@ class EmbeddedStore:
                 self._map_is_stale = True
                 raise StoreBusy(f"the user map cannot be read: {error}") from error
 
-    def _filled_ids(self) -> KnownIds:
-        with self._ids_lock:
-            if not self._ids_are_filled:
-                self._fill_ids()
-                self._ids_are_filled = True
-            return self._ids
-
     def _fill_ids(self) -> None:
-        """Read every stored id once; 20 M take about a second. Lazily, so that pages answer before."""
-        client = self._writing()
+        """Read every stored id once, 10 M in a second or two, while until its end `known` looks all ids up.
+
+        Ids stored meanwhile are added by `insert_events`.
+        """
         try:
-            count = client.query(f"SELECT count() FROM {DATABASE}.events").result_rows[0][0]
-            self._ids.reserve(count)
-            with client.raw_stream(f"SELECT event_id FROM {DATABASE}.events", fmt="RowBinary") as stream:
+            with self._writing().raw_stream(_ALL_IDS, fmt="RowBinary") as stream:
                 while block := stream.read(_IDS_PER_BLOCK * 8):
+                    if self._is_closed:
+                        return
                     self._ids.add(np.frombuffer(block, dtype="<u8"))
-        except Error as error:
-            raise StoreBusy(f"the event store did not answer: {error}") from error
+        except (Error, StoreBusy):
+            if not self._is_closed:
+                logger.exception("known_ids_not_read")
+            return
+        self._ids_are_filled = True
