@@ -25,6 +25,9 @@ class Kind:
     SUBMIT = "submit"
     TOUCH = "touch"
     SESSION = "session"
+    VIEW = "view"  # a screen of an app appeared or went
+    NOTIFICATION = "notification"
+    VERSION = "version"  # the app was installed or updated
 
 
 class Draft(Struct, gc=False):  # no cycles, and the collector would walk tens of thousands at a time
@@ -47,6 +50,8 @@ class Draft(Struct, gc=False):  # no cycles, and the collector would walk tens o
     session_id: int = 0
     pageview_id: int = 0
     properties: dict[str, Scalar] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)  # keys from FACTS
+    element: Element | None = None
     user_properties: dict[str, Scalar] = field(default_factory=dict)  # to set on the user
     merge_user_id: int = 0  # this other user id now belongs to `identity` (identify); 0 none
     source: str = ""  # the source's name; "heap" for the server API

@@ -33,6 +33,11 @@ def event_id(key_space: str, key: str) -> int:
     return int.from_bytes(digest, "big")
 
 
+def element_id(encoded: bytes) -> int:
+    """The number of an element's shape, from its encoded fields. 64 bits, never 0."""
+    return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big") or 1
+
+
 def key_hash(key: str) -> str:
     """What is stored and looked up instead of a key or token. They are long and random, so a plain hash is enough."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
