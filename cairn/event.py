@@ -30,6 +30,35 @@ class Kind:
     VERSION = "version"  # the app was installed or updated
 
 
+# What is known of the page, session and device beside the event's own properties; columns of the store, in this order.
+FACTS: tuple[str, ...] = (
+    # page
+    "domain", "path", "query", "hash", "title", "previous_path", "view",
+    # session: as the client sent them, the same for each event of the session
+    "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
+    "landing_domain", "landing_path", "landing_query", "channel",
+    # device and place
+    "platform", "device_type", "device", "browser", "browser_version", "os", "os_version", "app_name", "app_version",
+    "carrier", "country", "region", "city", "ip",
+)  # fmt: skip
+
+
+class Element(Struct, frozen=True):
+    """A captured element's shape. Stored once under `ids.element_id`; events carry the number.
+
+    `hierarchy` is Heap's text, outermost first (contracts/heap.md 5.4); the other fields are the target's own.
+    """
+
+    hierarchy: str = ""
+    tag: str = ""
+    dom_id: str = ""
+    classes: str = ""  # space separated, sorted
+    text: str = ""
+    href: str = ""
+    label: str = ""  # accessibility label
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
 class Draft(Struct, gc=False):  # no cycles, and the collector would walk tens of thousands at a time
     """One event on its way in. Mutable: each step of the loader completes it."""
 
