@@ -37,16 +37,23 @@ ENDPOINTS: dict[str, Endpoint] = {
 }
 
 
+_NONE = Raw(b"null")
+_ABSENT = (b"null", b'""')
+_COMPARED_BYTES = 1_100  # 255 characters, escaped
+
+
 class _User(Struct):
-    identity: Any = None  # Any: foreign JSON, checked by the parser
-    user_id: Any = None
-    user_identifier: Any = None
+    """Raw: only compared, for the rate limits; the parser checks them."""
+
+    identity: Raw = _NONE
+    user_id: Raw = _NONE
+    user_identifier: Raw = _NONE
 
 
 class _Head(_User):
     """What must be known before the payload is understood."""
 
-    app_id: Any = None
+    app_id: Any = None  # Any: foreign JSON
     events: list[Raw] | None = None
     users: list[Raw] | None = None
 
@@ -121,7 +128,11 @@ def _user_of(item: Raw | bytes) -> str:
 
 
 def _name(user: _User) -> str:
-    return str(user.identity or user.user_id or user.user_identifier or "")[:300]
+    for raw in (user.identity, user.user_id, user.user_identifier):
+        text = bytes(raw)
+        if text not in _ABSENT:
+            return text[:_COMPARED_BYTES].decode(errors="replace")
+    return ""
 
 
 def _too_fast() -> Unfit:

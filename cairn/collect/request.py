@@ -61,27 +61,31 @@ async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
             Reason.BAD_REQUEST, f"Content-Encoding: {encoding[:40]!r} is not supported; send gzip or none"
         )
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
+    chunks = _chunks(receive)
     try:
         async with asyncio.timeout(_RECEIVE_S):
-            return await _receive_all(receive, limit, inflater)
+            try:
+                return await _receive_all(chunks, limit, inflater)
+            except Unfit:
+                await _drain(chunks)
+                raise
     except TimeoutError as error:
         raise TooSlow from error
 
 
 async def _receive_all(
-    receive: Receive, limit: int, inflater: Any
+    chunks: AsyncIterator[bytes], limit: int, inflater: Any
 ) -> bytes:  # Any: zlib's type has no public name
     parts: list[bytes] = []
     size = 0
-    async for chunk in _chunks(receive):
+    async for chunk in chunks:
         if inflater is not None:
             chunk = _inflate(inflater, chunk, limit + 1 - size)
         size += len(chunk)
         if size > limit:
-            await _drain(receive)
             raise Unfit(Reason.BODY_TOO_LARGE, f"the body: over {limit} bytes; send smaller requests")
         parts.append(chunk)
-    if inflater is not None and size and not inflater.eof:
+    if inflater is not None and not inflater.eof:
         raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the gzip body ends too early; send it whole")
     return b"".join(parts)
 
@@ -105,9 +109,9 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def _drain(receive: Receive) -> None:
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
     drained = 0
-    async for chunk in _chunks(receive):
+    async for chunk in chunks:
         drained += len(chunk)
         if drained > _DRAIN_BYTES:
             return

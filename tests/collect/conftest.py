@@ -1,0 +1,115 @@
+"""The collector behind a real server on loopback, with a real log."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import msgspec
+import pytest
+import uvicorn
+
+from cairn.collect.app import Collector
+from cairn.event import Arrival, Draft, Refused
+from cairn.eventlog.log import START, EventLog
+from cairn.eventlog.sqlite import open_log
+from cairn.ids import key_hash
+from cairn.settings import Settings, load
+from cairn.wire.parsers import PARSERS
+from cairn.workspace.directory import App, Directory, Source
+
+DIRECTORY = Directory(
+    apps={"1234567890": App(1, 2), "11": App(5, 2)},
+    sources={
+        key_hash("wk_node"): Source(21, 1, 2, "back end", "server", True, (1,)),
+        key_hash("wk_web"): Source(22, 1, 2, "site", "web", True, (1,)),
+        key_hash("wk_two"): Source(23, 1, 2, "both", "server", True, (1, 5)),
+        key_hash("wk_off"): Source(24, 1, 2, "off", "server", False, (1,)),
+        key_hash("wk_loose"): Source(25, 1, 2, "loose", "server", True, ()),
+    },
+)
+
+
+class Served:
+    """A running collector and what it wrote."""
+
+    def __init__(self, url: str, collector: Collector, log: EventLog) -> None:
+        self.url = url
+        self.host = url.removeprefix("http://")
+        self.http = httpx.Client(base_url=url, verify=False)
+        self.collector = collector
+        self.log = log
+
+    def arrivals(self) -> list[Arrival]:
+        entries = self.log.read(START, limit_items=10**6)
+        return [msgspec.msgpack.decode(item, type=Arrival) for entry in entries for item in entry.items]
+
+    def events(self) -> list[Draft | Refused]:
+        return [event for arrival in self.arrivals() for event in PARSERS[arrival.parser](arrival)]
+
+    def drafts(self) -> list[Draft]:
+        return [event for event in self.events() if isinstance(event, Draft)]
+
+    def refusals(self) -> list[tuple[str, int]]:
+        return [
+            (event.reason.value, event.environment_id)
+            for event in self.events()
+            if isinstance(event, Refused)
+        ]
+
+
+class StoppedClock:
+    """Shows the real time unless it is told another."""
+
+    def __init__(self) -> None:
+        self.moment: datetime | None = None
+
+    def __call__(self) -> datetime:
+        return self.moment or datetime.now(UTC)
+
+
+Serve = Callable[..., Any]
+
+
+@contextmanager
+def serving(
+    log: EventLog, *, clock: Callable[[], datetime] | None = None, **options: Any
+) -> Iterator[Served]:
+    settings: Settings = load(options, {})
+    collector = Collector(log, lambda: DIRECTORY, clock or StoppedClock(), settings)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(collector, lifespan="off", log_config=None, access_log=False, ws="none")
+    )
+
+    async def run() -> None:
+        await server.serve(sockets=[listening])
+        await collector.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    try:
+        served = Served(f"http://127.0.0.1:{listening.getsockname()[1]}", collector, log)
+        with served.http:
+            yield served
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    log = open_log(tmp_path / "log")
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def served(log: EventLog) -> Iterator[Served]:
+    with serving(log) as served:
+        yield served
