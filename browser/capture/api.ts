@@ -9,95 +9,100 @@ import type { Tracking } from './tracking'
 import type { Properties } from './types'
 
 type Method = (...given: any[]) => unknown // any: pages pass what they like
+type Call = (now: Tracking, ...given: any[]) => unknown
+type Change = (properties: Properties, given: any) => Properties
+
+const add: Change = (properties, given) => ({ ...properties, ...cleanProperties(given) })
+const clear: Change = () => ({})
+const remove: Change = ({ ...properties }, name: string) => {
+  delete properties[name]
+  return properties
+}
 
 /** Everything a page may call. `tracking` answers nothing while capture is stopped; then calls do nothing. */
 export const methodsOf = (
-  environment: () => string,
+  environment: string,
   tracking: () => Tracking | undefined,
   pipeline: Pipeline,
   consent: { start: () => void; stop: () => void },
 ): Record<string, Method> => {
-  const post = (path: string, body: Record<string, unknown>): void => {
-    const now = tracking()!
-    now.queue.add(path, { env_id: environment(), user_id: now.session.userId, ...body, library: LIBRARY })
-  }
+  const post = ({ queue, session }: Tracking, path: string, body: object): void =>
+    queue.add(path, { env_id: environment, user_id: session.userId, ...body, library: LIBRARY })
 
-  const changeEventProperties = (change: (properties: Properties) => Properties): void =>
-    tracking()!.session.setEventProperties(change(tracking()!.session.eventProperties))
-
-  const changePageProperties = (change: (properties: Properties) => Properties): void => {
-    const { page } = tracking()!.session
-    if (page) page.properties = change(page.properties ?? {})
-  }
-
-  const without = (key: string) => (properties: Properties) => {
-    const { [key]: _, ...rest } = properties
-    return rest
-  }
-
-  const identify = (given: unknown): void => {
+  const identify: Call = (now, given) => {
     const identity = cleanIdentity(given)
-    const { session, capture } = tracking()!
-    if (!identity) return say('identify() needs a real identity of 1 to 255 characters; got ' + typeof given)
+    const { session, capture } = now
+    if (!identity) return say('identify() needs 1 to 255 characters')
     if (identity === session.identity) return
     // Somebody else: what this device did before stays with the one who did it.
     if (session.identity) session.switchUser()
     session.identity = identity
     session.save()
     capture.announce()
-    post('identify', { identity, time: Date.now() })
+    post(now, 'identify', { identity, time: Date.now() })
   }
 
-  const reset = (): void => {
-    const { session, capture } = tracking()!
-    if (!session.identity) return
-    session.switchUser()
-    capture.announce()
-  }
+  const sendProperties =
+    (path: string): Call =>
+    (now, given) => {
+      const properties = cleanProperties(given, isReservedForUsers)
+      if (Object.keys(properties).length) post(now, path, { properties })
+    }
 
-  const sendProperties = (path: string) => (given: unknown) => {
-    const properties = cleanProperties(given, isReservedForUsers)
-    if (Object.keys(properties).length) post(path, { properties })
-  }
+  /** Change the event properties, and the same for the page's. */
+  const changeEvent =
+    (change: Change): Call =>
+    ({ session }, given) =>
+      session.setEventProperties(change(session.eventProperties, given))
+  const changePage =
+    (change: Change): Call =>
+    ({ session: { page } }, given) =>
+      page && (page.properties = change(page.properties ?? {}, given))
 
-  const addEventProperties = (given: unknown): void => changeEventProperties((old) => ({ ...old, ...cleanProperties(given) }))
-  const removeEventProperty = (key: string): void => changeEventProperties(without(key))
-
-  const whileTracking: Record<string, Method> = {
-    track: (name, properties, library) => tracking()!.capture.track(name, properties, library),
-    trackPageview: (properties) => tracking()!.capture.pageview(cleanProperties(properties)),
+  const whileTracking: Record<string, Call> = {
+    track: ({ capture }, name, properties, library) => capture.track(name, properties, library),
+    trackPageview: ({ capture }, properties) => capture.pageview(cleanProperties(properties)),
     identify,
     identifyHashed: identify,
-    resetIdentity: reset,
+    resetIdentity: ({ session, capture }) => {
+      if (!session.identity) return
+      session.switchUser()
+      capture.announce()
+    },
     addUserProperties: sendProperties('add_user_properties'),
     addAccountProperties: sendProperties('add_account_properties'),
-    addEventProperties,
-    setEventProperties: addEventProperties,
-    removeEventProperty,
-    unsetEventProperty: removeEventProperty,
-    clearEventProperties: () => changeEventProperties(() => ({})),
-    addPageviewProperties: (given) => changePageProperties((old) => ({ ...old, ...cleanProperties(given) })),
-    removePageviewProperty: (key) => changePageProperties(without(key)),
-    clearPageviewProperties: () => changePageProperties(() => ({})),
-    getUserId: () => tracking()!.session.userId,
-    getSessionId: () => tracking()!.session.info?.id,
-    getIdentity: () => tracking()!.session.identity || null,
+    addEventProperties: changeEvent(add),
+    setEventProperties: changeEvent(add),
+    removeEventProperty: changeEvent(remove),
+    unsetEventProperty: changeEvent(remove),
+    clearEventProperties: changeEvent(clear),
+    addPageviewProperties: changePage(add),
+    removePageviewProperty: changePage(remove),
+    clearPageviewProperties: changePage(clear),
+    getUserId: ({ session }) => session.userId,
+    getSessionId: ({ session }) => session.info?.id,
+    getIdentity: ({ session }) => session.identity || null,
   }
   const always: Record<string, Method> = {
     startTracking: consent.start,
     stopTracking: consent.stop,
     addAdapter: pipeline.addAdapter,
     markAdapterAsResolved: pipeline.resolve,
-    addTransformer: (given) => pipeline.addTransformer(given.fn ?? given.transformerFn ?? given.transform ?? given, given.phase),
+    addTransformer: (given) => pipeline.addTransformer(given.fn ?? given.transformerFn ?? given, given.phase),
     // Both (name, fn, phase) and (fn) are written.
     addTransformerFn: (name, run, phase) => pipeline.addTransformer(run ?? name, phase),
+    // The v5 snippet queues an init with what the loader has already read.
+    init: () => 0,
     onReady: (run) => run(),
     plug,
   }
 
   const methods: Record<string, Method> = {}
   for (const name of Object.keys(whileTracking)) {
-    methods[name] = guard((...given) => (tracking() ? whileTracking[name]!(...given) : undefined))
+    methods[name] = guard((...given) => {
+      const now = tracking()
+      return now && whileTracking[name]!(now, ...given)
+    })
   }
   for (const name of Object.keys(always)) methods[name] = guard(always[name]!)
   return methods

@@ -7,12 +7,12 @@ import { cleanProperties } from './properties'
 import type { Queue } from './queue'
 import { newId, type Session } from './session'
 import { snapshotOf } from './snapshots'
-import type { Captured, Config, Interaction, Properties } from './types'
+import type { Captured, Config, Properties } from './types'
 
 declare const __VERSION__: string
 declare const __SNAPSHOTS__: boolean
 
-const BUILTIN: Record<Interaction, number> = { click: 1, touch: 2, change: 3, submit: 4 }
+const BUILTIN = ['', 'click', 'touch', 'change', 'submit'] // each at the number the wire has for it
 const NAME_LIMIT = 1024 // longest event name the server takes
 
 export const LIBRARY = { name: 'web', version: __VERSION__, platform: 'web' }
@@ -20,24 +20,11 @@ export const LIBRARY = { name: 'web', version: __VERSION__, platform: 'web' }
 const OURSELVES = 'cairn'
 
 /** Shared by all messages, so what the browser tells late is in every message not sent yet. */
-const device: Record<string, unknown> = { user_agent: navigator.userAgent }
-
-export const learnDevice = (): void => {
-  ;(navigator as any).userAgentData // any: not in the DOM types
-    ?.getHighEntropyValues(['platformVersion', 'uaFullVersion', 'model'])
-    .then((hints: any) => {
-      device.uach = {
-        model: hints.model,
-        platform_version: hints.platformVersion,
-        browser_version: hints.uaFullVersion,
-      }
-    })
-    .catch(() => 0)
-}
+export const device: Record<string, unknown> = { user_agent: navigator.userAgent }
 
 export interface Capture {
   sink(captured: Captured): void
-  track(name: unknown, properties: unknown, library: unknown): void
+  track(name: unknown, properties: unknown, library: any): void // any: whatever the page passes
   pageview(properties?: Properties): void
   announce(): void
 }
@@ -61,7 +48,7 @@ export const openCapture = (environment: string, config: Config, session: Sessio
   }
 
   /** Snapshots come in a runtime of their own, for the environments that have some. */
-  const taken = (kind: string, target: Element | null) => (__SNAPSHOTS__ ? snapshotOf(kind, target, config) : {})
+  const taken = (kind: string, target: Element | null) => (__SNAPSHOTS__ ? snapshotOf(kind, target, config) : undefined)
 
   /** Tell the server of a user and session it has not seen; each once. */
   const announce = (): void => {
@@ -98,30 +85,28 @@ export const openCapture = (environment: string, config: Config, session: Sessio
     return !!session.page
   }
 
-  const custom = (name: string, properties: Properties, library: string): void => {
+  const custom = (name: string, properties: Record<string, unknown>, library?: string): void => {
     if (!isOnPage()) return
-    const visibility = document.hidden ? 1 : 2 // backgrounded, foregrounded
     send({
-      source_library: library ? { name: library, version: library === OURSELVES ? __VERSION__ : undefined } : undefined,
-      event: { custom: { name, properties }, app_visibility_state: visibility },
+      source_library: library ? { name: library } : undefined,
+      // backgrounded, foregrounded
+      event: { custom: { name, properties }, app_visibility_state: document.hidden ? 1 : 2 },
     })
   }
 
   const sink = (captured: Captured): void => {
-    if (captured.kind === 'pageview') return pageview()
+    const { kind } = captured
+    if (kind === 'pageview') return pageview()
     if (!isOnPage()) return
     const { target } = captured
-    if (!target) return captured.kind === 'custom' ? custom(captured.name, captured.properties, OURSELVES) : undefined
-    const [elements, chain] = chainOf(target)
-    if (isIgnored(chain)) return
-    const described = describe(elements, chain, config)
-    if (captured.kind === 'custom') {
-      const { hierarchy, nodes } = described
-      const text = nodes[0]!.node_text
-      custom(captured.name, { ...captured.properties, hierarchy, ...(text && { target_text: text }) }, OURSELVES)
-    } else if (!config.disableInteractionEvents.includes(captured.kind)) {
-      const interaction = { builtin: BUILTIN[captured.kind], ...described }
-      send({ event: { interaction } }, taken(captured.kind, target))
+    const [elements, chain] = target ? chainOf(target) : []
+    if (chain && isIgnored(chain)) return
+    const described = chain && describe(elements!, chain, config)
+    if (kind === 'custom') {
+      const { name, properties } = captured
+      custom(name, { ...properties, hierarchy: described?.hierarchy, target_text: described?.nodes[0]!.node_text }, OURSELVES)
+    } else if (!config.disableInteractionEvents.includes(kind)) {
+      send({ event: { interaction: { builtin: BUILTIN.indexOf(kind), ...described } } }, taken(kind, target!))
     }
   }
 
@@ -132,7 +117,7 @@ export const openCapture = (environment: string, config: Config, session: Sessio
     track: (name, properties, library) => {
       const clean = typeof name === 'string' ? name.trim() : ''
       if (clean && clean.length <= NAME_LIMIT) {
-        custom(clean, cleanProperties(properties), typeof library === 'string' ? library : '')
+        custom(clean, cleanProperties(properties), library && '' + library)
       }
     },
   }

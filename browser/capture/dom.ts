@@ -9,33 +9,32 @@ const getter = <T>(prototype: object, name: string): ((of: Node) => T) => {
 }
 
 const node = Node.prototype
-const getAttribute = Element.prototype.getAttribute
-const closest = Element.prototype.closest
+const element = Element.prototype
+const { getRootNode } = node
+const { getAttribute, closest } = element
 
-export const nodeType = getter<number>(node, 'nodeType')
-const parentNode = getter<Node | null>(node, 'parentNode')
+const parentElement = getter<Element | null>(node, 'parentElement')
 export const firstChild = getter<Node | null>(node, 'firstChild')
 export const nextSibling = getter<Node | null>(node, 'nextSibling')
-export const previousElement = getter<Element | null>(Element.prototype, 'previousElementSibling')
-export const tagOf = getter<string>(Element.prototype, 'localName')
+export const previousElement = getter<Element | null>(element, 'previousElementSibling')
+export const tagOf = getter<string>(element, 'localName')
 
 export const attribute = (element: Element, name: string): string | null => apply(getAttribute, element, [name])
 
 export const closestTo = (element: Element, selector: string): Element | null => apply(closest, element, [selector])
 
 /** The parent element, looking out of open shadow roots and same-origin frames up to our own document. */
-export const parentOf = (element: Element): Element | null => {
-  const parent = parentNode(element)
-  if (!parent || parent === document) return null
-  if (nodeType(parent) === 1) return parent as Element
-  return (parent as ShadowRoot).host ?? (parent as Document).defaultView?.frameElement ?? null
+export const parentOf = (of: Element): Element | null => {
+  const parent = parentElement(of)
+  const root: any = parent ?? apply(getRootNode, of, []) // any: a shadow root, a frame's document, or a lone element
+  if (parent || root === of || root === document) return parent
+  return root.host ?? root.defaultView?.frameElement
 }
 
 /** What the person really hit, inside shadow roots too. */
 export const targetOf = (event: Event): Element | null => {
-  const first = (event.composedPath()[0] ?? event.target) as Node | null
-  if (!first || !first.ownerDocument) return null
-  return nodeType(first) === 1 ? (first as Element) : (parentNode(first) as Element | null)
+  const first = event.composedPath()[0] as Element | undefined
+  return first?.ownerDocument ? first : null
 }
 
 /** Listen without ever blocking the page; calling the answer removes the listener. */

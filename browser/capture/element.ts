@@ -1,14 +1,13 @@
 // From a live element to what is sent of it. The rules are in privacy.ts and hierarchy.ts; here the page is read.
 
-import { attribute, firstChild, nextSibling, nodeType, parentOf, previousElement, tagOf } from './dom'
+import { attribute, firstChild, nextSibling, parentOf, previousElement, tagOf } from './dom'
 import { hierarchy, type Facts } from './hierarchy'
-import { cut, hidesText, holdsValue, maskText, maskUrl, redactedAttributes, type Seen } from './privacy'
+import { cut, hidesText, holdsValue, maskText, maskUrl, redactedAttributes, TEXT_READ, type Seen } from './privacy'
 import type { Config, ElementNode } from './types'
 
 const NODES_LIMIT = 30 // nodes sent per event, as the mobile capture does; the hierarchy string has its own limit
 const SIBLINGS_LIMIT = 1000 // counting further would cost more than a position in such a list is worth
 const TEXT_NODES_LIMIT = 500 // nodes looked at for text, so that a click on a huge container stays cheap
-const TEXT_READ = 1280 // characters read: the limit of 1024 and some more, so that masking sees whole words
 
 const TEXT_ATTRIBUTES = ['alt', 'aria-label', 'placeholder', 'title']
 const ATTRIBUTES = [
@@ -22,9 +21,6 @@ const ATTRIBUTES = [
   'data-test',
   'data-cy',
   'data-qa',
-  'data-action',
-  'data-component',
-  'data-name',
 ]
 
 const see = (element: Element): Seen => ({ tag: tagOf(element), attr: (name) => attribute(element, name) })
@@ -38,11 +34,11 @@ export const chainOf = (target: Element): [Element[], Seen[]] => {
 
 const collect = (parent: Node, budget: { text: string; nodes: number }): void => {
   for (let child = firstChild(parent); child; child = nextSibling(child)) {
-    if (budget.text.length >= TEXT_READ || --budget.nodes < 0) return
-    if (nodeType(child) === 3) {
+    if (budget.text.length > TEXT_READ || --budget.nodes < 0) return
+    if (child.nodeType === 3) {
       // substringData: a text node may hold megabytes, and `data` would copy them
-      budget.text += (child as Text).substringData(0, TEXT_READ).replace(/\s+/g, ' ')
-    } else if (nodeType(child) === 1) {
+      budget.text += (child as Text).substringData(0, TEXT_READ + 1).replace(/\s+/g, ' ')
+    } else if (child.nodeType === 1) {
       const seen = see(child as Element)
       if (!holdsValue(seen) && !hidesText([seen])) collect(child, budget)
     }
@@ -54,9 +50,7 @@ export const textOf = (element: Element, chain: Seen[]): string => {
   if (hidesText(chain) || chain.some(holdsValue)) return ''
   const budget = { text: '', nodes: TEXT_NODES_LIMIT }
   collect(element, budget)
-  // A text that was cut may end in half an address: its last word goes.
-  const whole = budget.text.length < TEXT_READ ? budget.text : cut(budget.text, TEXT_READ).replace(/\S*$/, '')
-  return maskText(whole.trim())
+  return maskText(budget.text.trim())
 }
 
 const factsOf = (seen: Seen, names: string[]): Facts => {

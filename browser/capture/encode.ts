@@ -19,5 +19,5 @@ export const encode = (value: unknown, depth = 0): string => {
     }
     return '{' + body + '}'
   }
-  return typeof value === 'bigint' ? `"${value}"` : (JSON.stringify(value) ?? 'null')
+  return JSON.stringify(value) ?? 'null'
 }

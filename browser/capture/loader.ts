@@ -1,23 +1,41 @@
 // What /js/heap-<env>.js, /config/<env>/heap_config.js and the neutral path answer: the environment's configuration,
 // and then the runtime by its versioned name. The server puts the configuration in front as `C`.
 
-import { insertScript, ownScript } from './insert'
-
 declare const C: { envId: string; server: Record<string, any>; isNeutral: boolean }
 
 const page = window as any // any: globals of the page
+const script = document.currentScript as HTMLScriptElement | null
 const cairn = (page.cairn = page.cairn || [])
 const heap = C.isNeutral ? cairn : (page.heap = page.heap || [])
+
+/** Load a file of ours, under strict content-security policies too. */
+const insert = (url: string): void => {
+  const element = document.createElement('script')
+  let trusted = url
+  try {
+    // Where only trusted URLs may become scripts.
+    trusted = page.trustedTypes.createPolicy('cairn', { createScriptURL: (given: string) => given }).createScriptURL(url)
+  } catch {
+    // No such thing in this browser, or the page allows no policy of this name: then the plain URL must do.
+  }
+  element.async = true
+  // Where scripts are admitted by nonce, ours admits what it loads.
+  if (script?.nonce) element.nonce = script.nonce
+  element.src = trusted
+  ;(document.head || document.documentElement).appendChild(element)
+}
 
 if (cairn.boot || cairn.loaded || heap.loaded) {
   if (!cairn.hasWarned) console.warn(`[cairn] Heap must load only once; this copy (${C.envId}) does nothing.`)
   cairn.hasWarned = true
   if (cairn.adopt) cairn.adopt()
 } else {
-  const origin = ownScript ? new URL(ownScript.src).origin : location.origin
-  cairn.boot = { envId: C.envId, isNeutral: C.isNeutral, origin }
-  heap.serverConfig = C.server
-  const sdk = { ...C.server.sdk, ...heap.clientConfig?.sdk }
-  const folder = C.isNeutral ? '/k/' + sdk.version + '/' : `/v5/heapjs-static/${sdk.version}/core/`
-  insertScript((sdk.domain || origin) + folder + (C.isNeutral ? 'core.js' : 'heap.js'), ownScript?.nonce ?? '')
+  const origin = script ? new URL(script.src).origin : location.origin
+  const { server, isNeutral, envId } = C
+  const sdk = { ...server.sdk, ...heap.clientConfig?.sdk }
+  const core = server.sdk.plugins.join('-')
+  const folder = (sdk.domain || origin) + (isNeutral ? '/k/' : '/v5/heapjs-static/') + sdk.version + '/' + (isNeutral ? '' : core + '/')
+  heap.serverConfig = server
+  cairn.boot = { envId, isNeutral, origin, late: () => insert(folder + 'later.js') }
+  insert(folder + (isNeutral ? core : 'heap') + '.js')
 }

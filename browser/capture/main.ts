@@ -3,12 +3,12 @@
 import { methodsOf } from './api'
 import { resolveConfig } from './config'
 import { guard, say, silence } from './guard'
-import { ownScript } from './insert'
 import { openPipeline } from './pipeline'
 import { startTracking, type Tracking } from './tracking'
-import type { Config } from './types'
 
 type Global = any // any: the page's globals are arrays, stubs or nothing, as the snippet left them
+
+const ONCE = 'Heap must load only once; this copy does nothing.'
 
 const page = window as Global
 
@@ -19,58 +19,34 @@ const pin = (target: object, name: string, get: () => unknown): void => {
 
 const boot = guard((): void => {
   const cairn: Global = (page.cairn ||= [])
-  const info = cairn.boot ?? { origin: ownScript ? new URL(ownScript.src).origin : location.origin }
+  const { boot } = cairn
   // On the neutral path window.heap may belong to somebody else.
-  const names = info.isNeutral ? ['cairn'] : ['heap', 'cairn']
-  const heap: Global = (page[names[0]!] ||= [])
-  if (cairn.loaded || heap.loaded) {
-    if (!cairn.hasWarned) say('Heap must load only once; this copy does nothing.')
+  const names = boot?.isNeutral ? ['cairn'] : ['heap', 'cairn']
+  const heap: Global = page[names[0]!] ?? []
+  if (!boot || cairn.loaded || heap.loaded) {
+    if (!cairn.hasWarned) say(ONCE)
     cairn.hasWarned = true
-    cairn.adopt?.()
-    return
+    return cairn.adopt?.()
   }
 
-  let environment = ''
-  let client: Global = {}
-  let config: Config | undefined
+  const environment: string = boot.envId
+  const client: Global = heap.clientConfig ?? heap.config ?? {}
+  const config = resolveConfig(heap.serverConfig ?? {}, client, boot.origin)
+  if (config.logLevel === 'none') silence()
   let tracking: Tracking | undefined
-  let isStopped = false
-  const api: Global = {}
+  const api: Global = { envId: environment, appid: environment, config: client, clientConfig: client }
 
   const pipeline = openPipeline(api, () => tracking?.queue.flush())
   const start = (): void => {
-    isStopped = false
-    if (config && !tracking) tracking = startTracking(environment, config, pipeline)
+    tracking ??= startTracking(environment, config, pipeline, boot.late)
   }
   const stop = (): void => {
-    isStopped = true
     tracking?.stop()
     tracking = undefined
   }
 
-  /** Once configured, the page's later init calls (the v5 snippet queues one) change nothing. */
-  const init = guard((envId: unknown, given: Global, server: Global): void => {
-    if (config || !envId) return
-    environment = '' + envId
-    client = given ?? {}
-    config = resolveConfig(server ?? {}, client, info.origin)
-    if (config.logLevel === 'none') silence()
-    const signals = navigator as Global
-    const isAskedNot = config.respectDoNotTrack && (signals.doNotTrack === '1' || signals.globalPrivacyControl)
-    if (!config.disableTracking && !isAskedNot && !isStopped) start()
-  })
-
-  const methods = methodsOf(
-    () => environment,
-    () => tracking,
-    pipeline,
-    { start, stop },
-  )
-  methods.init = init
-  methods.load = guard((envId: unknown) => {
-    if (config) say('Heap must load only once; load(' + envId + ') does nothing.')
-    else if (info.envId === undefined) init(envId, {}, {})
-  })
+  const methods = methodsOf(environment, () => tracking, pipeline, { start, stop })
+  methods.load = () => say(ONCE)
 
   const run = guard((entry: Global): void => {
     if (Array.isArray(entry)) methods[entry[0]]?.(...entry.slice(1))
@@ -89,7 +65,7 @@ const boot = guard((): void => {
       install(old)
       queued.forEach(run)
     }
-    if (info.isNeutral) return
+    if (boot.isNeutral) return
     const ready: Global = (page.heapReadyCb ||= [])
     if (!Array.isArray(ready) || ready.push === push) return
     ready.push = push
@@ -103,10 +79,6 @@ const boot = guard((): void => {
     for (const name of Object.keys(methods)) pin(target, name, () => methods[name])
     const fields: Record<string, () => unknown> = {
       loaded: () => isLoaded,
-      envId: () => environment,
-      appid: () => environment,
-      config: () => client,
-      clientConfig: () => client,
       userId: () => tracking?.session.userId,
       identity: () => tracking?.session.identity || null,
       adopt: () => adopt,
@@ -116,14 +88,15 @@ const boot = guard((): void => {
   }
 
   let isLoaded = false
-  const queue: Global[] = [...(Array.isArray(heap) ? heap : []), ...(Array.isArray(page.heapReadyCb) ? page.heapReadyCb : [])]
+  const { doNotTrack, globalPrivacyControl } = navigator as Global
+  let isWanted = !config.disableTracking && !(config.respectDoNotTrack && (doNotTrack === '1' || globalPrivacyControl))
   // A queued stopTracking must hold before the first pageview, not after it.
-  for (const entry of queue) {
+  for (const entry of [heap, page.heapReadyCb].flat()) {
     const name = entry?.name ?? entry?.[0]
-    if (/^st(art|op)Tracking$/.test(name)) isStopped = name === 'stopTracking'
+    if (/^st(art|op)Tracking$/.test(name)) isWanted = name === 'startTracking'
   }
   install(api)
-  init(info.envId ?? heap.envId ?? heap.appid, heap.clientConfig ?? heap.config, heap.serverConfig)
+  if (isWanted) start()
   adopt()
   isLoaded = true
 })

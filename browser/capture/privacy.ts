@@ -9,13 +9,14 @@ export interface Seen {
 }
 
 const TEXT_LIMIT = 1024 // UTF-16 units, as published for target text, titles and property values
+export const TEXT_READ = 1280 // characters: the limit and some more, so that masking sees whole words
 const EMAIL = /[\w.+-]{1,64}(@|%40)[\w-]{1,63}(\.[\w-]{1,63})+/gi
 const CARD_GROUPED = /\b(\d{4}[ -]){3}\d{1,7}\b|\b3\d{3}[ -]\d{6}[ -]\d{5}\b/g
 const CARD_PLAIN = /\b[3-6]\d{13,18}\b/g
-const KEY = /\b((sk|pk|rk)_(live|test)_\w{8,}|gh[pousr]_\w{20,}|xox[a-z]-[\w-]{10,}|AKIA\w{16}|eyJ[\w-]{8,}(\.[\w-]+)+)/g
+const KEY = /\b([a-z]+_(live|test)_\w{8,}|AKIA\w{16}|eyJ[\w-]{8,}(\.[\w-]+)+)/g
 const LONG = /[\w-]{32,}(\.[\w-]+)*/g
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
-const SECRET_PARAMETER = /([?&#;][^=&#]*(token|secret|passw|auth|api_?key|signature|otp)[^=&#]*=)[^&#]*/gi
+const SECRET_PARAMETER = /([?&#;][^=&#]{0,40}(token|secret|passw|auth|api_?key|signature|otp)[^=&#]{0,40}=)[^&#]*/gi
 
 const PASSES_LUHN = (digits: string): boolean => {
   let sum = 0
@@ -38,16 +39,21 @@ const maskKnown = (text: string): string =>
 export const cut = (text: string, limit = TEXT_LIMIT): string =>
   text.length > limit ? text.slice(0, limit).replace(/[\uD800-\uDBFF]$/, '') : text
 
+/** What is read of an endless text. Its cut end may be half an address, so the last word goes. */
+const read = (text: string): string =>
+  text.length > TEXT_READ ? text.slice(0, TEXT_READ).replace(/[\w.+@%-]{0,200}$/, '') : text
+
 /** Put {email}, {card} and {token} in place of what looks like one. */
 export const maskText = (text: string): string =>
   cut(
-    maskKnown(text).replace(LONG, (word) =>
+    maskKnown(read(text)).replace(LONG, (word) =>
       !UUID.test(word) && /\d/.test(word) && /[a-z]/i.test(word) ? '{token}' : word,
     ),
   )
 
 /** As maskText for the path; in query and hash long values stay (click ids), those of secret parameters go. */
-export const maskUrl = (url: string): string => {
+export const maskUrl = (given: string): string => {
+  const url = read(given)
   const end = url.search(/[?#]/)
   if (end < 0) return maskText(url)
   return cut(maskText(url.slice(0, end)) + maskKnown(url.slice(end).replace(SECRET_PARAMETER, '$1{token}')))
@@ -60,7 +66,7 @@ export const isSecretField = (target: Seen): boolean =>
   /^(input|textarea|select)$/.test(target.tag) &&
   (/^(password|hidden)$/i.test(target.attr('type') ?? '') ||
     /\bcc-|password|one-time-code/i.test(target.attr('autocomplete') ?? '') ||
-    /passw|card.?(num|no\b|cvc|cvv|exp|sec)|(^|[^a-z])(cc|cvv|cvc|csc|ssn|iban)([^a-z]|$)|cc.?(num|exp)|cvv|creditcard/i.test(
+    /passw|card.?(n|c[vs]|ex|se)|cv[vc]|cc.?(num|exp)|(^|[^a-z])(cc|csc|ssn|iban)([^a-z]|$)/i.test(
       target.attr('name') + ' ' + target.attr('id'),
     ))
 
@@ -74,7 +80,7 @@ export const hidesText = (chain: Seen[]): boolean => chain.some((seen) => isOn(s
 
 /** Elements whose text is what the person typed or chose, or is not text for people. */
 export const holdsValue = (seen: Seen): boolean =>
-  /^(input|textarea|select|option|datalist|output|script|style|noscript|template)$/.test(seen.tag) ||
+  /^(input|textarea|select|option|output|script|style|noscript)$/.test(seen.tag) ||
   isOn(seen.attr('contenteditable'))
 
 /** The names in data-heap-redact-attributes. */
@@ -85,7 +91,7 @@ export const redactedAttributes = (seen: Seen): string[] =>
 export const matchesPage = (pattern: string, domain: string, path: string): boolean => {
   const page = pattern[0] === '/' ? path : domain + path
   const rule = pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*')
-  return new RegExp('^' + rule + (/[/*]/.test(pattern) ? '' : '(/.*)?') + '$', 'i').test(page)
+  return new RegExp('^' + rule + (pattern.includes('/') ? '' : '(/.*)?') + '$', 'i').test(page)
 }
 
 /** Whether anything may be captured on this page: the environment's allow or block list, 100 entries at most. */

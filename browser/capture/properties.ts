@@ -10,7 +10,7 @@ const DEPTH_LIMIT = 5 // also what ends a cycle
 export const cleanProperties = (given: unknown, isReserved = (_key: string) => false): Properties => {
   const clean: Properties = {}
   const put = (prefix: string, value: unknown, depth: number): void => {
-    if (value instanceof Date) value = +value ? value.toISOString() : ''
+    if (value instanceof Date) value = isFinite(+value) ? value.toISOString() : ''
     if (Array.isArray(value)) value = value.filter((one) => typeof one !== 'object').join('||')
     if (typeof value === 'bigint') value = '' + value
     if (typeof value === 'boolean' || (typeof value === 'number' && isFinite(value))) clean[prefix] = value
@@ -30,7 +30,7 @@ export const cleanProperties = (given: unknown, isReserved = (_key: string) => f
 /** Sent by Segment with every identify, and reserved by Heap: left out without a word. */
 export const isReservedForUsers = (key: string): boolean => /^(id|user_id)$/i.test(key)
 
-const JUNK = /^(null|undefined|nan|none|guest|anonymous|true|false|0|-1|\[object object\])$/i
+const JUNK = /^(null|undefined|nan|guest|anonymous|\[object object\])$/i
 
 /** The identity as text; empty when it is none, too long, or would make strangers one user. */
 export const cleanIdentity = (given: unknown): string => {

@@ -33,18 +33,19 @@ export interface Queue {
   /** Take back what earlier pages could not send. */
   restore(): void
   clear(): void
-  /** Sending waits while this answers true: adapters hold it, consent stops it. */
-  isHeld: () => boolean
-  /** The page's transformers: edit or drop a message; they see it once. */
-  transform: (path: string, body: Body) => Body | null
 }
 
 const send = window.fetch && window.fetch.bind(window)
 const later = window.setTimeout.bind(window)
 
-const pathOf = (path: string) => '/api/capture/v2/' + path
-
-export const openQueue = (environment: string, config: Config, storage: Storage): Queue => {
+/** Sending waits while `isHeld`. `prepare` edits or drops a message, once, before it is encoded. */
+export const openQueue = (
+  environment: string,
+  config: Config,
+  storage: Storage,
+  isHeld: () => boolean,
+  prepare: (path: string, body: Body) => Body | null,
+): Queue => {
   let items: Item[] = []
   let timer = 0
   let isSending = false
@@ -64,7 +65,7 @@ export const openQueue = (environment: string, config: Config, storage: Storage)
     while (items[0]?.path === batch.path && batch.items.length < BATCH_MESSAGES) {
       const item = items[0]!
       if (item.text === undefined) {
-        const body = queue.transform(item.path, item.body!)
+        const body = prepare(item.path, item.body!)
         item.text = body ? encode(body) : ''
       }
       size += item.text.length
@@ -81,7 +82,7 @@ export const openQueue = (environment: string, config: Config, storage: Storage)
     const body = path === 'track' ? `{"events":[${bodies}]}` : bodies
     // The send time lets the server correct this clock; the environment routes without opening the body.
     const query = `?a=${environment}&b=web&st=${Date.now()}`
-    const url = config.ingestServer + (config.paths?.[path] ?? pathOf(path)) + query
+    const url = config.ingestServer + (config.paths?.[path] ?? '/api/capture/v2/' + path) + query
     let answer: Promise<Response> | undefined
     try {
       // A string body is text/plain, which a page may send to another origin without asking first.
@@ -104,8 +105,8 @@ export const openQueue = (environment: string, config: Config, storage: Storage)
 
   const deliver = async (batch: Batch): Promise<void> => {
     const status = await post(batch)
-    // A client error but for "later" would be the same next time: the data counts as consumed.
-    if ((status >= 200 && status < 408) || (status > 408 && status < 500 && status !== 429)) {
+    // Any other error of ours would be the same next time: the data counts as consumed.
+    if (!/^(0|408|429|5..)$/.test('' + status)) {
       failures = 0
       return
     }
@@ -128,16 +129,13 @@ export const openQueue = (environment: string, config: Config, storage: Storage)
   }
 
   const queue: Queue = {
-    isHeld: () => false,
-    transform: (_path, body) => body,
     add: (path, body) => {
       if (items.length < MEMORY_MESSAGES) items.push({ path, body })
-      if (items.length >= BATCH_MESSAGES && !failures) queue.flush()
-      else schedule(SOON_MS)
+      schedule(SOON_MS)
     },
     flush: (isLeaving = false) => {
       if (!items.length) return
-      const isWaiting = queue.isHeld() || !navigator.onLine
+      const isWaiting = isHeld() || !navigator.onLine
       if (isLeaving && isWaiting) return store()
       if (isWaiting || (isSending && !isLeaving)) return
       if (isLeaving) {

@@ -6,10 +6,7 @@ import type { Storage } from './storage'
 import type { Config, PageInfo, Properties, SessionInfo } from './types'
 
 const SESSION_MS = 30 * 60_000 // without a pageview; other events do not extend it
-const SEARCH = /^[^?]*\b(?:google|bing|yahoo|duckduckgo|baidu|yandex|ecosia)\.[^?]*\?(?:.*&)?(?:q|p|query|wd|text)=([^&#]*)/
-/** Each utm parameter with its key in the classic session cookie. */
-const UTM = { source: 'us', medium: 'um', term: 'ut', content: 'uc', campaign: 'ua' }
-
+const SEARCH = /^[^?]*\b(google|bing|yahoo|duckduckgo|baidu|yandex|ecosia)\./
 /** A random integer 0..2^53-1 as text: how users, sessions, pageviews and events are named. */
 export const newId = (): string => {
   const [high, low] = crypto.getRandomValues(new Uint32Array(2))
@@ -18,21 +15,10 @@ export const newId = (): string => {
 
 const idOf = (value: unknown): string => (/^\d{1,16}$/.test('' + value) ? '' + value : '')
 
-const decode = (text: string): string => {
-  try {
-    return decodeURIComponent(text.replace(/\+/g, ' '))
-  } catch {
-    return text
-  }
-}
+/** The path of an address on this site; empty for any other. */
+const ownPath = (url: string): string => (url.startsWith(location.origin + '/') ? new URL(url).pathname : '')
 
 type Kept = Record<string, any> // any: written by earlier versions and other scripts
-
-const describeSession = (id: string, time: number, referrer: string, keyword: string, utmOf: (name: string, short: string) => string) => {
-  const utm: Record<string, string> = {}
-  for (const [name, short] of Object.entries(UTM)) utm[name] = cut(utmOf(name, short), 255)
-  return { id, time, referrer, search_keyword: cut(keyword, 255), utm } as SessionInfo
-}
 
 export interface Session {
   userId: string
@@ -67,42 +53,43 @@ export const openSession = (storage: Storage, config: Config): Session => {
     const meta: Kept = storage.read('_hp5_meta') ?? {}
     const app: Kept | null = storage.read('_hp2_wv_id')
     let classic = storage.read('_hp2_id') ?? {}
-    if (classic.split) {
-      const [userId, , sessionId] = classic.split('.') // the oldest form: user.pageview.session
-      classic = { userId, sessionId }
-    }
+    if (classic.split) classic = { userId: classic.split('.')[0] } // the oldest form: user.pageview.session
     const kept: Kept = app ?? (idOf(meta.userId) ? meta : classic)
     const userId = idOf(kept.userId)
-    if (userId) {
-      // Another tab may have signed in or out since; a session in memory then belongs to somebody else.
-      if (userId !== session.userId) session.info = undefined
-      session.userId = userId
-      session.identity = cut('' + (kept.identity ?? ''), 255)
-    } else if (!session.userId) renewUser()
+    if (!userId) return session.userId ? undefined : renewUser()
+    // Another tab may have signed in or out since; a session in memory then belongs to somebody else.
+    if (userId !== session.userId) session.info = undefined
+    session.userId = userId
+    session.identity = cut('' + (kept.identity ?? ''), 255)
     const id = idOf(kept.sessionId)
-    const classicSession: Kept | null = kept === classic ? storage.read('_hp2_ses_props') : app && {}
-    const last = +storage.read('_hp5_let') || meta.lastEventTime || 0
-    if (!id || session.info?.id === id || !(classicSession || Date.now() - last < SESSION_MS)) return
-    const old = classicSession ?? {}
-    session.info =
-      (kept === meta && meta.sessionProperties) ||
-      describeSession(id, +old.ts || Date.now(), old.r || '', old.e || '', (_name, short) => old[short] || '')
+    if (id && app && session.info?.id !== id) session.info = describeVisit(id)
+    const last = +storage.read('_hp5_let') || meta.lastEventTime
+    if (kept === meta && meta.sessionProperties && Date.now() - last < SESSION_MS) {
+      if (session.info?.id !== id) session.info = { ...meta.sessionProperties, id }
+    }
+  }
+
+  const describeVisit = (id: string): SessionInfo => {
+    const { referrer } = document
+    const query = new URLSearchParams(location.search)
+    const searched = new URLSearchParams(SEARCH.test(referrer) ? referrer.replace(/^[^?]*/, '') : '')
+    const utm: Record<string, string> = {}
+    for (const name of ['source', 'medium', 'term', 'content', 'campaign']) utm[name] = cut(query.get('utm_' + name) ?? '', 255)
+    return {
+      id,
+      time: Date.now(),
+      referrer: ownPath(referrer) ? '' : maskUrl(referrer),
+      search_keyword: maskText(searched.get('q') || searched.get('p') || ''),
+      utm,
+      initial_pageview_info: session.page,
+    }
   }
 
   const enter = (page: PageInfo): void => {
     session.page = page
     if (session.info) return
-    const { referrer } = document
-    const query = new URLSearchParams(location.search)
     session.isNewSession = true
-    session.info = describeSession(
-      newId(),
-      page.time,
-      referrer.startsWith(location.origin + '/') ? '' : maskUrl(referrer),
-      maskText(decode(SEARCH.exec(referrer)?.[1] ?? '')),
-      (name) => query.get('utm_' + name) ?? '',
-    )
-    session.info.initial_pageview_info = { ...page, properties: undefined, previous_page: undefined }
+    session.info = describeVisit(newId())
   }
 
   const session: Session = {
@@ -114,9 +101,8 @@ export const openSession = (storage: Storage, config: Config): Session => {
     isNewUser: false,
     isNewSession: false,
     openPage: (properties) => {
-      const { hostname, pathname, search, hash, origin } = location
-      const { referrer, title } = document
-      const previous = session.page?.url.path ?? (referrer.startsWith(origin + '/') ? new URL(referrer).pathname : '')
+      const { hostname, pathname, search, hash } = location
+      const previous = session.page?.url.path ?? ownPath(document.referrer)
       const now = Date.now()
       session.page = undefined
       if (!isPageCaptured(config.capture, hostname, pathname)) return false
@@ -126,10 +112,10 @@ export const openSession = (storage: Storage, config: Config): Session => {
       enter({
         id: newId(),
         time: now,
-        title: maskText(title),
+        title: maskText(document.title),
         url: { domain: hostname, path: maskUrl(pathname), query: maskUrl(search), hash: maskUrl(hash) },
         source_properties: { screen_height: screen.height, screen_width: screen.width },
-        previous_page: maskUrl(previous) || undefined,
+        previous_page: maskUrl(previous),
         properties,
       })
       storage.write('_hp5_let', now)

@@ -52,8 +52,8 @@ export const openStorage = (environment: string, config: Config): Storage => {
   return {
     read: (name) => {
       const key = name + '.' + environment
-      const text = readCookie(key) ?? attempt(() => localStorage.getItem(key)) ?? 'null'
-      return attempt(() => JSON.parse(text[0] === '%' ? decodeURIComponent(text) : text)) ?? (text === 'null' ? null : text)
+      const text = readCookie(key) ?? attempt(() => localStorage.getItem(key))
+      return text && (attempt(() => JSON.parse(text[0] === '%' ? decodeURIComponent(text) : text)) ?? text)
     },
     write: (name, value, medium) => {
       const key = name + '.' + environment

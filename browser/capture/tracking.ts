@@ -1,23 +1,22 @@
 // Starting and stopping: the list of observers, and what lives while the page is being captured.
 
-import { openCapture, learnDevice, type Capture } from './capture'
+import { device, openCapture, type Capture } from './capture'
 import { guard } from './guard'
 import { onLeave, watchLeaving } from './leave'
-import * as changes from './observe/changes'
-import * as clicks from './observe/clicks'
-import * as late from './observe/late'
-import * as pageviews from './observe/pageviews'
-import * as submits from './observe/submits'
-import * as touches from './observe/touches'
+import { start as changes } from './observe/changes'
+import { start as clicks } from './observe/clicks'
+import { start as late } from './observe/late'
+import { start as pageviews } from './observe/pageviews'
+import { start as submits } from './observe/submits'
 import type { Pipeline } from './pipeline'
 import { maskText } from './privacy'
 import { openQueue, type Queue } from './queue'
-import { hear, watchRoots } from './roots'
+import { hear, setRoots } from './roots'
 import { openSession, type Session } from './session'
 import { openStorage } from './storage'
 import type { Config, Stop } from './types'
 
-const OBSERVERS = [pageviews, clicks, changes, submits, touches, late]
+const OBSERVERS = [pageviews, clicks, changes, submits, late]
 
 export interface Tracking {
   session: Session
@@ -27,23 +26,25 @@ export interface Tracking {
 }
 
 /** Nothing is read from or written to this browser before this is called. */
-export const startTracking = (environment: string, config: Config, pipeline: Pipeline): Tracking => {
+export const startTracking = (
+  environment: string,
+  config: Config,
+  pipeline: Pipeline,
+  load: () => void,
+): Tracking => {
   const storage = openStorage(environment, config)
   const session = openSession(storage, config)
-  const queue = openQueue(environment, config, storage)
-  const capture = openCapture(environment, config, session, queue)
-  queue.isHeld = pipeline.isHeld
-  queue.transform = (path, body) => {
+  const queue = openQueue(environment, config, storage, pipeline.isHeld, (path, body) => {
     const { page } = session
     // Applications set the title after they changed the address; what is sent has the title of now.
     if (page && body.pageview_info === page) page.title = maskText(document.title)
     return pipeline.transform(path, body)
-  }
-  learnDevice()
+  })
+  const capture = openCapture(environment, config, session, queue)
+  const shared = { hear, setRoots, onLeave, early: [], device, load }
   queue.restore()
   const stops = [
-    ...OBSERVERS.map(({ start }) => start(guard(capture.sink), config, { hear, onLeave, early: [] })),
-    watchRoots(),
+    ...OBSERVERS.map((start) => guard(start)(capture.sink, config, shared)),
     watchLeaving(
       () => queue.flush(true),
       () => {
@@ -57,7 +58,7 @@ export const startTracking = (environment: string, config: Config, pipeline: Pip
     capture,
     queue,
     stop: () => {
-      for (const stop of stops) stop()
+      for (const stop of stops) stop?.()
       queue.clear()
     },
   }

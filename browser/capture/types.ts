@@ -17,8 +17,13 @@ export type Sink = (captured: Captured) => void
 export interface Page {
   hear(type: string, run: (event: Event) => void, inShadow?: boolean): Stop
   onLeave(leave: (isForGood: boolean) => void): Stop
+  /** Fetch the late script. */
+  load(): void
+  setRoots(shown: (Document | ShadowRoot)[]): void
   /** JavaScript errors from before the late observers arrived. */
   early: Event[]
+  /** What every message says of the device; filled as the browser tells. */
+  device: Record<string, unknown>
 }
 export type Observer = (sink: Sink, config: Config, page: Page) => Stop
 

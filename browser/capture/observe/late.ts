@@ -1,8 +1,7 @@
-// The observers nobody waits for (rage and dead clicks, scroll depth, web vitals, errors) come in a script of their
+// What nobody waits for (frames, rage and dead clicks, scroll depth, web vitals, errors) comes in a script of their
 // own, later.ts, when the browser has time. Errors until then are kept for it.
 
 import { on } from '../dom'
-import { insertScript, ownScript } from '../insert'
 import type { Observer, Stop } from '../types'
 
 let late: Observer | undefined
@@ -24,10 +23,7 @@ export const start: Observer = (sink, config, page) => {
     stops.push(late!(sink, config, page))
   }
   if (late) begin()
-  else if (ownScript) {
-    const insert = () => insertScript(ownScript!.src.replace(/[^/]*$/, 'later.js'), ownScript!.nonce)
-    ;(window.requestIdleCallback ?? setTimeout)(insert)
-  }
+  else (window.requestIdleCallback ?? setTimeout)(page.load)
   return () => {
     begin = undefined
     for (const stop of stops) stop()

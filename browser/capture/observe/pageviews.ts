@@ -12,6 +12,7 @@ export const start: Observer = (sink, config) => {
     shown = location.href
     sink({ kind: 'pageview' })
   })
+  look()
   const wrap = (name: 'pushState' | 'replaceState') => {
     const original = history[name]
     const wrapped: typeof original = function (this: History, ...args) {
@@ -38,6 +39,5 @@ export const start: Observer = (sink, config) => {
       }),
     ),
   ]
-  look()
   return () => stops.forEach((stop) => stop())
 }

@@ -1,0 +1,52 @@
+// The shared cases of contract/: what the browser decides, the server decides the same.
+
+import { describe, expect, test } from 'vitest'
+import hierarchyCases from '../../contract/hierarchy.json'
+import cases from '../../contract/privacy.json'
+import { hierarchy } from '../capture/hierarchy'
+import { hidesText, isIgnored, isPageCaptured, maskText, maskUrl, redactedAttributes, type Seen } from '../capture/privacy'
+
+type Case = Record<string, any> // any: each list has its own shape
+const named = (list: Case[]): [string, Case][] => list.map((one) => [one.name, one])
+
+const seen = ({ tag = 'div', attributes = {} }: Case): Seen => ({ tag, attr: (name) => attributes[name] ?? null })
+const chain = (one: Case): Seen[] => one.chain.map(seen)
+
+describe('hierarchy', () => {
+  test.each(named(hierarchyCases.cases))('%s', (_name, { chain, repeat, expect: expected, expect_repeat }) => {
+    const nodes = chain ?? Array.from({ length: repeat.times }, () => repeat.node)
+    expect(hierarchy(nodes)).toBe(expected ?? expect_repeat.text.repeat(expect_repeat.times))
+  })
+})
+
+describe('masking', () => {
+  test.each(named(cases.mask_text))('%s', (_name, { text, text_repeat, expect: expected, expect_length }) => {
+    const masked = maskText(text ?? text_repeat[0].repeat(text_repeat[1]))
+    if (expect_length) expect(masked.length).toBe(expect_length)
+    else expect(masked).toBe(expected)
+  })
+  test.each(named(cases.mask_url))('%s', (_name, { text, expect: expected }) => expect(maskUrl(text)).toBe(expected))
+})
+
+describe('elements', () => {
+  test.each(named(cases.ignored))('ignored: %s', (_name, one) => expect(isIgnored(chain(one))).toBe(one.expect))
+  test.each(named(cases.hides_text))('text: %s', (_name, one) => expect(hidesText(chain(one))).toBe(one.expect))
+  test.each(named(cases.redacted_attributes))('attributes: %s', (_name, one) =>
+    expect(redactedAttributes(seen(one)).filter(Boolean)).toEqual(one.expect),
+  )
+})
+
+describe('pages', () => {
+  test.each(named(cases.page_captured))('%s', (_name, { rules, domain, path, expect: expected }) =>
+    expect(isPageCaptured(rules, domain, path)).toBe(expected),
+  )
+})
+
+test('a hostile text is masked without backtracking over its own length', () => {
+  // Each would run into the time limit of a test if the work grew with the square of the length.
+  for (const text of ['a', 'a.', '1 ', 'a@', '?token', '4111-']) {
+    const long = text.repeat(200_000)
+    expect(maskText(long).length).toBeLessThanOrEqual(1024)
+    expect(maskUrl(long).length).toBeLessThanOrEqual(1024)
+  }
+})
