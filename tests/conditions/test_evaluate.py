@@ -30,7 +30,7 @@ from cairn.conditions.tree import (
         ("regex(.*)", "", True), ("regex(.*)", 0, True), ("regex((?i:abc))", "ABC", False),
         ("wildcard(a*c)", "abc", False), ("wildcard(*)", "x", True), ("a,b", ["a", "b"], True),
         ("[object Object]", {"a": 1}, True), ("1e+21", 1e21, True), ("5", 5.0, True), ("0", "00", True),
-        ("regex([)", "[", False), ("gt(5) or more", 6, True), ("", "", True),
+        ("regex([)", "[", False), ("lower(0)", "0.0", False), ("gt(5) or more", 6, True), ("", "", True),
     ],
 )  # fmt: skip
 def test_operands_read_as_in_node(text: str, value: Any, expected: bool) -> None:

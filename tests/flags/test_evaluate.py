@@ -171,6 +171,13 @@ def test_a_bucketing_seed_replaces_the_id() -> None:
     assert len(set(by_seed)) == 1 and len(set(by_id)) == 2
 
 
+def test_holdouts_go_by_the_id_whatever_the_seed() -> None:
+    half = (Holdout(1, "half", traffic=50),)
+    contexts = [Context(f"u{at}", bucketing_seed="same") for at in range(20)]
+    decided = {decide(flag(rule(1, "rollout")), holdouts=half, context=context).is_on for context in contexts}
+    assert decided == {True, False}
+
+
 def test_visitors_may_be_named_by_uuid() -> None:
     named = rule(1, "rollout", Visitor(visitor_uuid("u1", 12345)), visitor_ids_are_uuids=True)
     assert decide(flag(named)).is_on

@@ -88,7 +88,7 @@ class ServedGateway:
             "questions": list(questions),
         }
         done = subprocess.run(
-            RUNNERS[sdk], input=json.dumps(asked), capture_output=True, text=True, cwd=CLIENTS, timeout=60
+            RUNNERS[sdk], input=json.dumps(asked), capture_output=True, text=True, cwd=CLIENTS, timeout=180
         )
         assert done.returncode == 0, done.stderr
         answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
