@@ -10,3 +10,4 @@ class Paths:
         self.members = data_dir / "members"
         self.store = data_dir / "store"
         self.core_socket = data_dir / "core.sock"
+        self.temporary = data_dir / "temporary"  # emptied at every start of the core

@@ -4,9 +4,13 @@ It owns the event store (exactly one process may), loads the event log into it, 
 the edge serves, and answers pages and API on a local socket. Killing it loses nothing and stops no flag.
 """
 
+import gc
 import logging
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import sqlalchemy as sa
 import uvicorn
@@ -142,7 +146,11 @@ def open_metadata(settings: Settings) -> sa.Engine:
 
 def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM. `ready` is called once the socket answers."""
+    _use_own_temporary_folder(Paths(settings.data_dir).temporary)
     process = CoreProcess(settings)
+    # What start-up made stays; the loader makes and drops thousands of objects at a time that hold no cycles.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     process.workers.start()
     socket = Paths(settings.data_dir).core_socket
     socket.unlink(missing_ok=True)
@@ -160,6 +168,13 @@ def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
         _Announcing(config, ready).run()
     finally:
         process.close()
+
+
+def _use_own_temporary_folder(folder: Path) -> None:
+    """Inserts pass through files; a kill could leave one behind, and what people did belongs nowhere but here."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    tempfile.tempdir = str(folder)
 
 
 class _Announcing(uvicorn.Server):

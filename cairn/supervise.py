@@ -27,6 +27,7 @@ FIRST_PAUSE_S = 0.05  # after the second fast death in a row; doubles from there
 LONGEST_PAUSE_S = 1.0
 MOST_DEATHS_BEFORE_READY = 5  # then the start has failed
 STOP_S = {"edge": 5.0, "core": 15.0}  # to end in order; then it is killed, which loses nothing
+NICENESS = {"core": 5}  # a starting core, or a long question, never makes the edge wait for the processor
 MISCONFIGURED = Misconfigured.exit_status  # a child that ends like this will do so again
 ROLES: dict[str, tuple[str, ...]] = {"all": ("edge", "core"), "edge": ("edge",), "core": ("core",)}
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -104,7 +105,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 pass_fds=(*self._inherited, its_end),
                 process_group=0,  # Ctrl-C reaches the supervisor only, which stops its processes in order
-                preexec_fn=_die_with_parent(),
+                preexec_fn=_before_exec(NICENESS.get(self.role, 0)),
             )
         finally:
             os.close(its_end)
@@ -269,13 +270,15 @@ def _cairn_commands(settings: Settings) -> Commands:
     return command
 
 
-def _die_with_parent() -> Callable[[], None]:
-    """For the child, between fork and exec: the kernel kills it when the supervisor is gone. Linux."""
+def _before_exec(niceness: int) -> Callable[[], None]:
+    """For the child, between fork and exec: its place in the queue for the processor, and the kernel kills it when the
+    supervisor is gone. Linux."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
     def ask() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.nice(niceness)
         if os.getppid() != parent:  # it died before we asked
             os._exit(1)
 
