@@ -41,8 +41,7 @@ _envelopes = msgspec.json.Decoder(Envelope)
 def parse_segment(arrival: Arrival) -> Parsed:
     """`extra`: `type` (the path's, or "batch"), `workspace_id`, `kind` of the source, `refuse` (a reason for all)."""
     if arrival.extra.get("type", "batch") != "batch":
-        around = _surroundings(arrival, None)
-        return [_one(arrival, arrival.body, around, is_odd=may_hold_nul(arrival.body))]
+        return [_one(arrival, arrival.body, _surroundings(arrival, None))]
     try:
         envelope, events = open_batch(arrival.body, _envelopes, "batch")
         if not events:
@@ -50,40 +49,45 @@ def parse_segment(arrival: Arrival) -> Parsed:
     except Unfit as unfit:
         return [refused(arrival, unfit, arrival.body)]
     around = _surroundings(arrival, envelope)
-    is_odd = may_hold_nul(arrival.body)
-    parsed: Parsed = [_one(arrival, raw, around, is_odd=is_odd) for raw in events[:MOST_EVENTS]]
+    parsed: Parsed = [_one(arrival, raw, around) for raw in events[:MOST_EVENTS]]
     excess = Unfit(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
     parsed += [refused(arrival, excess, raw) for raw in events[MOST_EVENTS:]]
     return parsed
 
 
 def _surroundings(arrival: Arrival, envelope: Envelope | None) -> Surroundings:
-    key_space = f"segment/{arrival.extra.get('workspace_id', 0)}"
-    is_web = arrival.extra.get("kind") == "web"
+    extra, body = arrival.extra, arrival.body
+    around = Surroundings(
+        kind=extra.get("type", "batch") if envelope is None else "",
+        key_space=f"segment/{extra.get('workspace_id', 0)}",
+        is_web=extra.get("kind") == "web",
+        refuse=Reason(extra["refuse"]) if "refuse" in extra else None,
+        is_odd=may_hold_nul(body),
+        may_be_large=len(body) > MOST_EVENT_BYTES,
+    )
     if envelope is None:
-        return Surroundings(key_space, is_web=is_web)
-    context = read_context(envelope.context)
-    integrations = envelope.integrations if isinstance(envelope.integrations, dict) else {}
-    sent_ms = _sent_ms(envelope.sent_at)
-    if context is None:
-        return Surroundings(key_space, integrations=integrations, sent_ms=sent_ms, is_web=is_web)
-    return Surroundings(key_space, context, integrations, sent_ms, is_web)
+        return around
+    return msgspec.structs.replace(
+        around,
+        context=read_context(envelope.context) or around.context,
+        integrations=envelope.integrations if isinstance(envelope.integrations, dict) else {},
+        sent_ms=_sent_ms(envelope.sent_at),
+    )
 
 
-def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings, *, is_odd: bool) -> Draft | Refused:
+def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings) -> Draft | Refused:
     call = None
     try:
-        if len(memoryview(raw)) > MOST_EVENT_BYTES:
+        if around.may_be_large and len(memoryview(raw)) > MOST_EVENT_BYTES:
             raise Unfit(
                 Reason.EVENT_TOO_LARGE, f"the event: over {MOST_EVENT_BYTES} bytes; send fewer properties"
             )
-        call = read_call(raw) if is_odd else decode_call(raw)
-        if not around.sent_ms and call.sent_at is not None:
+        call = read_call(raw) if around.is_odd else decode_call(raw)
+        if call.sent_at is not None and not around.sent_ms:
             around = msgspec.structs.replace(around, sent_ms=_sent_ms(call.sent_at))
-        kind = arrival.extra.get("type", "batch")
-        kind = _check(call, call.type if kind == "batch" else kind)
-        if reason := arrival.extra.get("refuse"):
-            raise Unfit(Reason(reason), "")
+        kind = _check(call, around.kind or call.type)
+        if around.refuse is not None:
+            raise Unfit(around.refuse, "")
         return draft_of(arrival, call, kind, around)
     except Unfit as unfit:
         if call is None:
@@ -94,7 +98,7 @@ def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings, *, is_odd: bo
 
 def _check(call: Call, kind: str | None) -> str:
     """Return the call's type. Raises Unfit in Segment's vocabulary."""
-    if kind not in TYPES:
+    if kind is None or kind not in TYPES:
         raise Unfit(Reason.TYPE_UNKNOWN, f"type: {str(kind)[:40]!r} is none of {', '.join(TYPES)}")
     message_id = call.message_id
     if isinstance(message_id, str) and len(message_id) > _LONGEST_MESSAGE_ID:
@@ -114,7 +118,7 @@ def _check(call: Call, kind: str | None) -> str:
             raise Unfit(
                 Reason.EVENT_NAME_TOO_LONG, f"event: {len(name)} characters, {_LONGEST_NAME} are allowed"
             )
-    return str(kind)
+    return kind
 
 
 def _sent_ms(value: Json) -> int:

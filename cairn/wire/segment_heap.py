@@ -27,11 +27,15 @@ _EMPTY = Context()
 class Surroundings(Struct, frozen=True):
     """What one request says for all of its calls."""
 
+    kind: str  # the type its path names; empty in a batch
     key_space: str
     context: Context = _EMPTY
     integrations: dict[str, Any] = {}  # Any: foreign JSON
     sent_ms: int = 0
     is_web: bool = False  # the request came from the user's own device
+    refuse: Reason | None = None  # the source takes nothing, or feeds nothing
+    is_odd: bool = False  # may hold characters the fast decoder lets through
+    may_be_large: bool = False  # long enough to hold an event over its limit
 
 
 def draft_of(arrival: Arrival, call: Call, kind: str, around: Surroundings) -> Draft:

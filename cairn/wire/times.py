@@ -1,7 +1,7 @@
 """The sender's times: ISO 8601 with any offset, or epoch milliseconds."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cairn.outcomes import Reason
 from cairn.wire.refusal import Unfit
@@ -9,6 +9,9 @@ from cairn.wire.refusal import Unfit
 MOST_AHEAD_MS = 24 * 3_600_000  # a sender's clock may be that wrong
 OLDEST_MS = 946_684_800_000  # 2000-01-01: before it the unit was wrong (seconds), or the format
 _SHORTEST_EPOCH = 9  # digits; "20260301" is a date
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)
+_MILLISECOND = timedelta(milliseconds=1)
 
 Timestamp = str | int | float
 
@@ -16,19 +19,23 @@ Timestamp = str | int | float
 def epoch_ms(value: Timestamp, field: str) -> int:
     """Raises Unfit when it is no time. A time without an offset is UTC."""
     if isinstance(value, str):
-        text = value.strip()
-        if not (text.isdecimal() and len(text) >= _SHORTEST_EPOCH):
+        # Digits first: some epoch milliseconds also read as a compact date and time.
+        if not (value.isdecimal() and len(value) >= _SHORTEST_EPOCH):
             try:
-                moment = datetime.fromisoformat(text)
+                return _to_ms(datetime.fromisoformat(value))
             except ValueError:
-                raise _bad(field) from None
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            return round(moment.timestamp() * 1000)
-        value = int(text[:20])
+                text = value.strip()
+                if text == value:
+                    raise _bad(field) from None
+            return epoch_ms(text, field)
+        value = int(value[:20])
     if not math.isfinite(value) or abs(value) > 2**53:
         raise _bad(field)
     return round(value)
+
+
+def _to_ms(moment: datetime) -> int:
+    return (moment - (_EPOCH if moment.tzinfo is not None else _NAIVE_EPOCH)) // _MILLISECOND
 
 
 def check_range(time_ms: int, received_ms: int) -> None:
