@@ -45,10 +45,10 @@ class Cursor(Struct, frozen=True):
 def read_cursor(text: str) -> Cursor | None:
     """The cursor a page link carries; None for none, or for one that was cut or made up."""
     time_ms, _, number = text.partition("-")
-    try:
-        return Cursor(int(time_ms), int(number))
-    except ValueError:
+    if not all(part.isascii() and part.isdigit() and len(part) <= 20 for part in (time_ms, number)):
         return None
+    cursor = Cursor(int(time_ms), int(number))
+    return cursor if cursor.time_ms < 2**62 and cursor.id < 2**64 else None
 
 
 class PropertyValue(Struct, frozen=True):

@@ -183,7 +183,7 @@ def _editor(
         "segment_edit.html", segment=segment, draft=draft, problems=problems, error=error, choices=segment_form,
         sentence=describe(condition) if condition is not None else [],
         names=pulse.event_names(store, visit.here.id, now=visit.now),
-        keys=pulse.property_keys(store, visit.here.id), status=422 if problems or error else 200,
+        keys=pulse.property_keys(store, visit.here.id), status=error.status if error else 422 if problems else 200,
         form=visit.form,
     )  # fmt: skip
 

@@ -1,0 +1,113 @@
+"""Signing in, and what protects every page and every change."""
+
+from collections.abc import Callable
+
+import pytest
+
+from cairn.web.app import PAGES
+from cairn.web.guard import CONTENT_SECURITY_POLICY, safe_next
+from cairn.workspace.permission import Role
+from tests.web.conftest import PASSWORD, Browser, World
+
+
+def test_sign_in_leads_back_to_the_wanted_page(world: World, browse: Callable[[], Browser]) -> None:
+    browser = browse()
+    asked = browser.get("/env/production/users?q=ann")
+    assert asked.url.path == "/sign-in"
+    answer = browser.post(
+        "/sign-in", {"email": world.a.email(), "password": PASSWORD, "next": asked.url.params["next"]}
+    )
+    assert (answer.url.path, answer.url.params["q"]) == ("/env/production/users", "ann")
+
+
+@pytest.mark.parametrize(
+    ("path", "led"),
+    [
+        ("/env/production/live?q=a", "/env/production/live?q=a"),
+        ("https://evil.test/", "/"),
+        ("//evil.test", "/"),
+        ("/\\evil.test", "/"),
+        ("/env/x\\..\\evil", "/"),
+        ("/env/x\nSet-Cookie: a", "/"),
+        ("", "/"),
+    ],
+)
+def test_sign_in_never_leads_elsewhere(path: str, led: str) -> None:
+    assert safe_next(path) == led
+
+
+def test_wrong_passwords_are_slowed_down(world: World, browse: Callable[[], Browser]) -> None:
+    browser = browse()
+    browser.get("/sign-in")
+    form = {"email": world.b.email(Role.VIEWER), "password": "a wrong password"}
+    statuses = [browser.post("/sign-in", form).status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+    assert "do not belong together" in browser.post("/sign-in", form | {"email": "nobody@x.test"}).text
+
+
+def test_cookies_and_headers_protect_the_session(world: World, browse: Callable[[], Browser]) -> None:
+    browser = browse()
+    browser.get("/sign-in")
+    answer = browser.post(
+        "/sign-in", {"email": world.a.email(), "password": PASSWORD}, follow_redirects=False
+    )
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=lax" in cookie and "secure" not in cookie
+    for path in ("/sign-in", "/env/production", "/static/cairn.css", "/nowhere"):
+        headers = browser.get(path).headers
+        assert headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+        assert headers["x-content-type-options"] == "nosniff"
+    assert "unsafe" not in CONTENT_SECURITY_POLICY
+
+
+POSTS = [page.path for page in PAGES if page.method == "POST"]
+
+
+@pytest.mark.parametrize("path", POSTS)
+@pytest.mark.parametrize("attack", ["no token", "wrong token", "other site"])
+def test_every_change_needs_the_token_of_the_session(
+    world: World, owner: Browser, path: str, attack: str
+) -> None:
+    path = path.format(
+        environment="production", user_id=1, segment_id=1, key="flag", rule_id=1, token_id=1, source_id=1
+    )
+    headers = {"sec-fetch-site": "cross-site"} if attack == "other site" else {}
+    token = {"no token": "", "wrong token": "x" * 43, "other site": owner.csrf}[attack]
+    before = list(world.changed)
+    answer = owner.client.post(path, data={"csrf": token}, headers=headers, follow_redirects=False)
+    assert answer.status_code == 403
+    assert world.changed == before
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.method} {page.path}")
+def test_only_members_get_in(world: World, browse: Callable[[], Browser], page: object) -> None:
+    path = page.path.format(  # type: ignore[attr-defined]
+        environment="production", user_id=1, segment_id=1, key="flag", rule_id=1, token_id=1, source_id=1
+    )
+    method = page.method  # type: ignore[attr-defined]
+    answer = browse().client.request(method, path, follow_redirects=False)
+    if page.verb is None:  # type: ignore[attr-defined]
+        assert answer.status_code in (200, 303, 403)
+    else:
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/sign-in")
+
+
+def test_a_form_of_another_kind_or_size_is_refused(owner: Browser) -> None:
+    path = "/env/production/segments/new"
+    sent = owner.client.post(path, content=b'{"csrf": "x"}', headers={"content-type": "application/json"})
+    assert sent.status_code == 422
+    assert owner.client.post(path, data={"csrf": owner.csrf, "name": "x" * 600_000}).status_code == 413
+
+
+def test_pages_that_go_wrong_are_designed(
+    owner: Browser, browse: Callable[[], Browser], world: World
+) -> None:
+    for path in ("/env/production/nothing", "/env/nowhere/live", "/env/production/users/abc", "/nothing"):
+        answer = owner.get(path)
+        assert answer.status_code == 404, path
+        assert "Nothing lies here" in answer.text
+    viewer = browse().sign_in(world.a.email(Role.VIEWER))
+    answer = viewer.get("/env/production/segments/new")
+    assert answer.status_code == 403
+    assert "not for you to change" in answer.text
