@@ -1,5 +1,5 @@
 # Two commands: `make run` and `make test`. Both set up everything they need.
-.PHONY: setup run test check test-setup chaos bench-loop bench-start
+.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -41,3 +41,6 @@ bench-loop: test-setup
 
 bench-start: setup
 	$(BIN)/python -m bench.start
+
+pictures: test-setup
+	$(BIN)/python -m bench.pictures

@@ -50,7 +50,8 @@ def fill(data_dir: Path, app_id: str, events: int) -> int:
                    fromUnixTimestamp64Milli({now_ms - 86_400_000}), {(now_ms - 86_400_000) << 22}
             FROM numbers({USERS})
             ARRAY JOIN ['plan', 'identity'] AS key,
-                       [if(number % 5 = 0, 'premium', 'free'), concat('user-', toString(number), '@bench.test')] AS value"""
+                       [if(number % 5 = 0, 'premium', 'free'),
+                        concat('user-', toString(number), '@bench.test')] AS value"""
     )
     client.close()
     return events
