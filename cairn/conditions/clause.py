@@ -6,7 +6,7 @@ Whatever a person wrote is bound as a parameter, never part of the text.
 from collections.abc import Sequence
 from typing import Any
 
-from cairn.conditions.check import NUMBER, ORDERING, as_number, check_pattern
+from cairn.conditions.check import END_MS, FIRST_MS, NUMBER, ORDERING, as_number, check_pattern
 from cairn.conditions.tree import (
     UNIT_MS,
     Between,
@@ -28,7 +28,7 @@ _COMPARISONS = {"greater": ">", "at_least": ">=", "less": "<", "at_most": "<="}
 _SMALL_SET = (
     1_000  # longer sets go through a subquery: `IN` parses an array parameter in more than linear time
 )
-_END = 2**62  # limits numbers to what the store's integers hold; no count and no time reaches it
+_END = 2**62  # limits numbers to what the store's integers hold; no count reaches it
 
 Property = UserProperty | PropertyFilter
 Operand = str | tuple[str, ...]
@@ -51,7 +51,8 @@ class Bindings:
         return self.bind(value, "String")
 
     def moment(self, ms: int) -> str:
-        return f"fromUnixTimestamp64Milli({self.whole(ms)}, 'UTC')"
+        """Events lie between 2000 and 2100; beyond, the store's days would wrap around."""
+        return f"fromUnixTimestamp64Milli({self.whole(max(FIRST_MS, min(ms, END_MS)))}, 'UTC')"
 
     def whole(self, number: int) -> str:
         return self.bind(max(-_END, min(number, _END)), "Int64")
@@ -68,15 +69,24 @@ def event_clause(event: EventMatch, bindings: Bindings) -> str:
 
 def time_clause(window: Window, now_ms: int, bindings: Bindings) -> str:
     """A boolean over the columns of `events`: does its time count at `now_ms`? Events of the future never do."""
-    parts = [f"time <= {bindings.moment(now_ms)}"]
     match window:
         case Last(amount, unit):
-            parts.append(f"time > {bindings.moment(now_ms - amount * UNIT_MS[unit])}")
+            return between(now_ms - amount * UNIT_MS[unit], now_ms, bindings)
         case Between(from_ms, to_ms):
-            parts.append(f"time >= {bindings.moment(from_ms)} AND time < {bindings.moment(to_ms)}")
+            return between(from_ms - 1, min(to_ms - 1, now_ms), bindings)
         case None:
-            pass
-    return all_of(parts)
+            return f"time <= {bindings.moment(now_ms)}"
+
+
+def between(after_ms: int, until_ms: int, bindings: Bindings) -> str:
+    """A boolean over the columns of `events`: is its time in (after, until]?
+
+    The days are said as well because the table is ordered by them: with them
+    it skips the rest, which `time` alone does not achieve (half the work at 20 M events, bench/segments.py).
+    """
+    after, until = bindings.moment(after_ms), bindings.moment(until_ms)
+    days = f"toDate(time) >= toDate({after}) AND toDate(time) <= toDate({until})"
+    return f"(time > {after} AND time <= {until} AND {days})"
 
 
 def named(event: EventMatch, bindings: Bindings) -> list[str]:

@@ -183,28 +183,26 @@ class _Pass:
         ]
 
     def tested_properties(self, canonical: str, among: str) -> str:
-        """Per canonical user which tests its newest values pass, and its identity."""
+        """Per canonical user which tests its newest values pass, and its identity.
+
+        The newest value's answer is the newest answer, so no value is carried around, only 1 or 0. Without a value it
+        is 0, as no positive test holds for a property that is not set.
+        """
         keys = tuple(dict.fromkeys([key for key, _, _ in self.tests] + [IDENTITY_KEY]))
-        number = {key: n for n, key in enumerate(keys)}
-        newest = "".join(
-            f", argMaxIf(value, version, key = {self.bindings.text(key)}) AS v{n}"
-            f", countIf(key = {self.bindings.text(key)}) > 0 AS n{n}"
-            for key, n in number.items()
-        )
         tests = "".join(
-            f", {passes(operator, value, f'v{number[key]}', f'n{number[key]}', self.bindings)} AS t{n}"
-            for (key, operator, value), n in self.tests.items()
+            f", argMaxIf({passes(operator, operand, 'value', '1', self.bindings)}, version,"
+            f" key = {self.bindings.text(key)}) AS t{n}"
+            for (key, operator, operand), n in self.tests.items()
         )
         identity = self.bindings.text(IDENTITY_KEY)
         return f"""
             SELECT canonical_id, {self.columns(test="t", known_as="own_identity")} FROM (
-                SELECT canonical_id, own_identity{tests} FROM (
-                    SELECT {canonical} AS canonical_id{newest},
-                        argMaxIf(value, version, key = {identity} AND user_id = canonical_id) AS own_identity
-                    FROM {DATABASE}.user_properties
-                    WHERE environment_id = {{environment:UInt32}}
-                        AND {self.bindings.contains("key", keys, "String")} {among}
-                    GROUP BY canonical_id))"""
+                SELECT {canonical} AS canonical_id{tests},
+                    argMaxIf(value, version, key = {identity} AND user_id = canonical_id) AS own_identity
+                FROM {DATABASE}.user_properties
+                WHERE environment_id = {{environment:UInt32}}
+                    AND {self.bindings.contains("key", keys, "String")} {among}
+                GROUP BY canonical_id)"""
 
     def _expression(self, node: Condition, place: str) -> str:
         match node:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 import sqlalchemy as sa
 
-from cairn.conditions.clause import Bindings, event_clause
+from cairn.conditions.clause import Bindings, between, event_clause
 from cairn.conditions.to_sql import Users, everybody, only
 from cairn.conditions.tree import Condition
 from cairn.identity.merges import raw_ids
@@ -77,8 +77,8 @@ def swept_users(
         for event in watched.relevance.events:
             clauses[f"({event_clause(event, bindings)} AND {passed})"] = None
         for event, window_ms in watched.relevance.windows:
-            first, last = bindings.moment(since_ms - window_ms), bindings.moment(now_ms - window_ms)
-            clauses[f"({event_clause(event, bindings)} AND time > {first} AND time <= {last})"] = None
+            left = between(since_ms - window_ms, now_ms - window_ms, bindings)
+            clauses[f"({event_clause(event, bindings)} AND {left})"] = None
     if not clauses:
         return set()
     rows = store.query(
