@@ -16,6 +16,7 @@ from cairn.db.tables import environments
 from cairn.errors import CairnError
 from cairn.flags.publish import publish_environment
 from cairn.members.lmdb import LmdbMembers
+from cairn.privacy.capture import publish_capture
 from cairn.settings import Settings
 from cairn.workspace.directory_build import publish_directory
 
@@ -77,6 +78,7 @@ class Publisher:
         for environment_id in sorted(environment_ids):
             try:
                 with reading(self._engine) as connection:
+                    publish_capture(connection, self._members, environment_id)
                     self.warnings[environment_id] = publish_environment(
                         connection,
                         self._members,

@@ -210,6 +210,24 @@ segment_states = Table(
     Column("count_ms", Integer, nullable=False, default=0),
     _text("error"),
 )
+defined_events = Table(
+    "defined_events",
+    metadata,
+    _id(),
+    _of("workspaces"),
+    _of("projects"),
+    _text("name"),
+    _text("category"),
+    _text("description"),
+    Column("body", Json, nullable=False),  # definitions.defined_event.Definition
+    Column("version", Integer, nullable=False, default=1),  # rises with every change of the body
+    _text("state", default="active"),  # active, archived
+    _flag("verified"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    Index(None, "project_id"),
+    sqlite_autoincrement=True,
+)
 attribute_lists = Table(
     "attribute_lists",
     metadata,
@@ -334,4 +352,42 @@ aliases = Table(
     Column("alias_id", String(255), primary_key=True),
     Column("user_id", Text, nullable=False),
     _moment("created_at"),
+)
+
+capture_settings = Table(
+    "capture_settings",
+    metadata,
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("body", Json, nullable=False),  # privacy.capture.CaptureSettings
+    _moment("updated_at"),
+)
+snapshots = Table(
+    "snapshots",
+    metadata,
+    _id(),
+    _of("environments"),
+    Column("name", String(255), nullable=False),  # of the property it sets
+    _text("trigger"),  # click, change, submit, pageview
+    _text("place"),  # the CSS selector or page pattern that it fires on
+    _text("reading"),  # text, attribute, value, javascript
+    _text("target"),  # the selector that is read; for javascript the function
+    _text("attribute"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    UniqueConstraint("environment_id", "trigger", "place", "name"),
+    sqlite_autoincrement=True,
+)
+deletions = Table(  # of users; once done, what named them is gone and the receipt stays
+    "deletions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    _of("workspaces"),
+    _text("state", default="pending"),  # pending, complete
+    _text("asked_by"),
+    Column("users", Json, nullable=True),  # as asked for
+    Column("found", Json, nullable=True),  # what they turned out to be, so that an interrupted job goes on
+    Column("receipt", Json, nullable=True),
+    _moment("asked_at"),
+    _moment("finished_at", nullable=True),
+    Index(None, "workspace_id", "asked_at"),
 )

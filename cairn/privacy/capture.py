@@ -1,0 +1,143 @@
+"""What an environment's capture leaves out: pages, text, addresses, and whoever did not agree.
+
+Kept per environment, published for the edge as `capture/<environment_id>`, obeyed by the browser script
+(browser/capture/config.ts) and, for addresses, by the loader.
+Source: contracts/heap.md 4.2 and section 6, privacy.
+"""
+
+import re
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.db.tables import capture_settings
+from cairn.errors import InvalidInput
+from cairn.members.sets import Published
+from cairn.privacy.snapshot import Snapshot, list_snapshots
+
+Mode = Literal["all", "block", "allow"]
+MODES: tuple[Mode, ...] = ("all", "block", "allow")
+MOST_PAGES = 100  # patterns; Heap's own limit
+LONGEST_PAGE = 500  # characters
+_BAD_IN_PAGE = re.compile(r"[\s?#\x00-\x1f]|://")
+
+
+class CaptureSettings(Struct, frozen=True):
+    """The defaults hold for an environment that nobody has set."""
+
+    mode: Mode = "all"
+    pages: tuple[str, ...] = ()  # domain and path, or a path alone; `*` stands for anything
+    is_text_captured: bool = True
+    are_ips_kept: bool = False
+    is_do_not_track_honoured: bool = False
+    is_cookieless: bool = False
+    needs_consent: bool = False  # nothing is captured before the page calls startTracking
+    are_errors_captured: bool = False
+    are_cookies_secure: bool = False
+    may_run_javascript: bool = False  # in snapshots; only an owner can allow it
+
+
+class BadPage(InvalidInput):
+    """A page is a domain with a path, or a path: `shop.example/checkout/*`, `/account`. Without scheme or query."""
+
+    code = "bad_page"
+
+
+class TooManyPages(InvalidInput):
+    """A block or allow list holds 100 patterns. Use `*` to say more with fewer."""
+
+    code = "too_many_pages"
+
+
+def document_name(environment_id: int) -> str:
+    """The name under which an environment's capture is published."""
+    return f"capture/{environment_id}"
+
+
+def read_capture(connection: sa.Connection, environment_id: int) -> CaptureSettings:
+    query = sa.select(capture_settings.c.body).where(capture_settings.c.environment_id == environment_id)
+    body = connection.execute(query).scalar()
+    return msgspec.convert(body, CaptureSettings) if body else CaptureSettings()
+
+
+def write_capture(
+    connection: sa.Connection, environment_id: int, settings: CaptureSettings, now: datetime
+) -> CaptureSettings:
+    """Replace an environment's settings. The caller has checked whose it is. Raises BadPage and TooManyPages."""
+    settings = msgspec.structs.replace(settings, pages=clean_pages(settings.pages))
+    if settings.mode not in MODES:
+        raise InvalidInput(f"mode: expected one of {', '.join(MODES)}", field="mode")
+    if settings.mode == "allow" and not settings.pages:
+        raise BadPage("pages: an allow list without pages would capture nothing; name one", field="pages")
+    row = {"body": msgspec.to_builtins(settings), "updated_at": now}
+    changed = connection.execute(
+        sa.update(capture_settings).where(capture_settings.c.environment_id == environment_id).values(**row)
+    )
+    if changed.rowcount == 0:
+        connection.execute(sa.insert(capture_settings).values(environment_id=environment_id, **row))
+    return settings
+
+
+def clean_pages(pages: tuple[str, ...]) -> tuple[str, ...]:
+    """Without blanks and repeats. Raises BadPage and TooManyPages."""
+    kept = tuple(dict.fromkeys(page.strip() for page in pages if page.strip()))
+    if len(kept) > MOST_PAGES:
+        raise TooManyPages(f"pages: {len(kept)} patterns, {MOST_PAGES} are allowed", field="pages")
+    for page in kept:
+        if len(page) > LONGEST_PAGE or _BAD_IN_PAGE.search(page):
+            raise BadPage(
+                f"pages: {page[:60]!r} is not a domain and path; write it like shop.example/checkout/*",
+                field="pages",
+            )
+    return kept
+
+
+def capture_document(settings: CaptureSettings, some: list[Snapshot]) -> dict[str, Any]:
+    """What heap_config.js carries, in the words the script knows; `keep_ip` is for the loader. Pure.
+
+    `disableTracking` is what makes the script wait for startTracking; `consent` says why.
+    """
+    return {
+        "privacy": {
+            "disableTextCapture": not settings.is_text_captured,
+            "enableSecureCookies": settings.are_cookies_secure,
+        },
+        "capture": {"mode": settings.mode, "pages": list(settings.pages)},
+        "consent": {"required": settings.needs_consent},
+        "disableTracking": settings.needs_consent,
+        "respectDoNotTrack": settings.is_do_not_track_honoured,
+        "cookieless": settings.is_cookieless,
+        "captureErrors": settings.are_errors_captured,
+        "snapshots": _snapshots(some, may_run_javascript=settings.may_run_javascript),
+        "keep_ip": settings.are_ips_kept,
+    }
+
+
+def _snapshots(some: list[Snapshot], *, may_run_javascript: bool) -> dict[str, Any]:
+    rules: dict[str, Any] = {}
+    for one in some:
+        if one.reading == "javascript" and not may_run_javascript:
+            continue
+        rule = rules.setdefault(one.trigger, {}).setdefault(one.place, {})
+        match one.reading:
+            case "attribute":
+                rule.setdefault("a", {})[one.name] = {"target": one.target, "attribute": one.attribute}
+            case "text":
+                # The contract keeps the texts of a page and of an interaction apart.
+                rule.setdefault("s" if one.trigger == "pageview" else "t", {})[one.name] = one.target
+            case "value":
+                rule.setdefault("f", {})[one.name] = one.target
+            case "javascript":
+                rule.setdefault("j", {})[one.name] = one.target
+    return rules
+
+
+def publish_capture(connection: sa.Connection, published: Published, environment_id: int) -> None:
+    """Guarantee: publishing again without a change writes the same bytes."""
+    document = capture_document(
+        read_capture(connection, environment_id), list_snapshots(connection, environment_id)
+    )
+    published.publish({document_name(environment_id): msgspec.json.encode(document)})
