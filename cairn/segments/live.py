@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.25  # longest sleep, so that a stop and a new segment are noticed soon
 GATHER_S = 0.005  # the loader names users batch by batch; the next one is often close behind
-LONGEST_PAUSE_S = 1.0  # between passes under load; users gather meanwhile and share a question
+LONGEST_PAUSE_S = 2.0  # between passes under load; users gather meanwhile and share a question
 REFRESH_MS = 500  # how soon a new or edited segment is noticed
 SWEEP_MS = 1_000  # how late a membership that only time ends may end
 SWEEP_SHARE = 20  # a sweep of d takes place at most every 20 d: 5 % of one core

@@ -59,7 +59,7 @@ def replace_members(members: Members, watched: Watched, holding: Mapping[int, st
     listed = _exchange(
         members, watched.list_set, {identity for identity in holding.values() if identity}, now_ms
     )
-    return Change(frozenset(int(value) for value in changed), bool(listed))
+    return Change(frozenset(int(value) for value in changed if value.isdecimal()), bool(listed))
 
 
 def _exchange(members: Members, name: str, wanted: Set[str], now_ms: int) -> Set[str]:
