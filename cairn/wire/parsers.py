@@ -6,7 +6,7 @@ import msgspec
 
 from cairn.event import Arrival, Draft, Refused
 from cairn.outcomes import Reason
-from cairn.wire import heap, wingify
+from cairn.wire import heap, heap_capture, wingify
 from cairn.wire.refusal import shown
 from cairn.wire.segment import parse_segment
 
@@ -30,14 +30,23 @@ def parse_refused(arrival: Arrival) -> list[Draft | Refused]:
         ]
 
 
+def parse_removed(arrival: Arrival) -> list[Draft | Refused]:
+    """A request that was taken out of the log for a user who was deleted."""
+    return []
+
+
 PARSERS: dict[str, Callable[[Arrival], list[Draft | Refused]]] = {
     "heap.track": heap.parse_track,
     "heap.add_user_properties": heap.parse_add_user_properties,
     "heap.identify": heap.parse_identify,
     "heap.integrations.track": heap.parse_integrations_track,
     "heap.integrations.add_user_properties": heap.parse_integrations_add_user_properties,
+    "heap.capture.track": heap_capture.parse_track,
+    "heap.capture.identify": heap_capture.parse_identify,
+    "heap.capture.add_user_properties": heap_capture.parse_add_user_properties,
     "segment": parse_segment,
     "wingify.event": wingify.parse_event,
     "wingify.batch": wingify.parse_batch,
     "refused": parse_refused,
+    "removed": parse_removed,
 }

@@ -1,0 +1,137 @@
+"""What a capture message says of page, session and device, as facts. Masked, cut, and only what is there."""
+
+from collections.abc import Mapping
+
+from cairn.wire.heap_message import DeviceInfo, Message, PageviewInfo, SessionInfo, Text, Utm
+from cairn.wire.masking import cut, mask_text, mask_url
+from cairn.wire.reading import Json
+from cairn.wire.users import LONGEST_ID
+
+DEVICE_TYPES = ("", "Mobile", "Tablet", "Desktop", "TV", "Watch", "Automotive")  # by their number on the wire
+_VALUE_KEYS = frozenset(("string", "bool", "number", "int", "double", "float", "long"))
+_WINDOWS_11 = 13  # the first platform version by which Chromium means Windows 11; 1 to 10 are Windows 10
+
+
+class Masks:
+    """Masks texts, each once: the messages of a request mostly share page, session and device."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._urls: dict[str, str] = {}
+
+    def text(self, given: Text) -> str:
+        text = text_of(given)
+        if (masked := self._texts.get(text)) is None:
+            masked = self._texts[text] = mask_text(text)
+        return masked
+
+    def url(self, given: Text) -> str:
+        text = text_of(given)
+        if (masked := self._urls.get(text)) is None:
+            masked = self._urls[text] = mask_url(text)
+        return masked
+
+
+def facts_of(message: Message, masks: Masks) -> dict[str, str]:
+    """Shape: keys from FACTS."""
+    session, device, library = message.session_info, message.device, message.base_library
+    application = message.application
+    facts = {
+        **page_facts(message.pageview_info, masks),
+        **session_facts(session, masks),
+        "platform": text_of(device.platform) or text_of(library.platform),
+        **_device_facts(device),
+        "app_name": text_of(application.name) or text_of(application.identifier),
+        "app_version": text_of(application.version_string),
+    }
+    return {key: value if len(value) < LONGEST_ID else cut(value) for key, value in facts.items() if value}
+
+
+def page_facts(page: PageviewInfo, masks: Masks) -> dict[str, str]:
+    url = page.url
+    return {
+        "domain": text_of(url.domain),
+        "path": masks.url(url.path),
+        "query": masks.url(url.query),
+        "hash": masks.url(url.hash),
+        "title": masks.text(page.title),
+        "previous_path": masks.url(page.previous_page),
+        "view": text_of(page.component_or_class_name),
+    }
+
+
+def session_facts(session: SessionInfo, masks: Masks) -> dict[str, str]:
+    landing = session.initial_pageview_info.url
+    return {
+        "referrer": masks.url(session.referrer),
+        "search_keyword": masks.text(session.search_keyword),
+        **utm_facts(session.utm),
+        "landing_domain": text_of(landing.domain),
+        "landing_path": masks.url(landing.path),
+        "landing_query": masks.url(landing.query),
+    }
+
+
+def utm_facts(utm: Utm) -> dict[str, str]:
+    return {
+        "utm_source": text_of(utm.source),
+        "utm_medium": text_of(utm.medium),
+        "utm_campaign": text_of(utm.campaign),
+        "utm_term": text_of(utm.term),
+        "utm_content": text_of(utm.content),
+    }
+
+
+def _device_facts(device: DeviceInfo) -> dict[str, str]:
+    told = device.uach
+    return {
+        "device_type": enum_name(device.type, DEVICE_TYPES),
+        "device": text_of(device.model) or text_of(told.model),
+        "carrier": text_of(device.carrier),
+        "browser_version": text_of(told.browser_version),
+        "os_version": _os_version(text_of(told.platform_version), text_of(device.user_agent)),
+    }
+
+
+def _os_version(platform_version: str, user_agent: str) -> str:
+    """As people write it: Windows tells browsers its number within Windows 10 and 11."""
+    if platform_version and "Windows" in user_agent:
+        major = platform_version.partition(".")[0]
+        number = int(major) if major.isascii() and major.isdecimal() and len(major) < 4 else 0
+        return "11" if number >= _WINDOWS_11 else "10" if number else ""
+    return platform_version
+
+
+def text_of(given: Text) -> str:
+    if type(given) is str:
+        return given
+    if isinstance(given, bool):
+        return "true" if given else "false"
+    if isinstance(given, float) and given.is_integer():
+        return str(int(given))
+    return str(given)
+
+
+def enum_name(given: Text, names: tuple[str, ...]) -> str:
+    """The name behind a number, or behind a name as protobuf writes it (DEVICE_TYPE_MOBILE); empty for any other."""
+    if type(given) is int:
+        return names[given] if 0 <= given < len(names) else ""
+    text = text_of(given).lower()
+    if text.isascii() and text.isdecimal() and len(text) < 3:
+        return enum_name(int(text), names)
+    return next((name for name in names if name and text.endswith(name.lower())), "")
+
+
+def plain_properties(given: Mapping[str, Json]) -> dict[str, Json]:
+    """Without the Value objects that the wire puts around each."""
+    if type(given) is dict:
+        return {key: _plain(value) if type(value) is dict else value for key, value in given.items()}
+    return {key: value.string for key, value in given.items()}
+
+
+def _plain(value: dict[str, Json]) -> Json:
+    if len(value) == 1:
+        [(kind, inner)] = value.items()
+        if kind in _VALUE_KEYS and not isinstance(inner, dict | list):
+            return inner
+    return value
