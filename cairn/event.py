@@ -81,6 +81,7 @@ class Draft(Struct, gc=False):  # no cycles, and the collector would walk tens o
     properties: dict[str, Scalar] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)  # keys from FACTS
     element: Element | None = None
+    element_id: int = 0  # of `element`; 0 until known
     user_properties: dict[str, Scalar] = field(default_factory=dict)  # to set on the user
     merge_user_id: int = 0  # this other user id now belongs to `identity` (identify); 0 none
     source: str = ""  # the source's name; "heap" for the server API

@@ -13,7 +13,7 @@ from cairn.identity.merges import Merge
 from cairn.ingest.feed import sent_user
 from cairn.ingest.remembered import Remembered
 from cairn.outcomes import Reason
-from cairn.store.store import PropertyChange, Store
+from cairn.store.store import PropertyChange, SeenElement, Store
 from cairn.workspace.directory import Directory
 
 Parser = Callable[[Arrival], Sequence[Draft | Refused]]
@@ -68,6 +68,10 @@ class Batch:
         default_factory=dict
     )  # by environment, user, key
 
+    elements: dict[tuple[int, int], SeenElement] = field(
+        default_factory=dict
+    )  # not known to be stored, by environment and number
+
     def refuse(self, draft: Draft, reason: Reason, detail: str = "") -> None:
         """Give a draft its outcome; the caller takes it off `drafts`."""
         draft.reason, draft.detail = reason, detail
@@ -93,6 +97,11 @@ class Parts:
 
 def entry_of(log_position: int) -> int:
     return log_position >> _ENTRY_SHIFT
+
+
+def place_of(log_position: int) -> int:
+    """Which of its entry's items it came in."""
+    return log_position >> _EVENT_BITS & (1 << _ITEM_BITS) - 1
 
 
 def _payload(draft: Draft) -> str:

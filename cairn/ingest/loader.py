@@ -4,7 +4,9 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -59,6 +61,7 @@ class Loader:
         self._log, self._feed, self._on_loaded = log, feed, on_loaded
         self._parts = Parts(store, engine, directory, parsers, Remembered(), clock)
         self._map_is_copied = False
+        self._loading = threading.Lock()
         self.seconds: defaultdict[str, float] = defaultdict(float)  # spent so far, by step
         self.events = 0  # decided so far
 
@@ -67,6 +70,19 @@ class Loader:
 
         Raises Unavailable or OperationalError when the store or the metadata is away; nothing is lost, call again.
         """
+        with self._loading:
+            return self._load_next()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No load is under way meanwhile, and the next one takes nothing for stored: some of it may be deleted."""
+        with self._loading:
+            try:
+                yield
+            finally:
+                self._parts = replace(self._parts, remembered=Remembered())
+
+    def _load_next(self) -> int:
         if not self._map_is_copied:
             copy_map(self._parts.engine, self._parts.store)
             self._map_is_copied = True

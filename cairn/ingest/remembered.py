@@ -1,8 +1,8 @@
-"""What the loader need not look up again: identities it has stored and merges it has settled."""
+"""What the loader need not look up again: identities and elements it has stored, merges it has settled."""
 
-_CAPACITY = 200_000  # users of each kind; some 40 MB at most
+_CAPACITY = 200_000  # of each kind; some 40 MB at most
 
-User = tuple[int, int]  # environment, user id
+Place = tuple[int, int]  # environment, and the id of a user or element in it
 
 
 class Recent:
@@ -10,20 +10,20 @@ class Recent:
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
         self._half = max(1, capacity // 2)
-        self._young: dict[User, str] = {}
-        self._old: dict[User, str] = {}
+        self._young: dict[Place, str] = {}
+        self._old: dict[Place, str] = {}
 
-    def get(self, user: User) -> str | None:
-        if (value := self._young.get(user)) is not None:
+    def get(self, place: Place) -> str | None:
+        if (value := self._young.get(place)) is not None:
             return value
-        if (value := self._old.get(user)) is not None:
-            self.put(user, value)
+        if (value := self._old.get(place)) is not None:
+            self.put(place, value)
         return value
 
-    def put(self, user: User, value: str) -> None:
+    def put(self, place: Place, value: str) -> None:
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
-        self._young[user] = value
+        self._young[place] = value
 
     def clear(self) -> None:
         self._young, self._old = {}, {}
@@ -35,6 +35,7 @@ class Remembered:
     def __init__(self) -> None:
         self.identities = Recent()  # of canonical users
         self.merges = Recent()  # the identity each raw user was merged on
+        self.elements = Recent()  # shapes, by their number
         self._history_end = -1
 
     def check_history(self, end: int) -> None:

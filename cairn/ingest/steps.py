@@ -16,9 +16,9 @@ from cairn.event import Arrival, Draft, Refused
 from cairn.ingest.batch import MOST_EVENTS, PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, entry_of
 from cairn.ingest.merging import merge_users
 from cairn.outcomes import Reason
-from cairn.store.rows import text_of
+from cairn.store.rows import element_id, text_of
 from cairn.store.schema import IDENTITY_KEY
-from cairn.store.store import PropertyChange
+from cairn.store.store import PropertyChange, SeenElement
 from cairn.workspace.directory import Directory
 
 logger = logging.getLogger(__name__)
@@ -155,6 +155,18 @@ def set_properties(batch: Batch, parts: Parts) -> None:
                 _set(batch, draft, canonical_id, IDENTITY_KEY, draft.identity)
 
 
+def name_elements(batch: Batch, parts: Parts) -> None:
+    """Give each captured element its number, and collect the shapes not seen before."""
+    known = parts.remembered.elements
+    for draft in batch.drafts:
+        if draft.element is None:
+            continue
+        draft.element_id = element_id(draft.element)
+        place = (draft.environment_id, draft.element_id)
+        if place not in batch.elements and known.get(place) is None:
+            batch.elements[place] = SeenElement(*place, draft.element, draft.received_ms)
+
+
 STEPS: tuple[Step, ...] = (
     parse,
     check_sources,
@@ -165,6 +177,7 @@ STEPS: tuple[Step, ...] = (
     drop_repeats,
     merge_users,  # after drop_repeats: an old event that comes again must not undo an un-merge
     set_properties,
+    name_elements,
 )
 
 

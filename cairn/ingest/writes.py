@@ -1,6 +1,6 @@
 """Writing a batch so that a crash between any two steps loses nothing and doubles nothing.
 
-Merges are in the metadata database already. Their copy and the properties may be written twice without harm. The
+Merges are in the metadata database already. Their copy, properties and elements may be written twice without harm. The
 events are the commit point: an event in the store has its outcome. Refusals know their place in the log, so those of
 an earlier attempt are not written again. The cursor moves last (loader).
 """
@@ -39,6 +39,19 @@ def write_properties(batch: Batch, parts: Parts) -> None:
             parts.remembered.identities.put((change.environment_id, change.user_id), change.value)
 
 
+def write_elements(batch: Batch, parts: Parts) -> None:
+    """Before the events that name them: an event must not name a shape that nobody knows."""
+    lost = _insert(list(batch.elements.values()), parts.store.insert_elements)
+    for seen, detail in lost:
+        logger.error("element_not_stored", extra={"environment_id": seen.environment_id, "error": detail})
+        del batch.elements[seen.environment_id, seen.element_id]
+        for draft in batch.drafts:
+            if draft.element_id == seen.element_id:
+                draft.element, draft.element_id = None, 0
+    for place in batch.elements:
+        parts.remembered.elements.put(place, "")
+
+
 def write_events(batch: Batch, parts: Parts) -> None:
     failed = {id(draft): detail for draft, detail in _insert(batch.drafts, parts.store.insert_events)}
     if failed:
@@ -54,7 +67,13 @@ def write_refusals(batch: Batch, parts: Parts) -> None:
         parts.store.insert_refusals(batch.refusals)
 
 
-WRITES: tuple[Write, ...] = (write_merges, write_properties, write_events, write_refusals)
+WRITES: tuple[Write, ...] = (
+    write_merges,
+    write_properties,
+    write_elements,
+    write_events,
+    write_refusals,
+)
 
 
 def _insert(rows: Sequence[Row], insert: Callable[[Sequence[Row]], None]) -> list[tuple[Row, str]]:

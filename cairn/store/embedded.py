@@ -3,7 +3,8 @@
 import logging
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from clickhouse_connect.driver.exceptions import Error
 
 from cairn.event import Draft, Refused
 from cairn.store import rows
+from cairn.store.erase import Erased, Leaving, erase, rewrite
 from cairn.store.engine_config import write_engine_config
 from cairn.store.errors import StoreBusy, StoreInUse, of_insert, of_question
 from cairn.store.known import KnownIds
 from cairn.store.migrations import migrate
 from cairn.store.question import bound, reads_user_map
 from cairn.store.schema import DATABASE
-from cairn.store.store import MapChange, PropertyChange, Row
+from cairn.store.store import MapChange, PropertyChange, Row, SeenElement
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +132,12 @@ class EmbeddedStore:
             self._insert("user_map", rows.user_map_table(changes))
             self._map_is_stale = True
 
+    def insert_elements(self, elements: Sequence[SeenElement]) -> None:
+        stored = self._stored_elements(elements)
+        missing = [one for one in elements if (one.environment_id, one.element_id) not in stored]
+        if missing:
+            self._insert("elements", rows.elements_table(missing))
+
     def insert_refusals(self, refusals: Sequence[Refused]) -> None:
         stored = self._stored_refusals([r for r in refusals if r.log_position])
         missing = [r for r in refusals if r.log_position not in stored]
@@ -147,6 +155,13 @@ class EmbeddedStore:
             return {}
         sql = f"SELECT event_id, log_position FROM {DATABASE}.events WHERE event_id IN {{ids:Array(UInt64)}}"
         return dict(self._read(sql, {"ids": maybes}))
+
+    def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
+        with self._changing_map():
+            return erase(self._command, self._read, some)
+
+    def scrub(self) -> bool:
+        return rewrite(self._command, self._read)
 
     def user_map_version(self) -> int:
         return int(self._read(f"SELECT max(version) FROM {DATABASE}.user_map", {})[0][0])
@@ -195,6 +210,19 @@ class EmbeddedStore:
         except Error as error:
             raise of_insert(error) from error
 
+    def _command(self, sql: str) -> None:
+        try:
+            self._writing().command(sql)
+        except Error as error:
+            raise StoreBusy(f"the event store did not do it: {error}") from error
+
+    @contextmanager
+    def _changing_map(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._map_is_stale = True
+
     def _read(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         """Across environments, for the store's own needs."""
         try:
@@ -221,6 +249,17 @@ class EmbeddedStore:
             "positions": [refusal.log_position for refusal in refusals],
         }
         return {row[0] for row in self._read(sql, parameters)}
+
+    def _stored_elements(self, elements: Sequence[SeenElement]) -> set[Row]:
+        if not elements:
+            return set()
+        sql = f"""
+            SELECT environment_id, element_id FROM {DATABASE}.elements
+            WHERE environment_id IN {{environments:Array(UInt32)}} AND element_id IN {{ids:Array(UInt64)}}
+        """
+        environments = sorted({one.environment_id for one in elements})
+        ids = [one.element_id for one in elements]
+        return set(self._read(sql, {"environments": environments, "ids": ids}))
 
     def _refresh_map(self) -> None:
         with self._map_lock:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from cairn.store.errors import StoreTooNew
-from cairn.store.schema import DATABASE, DICTIONARY, TABLES
+from cairn.store.schema import CAPTURED, DATABASE, DICTIONARY, ELEMENTS, TABLES
 
 
 class Migration(Struct, frozen=True):
@@ -18,7 +18,10 @@ class Migration(Struct, frozen=True):
     statements: tuple[str, ...]
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "first tables", (*TABLES, DICTIONARY)),)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "first tables", (*TABLES, DICTIONARY)),
+    Migration(2, "captured facts and elements", (CAPTURED, ELEMENTS)),
+)
 
 _VERSIONS = f"""
     CREATE TABLE IF NOT EXISTS {DATABASE}.versions (number UInt32, name String, applied_at DateTime64(3, 'UTC'))

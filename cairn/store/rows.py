@@ -3,15 +3,23 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
-from cairn.event import Draft, Refused, Scalar
+from cairn import ids
+from cairn.event import FACTS, Draft, Element, Refused, Scalar
 from cairn.outcomes import outcome_of
 from cairn.store.errors import RowsNotStorable
-from cairn.store.store import MapChange, PropertyChange
+from cairn.store.store import MapChange, PropertyChange, SeenElement
 
 _TIME = pa.timestamp("ms", "UTC")
+_elements = msgspec.msgpack.Encoder(order="deterministic")  # so that equal attributes give equal bytes
 _WRONG = (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError)
+
+
+def element_id(element: Element) -> int:
+    """The number under which a shape is stored. Equal shapes have equal numbers, in every release."""
+    return ids.element_id(_elements.encode(element))
 
 
 def text_of(value: Scalar) -> str:
@@ -49,11 +57,56 @@ def events_table(events: Sequence[Draft]) -> pa.Table:
                 "library": _repeated(e.library for e in events),
                 "properties": _maps([e.properties for e in events]),
                 "log_position": _numbers((e.log_position for e in events), pa.uint64()),
+                **_captured(events),
             }
         )
     except _WRONG as error:
         raise RowsNotStorable(
             f"an event has a value that cannot be stored: {error}", field="events"
+        ) from error
+
+
+def _captured(events: Sequence[Draft]) -> dict[str, pa.Array]:
+    """Only the columns that any of the events fills; the store fills the others."""
+    columns = {}
+    if any(e.element is not None for e in events):
+        columns["element"] = _numbers(map(_element_id, events), pa.uint64())
+    facts = [e.facts for e in events]
+    given = set().union(*facts)
+    for name in FACTS:
+        if name in given:
+            columns[name] = _repeated([one.get(name, "") for one in facts])
+    return columns
+
+
+def _element_id(event: Draft) -> int:
+    if event.element is None:
+        return 0
+    return event.element_id or element_id(event.element)
+
+
+def elements_table(elements: Sequence[SeenElement]) -> pa.Table:
+    """Raises RowsNotStorable."""
+    shapes = [one.element for one in elements]
+    try:
+        return pa.table(
+            {
+                "environment_id": _numbers((one.environment_id for one in elements), pa.uint32()),
+                "element_id": _numbers((one.element_id for one in elements), pa.uint64()),
+                "hierarchy": pa.array([shape.hierarchy for shape in shapes], pa.string()),
+                "tag": _repeated(shape.tag for shape in shapes),
+                "dom_id": pa.array([shape.dom_id for shape in shapes], pa.string()),
+                "classes": pa.array([shape.classes for shape in shapes], pa.string()),
+                "text": pa.array([shape.text for shape in shapes], pa.string()),
+                "href": pa.array([shape.href for shape in shapes], pa.string()),
+                "label": pa.array([shape.label for shape in shapes], pa.string()),
+                "attributes": _maps([shape.attributes for shape in shapes]),
+                "first_seen": _numbers((one.first_seen_ms for one in elements), _TIME),
+            }
+        )
+    except _WRONG as error:
+        raise RowsNotStorable(
+            f"an element has a value that cannot be stored: {error}", field="elements"
         ) from error
 
 

@@ -82,6 +82,40 @@ TABLES: tuple[str, ...] = (
     """,
 )
 
+# Of captured events: the element acted on, and what is known of page, session and device (`event.FACTS`). The names
+# stand here again because a migration does not change; a test holds the two together.
+_CAPTURED_COLUMNS = (
+    "domain", "path", "query", "hash", "title", "previous_path", "view",
+    "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
+    "landing_domain", "landing_path", "landing_query", "channel",
+    "platform", "device_type", "device", "browser", "browser_version", "os", "os_version", "app_name", "app_version",
+    "carrier", "country", "region", "city", "ip",
+)  # fmt: skip
+
+CAPTURED = f"ALTER TABLE {DATABASE}.events " + ", ".join(
+    f"ADD COLUMN IF NOT EXISTS {column}"
+    for column in ("element UInt64", *(f"{name} LowCardinality(String)" for name in _CAPTURED_COLUMNS))
+)
+
+# The shapes that `events.element` numbers. The number depends on the shape alone, so writing one twice is harmless.
+ELEMENTS = f"""
+    CREATE TABLE IF NOT EXISTS {DATABASE}.elements (
+        environment_id UInt32,
+        element_id UInt64,
+        hierarchy String,
+        tag LowCardinality(String),
+        dom_id String,
+        classes String,
+        text String,
+        href String,
+        label String,
+        attributes Map(LowCardinality(String), String),
+        first_seen DateTime64(3, 'UTC')
+    ) ENGINE = ReplacingMergeTree
+    ORDER BY (environment_id, element_id)
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+"""
+
 DICTIONARY = f"""
     CREATE DICTIONARY IF NOT EXISTS {DATABASE}.merged_users (
         environment_id UInt32, user_id UInt64, canonical_id UInt64

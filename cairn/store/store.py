@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from cairn.event import Draft, Refused
+from cairn.event import Draft, Element, Refused
+from cairn.store.erase import Erased, Leaving
 
 Row = tuple[Any, ...]  # Any: the columns' own types
 
@@ -33,11 +34,20 @@ class MapChange(Struct, frozen=True):
     version: int
 
 
+class SeenElement(Struct, frozen=True, gc=False):
+    """The shape of an element that was acted on, under its number."""
+
+    environment_id: int
+    element_id: int
+    element: Element
+    first_seen_ms: int
+
+
 class Store(Protocol):
     """Where behaviour is kept.
 
     - An insert that returned survives a crash and a power failure.
-    - Inserting the same rows again is safe for properties, the user map, and refusals with a log position;
+    - Inserting the same rows again is safe for properties, the user map, elements, and refusals with a log position;
       for events the loader asks `known` first.
     - An insert of rows that cannot be stored raises RowsNotStorable and stores none of them. Any other failure raises
       Unavailable; then some of the events may be stored.
@@ -63,6 +73,9 @@ class Store(Protocol):
 
     def insert_user_map(self, changes: Sequence[MapChange]) -> None: ...
 
+    def insert_elements(self, elements: Sequence[SeenElement]) -> None:
+        """Those stored already keep the time they were first seen."""
+
     def insert_refusals(self, refusals: Sequence[Refused]) -> None: ...
 
     def known(self, event_ids: Sequence[int]) -> dict[int, int]:
@@ -70,6 +83,12 @@ class Store(Protocol):
 
         Exact for as long as the events are kept.
         """
+
+    def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
+        """Take users out of every answer; return what each entry lost. The same again does no harm."""
+
+    def scrub(self) -> bool:
+        """Leave nothing of them on the disk; False when some files are still there, then call again."""
 
     def user_map_version(self) -> int:
         """The newest version in the user map, 0 when it is empty."""

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.tables import metadata
-from cairn.event import Arrival, Draft, Refused
+from cairn.event import Arrival, Draft, Element, Refused
 from cairn.eventlog.log import EventLog
 from cairn.eventlog.sqlite import SqliteLog, open_log
 from cairn.ids import key_hash
@@ -62,6 +62,8 @@ def draft(arrival: Arrival, **fields: Any) -> Draft:
         "source": arrival.source,
         "key_space": "test",
     }
+    if "element" in fields:
+        fields["element"] = Element(**fields["element"])
     return Draft(**{**common, **fields})
 
 

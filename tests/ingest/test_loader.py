@@ -406,3 +406,44 @@ def test_nothing_is_loaded_twice(rig: Rig, environment_id: int) -> None:
     rig.send({"user_id": 1}, environment_id=environment_id)
     assert (rig.load(), rig.load()) == (1, 0)
     assert len(rig.events(environment_id)) == 1
+
+
+SHAPE = {"hierarchy": "@button;#pay;|", "tag": "button", "dom_id": "pay", "attributes": {"b": "2", "a": "1"}}
+
+
+class TestElements:
+    def test_a_shape_is_stored_once_under_the_number_its_events_carry(
+        self, rig: Rig, environment_id: int
+    ) -> None:
+        click = {"user_id": 1, "kind": "click", "name": "click", "element": SHAPE}
+        other = {**click, "element": {**SHAPE, "text": "Pay"}}
+        rig.send(click, other, click, {"user_id": 1}, environment_id=environment_id)
+        rig.load()
+        rig.restart()  # without memory of the first
+        rig.send(click, environment_id=environment_id)
+        rig.load()
+        shapes = rig.store.query(
+            environment_id,
+            "SELECT element_id, text, dom_id, attributes FROM cairn.elements "
+            "WHERE environment_id = {environment:UInt32} ORDER BY text",
+        )
+        attributes = {"a": "1", "b": "2"}
+        assert [row[1:] for row in shapes] == [("", "pay", attributes), ("Pay", "pay", attributes)]
+        first, second = (row[0] for row in shapes)
+        assert rig.events(environment_id, "element") == [first, second, first, 0, first]
+
+    def test_facts_are_stored_in_their_columns(self, rig: Rig, environment_id: int) -> None:
+        rig.send(
+            {"user_id": 1, "facts": {"path": "/a", "domain": "shop.test"}},
+            {"user_id": 1},
+            environment_id=environment_id,
+        )
+        rig.load()
+        assert rig.events(environment_id, "domain, path, query") == [("shop.test", "/a", ""), ("", "", "")]
+
+    def test_one_that_cannot_be_stored_costs_no_event(self, rig: Rig, environment_id: int) -> None:
+        bad = {"user_id": 1, "element": {"hierarchy": 7}}
+        rig.send(bad, {"user_id": 1, "element": SHAPE}, environment_id=environment_id)
+        rig.load()
+        assert outcomes(rig, environment_id) == ["stored", "stored"]
+        assert rig.events(environment_id, "element > 0") == [0, 1]

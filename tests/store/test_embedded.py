@@ -13,6 +13,7 @@ from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.errors import StoreInUse, StoreTooNew
 from cairn.store.migrations import MIGRATIONS, Migration, migrate
 
+NEXT = MIGRATIONS[-1].number + 1
 ONE = Draft(1, "custom", "Paid", 1_800_000_000_000, 1_800_000_000_000, user_id=1, event_id=5, log_position=6)
 
 
@@ -66,9 +67,9 @@ class TestMigrations:
     def test_are_applied_once_and_in_order(self, store: EmbeddedStore) -> None:
         assert store.migrate() == []
         added = (
-            Migration(2, "a", ("CREATE TABLE cairn.x (a UInt8) ENGINE = Memory",)),
+            Migration(NEXT, "a", ("CREATE TABLE cairn.x (a UInt8) ENGINE = Memory",)),
             Migration(
-                3, "b", ("ALTER TABLE cairn.x ADD COLUMN b UInt8", "ALTER TABLE cairn.x DROP COLUMN a")
+                NEXT + 1, "b", ("ALTER TABLE cairn.x ADD COLUMN b UInt8", "ALTER TABLE cairn.x DROP COLUMN a")
             ),
         )
         run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
@@ -80,6 +81,20 @@ class TestMigrations:
     def test_one_that_broke_off_is_run_again(self, store: EmbeddedStore) -> None:
         run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
         run("DELETE FROM cairn.versions WHERE 1")
-        assert store.migrate() == [MIGRATIONS[0].name]
+        assert store.migrate() == [migration.name for migration in MIGRATIONS]
         store.insert_events([ONE])
         assert newest("SELECT count() FROM cairn.events") == 1
+
+    def test_events_of_the_first_form_are_kept(self, store: EmbeddedStore) -> None:
+        """A store as the first version left it, opened by this one."""
+        run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
+        run("DROP DICTIONARY cairn.merged_users SYNC")
+        for table in ("events", "user_properties", "user_map", "refusals", "elements", "versions"):
+            run(f"DROP TABLE cairn.{table} SYNC")
+        migrate(run, newest, migrations=MIGRATIONS[:1])
+        run("INSERT INTO cairn.events (environment_id, event_id, time) VALUES (1, 9, now64(3))")
+        assert store.migrate() == [migration.name for migration in MIGRATIONS[1:]]
+        store.insert_events([ONE])
+        asked = "SELECT event_id, path, element FROM cairn.events WHERE environment_id = {environment:UInt32}"
+        assert sorted(store.query(1, asked)) == [(5, "", 0), (9, "", 0)]
+        assert store.known([9, 5]) == {9: 0, 5: 6}

@@ -5,14 +5,16 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from cairn.clock import to_ms
-from cairn.event import Draft, Refused
+from cairn.event import FACTS, Draft, Element, Refused
 from cairn.outcomes import Reason
 from cairn.store.errors import BadPattern, QuestionTooExpensive, RowsNotStorable, StoreFault, UnboundQuestion
+from cairn.store.rows import element_id
 from cairn.store.schema import CANONICAL
-from cairn.store.store import MapChange, PropertyChange, Store
+from cairn.store.store import MapChange, PropertyChange, SeenElement, Store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NOW_MS = to_ms(NOW)
@@ -51,6 +53,75 @@ def test_every_field_comes_back(store: Store, environment_id: int) -> None:
             NOW + timedelta(milliseconds=7), NOW + timedelta(milliseconds=9),
         )
     ]  # fmt: skip
+
+
+BUTTON = Element(
+    hierarchy="@div;#root;|@button;.btn;|", tag="button", dom_id="pay", classes="btn primary", text="Páy",
+    href="/pay", label="Pay now", attributes={"data-b": "2", "data-a": "1"},
+)  # fmt: skip
+
+
+class TestCaptured:
+    def test_every_fact_comes_back_in_its_own_column(self, store: Store, environment_id: int) -> None:
+        facts = {name: f"{name} é" for name in FACTS}
+        partly = {"path": "/cart", "no such fact": "x"}
+        store.insert_events(
+            [
+                event(environment_id, facts=facts, element=BUTTON, name="all"),
+                event(environment_id, facts=partly, name="some"),
+                event(environment_id, name="none"),
+            ]
+        )
+        store.insert_events([event(environment_id, name="alone")])
+        rest = "ORDER BY name"
+        expected = {
+            "all": (element_id(BUTTON), *facts.values()),
+            "alone": (0, *("" for _ in FACTS)),
+            "none": (0, *("" for _ in FACTS)),
+            "some": (0, *(partly.get(name, "") for name in FACTS)),
+        }
+        found = ask(store, environment_id, f"name, element, {', '.join(FACTS)}", rest=rest)
+        assert {row[0]: row[1:] for row in found} == expected
+
+    def test_an_element_keeps_the_time_it_was_first_seen(self, store: Store, environment_id: int) -> None:
+        number = element_id(BUTTON)
+        store.insert_elements([])
+        for seen_ms in (NOW_MS, NOW_MS + 5):
+            store.insert_elements(
+                [
+                    SeenElement(environment_id, number, BUTTON, seen_ms),
+                    SeenElement(environment_id + 1, number, BUTTON, seen_ms),
+                ]
+            )
+        columns = "element_id, hierarchy, tag, dom_id, classes, text, href, label, attributes, first_seen"
+        expected = (
+            number, BUTTON.hierarchy, "button", "pay", "btn primary", "Páy", "/pay", "Pay now",
+            {"data-b": "2", "data-a": "1"}, NOW,
+        )  # fmt: skip
+        for one in (environment_id, environment_id + 1):
+            assert ask(store, one, columns, "elements") == [expected]
+
+    def test_one_that_cannot_be_stored(self, store: Store, environment_id: int) -> None:
+        with pytest.raises(RowsNotStorable):
+            store.insert_elements([SeenElement(environment_id, 1, Element(text="\ud800"), NOW_MS)])
+        with pytest.raises(RowsNotStorable):
+            store.insert_events([event(environment_id, facts={"path": "\ud800"})])
+        assert ask(store, environment_id, "element_id", "elements") == []
+
+    @pytest.mark.parametrize(
+        ("other", "is_same"),
+        [
+            (msgspec.structs.replace(BUTTON, attributes={"data-a": "1", "data-b": "2"}), True),
+            (msgspec.structs.replace(BUTTON, text="Pay"), False),
+            (msgspec.structs.replace(BUTTON, text="", label="Páy"), False),
+        ],
+        ids=["attributes in another order", "another text", "the text elsewhere"],
+    )
+    def test_equal_shapes_have_equal_numbers(self, other: Element, is_same: bool) -> None:
+        assert (element_id(other) == element_id(BUTTON)) is is_same
+
+    def test_the_number_of_a_shape_never_changes(self) -> None:
+        assert element_id(BUTTON) == 15658514543369407712
 
 
 class TestQuestions:

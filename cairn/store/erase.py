@@ -1,0 +1,184 @@
+"""Taking users out of the event store: first out of every answer, then off the disk.
+
+What is to go stands in a table in memory while the statements run, because the engine keeps the text of the last
+hundred mutations, and a text must not name anybody. The rows vanish at once (a mask); `rewrite` then writes the parts
+that held them anew and lets go of the old ones.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from cairn.store.schema import DATABASE
+
+Run = Callable[..., Any]  # Any: what the engine says of a statement is not read
+Read = Callable[..., list[tuple[Any, ...]]]  # Any: the columns' own types
+
+LEAVING = f"{DATABASE}.leaving"
+_TABLE = (
+    f"CREATE TABLE IF NOT EXISTS {LEAVING} "
+    "(what LowCardinality(String), environment_id UInt32, id UInt64) ENGINE = Memory"
+)
+_USERS = f"(SELECT environment_id, id FROM {LEAVING} WHERE what = 'user')"
+_ROWS_PER_INSERT = 5_000  # of the table in memory
+_LONG_ENOUGH = 6  # characters; a shorter name is looked for in a refused payload only between quotes
+_SYNC = "SETTINGS lightweight_deletes_sync = 2, mutations_sync = 2"
+# The other half of `lightweight_deletes_sync`: the mask is applied, so the rows are written no more.
+_TABLES = ("events", "user_properties", "user_map", "refusals", "elements")
+_KEEP_OLD_PARTS = (
+    "old_parts_lifetime = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1"
+)
+_SETTINGS = "old_parts_lifetime, min_rows_to_fsync_after_merge, min_compressed_bytes_to_fsync_after_merge"
+OLD_PARTS_S = 120.0  # s; how long to wait for the engine to let go of old parts; it looks every second or so
+
+
+class Leaving(Struct, frozen=True):
+    """Users of one environment, by every raw id and every name their events may carry."""
+
+    environment_id: int
+    user_ids: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+class Erased(Struct, frozen=True):
+    """How many rows each kind lost."""
+
+    events: int = 0
+    properties: int = 0
+    merges: int = 0
+    refusals: int = 0
+    elements: int = 0
+
+
+class OldPartsRemain(Struct, frozen=True):
+    """Parts that the engine has not let go of yet."""
+
+    count: int
+
+
+def erase(run: Run, read: Read, some: Sequence[Leaving]) -> list[Erased]:
+    """Take these users out of every answer. Shape: one count each. Guarantee: the same again does no harm."""
+    run(_TABLE)
+    run(f"TRUNCATE TABLE {LEAVING}")
+    try:
+        for one in some:
+            _insert(run, "user", one.environment_id, one.user_ids)
+            _insert(run, "refusal", one.environment_id, _refusals(read, one))
+        for environment_id, element in _own_elements(read):
+            _insert(run, "element", environment_id, (element,))
+        counts = [_count(read, one.environment_id) for one in some]
+        for table, where in _DELETIONS:
+            run(f"DELETE FROM {DATABASE}.{table} WHERE {where} {_SYNC}")
+        return counts
+    finally:
+        run(f"TRUNCATE TABLE {LEAVING}")
+
+
+def rewrite(run: Run, read: Read) -> bool:
+    """Write anew what held masked rows, and let go of the old files. False: some are still there after a while."""
+    for table in _TABLES:
+        if _has_masks(read, table):
+            run(f"ALTER TABLE {DATABASE}.{table} APPLY DELETED MASK SETTINGS mutations_sync = 2")
+    # The engine keeps old parts for some minutes because it does not sync the new ones; so they are synced here.
+    os.sync()
+    for table in _TABLES:
+        run(f"ALTER TABLE {DATABASE}.{table} MODIFY SETTING {_KEEP_OLD_PARTS}")
+    try:
+        deadline = time.monotonic() + OLD_PARTS_S
+        while _old_parts(read):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.5)
+        return True
+    finally:
+        for table in _TABLES:
+            run(f"ALTER TABLE {DATABASE}.{table} RESET SETTING {_SETTINGS}")
+
+
+_HASH = "cityHash64(received_at, reason, user, name, payload, log_position)"
+_DELETIONS = (
+    ("elements", f"(environment_id, element_id) IN (SELECT environment_id, id FROM {LEAVING} WHERE what = 'element')"),
+    ("refusals", f"(environment_id, {_HASH}) IN (SELECT environment_id, id FROM {LEAVING} WHERE what = 'refusal')"),
+    ("user_properties", f"(environment_id, user_id) IN {_USERS}"),
+    ("events", f"(environment_id, user_id) IN {_USERS}"),
+    ("user_map", f"(environment_id, user_id) IN {_USERS}"),
+)  # fmt: skip
+
+
+def _insert(run: Run, what: str, environment_id: int, ids: Sequence[int]) -> None:
+    for start in range(0, len(ids), _ROWS_PER_INSERT):
+        rows = ", ".join(
+            f"('{what}', {environment_id}, {number})" for number in ids[start : start + _ROWS_PER_INSERT]
+        )
+        run(f"INSERT INTO {LEAVING} VALUES {rows}")
+
+
+def _refusals(read: Read, one: Leaving) -> list[int]:
+    """Refused events that these users sent, or that name them. A text goes as a parameter, never into a mutation."""
+    if not one.names:
+        return []
+    contained = [name if len(name) >= _LONG_ENOUGH else f'"{name}"' for name in one.names]
+    # A quote or a backslash is escaped in the JSON that was refused.
+    contained += [f"{text[1:-1]}" for text in map(_json, one.names) if text[1:-1] not in contained]
+    rows = read(
+        f"""
+        SELECT DISTINCT {_HASH} FROM {DATABASE}.refusals
+        WHERE environment_id = {{one:UInt32}}
+          AND (user IN {{names:Array(String)}} OR multiSearchAny(payload, {{contained:Array(String)}})
+               OR multiSearchAny(detail, {{contained:Array(String)}}))
+        """,
+        {"one": one.environment_id, "names": list(one.names), "contained": contained[:200]},
+    )
+    return [int(row[0]) for row in rows]
+
+
+def _json(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if len(text) < _LONG_ENOUGH else f" {escaped} "
+
+
+def _own_elements(read: Read) -> list[tuple[int, int]]:
+    """Shapes that only these users acted on: their text may be about them."""
+    shapes = (
+        f"SELECT environment_id, element FROM {DATABASE}.events "
+        f"WHERE element != 0 AND (environment_id, user_id) IN {_USERS}"
+    )
+    rows = read(
+        f"""
+        SELECT environment_id, element FROM {DATABASE}.events
+        WHERE element != 0 AND (environment_id, element) IN ({shapes})
+        GROUP BY environment_id, element HAVING countIf((environment_id, user_id) NOT IN {_USERS}) = 0
+        """,
+        {},
+    )
+    return [(int(environment_id), int(element)) for environment_id, element in rows]
+
+
+def _count(read: Read, environment_id: int) -> Erased:
+    def rows(table: str, where: str) -> int:
+        sql = f"SELECT count() FROM {DATABASE}.{table} WHERE environment_id = {{one:UInt32}} AND {where}"
+        return int(read(sql, {"one": environment_id})[0][0])
+
+    found = {table: rows(table, where) for table, where in _DELETIONS}
+    return Erased(
+        found["events"], found["user_properties"], found["user_map"], found["refusals"], found["elements"]
+    )
+
+
+def _has_masks(read: Read, table: str) -> bool:
+    sql = (
+        "SELECT count() FROM system.parts WHERE database = {database:String} AND table = {table:String} "
+        "AND active AND has_lightweight_delete"
+    )
+    return bool(read(sql, {"database": DATABASE, "table": table})[0][0])
+
+
+def _old_parts(read: Read) -> int:
+    sql = (
+        "SELECT count() FROM system.parts WHERE database = {database:String} AND NOT active "
+        "AND table IN {tables:Array(String)}"
+    )
+    return int(read(sql, {"database": DATABASE, "tables": list(_TABLES)})[0][0])
