@@ -6,20 +6,33 @@ Whatever a person wrote is bound as a parameter, never part of the text.
 from collections.abc import Sequence
 from typing import Any
 
-from cairn.conditions.check import END_MS, FIRST_MS, NUMBER, ORDERING, as_number, check_pattern
+from cairn.conditions.check import (
+    END_MS,
+    FIRST_MS,
+    NUMBER,
+    ORDERING,
+    ConditionNotAccepted,
+    as_number,
+    check_pattern,
+)
 from cairn.conditions.tree import (
     UNIT_MS,
     Between,
     CountOperator,
+    ElementMatch,
     EventMatch,
     Last,
     PropertyFilter,
+    ResolvedMatch,
     UserProperty,
 )
-from cairn.event import Kind
+from cairn.event import FACTS, Kind
 
 NOT_BEHAVIOUR = (Kind.IDENTIFY, Kind.EXPOSURE)  # counted only when a condition names the kind
 COLUMN_FILTERS = frozenset({"source", "library"})  # event facts that are columns; empty text is "not set"
+FACT_FILTERS = frozenset(
+    FACTS
+)  # likewise, and where one is not set, an event's property of that name stands for it
 NEGATIVE = {"is_not": "is", "does_not_contain": "contains", "is_not_set": "is_set", "not_in": "in"}
 COUNTS: dict[CountOperator, str] = {
     "at_least": ">=", "at_most": "<=", "exactly": "=", "more_than": ">", "less_than": "<"
@@ -91,6 +104,14 @@ def between(after_ms: int, until_ms: int, bindings: Bindings) -> str:
 
 def named(event: EventMatch, bindings: Bindings) -> list[str]:
     """What the table's order finds quickly."""
+    if isinstance(event, ResolvedMatch):
+        return [_either([_placed(one, bindings) for one in event.any_of])]
+    if event.defined:
+        raise ConditionNotAccepted(f"defined event {event.defined} is not known here", field="defined")
+    return _kind_and_name(event, bindings)
+
+
+def _kind_and_name(event: EventMatch | ElementMatch, bindings: Bindings) -> list[str]:
     inner = ", ".join(f"'{kind}'" for kind in NOT_BEHAVIOUR)
     parts = [f"kind = {bindings.text(event.kind)}" if event.kind else f"kind NOT IN ({inner})"]
     if event.name:
@@ -99,7 +120,26 @@ def named(event: EventMatch, bindings: Bindings) -> list[str]:
 
 
 def filtered(event: EventMatch, bindings: Bindings) -> list[str]:
+    if isinstance(event, ResolvedMatch):
+        if not any(one.filters for one in event.any_of):
+            return []
+        ways = [
+            all_of([_placed(one, bindings), *(_filter(each, bindings) for each in one.filters)])
+            for one in event.any_of
+        ]
+        return [_either(ways)]
     return [_filter(condition, bindings) for condition in event.filters]
+
+
+def _placed(match: ElementMatch, bindings: Bindings) -> str:
+    parts = _kind_and_name(match, bindings)
+    if match.elements is not None:
+        parts.append(bindings.contains("element", match.elements, "UInt64") if match.elements else "0")
+    return all_of(parts)
+
+
+def _either(parts: Sequence[str]) -> str:
+    return f"({' OR '.join(parts)})" if parts else "0"
 
 
 def _filter(condition: PropertyFilter, bindings: Bindings) -> str:
@@ -108,6 +148,9 @@ def _filter(condition: PropertyFilter, bindings: Bindings) -> str:
     else:
         key = bindings.text(condition.key)
         value, is_set = f"properties[{key}]", f"mapContains(properties, {key})"
+    if condition.key in FACT_FILTERS:
+        known = f"notEmpty(`{condition.key}`)"
+        value, is_set = f"if({known}, toString(`{condition.key}`), {value})", f"({known} OR {is_set})"
     operator, operand = positive(condition)
     clause = passes(operator, operand, value, is_set, bindings)
     return f"NOT {clause}" if condition.operator in NEGATIVE else clause

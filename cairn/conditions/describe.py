@@ -45,17 +45,37 @@ class Part(NamedTuple):
     emphasised: bool = False
 
 
-def describe(condition: Condition, segment_names: Mapping[int, str] | None = None) -> list[Part]:
-    """Shape: parts to print one after another. `segment_names`: for leaves that name a segment by its id."""
-    return _merged(_describe(condition, segment_names or {}))
+class Names(NamedTuple):
+    """How what a condition names by id is called."""
+
+    segments: Mapping[int, str]
+    events: Mapping[int, str]
 
 
-def sentence(condition: Condition, segment_names: Mapping[int, str] | None = None) -> str:
+def describe(
+    condition: Condition,
+    segment_names: Mapping[int, str] | None = None,
+    event_names: Mapping[int, str] | None = None,
+) -> list[Part]:
+    """Shape: parts to print one after another. The names are for leaves that name a thing by its id."""
+    return _merged(_describe(condition, Names(segment_names or {}, event_names or {})))
+
+
+def sentence(
+    condition: Condition,
+    segment_names: Mapping[int, str] | None = None,
+    event_names: Mapping[int, str] | None = None,
+) -> str:
     """The same without emphasis."""
-    return "".join(part.text for part in describe(condition, segment_names))
+    return "".join(part.text for part in describe(condition, segment_names, event_names))
 
 
-def _describe(node: Condition, names: Mapping[int, str]) -> list[Part]:
+def describe_test(test: PropertyFilter) -> list[Part]:
+    """One test of a property or fact."""
+    return _test(test)
+
+
+def _describe(node: Condition, names: Names) -> list[Part]:
     match node:
         case And(nodes):
             return _group(nodes, " and ", "everybody", names)
@@ -66,14 +86,12 @@ def _describe(node: Condition, names: Mapping[int, str]) -> list[Part]:
         case UserProperty():
             return _test(node)
         case Did():
-            return _did(node)
+            return _did(node, names)
         case _:
             return _flag_leaf(node, names)
 
 
-def _flag_leaf(
-    node: Attribute | InList | Visitor | Place | Device | OtherFlag, names: Mapping[int, str]
-) -> list[Part]:
+def _flag_leaf(node: Attribute | InList | Visitor | Place | Device | OtherFlag, names: Names) -> list[Part]:
     match node:
         case Attribute():
             return [
@@ -83,7 +101,7 @@ def _flag_leaf(
                 _strong(node.value),
             ]
         case InList() if node.segment_id:
-            name = names.get(node.segment_id, str(node.segment_id))
+            name = names.segments.get(node.segment_id, str(node.segment_id))
             return [Part("custom variable "), _strong(node.attribute), Part(" is in segment "), _strong(name)]
         case InList():
             return [
@@ -102,7 +120,7 @@ def _flag_leaf(
             assert_never(node)
 
 
-def _group(nodes: Sequence[Condition], joint: str, nothing: str, names: Mapping[int, str]) -> list[Part]:
+def _group(nodes: Sequence[Condition], joint: str, nothing: str, names: Names) -> list[Part]:
     if not nodes:
         return [Part(nothing)]
     parts: list[Part] = []
@@ -124,14 +142,15 @@ def _test(node: UserProperty | PropertyFilter) -> list[Part]:
     return [*parts, Part(" "), *shown, *([Part(f" and {more} more")] if more > 0 else [])]
 
 
-def _did(node: Did) -> list[Part]:
+def _did(node: Did, names: Names) -> list[Part]:
+    event = _event(node.event, names)
     if (node.operator, node.count) in (("exactly", 0), ("less_than", 1), ("at_most", 0)):
-        parts = [Part("did not do "), *_event(node.event)]
+        parts = [Part("did not do "), *event]
     elif (node.operator, node.count) in (("at_least", 1), ("more_than", 0)):
-        parts = [Part("did "), *_event(node.event)]
+        parts = [Part("did "), *event]
     else:
         times = "time" if node.count == 1 else "times"
-        parts = [Part("did "), *_event(node.event), Part(f" {_COUNTS[node.operator]} {node.count} {times}")]
+        parts = [Part("did "), *event, Part(f" {_COUNTS[node.operator]} {node.count} {times}")]
     match node.window:
         case Last(1, unit):
             return [*parts, Part(f" in the last {unit}")]
@@ -142,9 +161,11 @@ def _did(node: Did) -> list[Part]:
     return parts
 
 
-def _event(event: EventMatch) -> list[Part]:
+def _event(event: EventMatch, names: Names) -> list[Part]:
     kind = _KINDS.get(event.kind, event.kind)
-    if not event.name:
+    if event.defined:
+        parts = [_strong(names.events.get(event.defined, f"defined event {event.defined}"))]
+    elif not event.name:
         parts = [Part(kind if not event.kind else f"any {kind}")]
     elif event.kind == "custom":
         parts = [_strong(event.name)]

@@ -75,11 +75,30 @@ class PropertyFilter(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EventMatch(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which events count. An empty name means any name of that kind; an empty kind any behaviour."""
+    """Which events count. An empty name means any name of that kind; an empty kind any behaviour.
+
+    `defined` is the id of a defined event (`definitions`), which says kind and name itself; filters narrow it further.
+    """
 
     kind: str = "custom"
     name: str = ""
     filters: tuple[PropertyFilter, ...] = ()
+    defined: int = 0
+
+
+class ElementMatch(Struct, frozen=True):
+    """One of the ways to be a defined event, in one environment. Empty kind and name as in EventMatch."""
+
+    kind: str = ""
+    name: str = ""
+    elements: tuple[int, ...] | None = None  # the shapes that count; None: whatever it was done to
+    filters: tuple[PropertyFilter, ...] = ()
+
+
+class ResolvedMatch(EventMatch, frozen=True):
+    """A defined event as it stands in one environment now: any of these. Made by `definitions`, never read from JSON."""
+
+    any_of: tuple[ElementMatch, ...] = ()
 
 
 class Last(Struct, frozen=True, tag_field="type", tag="last", forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from cairn.clock import from_ms, to_ms
 from cairn.conditions.check import parse
 from cairn.conditions.clause import NOT_BEHAVIOUR
 from cairn.conditions.to_sql import Relevance, relevance
-from cairn.conditions.tree import Condition, EventMatch
+from cairn.conditions.tree import Condition, ElementMatch, EventMatch, ResolvedMatch
 from cairn.db.tables import segment_states, segments
 from cairn.errors import InvalidInput
 from cairn.ingest.loaded import Loaded
@@ -80,8 +80,10 @@ class Watched(Struct, eq=False):
         return found
 
 
-def mentions(event: EventMatch, kind: str, name: str) -> bool:
+def mentions(event: EventMatch | ElementMatch, kind: str, name: str) -> bool:
     """Could an event of this kind and name be one of these?"""
+    if isinstance(event, ResolvedMatch):
+        return any(mentions(one, kind, name) for one in event.any_of)
     if event.name and event.name != name:
         return False
     return event.kind == kind if event.kind else kind not in NOT_BEHAVIOUR
