@@ -1,5 +1,6 @@
 """How the product is doing: users and events per hour or day, refusals by reason, who has been heard from."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -71,22 +72,33 @@ def series(store: Store, environment_id: int, *, now: datetime, step_ms: int, st
     ]
 
 
-def totals(store: Store, environment_id: int, *, now: datetime, span: timedelta) -> Step:
-    """One bucket over the rolling span that ends now."""
-    since = to_ms(now - span)
+def totals(store: Store, environment_id: int, *, now: datetime, spans: Sequence[timedelta]) -> list[Step]:
+    """One bucket for each rolling span that ends now, all in one question."""
+    starts = [max(to_ms(now - span), 0) for span in spans]
+    columns = []
+    for at in range(len(starts)):
+        later = f"time > fromUnixTimestamp64Milli({{from{at}:Int64}}, 'UTC')"
+        columns.append(
+            f"uniqExactIf({CANONICAL}, {BEHAVIOUR} AND {later}), countIf({BEHAVIOUR} AND {later}), "
+            f"countIf(kind = {{exposure:String}} AND {later})"
+        )
     rows = store.query(
         environment_id,
         f"""
-        SELECT uniqExactIf({CANONICAL}, {BEHAVIOUR}), countIf({BEHAVIOUR}),
-               countIf(kind = {{exposure:String}})
+        SELECT {", ".join(columns)}
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}}
-          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
-          AND time > fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
+          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{first:Int64}}, 'UTC'))
+          AND time > fromUnixTimestamp64Milli({{first:Int64}}, 'UTC')
         """,
-        {"from": max(since, 0), "exposure": Kind.EXPOSURE},
+        {
+            "first": min(starts),
+            "exposure": Kind.EXPOSURE,
+            **{f"from{at}": start for at, start in enumerate(starts)},
+        },
     )
-    return Step(since, *map(int, rows[0]))
+    numbers = [int(number) for number in rows[0]]
+    return [Step(start, *numbers[3 * at : 3 * at + 3]) for at, start in enumerate(starts)]
 
 
 def refusals(

@@ -32,9 +32,12 @@ def test_a_series_has_every_bucket_and_counts_merged_users_once(past: Past) -> N
 def test_totals_roll_with_the_clock(past: Past) -> None:
     past.did(1, ago=59)
     past.did(2, ago=61)
-    assert pulse.totals(past.store, HERE, now=NOW, span=timedelta(hours=1)).users == 1
-    assert pulse.totals(past.store, HERE, now=NOW, span=timedelta(hours=2)).users == 2
-    assert pulse.totals(past.store, ELSEWHERE, now=NOW, span=timedelta(hours=2)).users == 0
+    past.did(2, "flag", ago=1, kind=Kind.EXPOSURE)
+    past.did(3, "identify", ago=1, kind=Kind.IDENTIFY)
+    spans = (timedelta(hours=1), timedelta(hours=2))
+    found = pulse.totals(past.store, HERE, now=NOW, spans=spans)
+    assert [(each.users, each.events, each.exposures) for each in found] == [(1, 1, 1), (2, 2, 1)]
+    assert [each.users for each in pulse.totals(past.store, ELSEWHERE, now=NOW, spans=spans)] == [0, 0]
 
 
 def test_refusals_are_counted_by_reason(past: Past) -> None:

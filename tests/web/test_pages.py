@@ -421,8 +421,9 @@ def test_no_page_shows_or_changes_another_workspace(
     ):  # fmt: skip
         assert rival.get(HERE + path).status_code == 404, path
     for path in (
-        f"/segments/{segment}/delete", f"/segments/{segment}/edit", "/flags/ours-alone/toggle", "/flags/ours-alone/archive",
-        "/flags/ours-alone/variables", f"/keys/sources/{source}/rotate", f"/users/{user}/unmerge",
+        f"/segments/{segment}/delete", f"/segments/{segment}/edit", "/flags/ours-alone/toggle",
+        "/flags/ours-alone/archive", "/flags/ours-alone/variables", f"/keys/sources/{source}/rotate",
+        f"/users/{user}/unmerge",
     ):  # fmt: skip
         assert rival.post(HERE + path, {"do": "save", "raw": "1"}).status_code == 404, path
     for path in (

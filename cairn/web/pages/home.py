@@ -55,8 +55,8 @@ def home_page(visit: Visit) -> Response:
     store, environment = visit.core.store, visit.here
     after = visit.core.feed.newest(environment.id)
     days = pulse.series(store, environment.id, now=visit.now, step_ms=pulse.DAY_MS, steps=DAYS)
-    hour = pulse.totals(store, environment.id, now=visit.now, span=timedelta(hours=1))
-    today = pulse.totals(store, environment.id, now=visit.now, span=timedelta(days=1))
+    spans = (timedelta(hours=1), timedelta(days=1))
+    hour, today = pulse.totals(store, environment.id, now=visit.now, spans=spans)
     heard = pulse.heard_from(store, environment.id, now=visit.now)
     refusals = pulse.refusals(store, environment.id, now=visit.now)
     with visit.reading() as connection:

@@ -1,0 +1,226 @@
+"""The pages in a real browser against a served Cairn: from the first visit to a flag that is on for somebody."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.served import Served
+
+CHROMIUM = "/usr/bin/chromium"  # Debian's; `make setup` installs it
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+WAIT_MS = 15_000
+EMAIL, PASSWORD = "ann@shop.test", "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("pages") / "data")
+    served.start()
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[BrowserContext]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        context = browser.new_context(timezone_id="Europe/Berlin")
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(WAIT_MS)
+        expect.set_options(timeout=WAIT_MS)
+        yield context
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(cairn: Served, context: BrowserContext) -> Iterator[Page]:
+    """Signed up. Any complaint of the browser fails the test: blocked inline code, missing files, errors."""
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: _note(complaints, message))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(cairn.url)
+    expect(page.get_by_role("heading", name="Welcome to Cairn")).to_be_visible()
+    for label, value in (
+        ("Your name", "Ann"), ("E-mail", EMAIL), ("Password", PASSWORD), ("Workspace", "Shop"),
+    ):  # fmt: skip
+        page.get_by_label(label).fill(value)
+    page.get_by_role("button", name="Create the workspace").click()
+    expect(page.get_by_text("Waiting for your first event")).to_be_visible()
+    yield page
+    assert complaints == []
+
+
+def _note(complaints: list[str], message: ConsoleMessage) -> None:
+    refused_by_us = "status of 422" in message.text  # a form with a mistake; the page shows it at the field
+    if message.type in ("error", "warning") and not refused_by_us:
+        complaints.append(message.text)
+
+
+def app_id(cairn: Served, page: Page) -> str:
+    page.goto(f"{cairn.url}/env/production/keys")
+    return page.locator("dt", has_text="App id").locator("+ dd code").inner_text()
+
+
+def track(
+    cairn: Served, key: str, event: str, identity: str = "ann@shop.test", *, status: int = 200, **more: str
+) -> None:
+    body = {"app_id": key, "identity": identity, "event": event, "properties": more}
+    assert httpx2.post(f"{cairn.url}/api/track", json=body).status_code == status
+
+
+def test_live_receives_events_pauses_and_explains(cairn: Served, page: Page) -> None:
+    key = app_id(cairn, page)
+    page.goto(f"{cairn.url}/env/production/live")
+    expect(page.locator("[data-live-state]")).to_have_text("live")
+    track(cairn, key, "Hello Cairn", plan="premium")
+    row = page.locator("[data-live] li", has_text="Hello Cairn")
+    expect(row).to_be_visible()
+    expect(page.get_by_text("Waiting for your first event")).to_have_count(0)
+    row.locator("summary").click()
+    expect(row.locator("pre")).to_contain_text('"plan": "premium"')
+    page.get_by_role("button", name="Pause").click()
+    track(cairn, key, "While paused")
+    expect(page.get_by_role("button", name="Go on (1 new)")).to_be_visible()
+    expect(page.locator("[data-live] li", has_text="While paused")).to_have_count(0)
+    page.get_by_role("button", name="Go on (1 new)").click()
+    expect(page.locator("[data-live] li", has_text="While paused")).to_have_count(1)
+    track(cairn, key, "Wrong one", identity="undefined", status=400)
+    refused = page.locator("[data-live] li", has_text="Wrong one")
+    expect(refused).to_contain_text("invalid")
+    refused.locator("summary").click()
+    expect(refused).to_contain_text("would merge strangers")
+    page.get_by_label("Outcome").select_option("accepted")
+    page.get_by_role("button", name="Filter").click()
+    expect(page).to_have_url(re.compile(r"outcome=accepted"))
+    expect(page.locator("[data-live] li", has_text="Hello Cairn")).to_be_visible()
+    expect(page.locator("[data-live] li", has_text="Wrong one")).to_have_count(0)
+
+
+def test_a_segment_is_made_row_by_row(cairn: Served, page: Page) -> None:
+    key = app_id(cairn, page)
+    body = {"app_id": key, "identity": "ann@shop.test", "properties": {"plan": "premium"}}
+    assert httpx2.post(f"{cairn.url}/api/add_user_properties", json=body).status_code == 200
+    page.goto(f"{cairn.url}/env/production/segments/new")
+    page.get_by_label("Name", exact=True).fill("Premium users")
+    page.get_by_label("Key", exact=True).fill("heap_premium_users")
+    page.get_by_label("Property", exact=True).fill("plan")
+    page.get_by_label("Value", exact=True).fill("premium")
+    page.get_by_role("button", name="Add a condition").click()
+    second = page.locator("#g0\\.r1")
+    second.get_by_label("What").select_option("did")
+    expect(second.get_by_label("Times")).to_have_value("1")
+    second.get_by_label("Event name").fill("Hello Cairn")
+    second.get_by_label("When").select_option("last")
+    expect(second.get_by_label("How many")).to_have_value("30")
+    expect(page.get_by_label("Value", exact=True)).to_have_value("premium")
+    second.get_by_label("Times").fill("some")
+    page.get_by_role("button", name="Create the segment").click()
+    expect(second.get_by_role("alert")).to_contain_text("whole number")
+    second.get_by_label("Times").fill("1")
+    page.get_by_role("button", name="Create the segment").click()
+    expect(page.get_by_role("heading", name="Premium users")).to_be_visible()
+    for _ in range(20):
+        if page.locator("td a", has_text="ann@shop.test").count():
+            break
+        page.wait_for_timeout(250)
+        page.reload()
+    expect(page.locator("td a", has_text="ann@shop.test")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("ann@shop.test")
+    page.keyboard.press("Enter")
+    expect(page.locator("#why")).to_contain_text("ann@shop.test is in since")
+
+
+def test_a_flag_is_made_for_the_segment_and_switched_on(cairn: Served, page: Page) -> None:
+    page.goto(f"{cairn.url}/env/production/flags/new")
+    page.get_by_label("Key", exact=True).fill("new-checkout")
+    page.get_by_label("Name", exact=True).fill("New checkout")
+    page.get_by_role("button", name="Add a variable").click()
+    page.get_by_label("Key of variable 1").fill("columns")
+    page.get_by_label("Type").select_option("integer")
+    page.get_by_label("Default of variable 1").fill("2")
+    page.get_by_role("button", name="Create the flag").click()
+    page.get_by_role("link", name="Add the first rule").click()
+    page.get_by_label("Segment", exact=True).select_option(label="Premium users (heap_premium_users)")
+    page.get_by_label("Traffic in percent").fill("100")
+    page.get_by_role("button", name="Add the rule").click()
+    expect(page.locator(".rule")).to_contain_text("live, 1 member")
+    switch = page.get_by_role("switch", name="On in Production")
+    expect(switch).not_to_be_checked()
+    switch.check()
+    expect(page.locator(".head")).to_contain_text("on in Production since")
+    page.reload()
+    expect(page.get_by_role("switch", name="On in Production")).to_be_checked()
+    page.get_by_label("User").fill("ann@shop.test")
+    page.get_by_role("button", name="Try").click()
+    expect(page.locator("#tried")).to_contain_text("A rollout rule gives it to this user")
+    expect(page).to_have_url(re.compile(r"as=ann"))
+    page.get_by_role("switch", name="On in Production").uncheck()
+    expect(page.locator(".head")).to_contain_text("off in Production")
+    page.goto(f"{cairn.url}/env/production/flags")
+    with page.expect_response("**/toggle"):
+        page.get_by_role("switch", name="new-checkout on in Development").check()
+    page.reload()
+    expect(page.get_by_role("switch", name="new-checkout on in Development")).to_be_checked()
+
+
+def test_copying_a_key_and_confirming_what_is_lost(cairn: Served, page: Page) -> None:
+    page.goto(f"{cairn.url}/env/production/keys")
+    button = page.get_by_role("button", name="Copy the SDK key")
+    key = page.locator("dt", has_text="SDK key").locator("+ dd code").inner_text()
+    button.click()
+    expect(button).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == key
+    page.locator("summary", has_text="Rotate the SDK key").click()
+    expect(page.get_by_text("Make a new SDK key?")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Make a new SDK key?")).to_be_hidden()
+    page.locator("summary", has_text="Rotate the SDK key").click()
+    page.get_by_role("button", name="Make a new key").last.click()
+    expect(page.get_by_role("status")).to_contain_text("new SDK key")
+    assert page.locator("dt", has_text="SDK key").locator("+ dd code").inner_text() != key
+
+
+def test_the_keyboard_goes_everywhere(cairn: Served, page: Page) -> None:
+    page.goto(f"{cairn.url}/env/production")
+    for letter, heading in (
+        ("l", "Live"), ("u", "Users"), ("s", "Segments"), ("f", "Flags"), ("k", "Sources and keys"), ("a", "Account"),
+    ):  # fmt: skip
+        page.keyboard.press("g")
+        page.keyboard.press(letter)
+        expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+    page.goto(f"{cairn.url}/env/production/users")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search users")).to_be_focused()
+    page.keyboard.type("nobody like this")
+    expect(page.get_by_text("Nobody matches")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"q=nobody"))
+    expect(page.get_by_label("Search users")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Search users")).not_to_be_focused()
+    page.get_by_label("Environment").select_option(label="Shop · Development")
+    expect(page).to_have_url(re.compile(r"/env/development/users"))
+    expect(page.get_by_text("Times in Europe/Berlin")).to_be_visible()
+
+
+def test_pages_work_without_javascript(
+    cairn: Served, context: BrowserContext, page: Page, tmp_path: Path
+) -> None:
+    browser = context.browser
+    assert browser is not None
+    plain = browser.new_context(java_script_enabled=False, storage_state=context.storage_state())
+    still = plain.new_page()
+    still.goto(f"{cairn.url}/env/production/users?q=ann")
+    expect(still.get_by_role("link", name="ann@shop.test")).to_be_visible()
+    still.goto(f"{cairn.url}/env/production/segments/new")
+    still.get_by_role("button", name="Add a condition").click()
+    expect(still.locator(".condition")).to_have_count(2)
+    still.goto(f"{cairn.url}/env/production/flags/new-checkout")
+    still.get_by_role("button", name="Switch on").click()
+    expect(still.locator(".head")).to_contain_text("on in Production since")
+    plain.close()
