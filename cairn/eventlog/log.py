@@ -43,6 +43,15 @@ class EventLog(Protocol):
     def forget(self, before: int) -> int:
         """Delete entries before a position that every reader has passed; return how many."""
 
+    def replace(self, position: int, items: Sequence[bytes]) -> None:
+        """Put other items in an entry's place, for what must not stay. Readers that passed it never see them.
+
+        A position without an entry stays without one.
+        """
+
+    def scrub(self) -> bool:
+        """Leave nothing on the disk of what was forgotten or replaced; False when a writer was in the way."""
+
     def damaged(self) -> list[tuple[int, str]]:
         """Positions that could not be read back, each with the reason."""
 

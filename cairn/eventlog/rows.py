@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
-from cairn.eventlog.damage import NotALog, is_damage
+from cairn.eventlog.damage import NotALog, SqliteTrouble, is_damage
 from cairn.eventlog.log import START, Entry
 
 SCHEMA = (
@@ -51,7 +51,7 @@ def insert(connection: sqlite3.Connection, body: bytes) -> int:
             "INSERT INTO entries VALUES (?, ?, ?)", (position, _checksum(position, body), body)
         )
         connection.execute("COMMIT")
-    except sqlite3.Error:
+    except SqliteTrouble:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
@@ -79,6 +79,13 @@ def forget(connection: sqlite3.Connection, before: int, *, rows: int) -> int:
     ).rowcount
 
 
+def replace(connection: sqlite3.Connection, position: int, body: bytes) -> None:
+    connection.execute(
+        "UPDATE entries SET checksum = ?, items = ? WHERE position = ?",
+        (_checksum(position, body), body, position),
+    )
+
+
 def newest(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT max(position) FROM entries").fetchone()[0] or START)
 
@@ -100,64 +107,71 @@ def set_last_given(connection: sqlite3.Connection, position: int) -> None:
 
 
 def walk(connection: sqlite3.Connection, after: int) -> Iterator[Entry | Hole]:
-    """Entries after a position in order, with the holes between them. Raises sqlite3.Error only for passing trouble."""
+    """Entries after a position in order, with the holes between them. Raises sqlite3.Error only for passing trouble.
+
+    A row's position is believed only when its checksum, which covers it, fits. To be called within one transaction:
+    a hole at the end must not reach over an entry that is appended meanwhile.
+    """
     expected = after + 1
     while True:
+        reason = ""
         try:
-            for position, checksum, body in connection.execute(
+            for row in connection.execute(
                 "SELECT position, checksum, items FROM entries WHERE position > ? ORDER BY position",
                 (expected - 1,),
             ):
-                if position > expected and not _is_oldest(connection, position):
-                    yield Hole(expected, position - 1, "missing from the file")
-                expected = position + 1
-                yield _entry(position, checksum, body)
+                entry = _entry(*row)
+                if entry is None:
+                    reason = "its checksum does not fit"
+                elif entry.position >= expected:
+                    if entry.position > expected and (reason or not _is_oldest(connection, entry.position)):
+                        yield Hole(expected, entry.position - 1, reason or "missing from the file")
+                    yield entry
+                    expected, reason = entry.position + 1, ""
+            if reason and expected <= (last := _end_of_search(connection, START)):
+                yield Hole(expected, last, reason)
             return
-        except sqlite3.Error as error:
+        except SqliteTrouble as error:
             if not is_damage(error):
                 raise
             reason = f"cannot be read: {error}"
-        found = _next_by_lookup(connection, expected)
-        if found.position > expected:
-            yield Hole(expected, found.position - 1, reason)
-        if found.entry is None:
+        last = _end_of_search(connection, expected)
+        entry = _next_by_lookup(connection, expected, last)
+        end = last if entry is None else entry.position - 1
+        if end >= expected:
+            yield Hole(expected, end, reason)
+        if entry is None:
             return
-        expected = found.position + 1
-        yield found.entry
+        yield entry
+        expected = entry.position + 1
 
 
-class _Lookup(Struct, frozen=True):
-    position: int  # where the search ended
-    entry: Entry | Hole | None
-
-
-def _next_by_lookup(connection: sqlite3.Connection, first: int) -> _Lookup:
+def _next_by_lookup(connection: sqlite3.Connection, first: int, last: int) -> Entry | None:
     """Each position finds its own way down the tree, so it may be readable where walking is not."""
-    end = _end_of_search(connection, first)
-    for position in range(first, min(end, first + _LOOKUPS) + 1):
+    for position in range(first, min(last, first + _LOOKUPS) + 1):
         try:
             row = connection.execute(
-                "SELECT checksum, items FROM entries WHERE position = ?", (position,)
+                "SELECT position, checksum, items FROM entries WHERE position = ?", (position,)
             ).fetchone()
-        except sqlite3.Error as error:
+        except SqliteTrouble as error:
             if not is_damage(error):
                 raise
             continue
-        if row is not None:
-            return _Lookup(position, _entry(position, *row))
-    return _Lookup(end + 1, None)
+        if row is not None and (entry := _entry(*row)) is not None:
+            return entry
+    return None
 
 
 def _end_of_search(connection: sqlite3.Connection, first: int) -> int:
     for known in (last_given, newest):
         try:
             return max(known(connection), first)
-        except sqlite3.Error as error:
+        except SqliteTrouble as error:
             if not is_damage(error):
                 raise
     try:
         row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
-    except sqlite3.Error as error:
+    except SqliteTrouble as error:
         if not is_damage(error):
             raise
         return first
@@ -168,19 +182,19 @@ def _is_oldest(connection: sqlite3.Connection, position: int) -> bool:
     """Nothing is missing before the oldest entry: that was forgotten."""
     try:
         return bool(connection.execute("SELECT min(position) FROM entries").fetchone()[0] == position)
-    except sqlite3.Error as error:
+    except SqliteTrouble as error:
         if not is_damage(error):
             raise
         return False
 
 
-def _entry(position: int, checksum: object, body: object) -> Entry | Hole:
+def _entry(position: int, checksum: object, body: object) -> Entry | None:
     if isinstance(body, bytes) and _checksum(position, body) == checksum:
         try:
             return Entry(position, _items.decode(body))
         except msgspec.MsgspecError:
-            pass
-    return Hole(position, position, "its checksum does not fit")
+            return None
+    return None
 
 
 def _checksum(position: int, body: bytes) -> int:

@@ -15,7 +15,15 @@ import msgspec
 
 from cairn.eventlog import rows
 from cairn.eventlog.cursors import Cursors
-from cairn.eventlog.damage import LogUnavailable, file_lock, inode, is_damage, move_aside, moved_aside
+from cairn.eventlog.damage import (
+    LogUnavailable,
+    SqliteTrouble,
+    file_lock,
+    inode,
+    is_damage,
+    move_aside,
+    moved_aside,
+)
 from cairn.eventlog.log import START, Entry
 
 _WAIT_S = 5.0  # for another process's commit; then Unavailable, and the client comes again
@@ -73,6 +81,17 @@ class SqliteLog:
             if count < _FORGET_ROWS:
                 return forgotten
 
+    def replace(self, position: int, items: Sequence[bytes]) -> None:
+        body = msgspec.msgpack.encode(items)
+        self._writer.use(lambda connection: rows.replace(connection, position, body))
+
+    def scrub(self) -> bool:
+        """Rows are overwritten as they go; what is left is in the write-ahead file, which this empties."""
+        busy = self._writer.use(
+            lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        )
+        return not busy
+
     def damaged(self) -> list[tuple[int, str]]:
         """Files moved aside come first, under START; then what this process met while reading."""
         files = [
@@ -88,14 +107,18 @@ class SqliteLog:
     def _entries(self, connection: sqlite3.Connection, after: int, limit_items: int) -> list[Entry]:
         entries: list[Entry] = []
         count = 0
-        for row in rows.walk(connection, self._past_holes(after)):
-            if isinstance(row, rows.Hole):
-                self._holes[row.first] = row
-                continue
-            entries.append(row)
-            count += len(row.items)
-            if count >= limit_items:
-                break
+        connection.execute("BEGIN")
+        try:
+            for row in rows.walk(connection, self._past_holes(after)):
+                if isinstance(row, rows.Hole):
+                    self._holes[row.first] = row
+                    continue
+                entries.append(row)
+                count += len(row.items)
+                if count >= limit_items:
+                    break
+        finally:
+            connection.execute("COMMIT")
         return entries
 
     def _past_holes(self, after: int) -> int:
@@ -128,12 +151,12 @@ class _Connection:
             try:
                 try:
                     return self._attempt(work)
-                except sqlite3.Error as error:
+                except SqliteTrouble as error:
                     if not is_damage(error, self._path):
                         raise
                 self._replace()
                 return self._attempt(work)
-            except (sqlite3.Error, OSError) as error:
+            except (*SqliteTrouble, OSError) as error:
                 self._drop()
                 raise LogUnavailable(self._path, error) from error
 
@@ -155,9 +178,11 @@ class _Connection:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            # Requests name people: what is deleted is overwritten.
+            connection.execute("PRAGMA secure_delete = ON")
             rows.check_schema(connection)
             self._go_on_rising(connection)
-        except sqlite3.Error:
+        except SqliteTrouble:
             connection.close()
             raise
         self._connection, self._inode = connection, inode(self._path)
@@ -183,7 +208,7 @@ class _Connection:
             try:
                 with closing(_connect(aside)) as source:
                     rows.copy(source, successor, after=min(self._cursors.all().values(), default=START))
-            except sqlite3.Error:
+            except SqliteTrouble:
                 if successor.in_transaction:
                     successor.execute("COMMIT")  # what was carried over before the source gave up
 

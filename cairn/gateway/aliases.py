@@ -9,14 +9,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from cairn.gateway.list_check import text_of
-from cairn.members.sets import Members
+from cairn.members.sets import Members, alias_set
 
 LONGEST_ID = 255  # characters, as everywhere else
 MOST_ASKED = 1_000  # ids in one question
-
-
-def alias_set(environment_id: int, alias_id: str) -> str:
-    return f"alias/{environment_id}/{alias_id}"
 
 
 def set_alias(members: Members, environment_id: int, *, user_id: str, alias_id: str, now_ms: int) -> None:

@@ -104,6 +104,11 @@ def place_of(log_position: int) -> int:
     return log_position >> _EVENT_BITS & (1 << _ITEM_BITS) - 1
 
 
+def place_of(log_position: int) -> int:
+    """Which of its entry's items it came in."""
+    return log_position >> _EVENT_BITS & (1 << _ITEM_BITS) - 1
+
+
 def _payload(draft: Draft) -> str:
     shown = {
         "event": draft.name, "time": draft.time_ms, "properties": draft.properties,

@@ -25,6 +25,7 @@ from cairn.members.rows import (
     write_head,
 )
 
+_ANY_SHORT = name_key("a")[:1]  # what the rows of sets with names of usual length begin with
 _DOCUMENT_NAME_BYTES = 500  # a document's name is its key, so that names can be listed by prefix
 
 
@@ -212,6 +213,21 @@ class LmdbMembers:
         if self._is_open:
             self._is_open = False
             release(self._environment)
+
+    def sets(self, prefix: str) -> list[str]:
+        start = name_key(prefix) if prefix else _ANY_SHORT
+
+        def look(transaction: Transaction) -> list[str]:
+            found: list[str] = []
+            with transaction.cursor(db=self._tables["sets"]) as cursor:
+                if cursor.set_range(start):
+                    for key in cursor.iternext(values=False):
+                        if not key.startswith(start):
+                            break
+                        found.append(value_of(key, b""))
+            return found
+
+        return self._environment.read(look)
 
     def _head(self, name: str) -> Head | None:
         return self._environment.read(lambda transaction: read_head(transaction, self._tables, name))

@@ -18,6 +18,11 @@ def list_set(list_id: str) -> str:
     return f"list/{list_id}"
 
 
+def alias_set(environment_id: int, alias_id: str) -> str:
+    """Name of the set of the one user id that an alias stands for."""
+    return f"alias/{environment_id}/{alias_id}"
+
+
 class Members(Protocol):
     """Sets of text, each value with the epoch milliseconds since when it is in.
 
@@ -51,6 +56,9 @@ class Members(Protocol):
         """Make the set exactly these values; return how many were really added and removed."""
 
     def drop(self, name: str) -> None: ...
+
+    def sets(self, prefix: str) -> list[str]:
+        """The names of the sets that begin so, in order. Limit: those over 480 bytes long are left out."""
 
     def close(self) -> None: ...
 

@@ -8,7 +8,8 @@ members store; while this is down it stays as it is, and at the start every segm
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -122,6 +123,18 @@ class LiveSegments:
         """Do everything that is due now, at once. Raises what a pass raises."""
         while self._pass(is_urgent=True) or self._pending.users():
             pass
+
+    @contextmanager
+    def paused(self, environment_ids: Set[int]) -> Iterator[None]:
+        """No pass runs meanwhile. What was done to the sets of these environments is measured and published after."""
+        with self._working:
+            try:
+                yield
+            finally:
+                for watched in self._watched.values():
+                    if watched.environment_id in environment_ids:
+                        self._measure(watched)
+        self._on_change(set(environment_ids))
 
     def status(self) -> LiveStatus:
         some = sorted(self._watched.values(), key=lambda watched: watched.place)

@@ -17,6 +17,7 @@ from cairn.event import Draft, Refused
 from cairn.store import rows
 from cairn.store.erase import Erased, Leaving, erase, rewrite
 from cairn.store.engine_config import write_engine_config
+from cairn.store.erase import Erased, Leaving, erase, rewrite
 from cairn.store.errors import StoreBusy, StoreInUse, of_insert, of_question
 from cairn.store.known import KnownIds
 from cairn.store.migrations import migrate
@@ -163,6 +164,13 @@ class EmbeddedStore:
     def scrub(self) -> bool:
         return rewrite(self._command, self._read)
 
+    def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
+        with self._changing_map():
+            return erase(self._command, self._read, some)
+
+    def scrub(self) -> bool:
+        return rewrite(self._command, self._read)
+
     def user_map_version(self) -> int:
         return int(self._read(f"SELECT max(version) FROM {DATABASE}.user_map", {})[0][0])
 
@@ -209,6 +217,19 @@ class EmbeddedStore:
             self._writing().insert_arrow(table, table_rows, database=DATABASE)
         except Error as error:
             raise of_insert(error) from error
+
+    def _command(self, sql: str) -> None:
+        try:
+            self._writing().command(sql)
+        except Error as error:
+            raise StoreBusy(f"the event store did not do it: {error}") from error
+
+    @contextmanager
+    def _changing_map(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._map_is_stale = True
 
     def _command(self, sql: str) -> None:
         try:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from cairn.event import Draft, Element, Refused
 from cairn.store.erase import Erased, Leaving
+from cairn.store.erase import Erased, Leaving
 
 Row = tuple[Any, ...]  # Any: the columns' own types
 
@@ -83,6 +84,12 @@ class Store(Protocol):
 
         Exact for as long as the events are kept.
         """
+
+    def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
+        """Take users out of every answer; return what each entry lost. The same again does no harm."""
+
+    def scrub(self) -> bool:
+        """Leave nothing of them on the disk; False when some files are still there, then call again."""
 
     def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
         """Take users out of every answer; return what each entry lost. The same again does no harm."""

@@ -35,6 +35,11 @@ def parse_removed(arrival: Arrival) -> list[Draft | Refused]:
     return []
 
 
+def parse_removed(arrival: Arrival) -> list[Draft | Refused]:
+    """A request that was taken out of the log for a user who was deleted."""
+    return []
+
+
 PARSERS: dict[str, Callable[[Arrival], list[Draft | Refused]]] = {
     "heap.track": heap.parse_track,
     "heap.add_user_properties": heap.parse_add_user_properties,
@@ -48,5 +53,6 @@ PARSERS: dict[str, Callable[[Arrival], list[Draft | Refused]]] = {
     "wingify.event": wingify.parse_event,
     "wingify.batch": wingify.parse_batch,
     "refused": parse_refused,
+    "removed": parse_removed,
     "removed": parse_removed,
 }
