@@ -37,7 +37,7 @@ const collect = (parent: Node, budget: { text: string; nodes: number }): void =>
     if (budget.text.length > TEXT_READ || --budget.nodes < 0) return
     if (child.nodeType === 3) {
       // substringData: a text node may hold megabytes, and `data` would copy them
-      budget.text += (child as Text).substringData(0, TEXT_READ + 1).replace(/\s+/g, ' ')
+      budget.text += (child as Text).substringData(0, TEXT_READ + 1)
     } else if (child.nodeType === 1) {
       const seen = see(child as Element)
       if (!holdsValue(seen) && !hidesText([seen])) collect(child, budget)
@@ -50,7 +50,7 @@ export const textOf = (element: Element, chain: Seen[]): string => {
   if (hidesText(chain) || chain.some(holdsValue)) return ''
   const budget = { text: '', nodes: TEXT_NODES_LIMIT }
   collect(element, budget)
-  return maskText(budget.text.trim())
+  return maskText(budget.text.replace(/\s+/g, ' ').trim())
 }
 
 const factsOf = (seen: Seen, names: string[]): Facts => {

@@ -8,26 +8,29 @@ const script = document.currentScript as HTMLScriptElement | null
 const cairn = (page.cairn = page.cairn || [])
 const heap = C.isNeutral ? cairn : (page.heap = page.heap || [])
 
+/** Where only trusted URLs may become scripts; absent in other browsers, or where the page allows no such policy. */
+let policy: { createScriptURL(url: string): string } | undefined
+try {
+  policy = page.trustedTypes.createPolicy('cairn', { createScriptURL: (url: string) => url })
+} catch {
+  // then the plain URL must do
+}
+
 /** Load a file of ours, under strict content-security policies too. */
 const insert = (url: string): void => {
   const element = document.createElement('script')
-  let trusted = url
-  try {
-    // Where only trusted URLs may become scripts.
-    trusted = page.trustedTypes.createPolicy('cairn', { createScriptURL: (given: string) => given }).createScriptURL(url)
-  } catch {
-    // No such thing in this browser, or the page allows no policy of this name: then the plain URL must do.
-  }
   element.async = true
   // Where scripts are admitted by nonce, ours admits what it loads.
   if (script?.nonce) element.nonce = script.nonce
-  element.src = trusted
+  element.src = policy ? policy.createScriptURL(url) : url
   ;(document.head || document.documentElement).appendChild(element)
 }
 
 if (cairn.boot || cairn.loaded || heap.loaded) {
   if (!cairn.hasWarned) console.warn(`[cairn] Heap must load only once; this copy (${C.envId}) does nothing.`)
   cairn.hasWarned = true
+  // Whoever came first, a page that loads us by Heap's paths expects us under Heap's name.
+  if (cairn.boot && !C.isNeutral) cairn.boot.isNeutral = false
   if (cairn.adopt) cairn.adopt()
 } else {
   const origin = script ? new URL(script.src).origin : location.origin
@@ -36,6 +39,6 @@ if (cairn.boot || cairn.loaded || heap.loaded) {
   const core = server.sdk.plugins.join('-')
   const folder = (sdk.domain || origin) + (isNeutral ? '/k/' : '/v5/heapjs-static/') + sdk.version + '/' + (isNeutral ? '' : core + '/')
   heap.serverConfig = server
-  cairn.boot = { envId, isNeutral, origin, late: () => insert(folder + 'later.js') }
+  cairn.boot = { envId, server, isNeutral, origin, late: () => insert(folder + 'later.js') }
   insert(folder + (isNeutral ? core : 'heap') + '.js')
 }

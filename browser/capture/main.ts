@@ -21,8 +21,8 @@ const boot = guard((): void => {
   const cairn: Global = (page.cairn ||= [])
   const { boot } = cairn
   // On the neutral path window.heap may belong to somebody else.
-  const names = boot?.isNeutral ? ['cairn'] : ['heap', 'cairn']
-  const heap: Global = page[names[0]!] ?? []
+  const names = () => (boot.isNeutral ? ['cairn'] : ['heap', 'cairn'])
+  const heap: Global = (!boot?.isNeutral && page.heap) || cairn
   if (!boot || cairn.loaded || heap.loaded) {
     if (!cairn.hasWarned) say(ONCE)
     cairn.hasWarned = true
@@ -30,11 +30,11 @@ const boot = guard((): void => {
   }
 
   const environment: string = boot.envId
-  const client: Global = heap.clientConfig ?? heap.config ?? {}
-  const config = resolveConfig(heap.serverConfig ?? {}, client, boot.origin)
+  const client: Global = heap.clientConfig ?? heap.config ?? cairn.config ?? {}
+  const config = resolveConfig(boot.server, client, boot.origin)
   if (config.logLevel === 'none') silence()
   let tracking: Tracking | undefined
-  const api: Global = { envId: environment, appid: environment, config: client, clientConfig: client }
+  const api: Global = { boot, envId: environment, appid: environment, config: client, clientConfig: client }
 
   const pipeline = openPipeline(api, () => tracking?.queue.flush())
   const start = (): void => {
@@ -56,7 +56,7 @@ const boot = guard((): void => {
 
   /** Take over a global, what is queued in it, and whoever still holds the old object. */
   const adopt = (): void => {
-    for (const name of names) {
+    for (const name of names()) {
       const old = page[name]
       if (old?.loaded) continue
       page[name] = api

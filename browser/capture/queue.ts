@@ -24,6 +24,7 @@ interface Item {
 interface Batch {
   path: string
   items: Item[]
+  size: number
 }
 
 export interface Queue {
@@ -48,7 +49,7 @@ export const openQueue = (
 ): Queue => {
   let items: Item[] = []
   let timer = 0
-  let isSending = false
+  let flying = 0 // characters under way
   let failures = 0
 
   const schedule = (delay: number): void => {
@@ -60,17 +61,16 @@ export const openQueue = (
 
   /** Encode the head of the queue into one batch: consecutive events together, anything else alone. */
   const nextBatch = (): Batch | undefined => {
-    const batch: Batch = { path: items[0]?.path ?? '', items: [] }
-    let size = 0
+    const batch: Batch = { path: items[0]?.path ?? '', items: [], size: 0 }
     while (items[0]?.path === batch.path && batch.items.length < BATCH_MESSAGES) {
       const item = items[0]!
       if (item.text === undefined) {
         const body = prepare(item.path, item.body!)
         item.text = body ? encode(body) : ''
       }
-      size += item.text.length
-      if (batch.items.length && size > BATCH_CHARS) break
+      if (batch.items.length && batch.size + item.text.length > BATCH_CHARS) break
       items.shift()
+      batch.size += item.text.length
       if (item.text) batch.items.push(item)
       if (batch.path !== 'track' && batch.items.length) break
     }
@@ -89,7 +89,7 @@ export const openQueue = (
       answer = send(url, {
         method: 'POST',
         body,
-        keepalive: body.length < KEEPALIVE_CHARS,
+        keepalive: flying <= KEEPALIVE_CHARS,
         credentials: 'omit',
         signal: AbortSignal.timeout?.(ANSWER_MS),
       })
@@ -104,10 +104,14 @@ export const openQueue = (
   }
 
   const deliver = async (batch: Batch): Promise<void> => {
+    flying += batch.size
     const status = await post(batch)
+    flying -= batch.size
     // Any other error of ours would be the same next time: the data counts as consumed.
     if (!/^(0|408|429|5..)$/.test('' + status)) {
       failures = 0
+      if (document.hidden) queue.restore()
+      else if (items.length) schedule(0)
       return
     }
     items = batch.items.concat(items)
@@ -136,19 +140,12 @@ export const openQueue = (
     flush: (isLeaving = false) => {
       if (!items.length) return
       const isWaiting = isHeld() || !navigator.onLine
-      if (isLeaving && isWaiting) return store()
-      if (isWaiting || (isSending && !isLeaving)) return
-      if (isLeaving) {
-        for (let batch = nextBatch(); batch; batch = nextBatch()) void deliver(batch)
-        return
+      // A page that is gone cannot hear that a request was too much: it sends what surely fits and keeps the rest.
+      while (items.length && !isWaiting && (isLeaving ? flying < KEEPALIVE_CHARS - BATCH_CHARS : !flying)) {
+        const batch = nextBatch()
+        if (batch) void deliver(batch)
       }
-      const batch = nextBatch()
-      if (!batch) return
-      isSending = true
-      void deliver(batch).then(() => {
-        isSending = false
-        if (items.length) schedule(0)
-      })
+      if (isLeaving) store()
     },
     restore: () => {
       const kept = storage.read('_cairn_queue')

@@ -1,0 +1,132 @@
+"""Nothing is lost on the way: unload, offline, failing servers, the back/forward cache."""
+
+import pytest
+from playwright.sync_api import BrowserContext
+
+from tests.browser.conftest import Visit
+from tests.browser.site import Site
+
+
+def test_an_event_just_before_leaving_arrives(visit: Visit, site: Site) -> None:
+    page = visit("<a href=/next onclick=\"heap.track('leaving')\">Go</a>")
+    site.pages["/next"] = ("<p>next", {})
+    page.click("a")
+    site.wait_for("leaving")
+    site.wait_for("click")
+
+
+def test_closing_the_tab_sends_what_is_there(visit: Visit, site: Site) -> None:
+    page = visit()
+    page.evaluate("heap.track('last'); heap.addUserProperties({ a: 1 })")
+    page.close(run_before_unload=True)
+    site.wait_for("last")
+    site.wait(lambda: site.calls("add_user_properties"))
+
+
+def test_much_at_once_arrives_on_leaving(visit: Visit, site: Site) -> None:
+    """More than browsers carry for a page that is gone: what does not fit waits for the next page."""
+    page = visit()
+    site.wait_for("pageview")
+    site.pages["/next"] = site.pages["/"]
+    page.evaluate("for (let i = 0; i < 90; i++) heap.track('e' + i, { long: 'x'.repeat(900) })")
+    page.goto(site.url("/next"))
+    site.wait(lambda: {f"e{i}" for i in range(90)} <= set(site.kinds), "all 90 events")
+    assert all(len(str(one.body)) < 70_000 for one in site.posted)
+
+
+def test_offline_and_back(visit: Visit, site: Site, context: BrowserContext) -> None:
+    page = visit()
+    site.wait_for("pageview")
+    context.set_offline(True)
+    page.evaluate("heap.track('offline'); heap.identify('ann')")
+    page.wait_for_timeout(500)
+    assert "offline" not in site.kinds
+    context.set_offline(False)
+    site.wait_for("offline")
+    site.wait(lambda: site.calls("identify"))
+    assert site.kinds.count("offline") == 1
+
+
+def test_offline_until_another_day(visit: Visit, site: Site, context: BrowserContext) -> None:
+    page = visit()
+    site.wait_for("pageview")
+    context.set_offline(True)
+    page.evaluate("heap.track('kept'); heap.addUserProperties({ a: 1 })")
+    page.evaluate("dispatchEvent(new Event('pagehide'))")
+    assert "kept" in page.evaluate("localStorage['_cairn_queue.1234567890']")
+    page.close()
+    context.set_offline(False)
+    visit(path="/another-day")
+    site.wait_for("kept")
+    site.wait(lambda: site.calls("add_user_properties"))
+    assert site.kinds.count("kept") == 1
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 408])
+def test_a_failing_server_is_asked_again(visit: Visit, site: Site, status: int) -> None:
+    site.status = status
+    visit()
+    site.wait(lambda: ("REFUSED", "track") in site.asked)
+    site.status = 200
+    (message,) = site.wait_for("pageview")
+    assert site.kinds.count("pageview") == 1 and message["id"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413])
+def test_a_refused_batch_is_not_sent_again(visit: Visit, site: Site, status: int) -> None:
+    site.status = status
+    page = visit()
+    site.wait(lambda: ("REFUSED", "track") in site.asked)
+    site.status = 200
+    page.evaluate("heap.track('end')")
+    site.wait_for("end")
+    assert "pageview" not in site.kinds
+
+
+def test_a_repeat_has_the_same_ids(visit: Visit, site: Site) -> None:
+    """The answer is lost, not the request: the server sees the events twice and can tell."""
+    page = visit()
+    site.wait_for("pageview")
+    site.loses_answers = True
+    page.evaluate("heap.track('twice')")
+    site.wait_for("twice")
+    site.loses_answers = False
+    first, second = site.wait_for("twice", 2)
+    assert first == second
+
+
+def test_events_travel_together(visit: Visit, site: Site) -> None:
+    page = visit()
+    site.wait_for("pageview")
+    site.posted.clear()
+    page.evaluate("for (let i = 0; i < 30; i++) heap.track('e' + i)")
+    site.wait_for("e29")
+    assert [len(one.body["events"]) for one in site.posted] == [30]
+    assert site.kinds == [f"e{i}" for i in range(30)]
+
+
+def test_back_from_the_back_forward_cache(visit: Visit, site: Site) -> None:
+    page = visit(path="/one")
+    site.wait_for("pageview")
+    page.evaluate(
+        "window.mark = 1; addEventListener('pageshow', (event) => window.persisted = event.persisted)"
+    )
+    site.pages["/two"] = ("<p>two", {})
+    page.goto(site.url("/two"))
+    page.go_back(wait_until="commit")
+    first, second = site.wait_for("pageview", 2)
+    assert first["pageview_info"]["id"] != second["pageview_info"]["id"]
+    assert page.evaluate("[window.mark, window.persisted]") == [1, True]
+    page.evaluate("heap.track('end')")
+    (end,) = site.wait_for("end")
+    assert end["pageview_info"]["id"] == second["pageview_info"]["id"]
+    assert len(site.of_kind("pageview")) == 2
+
+
+def test_a_slow_server_does_not_hold_up_the_page(visit: Visit, site: Site) -> None:
+    site.delay = 1.0
+    page = visit()
+    page.evaluate("for (let i = 0; i < 5; i++) setTimeout(() => heap.track('e' + i), i * 100)")
+    site.wait_for("e4")
+    # One at a time: what came up meanwhile goes in the next request.
+    assert len(site.posted) <= 3

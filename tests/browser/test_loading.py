@@ -1,0 +1,194 @@
+"""How a page loads the script: each snippet, before and after, once whatever comes twice, under strict policies."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.browser import snippets
+from tests.browser.conftest import Visit, ready
+from tests.browser.site import Site
+
+SNIPPETS = {
+    "current": (snippets.v5(), "heap"),
+    "classic": (snippets.classic(), "heap"),
+    "neutral": (snippets.neutral(), "cairn"),
+    "segment classic": (snippets.segment_classic(), "heap"),
+    "segment web": (snippets.segment_web(), "heap"),
+}
+QUEUED = {
+    "heap": "heap.track('before', { a: 1 }); heap.identify('ann'); heap.addEventProperties({ b: 2 });",
+    "cairn": "cairn.push(['track', 'before', { a: 1 }], ['identify', 'ann'], ['addEventProperties', { b: 2 }]);",
+}
+
+
+@pytest.mark.parametrize(("snippet", "name"), SNIPPETS.values(), ids=SNIPPETS.keys())
+def test_calls_before_and_after_it_loads(visit: Visit, site: Site, snippet: str, name: str) -> None:
+    if name == "heap":
+        snippet += "\nwindow.wasArray = Array.isArray(window.heap); window.early = heap;"
+    page = visit("<button>x</button>", snippet=f"{snippet}\n{QUEUED[name]}")
+    page.evaluate(f"{name}.track('after')")
+    page.click("button")
+    (before,), (after,), _ = site.wait_for("before"), site.wait_for("after"), site.wait_for("click")
+    assert before["event"]["custom"]["properties"] == {"a": 1}
+    assert (after["identity"], after["properties"]) == ("ann", {"b": 2})
+    assert site.kinds[:4] == ["user", "session", "pageview", "before"]
+    assert page.evaluate(f"[{name}.loaded, Array.isArray({name})]") == [True, False]
+    assert len(site.of_kind("pageview")) == len(site.of_kind("before")) == 1
+
+
+def test_the_old_array_still_works_for_whoever_kept_it(visit: Visit, site: Site) -> None:
+    page = visit(snippet=snippets.classic() + "window.early = heap;")
+    page.evaluate("early.track('by method'); early.push(['track', 'by queue'])")
+    site.wait_for("by method")
+    site.wait_for("by queue")
+
+
+def test_late_callbacks_run_at_once(visit: Visit, site: Site) -> None:
+    page = visit()
+    page.evaluate("heapReadyCb.push({ name: 'track', fn: () => heap.track('late') })")
+    site.wait_for("late")
+
+
+def test_fields_that_pages_read(visit: Visit, site: Site) -> None:
+    page = visit(snippet=snippets.classic({"secureCookie": False}))
+    assert page.evaluate("[heap.appid, heap.envId, heap.loaded, heap.config.secureCookie, heap.identity]") == [
+        "1234567890", "1234567890", True, False, None,
+    ]  # fmt: skip
+    (message,) = site.wait_for("pageview")
+    assert page.evaluate("heap.userId") == message["user_id"]
+
+
+@pytest.mark.parametrize("first", SNIPPETS, ids=str)
+@pytest.mark.parametrize("second", SNIPPETS, ids=str)
+@pytest.mark.parametrize("moment", ["together", "after"])
+def test_a_second_copy_does_nothing_but_warn_once(
+    visit: Visit, site: Site, context: BrowserContext, first: str, second: str, moment: str
+) -> None:
+    warnings: list[str] = []
+    context.on(
+        "console", lambda message: warnings.append(message.text) if message.type == "warning" else None
+    )
+    context.on("weberror", lambda error: warnings.append(f"THROWN {error.error}"))
+    (one, name), (two, _) = SNIPPETS[first], SNIPPETS[second]
+    if moment == "together":
+        page = visit("<button>x</button>", snippet=f"{one}\n;(function () {{ {two} }})()")
+    else:
+        page = visit("<button>x</button>", snippet=one)
+        site.wait_for("pageview")
+        with_script = f"(function () {{ {two} }})(); {name}.track('between')"
+        page.evaluate(with_script)
+        page.wait_for_load_state("networkidle")
+    page.click("button")
+    page.evaluate(f"{name}.track('end')")
+    site.wait_for("end")
+    assert [site.kinds.count(kind) for kind in ("user", "session", "pageview", "click", "end")] == [
+        1,
+        1,
+        1,
+        1,
+        1,
+    ]
+    if moment == "after":
+        assert site.kinds.count("between") == 1
+    assert not [text for text in warnings if "THROWN" in text]
+    # Segment's own plugin loads nothing where window.heap is there already, so there is no second copy to warn of.
+    loads_nothing = second == "segment web" and (name == "heap" or moment == "after")
+    if not loads_nothing and not (second == "neutral" and first == "segment web" and moment == "together"):
+        assert len([text for text in warnings if "only once" in text]) == 1, warnings
+
+
+def test_a_second_copy_that_replaced_the_global_gets_it_taken_back(visit: Visit, site: Site) -> None:
+    page = visit()
+    page.evaluate(f"(function () {{ {snippets.classic(start='[]')} heap.track('into the void') }})()")
+    site.wait_for("into the void")
+    page.evaluate("heap.track('end')")
+    site.wait_for("end")
+    assert site.kinds.count("pageview") == 1
+    assert page.evaluate("heap === cairn")
+
+
+def test_another_products_heap_is_left_alone(visit: Visit, site: Site) -> None:
+    """The real Heap, say while a site tries us: by the neutral path we run beside it, else not at all."""
+    before = "window.heap = { loaded: true, track() { window.theirs = true } };"
+    page = visit(before=before, snippet=snippets.neutral())
+    page.evaluate("heap.track('theirs'); cairn.track('ours')")
+    site.wait_for("ours")
+    assert page.evaluate("theirs") and "theirs" not in site.kinds
+    site.posted.clear()
+    page = visit(before=before, path="/b", snippet=snippets.classic(start="window.heap"), is_ready=False)
+    page.wait_for_load_state("networkidle")
+    assert not site.posted and page.evaluate("heap.loaded")
+
+
+def test_the_neutral_path_carries_no_word_block_lists_know(visit: Visit, site: Site) -> None:
+    page = visit("<button>x</button>", snippet=snippets.neutral())
+    page.evaluate("cairn.identify('ann'); cairn.addUserProperties({ a: 1 })")
+    page.click("button")
+    site.wait_for("click")
+    paths = [path for _, path in site.asked if path != "/"] + [one.path for one in site.posted]
+    assert len(paths) > 5
+    assert all(path.startswith("/k/") for path in paths)
+    assert not [word for word in ("heap", "track", "capture", "identify", "analytics") if word in str(paths)]
+    assert page.evaluate("window.heap") is None
+
+
+POLICIES: list[Any] = [
+    pytest.param("default-src 'none'; script-src 'self' 'nonce-n1'; connect-src 'self'", id="own host"),
+    pytest.param("default-src 'none'; script-src 'nonce-n1' 'strict-dynamic'; connect-src 'self'", id="strict-dynamic"),
+    pytest.param(
+        "script-src 'self' 'nonce-n1'; require-trusted-types-for 'script'; trusted-types cairn page",
+        id="trusted types",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_strict_content_security_policies(
+    visit: Visit, site: Site, context: BrowserContext, policy: str
+) -> None:
+    problems: list[str] = []
+    context.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    own = "trustedTypes.createPolicy('page', { createScriptURL: (url) => url }).createScriptURL"
+    snippet = snippets.v5().replace(
+        "script.src = source;", f"script.src = {own}(source); script.nonce = 'n1';"
+    )
+    site.pages["/strict"] = (
+        f"<!doctype html><script nonce=n1>{snippet}</script><body><button>x</button>",
+        {"content-security-policy": policy},
+    )
+    page = context.new_page()
+    page.goto(site.url("/strict"))
+    ready(page)
+    page.click("button")
+    site.wait_for("click")
+    assert not [text for text in problems if "favicon" not in text]
+
+
+def test_scripts_admitted_by_nonce_only(site: Site, context: BrowserContext) -> None:
+    """No host and no strict-dynamic: what the loader inserts must carry the page's nonce."""
+    snippet = snippets.v5().replace("script.src = source;", "script.src = source; script.nonce = 'n1';")
+    policy = "default-src 'none'; script-src 'nonce-n1'; connect-src 'self'"
+    site.pages["/nonce"] = (
+        f"<!doctype html><script nonce=n1>{snippet}</script>",
+        {"content-security-policy": policy},
+    )
+    page = context.new_page()
+    page.goto(site.url("/nonce"))
+    ready(page)
+    site.wait_for("pageview")
+
+
+def test_a_page_may_pin_a_version_and_a_domain(visit: Visit, site: Site) -> None:
+    domain = site.url("", "cdn.shop.test")
+    visit(sdk={"version": "5.3.10", "domain": domain})
+    site.wait_for("pageview")
+    assert ("GET", "/v5/heapjs-static/5.3.10/core/heap.js") in site.asked
+
+
+def test_quiet_where_asked(visit: Visit, context: BrowserContext) -> None:
+    warnings: list[str] = []
+    context.on("console", lambda message: warnings.append(message.text))
+    page: Page = visit(logLevel="none")
+    page.evaluate("heap.identify('')")
+    assert not warnings

@@ -1,0 +1,235 @@
+"""Users, sessions and identities over page loads, and those a site had before it switched to us."""
+
+import json
+import time
+from typing import Any
+from urllib.parse import quote, unquote
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.browser.conftest import Visit
+from tests.browser.site import Site
+
+ENVIRONMENT = "1234567890"
+HALF_HOUR_MS = 30 * 60_000
+
+
+def cookie(page: Page, name: str) -> Any:
+    for one in page.context.cookies():
+        if one["name"] == f"{name}.{ENVIRONMENT}":
+            return json.loads(unquote(one["value"]))
+    return None
+
+
+def keep(context: BrowserContext, site: Site, **values: Any) -> None:
+    """Cookies from before."""
+    context.add_cookies(
+        [
+            {
+                "name": f"{name}.{ENVIRONMENT}",
+                "value": quote(value if isinstance(value, str) else json.dumps(value)),
+                "url": site.url(),
+            }
+            for name, value in values.items()
+        ]
+    )
+
+
+def test_user_and_session_go_on_over_page_loads(visit: Visit, site: Site) -> None:
+    page = visit(path="/one")
+    site.wait_for("pageview")
+    page.reload()
+    first, second = site.wait_for("pageview", 2)
+    assert first["user_id"] == second["user_id"]
+    assert first["session_info"] == second["session_info"]
+    assert first["pageview_info"]["id"] != second["pageview_info"]["id"]
+    assert [site.kinds.count(kind) for kind in ("user", "session")] == [1, 1]
+
+
+def test_half_an_hour_without_a_page_view_ends_the_session(visit: Visit, site: Site) -> None:
+    page = visit()
+    first = site.wait_for("pageview")[0]
+    page.evaluate(
+        f"const now = Date.now; Date.now = () => now() + {HALF_HOUR_MS}; heap.track('still the old session')"
+    )
+    page.evaluate("history.pushState({}, '', '/later')")
+    second = site.wait_for("pageview", 2)[1]
+    assert second["user_id"] == first["user_id"]
+    assert second["session_info"]["id"] != first["session_info"]["id"]
+    (kept,) = site.wait_for("still the old session")
+    assert kept["session_info"]["id"] == first["session_info"]["id"]
+    assert second["session_info"]["initial_pageview_info"]["url"]["path"] == "/later"
+
+
+def test_sub_domains_share_the_user(visit: Visit, site: Site) -> None:
+    visit(host="www.shop.test")
+    visit(host="app.shop.test", path="/app")
+    first, second = site.wait_for("pageview", 2)
+    assert first["user_id"] == second["user_id"]
+    visit(host="other.test", path="/other")
+    assert site.wait_for("pageview", 3)[2]["user_id"] != first["user_id"]
+
+
+def test_the_cookies_are_those_of_the_contract(visit: Visit, site: Site) -> None:
+    page = visit(host="www.shop.test")
+    page.evaluate("heap.addEventProperties({ theme: 'dark' })")
+    (message,) = site.wait_for("pageview")
+    cookies = {one["name"]: one for one in page.context.cookies()}
+    assert set(cookies) == {f"{name}.{ENVIRONMENT}" for name in ("_hp5_meta", "_hp5_let", "_hp5_event_props")}
+    for one in cookies.values():
+        assert one["domain"] == ".shop.test" and one["sameSite"] == "Lax"
+        assert 390 < (one["expires"] - time.time()) / 86_400 < 396
+    meta = cookie(page, "_hp5_meta")
+    assert (meta["userId"], meta["sessionId"]) == (message["user_id"], message["session_info"]["id"])
+    assert meta["sessionProperties"]["initial_pageview_info"]["title"] == "Home"
+    assert cookie(page, "_hp5_event_props") == {"theme": "dark"}
+
+
+def test_secure_cookies(visit: Visit, site: Site) -> None:
+    site.configuration["privacy"] = {"enableSecureCookies": True}
+    page = visit()  # localhost counts as secure
+    assert {(one["secure"], one["sameSite"]) for one in page.context.cookies()} == {(True, "None")}
+
+
+def test_metadata_in_local_storage(visit: Visit, site: Site) -> None:
+    page = visit(metadataStorage="localstorage", eventPropertiesStorage="localstorage")
+    page.evaluate("heap.addEventProperties({ a: 1 })")
+    assert cookie(page, "_hp5_meta") is None and cookie(page, "_hp5_event_props") is None
+    page.reload()
+    first, second = site.wait_for("pageview", 2)
+    assert first["user_id"] == second["user_id"]
+    assert second["properties"] == {"a": 1}
+
+
+def test_an_endless_landing_page_does_not_cost_the_user(visit: Visit, site: Site) -> None:
+    page = visit(path="/?q=" + "%20x" * 1500, title="t" * 3000)
+    site.wait_for("pageview")
+    page.reload()
+    first, second = site.wait_for("pageview", 2)
+    assert first["user_id"] == second["user_id"]
+    assert first["session_info"]["id"] == second["session_info"]["id"]
+
+
+BEFORE: list[Any] = [
+    pytest.param(
+        {"_hp5_meta": {"userId": "77", "sessionId": "88", "identity": "ann"}, "_hp5_let": "1"},
+        {"user_id": "77", "identity": "ann", "same_session": False},
+        id="current, session over",
+    ),
+    pytest.param(
+        {
+            "_hp5_meta": {
+                "userId": "77",
+                "sessionId": "88",
+                "sessionProperties": {"id": "88", "time": 5, "referrer": "", "search_keyword": "", "utm": {}},
+            },
+            "_hp5_let": str(2**45),
+        },
+        {"user_id": "77", "identity": None, "same_session": True},
+        id="current, in a session",
+    ),
+    pytest.param(
+        {"_hp2_id": {"userId": "77", "pageviewId": "1", "sessionId": "88", "identity": "ann", "trackerVersion": "4.0"}},
+        {"user_id": "77", "identity": "ann", "same_session": False},
+        id="classic",
+    ),
+    pytest.param({"_hp2_id": "77.1.88"}, {"user_id": "77", "identity": None, "same_session": False}, id="oldest"),
+    pytest.param(
+        {
+            "_hp2_wv_id": {"userId": "99", "sessionId": "88", "identity": "app"},
+            "_hp2_id": {"userId": "77", "sessionId": "66"},
+        },
+        {"user_id": "99", "identity": "app", "same_session": True},
+        id="a native app's web view",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cookies", "expected"), BEFORE)
+def test_users_from_before_are_kept(
+    visit: Visit, site: Site, context: BrowserContext, cookies: Any, expected: dict[str, Any]
+) -> None:
+    keep(context, site, **cookies)
+    visit()
+    (message,) = site.wait_for("pageview")
+    assert message["user_id"] == expected["user_id"]
+    assert message.get("identity") == expected["identity"]
+    assert (message["session_info"]["id"] == "88") is expected["same_session"]
+    assert "user" not in site.kinds
+
+
+def test_event_properties_from_before_are_kept(visit: Visit, site: Site, context: BrowserContext) -> None:
+    keep(context, site, _hp2_props={"plan": "pro", "nested": {"a": 1}})
+    visit()
+    assert site.wait_for("pageview")[0]["properties"] == {"plan": "pro", "nested.a": 1}
+
+
+@pytest.mark.parametrize(
+    "junk", ["%", "{", "[1]", '"x"', '{"userId":{"a":1}}', '{"userId":"1 or 1"}', "null"]
+)
+def test_a_broken_cookie_makes_a_new_user(
+    visit: Visit, site: Site, context: BrowserContext, junk: str
+) -> None:
+    keep(context, site, _hp5_meta=junk, _hp2_id=junk, _hp5_event_props=junk)
+    visit()
+    (message,) = site.wait_for("pageview")
+    assert message["user_id"].isdigit() and len(message["user_id"]) > 4
+
+
+def test_identify_keeps_the_anonymous_user(visit: Visit, site: Site) -> None:
+    page = visit()
+    anonymous = site.wait_for("pageview")[0]["user_id"]
+    page.evaluate("heap.identify('ann'); heap.identify('ann'); heap.track('signed in')")
+    (message,) = site.wait_for("signed in")
+    assert (message["user_id"], message["identity"]) == (anonymous, "ann")
+    (call,) = site.calls("identify")
+    assert call["time"] > 0
+    assert {key: call[key] for key in ("env_id", "user_id", "identity", "library")} == {
+        "env_id": ENVIRONMENT,
+        "user_id": anonymous,
+        "identity": "ann",
+        "library": {"name": "web", "version": "0.1.0", "platform": "web"},
+    }
+    assert page.evaluate("[heap.getIdentity(), heap.identity, heap.getUserId(), heap.userId]") == [
+        "ann", "ann", anonymous, anonymous,
+    ]  # fmt: skip
+
+
+def test_somebody_else_is_a_new_user_in_a_new_session(visit: Visit, site: Site) -> None:
+    page = visit(clearEventPropertiesOnNewUser=True)
+    page.evaluate("heap.addEventProperties({ theme: 'dark' }); heap.identify('ann'); heap.track('a')")
+    page.evaluate("heap.identify('bob'); heap.track('b')")
+    (ann,), (bob,) = site.wait_for("a"), site.wait_for("b")
+    assert ann["user_id"] != bob["user_id"] and bob["identity"] == "bob"
+    assert ann["session_info"]["id"] != bob["session_info"]["id"]
+    assert ann["pageview_info"]["id"] != bob["pageview_info"]["id"]
+    assert (ann["properties"], bob["properties"]) == ({"theme": "dark"}, {})
+    assert [call["user_id"] for call in site.calls("identify")] == [ann["user_id"], bob["user_id"]]
+    assert site.kinds.count("user") == 2 and site.kinds.count("session") == 2
+
+
+def test_reset_only_where_identified(visit: Visit, site: Site) -> None:
+    page = visit()
+    page.evaluate("heap.resetIdentity(); heap.track('a')")
+    page.evaluate("heap.identify(42); heap.track('b'); heap.resetIdentity(); heap.track('c')")
+    (a,), (b,), (c,) = site.wait_for("a"), site.wait_for("b"), site.wait_for("c")
+    assert a["user_id"] == b["user_id"] != c["user_id"]
+    assert (b["identity"], c.get("identity")) == ("42", None)
+
+
+@pytest.mark.parametrize("identity", ["null", "undefined", "''", "{}", "'undefined'", "'x'.repeat(256)"])
+def test_no_identity_is_none(visit: Visit, site: Site, identity: str) -> None:
+    page = visit()
+    page.evaluate(f"heap.identify({identity}); heap.track('end')")
+    assert "identity" not in site.wait_for("end")[0]
+    assert not site.calls("identify")
+
+
+def test_another_tab_signs_in(visit: Visit, site: Site) -> None:
+    one = visit(path="/one")
+    two = visit(path="/two")
+    two.evaluate("heap.identify('ann')")
+    one.evaluate("history.pushState({}, '', '/after')")
+    site.wait(lambda: "/after" in str(site.of_kind("pageview")))
+    assert site.of_kind("pageview")[-1]["identity"] == "ann"
