@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from cairn.eventlog.damage import LogUnavailable, file_lock, inode, is_damage, move_aside
+from cairn.eventlog.damage import LogUnavailable, SqliteTrouble, file_lock, inode, is_damage, move_aside
 from cairn.eventlog.log import START
 
 _WAIT_S = 5.0  # for another process's commit; they take well under a millisecond
@@ -46,13 +46,13 @@ class Cursors:
         with self._lock:
             try:
                 return self._open().execute(statement, parameters).fetchall()
-            except sqlite3.Error as error:
+            except SqliteTrouble as error:
                 if not is_damage(error, self._path):
                     raise LogUnavailable(self._path, error) from error
             self._replace()
             try:
                 return self._open().execute(statement, parameters).fetchall()
-            except sqlite3.Error as error:
+            except SqliteTrouble as error:
                 raise LogUnavailable(self._path, error) from error
 
     def _open(self) -> sqlite3.Connection:
@@ -72,7 +72,7 @@ class Cursors:
                     "CREATE TABLE IF NOT EXISTS cursors"
                     " (reader TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID"
                 )
-            except sqlite3.Error:
+            except SqliteTrouble:
                 connection.close()
                 raise
             self._connection, self._inode = connection, inode(self._path)

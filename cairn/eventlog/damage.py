@@ -31,6 +31,8 @@ _PASSING = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+# What reading a file may raise: a damaged one can make SQLite complain in text that is no UTF-8.
+SqliteTrouble = (sqlite3.Error, UnicodeDecodeError)
 _IOERR_SHORT_READ = 522  # the file ends in the middle of a page: cut off
 
 
@@ -49,10 +51,10 @@ class NotALog(sqlite3.DatabaseError):
     """The file opens, but does not hold what we wrote."""
 
 
-def is_damage(error: sqlite3.Error, path: Path | None = None) -> bool:
+def is_damage(error: Exception, path: Path | None = None) -> bool:
     """True when the file is at fault. The path, when given, tells a missing right from a flipped byte."""
     code = getattr(error, "sqlite_errorcode", None)
-    if isinstance(error, NotALog) or code == _IOERR_SHORT_READ:
+    if isinstance(error, NotALog | UnicodeDecodeError) or code == _IOERR_SHORT_READ:
         return True
     if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
         return False

@@ -124,8 +124,7 @@ def walk(connection: sqlite3.Connection, after: int) -> Iterator[Entry | Hole]:
                 if entry is None:
                     reason = "its checksum does not fit"
                 elif entry.position >= expected:
-                    if entry.position > expected and (reason or not _is_oldest(connection, entry.position)):
-                        yield Hole(expected, entry.position - 1, reason or "missing from the file")
+                    yield from _hole_before(connection, entry, expected, reason)
                     yield entry
                     expected, reason = entry.position + 1, ""
             if reason and expected <= (last := _end_of_search(connection, START)):
@@ -144,6 +143,12 @@ def walk(connection: sqlite3.Connection, after: int) -> Iterator[Entry | Hole]:
             return
         yield entry
         expected = entry.position + 1
+
+
+def _hole_before(connection: sqlite3.Connection, entry: Entry, expected: int, reason: str) -> Iterator[Hole]:
+    # Before the oldest entry nothing is missing: that was forgotten.
+    if entry.position > expected and (reason or not _is_oldest(connection, entry.position)):
+        yield Hole(expected, entry.position - 1, reason or "missing from the file")
 
 
 def _next_by_lookup(connection: sqlite3.Connection, first: int, last: int) -> Entry | None:
@@ -179,7 +184,6 @@ def _end_of_search(connection: sqlite3.Connection, first: int) -> int:
 
 
 def _is_oldest(connection: sqlite3.Connection, position: int) -> bool:
-    """Nothing is missing before the oldest entry: that was forgotten."""
     try:
         return bool(connection.execute("SELECT min(position) FROM entries").fetchone()[0] == position)
     except SqliteTrouble as error:

@@ -75,7 +75,7 @@ def check(results: list[Draft | Refused]) -> None:
         assert 0 <= event.sent_ms < 2**63 and abs(event.time_ms) < 2**53
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["batch", "track", "identify", "page"]))
 @pytest.mark.parametrize("parser", OURS)
 def test_any_bytes(parser: str, body: bytes, kind: str) -> None:
@@ -84,7 +84,7 @@ def test_any_bytes(parser: str, body: bytes, kind: str) -> None:
     check(results)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(documents | events, st.sampled_from(["batch", "track", "identify"]))
 @pytest.mark.parametrize("parser", OURS)
 def test_any_json(parser: str, document: Any, kind: str) -> None:
@@ -93,7 +93,7 @@ def test_any_json(parser: str, document: Any, kind: str) -> None:
     check(results)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(events | documents, min_size=1, max_size=5), st.dictionaries(st.sampled_from(NAMES), documents)
 )
@@ -107,7 +107,7 @@ def test_one_result_for_each_event_of_a_batch(
     check(results)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(events, st.data())
 @pytest.mark.parametrize("parser", OURS)
 def test_json_with_a_changed_byte(parser: str, document: dict[str, Any], data: st.DataObject) -> None:
