@@ -3,8 +3,8 @@
 WAL mode, so readers in other processes never block the collector. Each row carries a checksum over its position and
 items, so damage is found when it is read, whatever part of the file it hit.
 
-Limit: damage inside the WAL file (what was written last, 4 MB at most) ends the log there, as a crash would: SQLite does
-not tell the two apart, so it is not reported. Positions that readers have committed are not given again even then.
+Limit: damage inside the WAL file (what was written last, 4 MB at most) ends the log there, as a crash would: SQLite
+does not tell the two apart, so it is not reported. Positions that readers have committed are not given again even then.
 """
 
 import sqlite3
