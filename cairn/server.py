@@ -10,7 +10,10 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 import uvicorn
@@ -23,10 +26,13 @@ from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.migrate import migrate
 from cairn.eventlog.sqlite import SqliteLog, open_log
 from cairn.ingest.feed import Feed
-from cairn.ingest.loader import Loader
+from cairn.ingest.loader import READER, Loader
 from cairn.jobs.queue import Worker
 from cairn.members.lmdb import LmdbMembers, open_members
 from cairn.paths import Paths
+from cairn.privacy import retention
+from cairn.privacy.deletion import Parts, delete_users
+from cairn.privacy.request import JOB as DELETE_USERS
 from cairn.publisher import Publisher
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
@@ -81,7 +87,7 @@ class CoreProcess:
     def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         paths = Paths(settings.data_dir)
-        self.settings = settings
+        self.settings, self.clock = settings, clock
         self.engine = open_metadata(settings)
         seal = open_seal(settings.data_dir)
         self.log: SqliteLog = open_log(paths.log)
@@ -125,9 +131,25 @@ class CoreProcess:
                 "loader": self.loader.run,
                 "segments": self.live.run,
                 "publisher": self.publisher.run,
-                "jobs": Worker(self.engine, {}).run,
+                "jobs": Worker(
+                    self.engine, self._jobs(paths), recurring={retention.JOB: retention.EVERY}
+                ).run,
             }
         )
+
+    def _jobs(self, paths: Paths) -> dict[str, Callable[[Any], None]]:
+        """What is done outside a request, by the kind of the job."""
+        clock = self.clock
+        parts = Parts(
+            self.engine, self.store, self.members, self.log, self.feed, paths, clock, self.loader.paused,
+            self.live.paused, self.publisher.changed,
+        )  # fmt: skip
+        keep = timedelta(days=self.settings.log_retention_days)
+
+        def forget_log(_payload: Any) -> None:
+            retention.forget_log(self.log, [READER], keep=keep, now=clock())
+
+        return {DELETE_USERS: partial(delete_users, parts), retention.JOB: forget_log}
 
     def close(self) -> None:
         self.workers.stop()

@@ -19,6 +19,7 @@ from pathlib import Path
 from time import monotonic
 
 from cairn.errors import Conflict, Misconfigured
+from cairn.paths import Paths
 from cairn.settings import SETTINGS, Settings
 
 BACKLOG = 2048  # connections that may wait while the edge restarts
@@ -56,6 +57,7 @@ def serve(
     Raises: AlreadyServed, PortTaken. Guarantee: its processes die with it, however it dies.
     """
     lock = _own(settings.data_dir)
+    _rewrite_members(settings.data_dir)
     listening = _listen(settings) if "edge" in ROLES[role] else None
     url = _url(settings, listening.getsockname()[1] if listening else settings.port)
     _note_owner(lock, url)
@@ -68,6 +70,16 @@ def serve(
         if listening:
             listening.close()
         os.close(lock)
+
+
+def _rewrite_members(data_dir: Path) -> None:
+    """While nobody has it open: after a user was deleted, the store of members is written anew."""
+    path = Paths(data_dir).members
+    if path.with_name(f"{path.name}.rewrite").exists():
+        from cairn.members.environment import MAP_BYTES
+        from cairn.members.rewrite import rewrite_if_asked
+
+        rewrite_if_asked(path, map_bytes=MAP_BYTES)
 
 
 def address_of(settings: Settings) -> str:

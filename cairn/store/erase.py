@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from cairn.store.schema import DATABASE
@@ -26,13 +27,12 @@ _USERS = f"(SELECT environment_id, id FROM {LEAVING} WHERE what = 'user')"
 _ROWS_PER_INSERT = 5_000  # of the table in memory
 _LONG_ENOUGH = 6  # characters; a shorter name is looked for in a refused payload only between quotes
 _SYNC = "SETTINGS lightweight_deletes_sync = 2, mutations_sync = 2"
-# The other half of `lightweight_deletes_sync`: the mask is applied, so the rows are written no more.
 _TABLES = ("events", "user_properties", "user_map", "refusals", "elements")
-_KEEP_OLD_PARTS = (
+_LET_GO = (
     "old_parts_lifetime = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1"
 )
 _SETTINGS = "old_parts_lifetime, min_rows_to_fsync_after_merge, min_compressed_bytes_to_fsync_after_merge"
-OLD_PARTS_S = 120.0  # s; how long to wait for the engine to let go of old parts; it looks every second or so
+OLD_PARTS_S = 120.0  # s; how long to wait for the engine to let go of old parts; it looks every half minute
 
 
 class Leaving(Struct, frozen=True):
@@ -51,12 +51,6 @@ class Erased(Struct, frozen=True):
     merges: int = 0
     refusals: int = 0
     elements: int = 0
-
-
-class OldPartsRemain(Struct, frozen=True):
-    """Parts that the engine has not let go of yet."""
-
-    count: int
 
 
 def erase(run: Run, read: Read, some: Sequence[Leaving]) -> list[Erased]:
@@ -85,7 +79,7 @@ def rewrite(run: Run, read: Read) -> bool:
     # The engine keeps old parts for some minutes because it does not sync the new ones; so they are synced here.
     os.sync()
     for table in _TABLES:
-        run(f"ALTER TABLE {DATABASE}.{table} MODIFY SETTING {_KEEP_OLD_PARTS}")
+        run(f"ALTER TABLE {DATABASE}.{table} MODIFY SETTING {_LET_GO}")
     try:
         deadline = time.monotonic() + OLD_PARTS_S
         while _old_parts(read):
@@ -120,24 +114,24 @@ def _refusals(read: Read, one: Leaving) -> list[int]:
     """Refused events that these users sent, or that name them. A text goes as a parameter, never into a mutation."""
     if not one.names:
         return []
-    contained = [name if len(name) >= _LONG_ENOUGH else f'"{name}"' for name in one.names]
-    # A quote or a backslash is escaped in the JSON that was refused.
-    contained += [f"{text[1:-1]}" for text in map(_json, one.names) if text[1:-1] not in contained]
+    contained = [_in_payload(name) for name in one.names]
     rows = read(
         f"""
         SELECT DISTINCT {_HASH} FROM {DATABASE}.refusals
         WHERE environment_id = {{one:UInt32}}
-          AND (user IN {{names:Array(String)}} OR multiSearchAny(payload, {{contained:Array(String)}})
-               OR multiSearchAny(detail, {{contained:Array(String)}}))
+          AND (user IN {{names:Array(String)}}
+               OR arrayExists(text -> position(payload, text) > 0 OR position(detail, text) > 0,
+                              {{contained:Array(String)}}))
         """,
-        {"one": one.environment_id, "names": list(one.names), "contained": contained[:200]},
+        {"one": one.environment_id, "names": list(one.names), "contained": contained},
     )
     return [int(row[0]) for row in rows]
 
 
-def _json(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"' if len(text) < _LONG_ENOUGH else f" {escaped} "
+def _in_payload(name: str) -> str:
+    """As it stands in refused JSON; a short name only as a whole text, as it may be part of any word."""
+    quoted = msgspec.json.encode(name).decode()
+    return quoted[1:-1] if len(name) >= _LONG_ENOUGH else quoted
 
 
 def _own_elements(read: Read) -> list[tuple[int, int]]:

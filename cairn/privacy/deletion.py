@@ -1,0 +1,264 @@
+"""The job that deletes users everywhere, and may be killed at any moment and run again.
+
+Order: what was received must be loaded, or it would come back; then the log, because the store knows where in it the
+user lies; then store, user map and lists with loader and live segments standing still; at last the disk. Until the
+request is complete, what arrives of the user is deleted too; afterwards it starts a new user.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence, Set
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from cairn.clock import Clock
+from cairn.db.engine import reading, scrub
+from cairn.db.tables import (
+    aliases,
+    attribute_lists,
+    deletions,
+    environments,
+    flags,
+    merges,
+    rules,
+    segment_states,
+    segments,
+    user_map,
+)
+from cairn.errors import Unavailable
+from cairn.eventlog.log import EventLog
+from cairn.ingest.feed import Feed
+from cairn.ingest.loader import READER
+from cairn.members.rewrite import ask_rewrite
+from cairn.members.sets import Members, alias_set, list_set, users_set
+from cairn.paths import Paths
+from cairn.privacy.leaving import Known, find_leaving
+from cairn.privacy.log_purge import log_places, purge_log
+from cairn.privacy.request import COMPLETE, Counts, LeavingUser, Receipt
+from cairn.store.erase import Erased
+from cairn.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+CATCH_UP_S = 30.0  # s; how long to wait for the loader before the job is put back
+_PER_STATEMENT = 5_000  # ids in one IN
+
+
+class NotLoadedYet(Unavailable):
+    """The loader has not got to the end of what was received. The deletion goes on when it has."""
+
+    code = "not_loaded_yet"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the job works on. The two pauses are the loader's and the live segments'."""
+
+    engine: sa.Engine
+    store: Store
+    members: Members
+    log: EventLog
+    feed: Feed
+    paths: Paths
+    clock: Clock
+    pause_loader: Callable[[], AbstractContextManager[None]]
+    pause_segments: Callable[[Set[int]], AbstractContextManager[None]]
+    changed: Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class _Work:
+    deletion_id: str
+    users: tuple[LeavingUser, ...]
+    places: dict[int, str]  # environment id -> its name
+    found: list[Known]  # by an earlier attempt
+
+
+def delete_users(parts: Parts, payload: Any) -> None:  # Any: a job's payload is JSON
+    """Delete everything of the users of one request; see the module. Raises Unavailable; then call again."""
+    work = _read(parts.engine, payload["deletion_id"])
+    if work is None:
+        return
+    until = _caught_up(parts.log)
+    with reading(parts.engine) as connection:
+        found = find_leaving(connection, parts.store, list(work.places), work.users)
+    known = _joined(found, work.found)
+    _remember(parts.engine, work.deletion_id, known)
+    removed = purge_log(parts.log, until, log_places(parts.store, known), known)
+    with parts.pause_loader(), parts.pause_segments({one.environment_id for one in known}):
+        erased = parts.store.erase_users([one.leaving for one in known])
+        counts = [
+            _count(parts, work.places[one.environment_id], one, rows)
+            for one, rows in zip(known, erased, strict=True)
+        ]
+        with parts.engine.begin() as connection:
+            for one in known:
+                _forget_rows(connection, one)
+        for one in known:
+            parts.feed.forget(one.environment_id, one.raw_ids, one.names)
+    remains = _remains(parts, known, is_scrubbed=parts.store.scrub())
+    receipt = Receipt(tuple(user.hash for user in work.users), tuple(counts), removed, tuple(remains))
+    _finish(parts, work.deletion_id, receipt)
+    for one in known:
+        parts.changed(one.environment_id)
+    logger.info("users_deleted", extra={"deletion": work.deletion_id, "users": len(work.users)})
+
+
+def _read(engine: sa.Engine, deletion_id: str) -> _Work | None:
+    """None: it was done already, or its workspace is gone."""
+    with reading(engine) as connection:
+        row = connection.execute(sa.select(deletions).where(deletions.c.id == deletion_id)).first()
+        if row is None or row.state == COMPLETE:
+            return None
+        places = connection.execute(
+            sa.select(environments.c.id, environments.c.name)
+            .where(environments.c.workspace_id == row.workspace_id)
+            .order_by(environments.c.id)
+        ).all()
+    return _Work(
+        deletion_id,
+        msgspec.convert(row.users, tuple[LeavingUser, ...]),
+        {place.id: place.name for place in places},
+        msgspec.convert(row.found or [], list[Known]),
+    )
+
+
+def _caught_up(log: EventLog) -> int:
+    """Wait until everything received so far is loaded; return how far that is. Raises NotLoadedYet."""
+    end, deadline = log.end(), time.monotonic() + CATCH_UP_S
+    while log.committed(READER) < end:
+        if time.monotonic() > deadline:
+            raise NotLoadedYet("the loader is behind what was received; the deletion is tried again")
+        time.sleep(0.05)
+    return end
+
+
+def _joined(found: Sequence[Known], before: Sequence[Known]) -> list[Known]:
+    """With what an earlier attempt found, because it may have deleted what led there."""
+    earlier = {known.environment_id: known for known in before}
+    return [one.joined(earlier.get(one.environment_id, one)) for one in found]
+
+
+def _remember(engine: sa.Engine, deletion_id: str, known: Sequence[Known]) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            sa.update(deletions).where(deletions.c.id == deletion_id).values(found=msgspec.to_builtins(known))
+        )
+
+
+def _count(parts: Parts, environment: str, known: Known, rows: Erased) -> Counts:
+    """Take the users out of every set of their environment, and count all that is gone there."""
+    memberships, listed = _leave_sets(parts, known)
+    return Counts(
+        environment, len(known.raw_ids), rows.events, rows.properties, rows.merges, rows.refusals, rows.elements,
+        memberships, listed, _leave_aliases(parts.members, known),
+    )  # fmt: skip
+
+
+def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
+    environment_id = known.environment_id
+    with reading(parts.engine) as connection:
+        counted = connection.execute(
+            sa.select(segment_states.c.segment_id).where(segment_states.c.environment_id == environment_id)
+        ).scalars()
+        segment_ids = list(counted)
+        listed = connection.execute(
+            sa.select(attribute_lists).where(attribute_lists.c.environment_id == environment_id)
+        ).all()
+    ids = [str(one) for one in known.raw_ids | known.canonical_ids]
+    memberships = entries = 0
+    for segment_id in segment_ids:
+        memberships += parts.members.apply(users_set(environment_id, segment_id), add={}, remove=ids)[1]
+    for row in listed:
+        # A segment's list holds identities; one that people filled may hold anything that names a user.
+        names = set(known.identities) if row.kind == "segment" else {*known.names, *ids}
+        names |= {name.lower() for name in names} if row.folds_case else set()
+        entries += parts.members.apply(list_set(row.id), add={}, remove=names)[1]
+    return memberships, entries
+
+
+def _leave_aliases(members: Members, known: Known) -> int:
+    """Other ids under which an application knows the users, and the users as other ids of somebody."""
+    names = {*known.names, *map(str, known.raw_ids)}
+    gone = {alias_set(known.environment_id, name) for name in names}
+    gone = {name for name in gone if members.size(name)}
+    for name in members.sets(alias_set(known.environment_id, "")):
+        if members.which(name, names):
+            gone.add(name)
+    for name in gone:
+        members.drop(name)
+    return len(gone)
+
+
+def _forget_rows(connection: sa.Connection, known: Known) -> None:
+    """The user map, its history, and aliases in the metadata database."""
+    ids = sorted(known.raw_ids | known.canonical_ids)
+    for start in range(0, len(ids), _PER_STATEMENT):
+        some = ids[start : start + _PER_STATEMENT]
+        for table in (user_map, merges):
+            connection.execute(
+                sa.delete(table).where(
+                    table.c.environment_id == known.environment_id,
+                    table.c.user_id.in_(some) | table.c.canonical_id.in_(some),
+                )
+            )
+    names = sorted({*known.names, *map(str, known.raw_ids)})
+    for start in range(0, len(names), _PER_STATEMENT):
+        few = names[start : start + _PER_STATEMENT]
+        connection.execute(
+            sa.delete(aliases).where(
+                aliases.c.environment_id == known.environment_id,
+                aliases.c.user_id.in_(few) | aliases.c.alias_id.in_(few),
+            )
+        )
+
+
+def _remains(parts: Parts, known: Sequence[Known], *, is_scrubbed: bool) -> list[str]:
+    """Where something of the users may still be, and how long. Told without naming them."""
+    ask_rewrite(parts.paths.members)
+    told = ["attribute lists: leftovers in free pages of the members store, until Cairn is next started"]
+    if not is_scrubbed:
+        told.append("event store: old files, which the engine lets go of within some minutes")
+    if not parts.log.scrub() or not scrub(parts.engine):
+        told.append("write-ahead files: pages not yet overwritten, until the next deletion or restart")
+    told += [f"event log: {reason}" for position, reason in parts.log.damaged() if position == 0]
+    with reading(parts.engine) as connection:
+        told += _definitions_naming(connection, known)
+    return told
+
+
+def _definitions_naming(connection: sa.Connection, known: Sequence[Known]) -> list[str]:
+    """What people wrote is theirs to change: segments, flags and rules that name a user."""
+    environment_ids = [one.environment_id for one in known]
+    quoted = {msgspec.json.encode(name).decode() for one in known for name in one.names}
+    own = sa.select(environments.c.workspace_id).where(environments.c.id.in_(environment_ids))
+    told = []
+    for word, table, column, where in (
+        ("segment", segments, segments.c.condition, segments.c.workspace_id.in_(own)),
+        ("flag", flags, flags.c.variations, flags.c.workspace_id.in_(own)),
+        ("rule", rules, rules.c.body, rules.c.environment_id.in_(environment_ids)),
+    ):
+        rows = connection.execute(sa.select(table.c.key, sa.cast(column, sa.Text)).where(where))
+        told += [
+            f"{word} {key}: its definition names a user; edit it"
+            for key, body in rows
+            if body and any(text in body for text in quoted)
+        ]
+    return told
+
+
+def _finish(parts: Parts, deletion_id: str, receipt: Receipt) -> None:
+    with parts.engine.begin() as connection:
+        connection.execute(
+            sa.update(deletions)
+            .where(deletions.c.id == deletion_id)
+            .values(
+                state=COMPLETE, users=None, found=None, receipt=msgspec.to_builtins(receipt),
+                finished_at=parts.clock(),
+            )
+        )  # fmt: skip
+    scrub(parts.engine)

@@ -1,0 +1,123 @@
+"""Who is meant by a request to delete: every raw id and every name of a user, in each environment of a workspace.
+
+A user may be known by an identity in one environment and by a device's id in another, so what is found in one is
+looked for in all.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.db.tables import user_map
+from cairn.identity.merges import canonical, raw_ids
+from cairn.ids import identified_user_id
+from cairn.privacy.request import LeavingUser
+from cairn.store.erase import Leaving
+from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
+from cairn.store.store import Store
+
+NAMING_KEYS = (IDENTITY_KEY, "email", "_email", "anonymous_id")  # user properties whose values name a user
+_PER_QUESTION = 5_000  # ids in one IN
+
+
+class Known(Struct, frozen=True):
+    """One environment's view of the users who leave."""
+
+    environment_id: int
+    canonical_ids: frozenset[int]
+    raw_ids: frozenset[int]
+    identities: frozenset[str]
+    other_names: frozenset[str]  # e-mails and anonymous ids, which lists and refusals may hold
+
+    @property
+    def leaving(self) -> Leaving:
+        ids = sorted(self.raw_ids)
+        # Short numbers are anything's; a refusal names a user by a long one.
+        names = self.identities | self.other_names | {str(one) for one in ids}
+        return Leaving(self.environment_id, tuple(ids), tuple(sorted(names)))
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.identities | self.other_names
+
+    def joined(self, other: "Known") -> "Known":
+        return Known(
+            self.environment_id,
+            self.canonical_ids | other.canonical_ids,
+            self.raw_ids | other.raw_ids,
+            self.identities | other.identities,
+            self.other_names | other.other_names,
+        )
+
+
+def find_leaving(
+    connection: sa.Connection, store: Store, environment_ids: Sequence[int], users: Iterable[LeavingUser]
+) -> list[Known]:
+    """Shape: one entry for each environment, also where nothing is known of them."""
+    asked = list(users)
+    ids = {user.user_id for user in asked if user.user_id}
+    identities = {user.identity for user in asked if user.identity}
+    for environment_id in environment_ids:
+        identities |= _identities_of(connection, store, environment_id, ids)
+    return [_known(connection, store, one, ids, identities) for one in environment_ids]
+
+
+def _identities_of(connection: sa.Connection, store: Store, environment_id: int, ids: set[int]) -> set[str]:
+    """The identities behind these ids here."""
+    leads = canonical(connection, environment_id, ids)
+    canonical_ids = {leads.get(one, one) for one in ids}
+    return set(_named(store, environment_id, canonical_ids, (IDENTITY_KEY,))) | _mapped_identities(
+        connection, environment_id, canonical_ids
+    )
+
+
+def _known(
+    connection: sa.Connection, store: Store, environment_id: int, ids: set[int], identities: set[str]
+) -> Known:
+    own = {identified_user_id(environment_id, identity) for identity in identities}
+    leads = canonical(connection, environment_id, ids | own)
+    canonical_ids = {leads.get(one, one) for one in ids | own}
+    raws = {raw for some in raw_ids(connection, environment_id, canonical_ids).values() for raw in some}
+    raws |= ids | own
+    here = _mapped_identities(connection, environment_id, canonical_ids)
+    here |= set(_named(store, environment_id, raws, (IDENTITY_KEY,)))
+    others = set(_named(store, environment_id, raws, NAMING_KEYS)) - here
+    return Known(
+        environment_id,
+        frozenset(canonical_ids),
+        frozenset(raws),
+        frozenset(identities | here),
+        frozenset(others - identities),
+    )
+
+
+def _mapped_identities(connection: sa.Connection, environment_id: int, canonical_ids: set[int]) -> set[str]:
+    found: set[str] = set()
+    for some in _pieces(canonical_ids):
+        query = sa.select(user_map.c.identity).where(
+            user_map.c.environment_id == environment_id, user_map.c.canonical_id.in_(some)
+        )
+        found |= set(connection.execute(query.distinct()).scalars())
+    return found
+
+
+def _named(store: Store, environment_id: int, ids: set[int], keys: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for some in _pieces(ids):
+        rows = store.query(
+            environment_id,
+            f"""
+            SELECT DISTINCT value FROM {DATABASE}.user_properties
+            WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}} AND value != ''
+              AND (user_id IN {{ids:Array(UInt64)}} OR {CANONICAL} IN {{ids:Array(UInt64)}})
+            """,
+            {"keys": list(keys), "ids": some},
+        )
+        found += [str(row[0]) for row in rows]
+    return found
+
+
+def _pieces(ids: set[int]) -> list[list[int]]:
+    wanted = sorted(ids)
+    return [wanted[start : start + _PER_QUESTION] for start in range(0, len(wanted), _PER_QUESTION)]

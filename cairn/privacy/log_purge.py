@@ -1,0 +1,110 @@
+"""Taking a user's requests out of the event log once they are loaded: the log keeps them only to be read again.
+
+A request is taken out whole, also a bulk request that carries others' events beside the user's; those are stored
+already. Its place stays, so that no other request's place changes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote, quote_plus
+
+import msgspec
+
+from cairn.event import Arrival
+from cairn.eventlog.log import START, EventLog
+from cairn.ingest.batch import entry_of, place_of
+from cairn.privacy.leaving import Known
+from cairn.store.schema import DATABASE
+from cairn.store.store import Store
+
+REMOVED = "removed"  # the parser that finds nothing (wire/parsers)
+_ITEMS_PER_READ = 256  # requests, of 500 KB at most
+_LONG_ENOUGH = 6  # bytes; a shorter name is looked for between quotes only, as it may be part of any word
+_ID_DIGITS = 10  # a user id with fewer digits may be any number
+
+_arrivals = msgspec.msgpack.Decoder(Arrival)
+
+
+def log_places(store: Store, some: Iterable[Known]) -> set[tuple[int, int]]:
+    """Where in the log the users' stored events came from. Shape: (entry, item)."""
+    found: set[tuple[int, int]] = set()
+    for known in some:
+        rows = store.query(
+            known.environment_id,
+            f"""
+            SELECT DISTINCT log_position FROM {DATABASE}.events
+            WHERE environment_id = {{environment:UInt32}} AND user_id IN {{ids:Array(UInt64)}}
+            """,
+            {"ids": sorted(known.raw_ids)},
+            timeout_s=120.0,
+        )
+        found.update((entry_of(row[0]), place_of(row[0])) for row in rows)
+    return found
+
+
+def purge_log(log: EventLog, until: int, places: set[tuple[int, int]], some: Sequence[Known]) -> int:
+    """Replace these requests, and every other up to a position that names one of the users; return how many.
+
+    `until`: what every reader has passed. Only requests of the environments in `some` are touched.
+    """
+    texts = _needles(some)
+    own, removed, after = {known.environment_id for known in some}, 0, START
+    while entries := log.read(after, limit_items=_ITEMS_PER_READ):
+        for entry in entries:
+            if entry.position > until:
+                return removed
+            items = list(entry.items)
+            for place, item in enumerate(items):
+                is_theirs = (entry.position, place) in places or any(text in item for text in texts)
+                emptied = _emptied(item, own) if is_theirs else None
+                if emptied is not None:
+                    items[place] = emptied
+                    removed += 1
+            if items != list(entry.items):
+                log.replace(entry.position, items)
+        after = entries[-1].position
+    return removed
+
+
+def _emptied(item: bytes, environment_ids: set[int]) -> bytes | None:
+    """What stands in a request's place; None where it is another's, or stands there already."""
+    try:
+        arrival = _arrivals.decode(item)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if arrival.environment_id not in environment_ids or arrival.parser == REMOVED:
+        return None
+    return msgspec.msgpack.encode(
+        Arrival(
+            REMOVED,
+            arrival.environment_id,
+            arrival.source_id,
+            arrival.source,
+            arrival.received_ms,
+            "",
+            "",
+            b"",
+        )
+    )
+
+
+def _needles(some: Iterable[Known]) -> list[bytes]:
+    """Every way in which the wire formats write the names."""
+    found: set[bytes] = set()
+    for known in some:
+        numbers = {str(one) for one in known.raw_ids if len(str(one)) >= _ID_DIGITS}
+        for name in known.names | numbers:
+            found |= set(_written(name))
+    return sorted(found)
+
+
+def _written(name: str) -> Iterator[bytes]:
+    """As JSON with and without escapes, in an address, and plain, as in protobuf."""
+    plain = name.encode(errors="surrogatepass")
+    if len(plain) < _LONG_ENOUGH:
+        yield b'"' + plain + b'"'
+        return
+    yield plain
+    yield msgspec.json.encode(name.encode(errors="replace").decode())[1:-1]
+    yield name.encode("ascii", "backslashreplace")
+    yield quote(name, safe="", errors="replace").encode()
+    yield quote_plus(name, errors="replace").encode()
