@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cairn.clock import Clock
+from cairn.definitions.matching import Definitions
 from cairn.members.sets import Members, Published
 from cairn.settings import Settings
 from cairn.store.store import Store
@@ -31,3 +32,8 @@ class Core:
     clock: Clock
     changed: Callable[[int], None]
     live: Any  # segments.live, a sibling this layer may not import; None where no segments are counted
+    definitions: Definitions = None  # type: ignore[assignment]  # of `store`; made here when none is given
+
+    def __post_init__(self) -> None:
+        if self.definitions is None:
+            object.__setattr__(self, "definitions", Definitions(self.store))

@@ -92,6 +92,11 @@ def check_pattern(pattern: str, place: str) -> None:
         ) from error
 
 
+def check_filter(filter: PropertyFilter, place: str) -> None:
+    """One test of an event's property or fact by itself. Raises ConditionNotAccepted naming the place."""
+    _check_property(filter, place)
+
+
 def refuse_flag_leaf(node: Condition, place: str) -> ConditionNotAccepted:
     name = type(node).__struct_config__.tag
     return _refused(

@@ -96,7 +96,7 @@ class ElementMatch(Struct, frozen=True):
 
 
 class ResolvedMatch(EventMatch, frozen=True):
-    """A defined event as it stands in one environment now: any of these. Made by `definitions`, never read from JSON."""
+    """A defined event as it stands in one environment now: any of these. Made by `definitions`, never from JSON."""
 
     any_of: tuple[ElementMatch, ...] = ()
 

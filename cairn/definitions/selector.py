@@ -20,10 +20,14 @@ from cairn.event import Element
 MAX_SELECTOR = 1_000  # characters; what people write has fifty
 # The HTML standard's attributes whose values compare in any case; of those that clients capture or may capture.
 _ANY_CASE = frozenset(
-    "accept align alink axis bgcolor charset checked clear codetype color compact declare defer dir direction disabled "
-    "enctype face frame hreflang http-equiv lang language link media method multiple nohref noresize noshade nowrap "
-    "readonly rel rev rules scope scrolling selected shape target text type valign valuetype vlink".split()
-)
+    {
+        "accept", "align", "alink", "axis", "bgcolor", "charset", "checked", "clear", "codetype", "color", "compact",
+        "declare", "defer", "dir", "direction", "disabled", "enctype", "face", "frame", "hreflang", "http-equiv",
+        "lang", "language", "link", "media", "method", "multiple", "nohref", "noresize", "noshade", "nowrap",
+        "readonly", "rel", "rev", "rules", "scope", "scrolling", "selected", "shape", "target", "text", "type",
+        "valign", "valuetype", "vlink",
+    }
+)  # fmt: skip
 _BLANKS = re.compile(r"[ \t\n\r\f]+")
 _UNORDERED = ("=", "^=", "$=", "|=")  # of the class attribute: they ask for the order of classes
 
@@ -328,7 +332,8 @@ def _on(tree: Any, base: Any) -> Any:
         case css.Class():
             return css.Class(base, tree.class_name)
         case css.Attrib():
-            return css.Attrib(base, tree.namespace, tree.attrib, tree.operator, tree.value, tree.flag)
+            of: Any = (tree.namespace, tree.attrib, tree.operator, tree.value, tree.flag)
+            return css.Attrib(base, *of)
         case css.Pseudo():
             return css.Pseudo(base, tree.ident)
         case css.Function():

@@ -23,6 +23,7 @@ from cairn.db.tables import (
     segment_states,
     segments,
 )
+from cairn.definitions.defined_event import check_events
 from cairn.errors import Conflict, InvalidInput, NotFound
 from cairn.ids import new_list_id
 from cairn.workspace.naming import clean_key, clean_name
@@ -96,6 +97,7 @@ def create_segment(
     )
     if connection.execute(owned).first() is None:
         raise NotFound(f"no project {project_id} in this workspace", field="project_id")
+    check_events(connection, project_id, new.condition)
     taken = sa.select(segments.c.id).where(segments.c.project_id == project_id, segments.c.key == key)
     if connection.execute(taken).first():
         raise SegmentKeyTaken(f"the project has a segment {key!r}; choose another key", field="key")
@@ -147,6 +149,7 @@ def update_segment(
         changes["description"] = _clean_description(description)
     if condition is not None:
         check(condition)
+        check_events(connection, before.project_id, condition)
         if condition != before.condition:
             changes |= {"condition": msgspec.to_builtins(condition), "version": segments.c.version + 1}
     connection.execute(sa.update(segments).where(segments.c.id == segment_id).values(**changes))

@@ -13,6 +13,7 @@ from cairn.clock import to_ms
 from cairn.conditions.clause import Bindings, event_clause, time_clause
 from cairn.conditions.to_sql import Users, only
 from cairn.conditions.tree import And, Condition, Did, Not, Or, UserProperty
+from cairn.definitions.matching import Definitions
 from cairn.errors import NotFound
 from cairn.identity.merges import canonical, raw_ids
 from cairn.store.schema import DATABASE
@@ -56,22 +57,34 @@ def explain(
     canonical_id: int,
     condition: Condition,
     now: datetime,
+    definitions: Definitions | None = None,
 ) -> Why:
     """A merged id stands for its user. Raises UserNotFound, and ConditionNotAccepted for leaves only flags know."""
     user = canonical(connection, environment_id, [canonical_id]).get(canonical_id, canonical_id)
-    return _Evidence(store, environment_id, raw_ids(connection, environment_id, [user]), now).why(condition)
+    asked = (definitions or Definitions(store)).resolve
+    resolved = {leaf: asked(connection, environment_id, leaf) for leaf in dict.fromkeys(_leaves(condition))}
+    raws = raw_ids(connection, environment_id, [user])
+    return _Evidence(store, environment_id, raws, now, resolved).why(condition)
 
 
 class _Evidence:
-    def __init__(self, store: Store, environment_id: int, raws: dict[int, list[int]], now: datetime) -> None:
+    def __init__(
+        self,
+        store: Store,
+        environment_id: int,
+        raws: dict[int, list[int]],
+        now: datetime,
+        resolved: dict[Condition, Condition],
+    ) -> None:
+        self._resolved = resolved  # each leaf with its defined event as it stands now
         self._store, self._environment_id, self._now_ms = store, environment_id, to_ms(now)
         self._raws = raws
         self._holds: dict[Condition, bool] = {}
         self._properties: dict[str, tuple[str, datetime]] = {}
 
     def why(self, condition: Condition) -> Why:
-        leaves = tuple(dict.fromkeys(_leaves(condition)))
-        statement = only([*leaves, And(())], self._now_ms, Users(self._raws))
+        leaves = tuple(self._resolved)
+        statement = only([*self._resolved.values(), And(())], self._now_ms, Users(self._raws))
         rows = self._store.query(self._environment_id, statement.sql, statement.parameters)
         if not rows:
             user = next(iter(self._raws))
@@ -116,7 +129,11 @@ class _Evidence:
 
     def _counted(self, node: Did) -> tuple[int, tuple[Counted, ...]]:
         bindings = Bindings()
-        which = f"{event_clause(node.event, bindings)} AND {time_clause(node.window, self._now_ms, bindings)}"
+        asked = self._resolved[node]
+        assert isinstance(asked, Did)
+        which = (
+            f"{event_clause(asked.event, bindings)} AND {time_clause(node.window, self._now_ms, bindings)}"
+        )
         rows = self._store.query(
             self._environment_id,
             f"""SELECT event_id, time, kind, name, properties, count() OVER ()

@@ -16,11 +16,13 @@ from msgspec import Struct
 
 from cairn.clock import Clock, to_ms
 from cairn.db.engine import reading
+from cairn.definitions.matching import Definitions
 from cairn.errors import CairnError, Unavailable
 from cairn.identity.merges import canonical
 from cairn.ingest.loaded import Loaded
 from cairn.members.sets import Members
 from cairn.segments.definition import add_missing_states, missing_states
+from cairn.segments.meaning import resolve_watched
 from cairn.segments.membership import Answer, apply_answers, drop_members, replace_members
 from cairn.segments.pending import Pending, touched
 from cairn.segments.questions import (
@@ -84,7 +86,9 @@ class LiveSegments:
         *,
         recount_interval_s: float,
         on_change: Callable[[set[int]], None],
+        definitions: Definitions | None = None,
     ) -> None:
+        self._definitions = definitions or Definitions(store)
         self._engine, self._store, self._members, self._clock = engine, store, members, clock
         self._recount_ms = int(recount_interval_s * 1000)
         self._on_change = on_change
@@ -162,6 +166,7 @@ class LiveSegments:
                 if is_urgent or abs(now_ms - self._refreshed_ms) >= REFRESH_MS:
                     self._refresh(now_ms)
                 heard, taken = time.perf_counter(), self._pending.take()
+                resolve_watched(self._watched.values(), self._engine, self._definitions)
                 for loaded in list(taken):
                     self._evaluate(loaded, now_ms)
                     taken.remove(loaded)
@@ -277,7 +282,7 @@ class LiveSegments:
     def _ask(
         self, group: Sequence[Watched], asked: Set[int], known: Set[int], now_ms: int
     ) -> list[tuple[Watched, dict[int, Answer]]]:
-        conditions = [watched.condition for watched in group]
+        conditions = [watched.resolved for watched in group]
         environment_id = group[0].environment_id
         with reading(self._engine) as connection:
             answers = answers_for(self._store, connection, environment_id, conditions, asked, known, now_ms)
@@ -338,7 +343,7 @@ class LiveSegments:
         """Count in full and switch the members to the result at once."""
         started = time.perf_counter()
         try:
-            holding = count_everybody(self._store, watched.environment_id, watched.condition, now_ms)
+            holding = count_everybody(self._store, watched.environment_id, watched.resolved, now_ms)
         except CairnError as error:
             self._failed(watched, error, now_ms)
             return

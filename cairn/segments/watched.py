@@ -34,6 +34,7 @@ class Watched(Struct, eq=False):
     list_id: str
     version: int
     condition: Condition
+    resolved: Condition  # the same with its defined events as they stand; what the store is asked
     relevance: Relevance
     counted_version: int = 0  # the definition that the members were counted from; 0: never counted
     is_caught_up: bool = False  # counted since this process started: what happened before is in
@@ -123,7 +124,8 @@ def _condition(connection: sa.Connection, segment_id: int) -> Condition:
 
 def _renewed(row: sa.Row[Any], condition: Condition, known: Watched | None) -> Watched:  # Any: a joined row
     if known is not None:
-        known.version, known.condition, known.relevance = row.defined_version, condition, relevance(condition)
+        known.version, known.condition, known.resolved = row.defined_version, condition, condition
+        known.relevance = relevance(condition)
         known.due_ms, known.failures, known.suspects = 0, 0, set()
         return known
     return Watched(
@@ -133,6 +135,7 @@ def _renewed(row: sa.Row[Any], condition: Condition, known: Watched | None) -> W
         list_id=row.list_id,
         version=row.defined_version,
         condition=condition,
+        resolved=condition,
         relevance=relevance(condition),
         counted_version=row.version,
         swept_ms=_ms(row.swept_at),

@@ -149,7 +149,8 @@ def preview_segment(call: Call, query: PreviewQuery, body: Preview) -> PreviewCo
     """Count for how many users a condition holds now, without making a segment."""
     environment = get_environment(call.connection, call.workspace_id, query.environment)
     check(body.condition)
-    found = everybody([body.condition], to_ms(call.now))
+    resolved = call.core.definitions.resolve(call.connection, environment.id, body.condition)
+    found = everybody([resolved], to_ms(call.now))
     counted = f"SELECT count(), countIf(`max(known_as)` != '') FROM ({found.sql})"
     users, identified = call.core.store.query(environment.id, counted, found.parameters)[0]
     return PreviewCount(users, identified)

@@ -1,0 +1,152 @@
+"""The element shapes an environment has seen, in memory, and which of them a part of a definition means.
+
+Kept up to date from the store by what was first seen since; a count and a checksum of the ids prove that nothing was
+missed. What a part matched is remembered, and only new shapes are looked at the next time.
+"""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from cairn.clock import to_ms
+from cairn.conditions.tree import PropertyFilter
+from cairn.definitions.model import ELEMENT_KEYS
+from cairn.definitions.path import Bools, Paths
+from cairn.definitions.selector import read_selector
+from cairn.definitions.value import passing
+from cairn.event import Element
+from cairn.store.schema import DATABASE
+from cairn.store.store import Row, Store
+
+OVERLAP_MS = 60_000  # the loader may write a shape a little after others that were seen later
+REMEMBERED = 1_000  # parts whose matches are kept; then all are forgotten
+READ_TIMEOUT_S = 60.0  # the first look at millions of shapes
+
+_ROW = "element_id, hierarchy, tag, dom_id, classes, text, href, label, attributes, first_seen"
+
+
+class Asked(Struct, frozen=True):
+    """What a part asks of an element. The empty one holds for every event, with an element or without."""
+
+    selector: str = ""
+    tests: tuple[PropertyFilter, ...] = ()  # keys of ELEMENT_KEYS
+
+
+def meant(asked: Asked, element: Element | None) -> bool:
+    """Does one element, or its absence, pass?"""
+    if element is None:
+        return not asked.selector and _passes_all(asked.tests, [Element()])[0]
+    if asked.selector and not read_selector(asked.selector).matches(element):
+        return False
+    return _passes_all(asked.tests, [element])[0]
+
+
+class EnvironmentShapes:
+    """Of one environment. Safe from several threads."""
+
+    def __init__(self, store: Store, environment_id: int) -> None:
+        self._store, self._environment_id = store, environment_id
+        self._lock = threading.Lock()
+        self._sum = (0, 0)  # how many the store has, and the checksum of their ids
+        self._forget()
+
+    def _forget(self) -> None:
+        self._paths = Paths()
+        self._entries: list[int] = []
+        self._elements: list[Element] = []
+        self._ids: list[int] = []
+        self._first_seen: list[int] = []
+        self._known: set[int] = set()
+        self._matches: dict[
+            Asked, tuple[int, tuple[int, ...]]
+        ] = {}  # how many were looked at, and which match
+
+    def refresh(self) -> None:
+        """Take in what the store has. One small question when there is nothing new."""
+        with self._lock:
+            count, checksum = self._ask(
+                f"SELECT count(), groupBitXor(element_id) FROM (SELECT DISTINCT element_id FROM {DATABASE}.elements "
+                "WHERE environment_id = {environment:UInt32})"
+            )[0]
+            if (count, checksum) == self._sum:
+                return
+            if self._known:
+                self._read("AND first_seen >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')")
+            if self._checksum() != (count, checksum):
+                self._forget()
+                self._read("")
+            self._sum = (count, checksum)
+
+    def ids(self, asked: Asked) -> tuple[int, ...]:
+        """Numbers of the shapes that pass; 0, the absence of one, among them when that passes too. As of `refresh`."""
+        with self._lock:
+            seen, found = self._matches.get(asked, (0, (0,) if meant(asked, None) else ()))
+            if seen < len(self._ids):
+                hits = self._hits(asked, seen)
+                ids = np.array(self._ids[seen:], dtype=np.uint64)[hits]
+                found = (*found, *ids.tolist())
+                if len(self._matches) >= REMEMBERED:
+                    self._matches.clear()
+                self._matches[asked] = (len(self._ids), found)
+            return found
+
+    def since(self, first_seen_ms: int) -> list[tuple[int, Element]]:
+        """Shapes first seen at or after this, each with its number."""
+        with self._lock:
+            return [
+                (number, element)
+                for number, element, seen in zip(self._ids, self._elements, self._first_seen, strict=True)
+                if seen >= first_seen_ms
+            ]
+
+    def element(self, number: int) -> Element | None:
+        with self._lock:
+            return self._elements[self._ids.index(number)] if number in self._known else None
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def _hits(self, asked: Asked, start: int) -> Bools:
+        elements = self._elements[start:]
+        hits: Bools = np.ones(len(elements), dtype=np.bool_)
+        if asked.selector:
+            entries = self._entries[start:]
+            view = self._paths.view(entries if start else None)
+            hits &= read_selector(asked.selector).hits(view)[view.places(entries)]
+        if asked.tests and hits.any():
+            places = np.flatnonzero(hits)
+            hits[places] = _passes_all(asked.tests, [elements[place] for place in places.tolist()])
+        return hits
+
+    def _read(self, where: str) -> None:
+        rows = self._ask(
+            f"SELECT {_ROW} FROM {DATABASE}.elements WHERE environment_id = {{environment:UInt32}} {where}",
+            {"since": max(self._first_seen, default=0) - OVERLAP_MS},
+        )
+        for number, hierarchy, tag, dom_id, classes, text, href, label, attributes, first_seen in rows:
+            if number in self._known:
+                continue
+            element = Element(hierarchy, tag, dom_id, classes, text, href, label, dict(attributes))
+            self._known.add(number)
+            self._ids.append(number)
+            self._elements.append(element)
+            self._entries.append(self._paths.add(element))
+            self._first_seen.append(to_ms(first_seen))
+
+    def _checksum(self) -> tuple[int, int]:
+        ids = np.array(self._ids, dtype=np.uint64)
+        return len(ids), int(np.bitwise_xor.reduce(ids)) if len(ids) else 0
+
+    def _ask(self, sql: str, parameters: dict[str, int] | None = None) -> list[Row]:
+        return self._store.query(self._environment_id, sql, parameters, timeout_s=READ_TIMEOUT_S)
+
+
+def _passes_all(tests: Sequence[PropertyFilter], elements: Sequence[Element]) -> list[bool]:
+    held = [True] * len(elements)
+    for test in tests:
+        assert test.key in ELEMENT_KEYS
+        values = [getattr(element, test.key) or None for element in elements]
+        held = [before and now for before, now in zip(held, passing(test, values), strict=True)]
+    return held

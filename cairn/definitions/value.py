@@ -1,0 +1,96 @@
+"""Whether a value passes a text test, in Python: the same meaning as the SQL of `conditions.clause`, to the letter."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cairn.conditions.check import ORDERING, as_number
+from cairn.conditions.clause import COLUMN_FILTERS, FACT_FILTERS, NEGATIVE
+from cairn.conditions.tree import PropertyFilter
+from cairn.event import Element, Scalar
+from cairn.store.rows import text_of
+
+
+class Happened(Protocol):
+    """What an event must tell of itself to be compared with a definition; a `Draft` does."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def library(self) -> str: ...
+    @property
+    def properties(self) -> Mapping[str, Scalar]: ...
+    @property
+    def facts(self) -> Mapping[str, str]: ...
+    @property
+    def element(self) -> Element | None: ...
+
+
+def fact_of(happened: Happened, key: str) -> str | None:
+    """A fact or property of an event; None: not set."""
+    if key in COLUMN_FILTERS:
+        return (happened.source if key == "source" else happened.library) or None
+    if key in FACT_FILTERS and (fact := happened.facts.get(key)):
+        return fact
+    return text_of(happened.properties[key]) if key in happened.properties else None
+
+
+def passes(test: PropertyFilter, value: str | None) -> bool:
+    """`value` None: not set; then only the negative operators hold."""
+    return passing(test, [value])[0]
+
+
+def passing(test: PropertyFilter, values: Sequence[str | None]) -> list[bool]:
+    """The same for many values at once."""
+    operator = NEGATIVE.get(test.operator, test.operator)
+    held = _holding(operator, test, values)
+    return [not each for each in held] if test.operator in NEGATIVE else held
+
+
+def _holding(operator: str, test: PropertyFilter, values: Sequence[str | None]) -> list[bool]:
+    operand = test.value
+    match operator:
+        case "is_set":
+            return [value is not None for value in values]
+        case "is":
+            return [value == operand for value in values]
+        case "in":
+            some = frozenset(test.values)
+            return [value in some for value in values]
+        case "contains":
+            return [value is not None and operand in value for value in values]
+        case "starts_with":
+            return [value is not None and value.startswith(operand) for value in values]
+        case "ends_with":
+            return [value is not None and value.endswith(operand) for value in values]
+        case "matches":
+            return _matching(operand, values)
+    assert operator in ORDERING, operator
+    return [value is not None and _ordered(operator, value, operand) for value in values]
+
+
+def _matching(pattern: str, values: Sequence[str | None]) -> list[bool]:
+    """RE2, as in the store, where a dot is also a line break."""
+    found = pc.match_substring_regex(pa.array(values, pa.string()), f"(?s){pattern}")
+    return [bool(each) for each in found.to_pylist()]
+
+
+def _ordered(operator: str, value: str, operand: str) -> bool:
+    left, right = as_number(value), as_number(operand)
+    if left is None or right is None:
+        return False
+    match operator:
+        case "greater":
+            return left > right
+        case "at_least":
+            return left >= right
+        case "less":
+            return left < right
+        case _:
+            return left <= right
