@@ -13,14 +13,18 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 import uvicorn
 import uvloop
 
 from cairn.clock import Clock, utc_now
+from cairn.collect.answer import send_answer
 from cairn.collect.app import Collector
-from cairn.errors import Unavailable
+from cairn.collect.configuration import CaptureConfigurations
+from cairn.collect.script import ScriptFiles, comment
+from cairn.errors import Misconfigured, Unavailable
 from cairn.eventlog.sqlite import open_log
 from cairn.gateway.answers import Receive, Scope, Send
 from cairn.gateway.app import Gateway
@@ -34,6 +38,7 @@ from cairn.workspace.directory import DOCUMENT, Directory, decode
 
 logger = logging.getLogger(__name__)
 
+SCRIPT_FOLDER = Path(__file__).parent / "collect" / "static"  # where browser/build.mjs puts it
 HEALTH_PATH = "/-/edge/health"
 WATCH_INTERVAL_S = 0.05  # how soon a change published by the core is in force
 GRACE_S = 3  # for requests in flight at the end; the supervisor kills after 5 s
@@ -79,6 +84,7 @@ class Edge:
             self._members, self._members, self._directory, self._collector.append, clock,
             refresh=self._directory.refresh, poll_interval_ms=settings.poll_interval_ms,
         )  # fmt: skip
+        self._script = ScriptFiles(SCRIPT_FOLDER, CaptureConfigurations(self._members, self._directory))
         self._proxy = Proxy(paths.core_socket)
         self._watcher = ThreadPoolExecutor(1, thread_name_prefix="directory")
         self._watching: asyncio.Task[None] | None = None
@@ -89,10 +95,19 @@ class Edge:
             await self._gateway(scope, receive, send)
         elif self._collector.handles(method, path, scope["raw_path"]):
             await self._collector(scope, receive, send)
+        elif self._script.handles(method, path):
+            await self._send_script(scope, receive, send)
         elif path == HEALTH_PATH and is_loopback(scope):
             await self._say_health(send)
         else:
             await self._proxy(scope, receive, send)
+
+    async def _send_script(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._script(scope, receive, send)
+        except (Misconfigured, Unavailable) as error:
+            logger.error("script_not_served", extra={"why": str(error)})
+            await send_answer(send, comment("the script cannot be served now", 503))
 
     async def start(self) -> None:
         self._watching = asyncio.create_task(self._watch())

@@ -26,6 +26,9 @@ class Reason(StrEnum):
     BLOCKED_BY_INTEGRATIONS = "blocked_by_integrations"
     SENT_BY_BROWSER = "sent_by_browser"
     SDK_HEALTH = "sdk_health"
+    BOT = "bot"
+    BLOCKED_PAGE = "blocked_page"
+    NO_ACCOUNTS = "no_accounts"
     # invalid
     MALFORMED_JSON = "malformed_json"
     NOT_UTF8 = "not_utf8"
@@ -86,6 +89,18 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.SDK_HEALTH: (
         Outcome.FILTERED,
         "A flag SDK reported on itself; kept with the connected SDKs, not as behaviour.",
+    ),
+    Reason.NO_ACCOUNTS: (
+        Outcome.FILTERED,
+        "Cairn keeps users, not accounts: account properties are answered and left out.",
+    ),
+    Reason.BOT: (
+        Outcome.FILTERED,
+        "The user agent declares a bot. What programs do is not behaviour.",
+    ),
+    Reason.BLOCKED_PAGE: (
+        Outcome.FILTERED,
+        "The page is on the environment's block list, or not on its allow list. See Privacy.",
     ),
     Reason.MALFORMED_JSON: (Outcome.INVALID, "The body is not valid JSON."),
     Reason.NOT_UTF8: (Outcome.INVALID, "The body is not valid UTF-8."),

@@ -78,7 +78,7 @@ def preflight(request: Request) -> Answer:
 
 async def send_answer(send: Send, answer: Answer) -> None:
     headers = list(answer.headers)
-    if answer.status != 204:
+    if answer.status not in (204, 304):
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -17,6 +17,7 @@ from cairn.collect.answer import (
     segment_error,
     send_answer,
 )
+from cairn.collect.capture import CAPTURES, IMAGES, collect_capture
 from cairn.collect.commit import GroupCommit
 from cairn.collect.heap import ENDPOINTS, collect_heap
 from cairn.collect.parts import Parts
@@ -54,18 +55,20 @@ class Collector:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = request_of(scope, _plain(scope["path"]))
         is_heap = request.path in ENDPOINTS
+        is_segment = request.path in CALLS or request.path in PIXELS
+        collect = collect_heap if is_heap else collect_segment if is_segment else collect_capture
         try:
-            answer = await (collect_heap if is_heap else collect_segment)(request, receive, self._parts)
+            answer = await collect(request, receive, self._parts)
         except Disconnected:
             return
         except TooSlow:
-            answer = _error(408, "too_slow", "the body took too long; send it again", is_heap=is_heap)
+            answer = _error(408, "too_slow", "the body took too long; send it again", is_segment=is_segment)
         except Unavailable as error:
-            answer = _error(error.status, error.code, "try again", is_heap=is_heap)
+            answer = _error(error.status, error.code, "try again", is_segment=is_segment)
             answer = answer.with_headers(retry_after(RETRY_AFTER_S))
         except Exception:
             logger.exception("request_failed", extra={"path": request.path})
-            answer = _error(500, "internal", "not stored; try again", is_heap=is_heap)
+            answer = _error(500, "internal", "not stored; try again", is_segment=is_segment)
         if not is_heap:
             answer = answer.with_headers(*cors_headers(request))
         if answer.status in _ENDS_CONNECTION:
@@ -81,7 +84,7 @@ class Collector:
         await self._parts.commits.close()
 
 
-_HANDLED = frozenset((*ENDPOINTS, *CALLS, *PIXELS))
+_HANDLED = frozenset((*ENDPOINTS, *CALLS, *PIXELS, *CAPTURES, *IMAGES))
 _ENDS_CONNECTION = frozenset((400, 408))  # the body may not have been read to its end
 
 
@@ -89,5 +92,5 @@ def _plain(path: str) -> str:
     return path[:-1] if path.endswith("/") and len(path) > 1 else path
 
 
-def _error(status: int, code: str, message: str, *, is_heap: bool) -> Answer:
-    return heap_error(status, message) if is_heap else segment_error(status, code, message)
+def _error(status: int, code: str, message: str, *, is_segment: bool) -> Answer:
+    return segment_error(status, code, message) if is_segment else heap_error(status, message)

@@ -34,6 +34,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/api/v1/identify": Endpoint("heap.identify", ""),
     "/api/integrations/track": Endpoint("heap.integrations.track", "events"),
     "/api/integrations/add_user_properties": Endpoint("heap.integrations.add_user_properties", "users"),
+    "/api/add_account_properties": Endpoint("heap.add_account_properties", "accounts"),
 }
 
 
@@ -56,6 +57,7 @@ class _Head(_User):
     app_id: Any = None  # Any: foreign JSON
     events: list[Raw] | None = None
     users: list[Raw] | None = None
+    accounts: list[Raw] | None = None
 
 
 _heads = msgspec.json.Decoder(_Head)

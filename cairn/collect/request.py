@@ -18,6 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 _RECEIVE_S = 60.0  # longest time a client may take over one body
 # A refused body is read on to this length, so that the client sees the answer and not a reset connection.
 _DRAIN_BYTES = 8 * 2**20
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
 class Disconnected(Exception):
@@ -50,17 +51,19 @@ def request_of(scope: Scope, path: str) -> Request:
     )
 
 
-async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
+async def read_body(
+    request: Request, receive: Receive, limit: int, *, encodings: tuple[str, ...] = ("gzip",)
+) -> bytes:
     """The body, decompressed. Raises Unfit (too large, bad encoding), Disconnected, TooSlow.
 
     Guarantee: never holds more than the limit and one network read.
     """
     encoding = request.header(b"content-encoding").strip().lower()
-    if encoding not in ("", "identity", "gzip"):
+    if encoding not in ("", "identity", *encodings):
         raise Unfit(
             Reason.BAD_REQUEST, f"Content-Encoding: {encoding[:40]!r} is not supported; send gzip or none"
         )
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
+    inflater = zlib.decompressobj(_WINDOWS[encoding]) if encoding in _WINDOWS else None
     chunks = _chunks(receive)
     try:
         async with asyncio.timeout(_RECEIVE_S):
@@ -86,7 +89,7 @@ async def _receive_all(
             raise Unfit(Reason.BODY_TOO_LARGE, f"the body: over {limit} bytes; send smaller requests")
         parts.append(chunk)
     if inflater is not None and not inflater.eof:
-        raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the gzip body ends too early; send it whole")
+        raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the body ends too early; send it whole")
     return b"".join(parts)
 
 
@@ -94,7 +97,7 @@ def _inflate(inflater: Any, chunk: bytes, room: int) -> bytes:
     try:
         found: bytes = inflater.decompress(chunk, max(1, room))
     except zlib.error as error:
-        raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the body is not gzip") from error
+        raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the body is not what it says") from error
     return found
 
 

@@ -13,10 +13,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from starlette.datastructures import Headers
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
+from cairn.collect.answer import Answer, Headers, send_answer
+from cairn.collect.request import Receive, Request, Scope, Send, request_of
 from cairn.errors import Misconfigured
 
 # Paths a page can load us by. The last is ours alone: block lists know the words of the others.
@@ -38,6 +37,16 @@ NEUTRAL_CAPTURE = {
 _CONFIGURATION_AGE_S = 60  # how long a browser may act on an old configuration; then one conditional request
 _PINNED_AGE_S = 3600  # a page that pins another version gets today's, so the answer must not live for ever
 _FOREVER = "public, max-age=31536000, immutable"
+
+_JAVASCRIPT = (b"content-type", b"text/javascript; charset=utf-8")
+_SENT_ALWAYS = (
+    (b"vary", b"Accept-Encoding"),
+    # Pages of any origin may load it, also under cross-origin isolation.
+    (b"access-control-allow-origin", b"*"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"timing-allow-origin", b"*"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 Configuration = Mapping[
     str, Any
@@ -89,30 +98,28 @@ class ScriptFiles:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._answer(scope["path"], Headers(scope=scope))
-        await response(scope, receive, send)
+        await send_answer(send, await self._answer(request_of(scope, scope["path"])))
 
-    async def _answer(self, path: str, headers: Headers) -> Response:
+    async def _answer(self, request: Request) -> Answer:
+        path = request.path
         built = await asyncio.to_thread(self._load)
         for pattern in _LOADERS:
             if match := pattern.fullmatch(path):
-                return await self._loader(built, match[1], headers, is_neutral=path.startswith("/k/"))
+                return await self._loader(built, match[1], request, is_neutral=path.startswith("/k/"))
         if match := _RUNTIME.fullmatch(path):
             version, plugins, name = match.groups()
             wanted = name if name == "later" else "core-snapshots" if "snapshots" in plugins else "core"
         elif match := _NEUTRAL_RUNTIME.fullmatch(path):
             version, wanted = match.groups()
         else:
-            return Response("no such script", 404, media_type="text/plain")
+            return comment("no such script", 404)
         age = _FOREVER if version == built.version else f"public, max-age={_PINNED_AGE_S}"
-        return _respond(built.files[f"{wanted}.js"], headers, age)
+        return _respond(built.files[f"{wanted}.js"], request, age)
 
-    async def _loader(
-        self, built: _Built, environment: str, headers: Headers, *, is_neutral: bool
-    ) -> Response:
+    async def _loader(self, built: _Built, environment: str, request: Request, *, is_neutral: bool) -> Answer:
         configuration = await self._configurations(environment)
         if configuration is None:
-            return Response("no such environment", 404, media_type="text/plain")
+            return comment("no environment has this id; copy it from Environments", 404)
         plugins = ["core", "snapshots"] if configuration.get("snapshots") else ["core"]
         server = {**configuration, "sdk": {"version": built.version, "plugins": plugins}}
         if is_neutral:
@@ -128,7 +135,7 @@ class ScriptFiles:
         # One packet either way, so compressing each environment's own copy would gain nothing.
         file = _File(etag=f'"{hashlib.sha256(body).hexdigest()[:20]}"', bodies={"": body})
         return _respond(
-            file, headers, f"public, max-age={_CONFIGURATION_AGE_S}, stale-while-revalidate=86400"
+            file, request, f"public, max-age={_CONFIGURATION_AGE_S}, stale-while-revalidate=86400"
         )
 
     def _load(self) -> _Built:
@@ -153,27 +160,23 @@ class ScriptFiles:
         return _File(etag=f'"{sha256[:20]}"', bodies=bodies)
 
 
-def _respond(file: _File, headers: Headers, cache_control: str) -> Response:
-    accepted = _accepted_encodings(headers.get("accept-encoding", ""))
+def comment(text: str, status: int) -> Answer:
+    """For people who look at the page's network tab: a browser runs no script of another status."""
+    return Answer(status, f"/* Cairn: {text} */".encode(), (_JAVASCRIPT,))
+
+
+def _respond(file: _File, request: Request, cache_control: str) -> Answer:
+    accepted = _accepted_encodings(request.header(b"accept-encoding"))
     encoding = next((one for one in ("br", "gzip") if one in accepted and one in file.bodies), "")
     # One tag per encoding: caches must not answer one encoding's conditional request with another's body.
     etag = file.etag if not encoding else f'{file.etag[:-1]}-{encoding}"'
-    sent = {
-        "cache-control": cache_control,
-        "etag": etag,
-        "vary": "Accept-Encoding",
-        # Pages of any origin may load it, also under cross-origin isolation.
-        "access-control-allow-origin": "*",
-        "cross-origin-resource-policy": "cross-origin",
-        "timing-allow-origin": "*",
-        "x-content-type-options": "nosniff",
-    }
-    known = [one.strip().removeprefix("W/") for one in headers.get("if-none-match", "").split(",")]
+    sent: Headers = (*_SENT_ALWAYS, (b"cache-control", cache_control.encode()), (b"etag", etag.encode()))
+    known = [one.strip().removeprefix("W/") for one in request.header(b"if-none-match").split(",")]
     if etag in known or "*" in known:
-        return Response(status_code=304, headers=sent)
+        return Answer(304, b"", sent)
     if encoding:
-        sent["content-encoding"] = encoding
-    return Response(file.bodies[encoding], headers=sent, media_type="text/javascript")
+        sent = (*sent, (b"content-encoding", encoding.encode()))
+    return Answer(200, file.bodies[encoding], (*sent, _JAVASCRIPT))
 
 
 def _accepted_encodings(header: str) -> set[str]:

@@ -35,6 +35,7 @@ from cairn.wire.heap_user import (
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import may_hold_nul, safe_text
 from cairn.wire.refusal import Unfit, refused
+from cairn.wire.safe_draft import made_safe
 from cairn.wire.users import check_identity
 
 Parsed = list[Draft | Refused]
@@ -49,9 +50,7 @@ _identifications: Reader[UserIdentification] = _generated.UserIdentification
 _user_properties: Reader[UserProperties] = _generated.UserProperties
 
 _NUL = b"\0"
-_ELEMENT_TEXTS = ("hierarchy", "tag", "dom_id", "classes", "text", "href", "label")
 Typed = TypeVar("Typed", UserIdentification, UserProperties)
-Value = TypeVar("Value", bound=Scalar)
 
 
 class _Batch(Struct, frozen=True):
@@ -98,12 +97,14 @@ def first_app_id(body: bytes, content_type: str, parser: str) -> str:
         return text_of(_read(body, content_type, _user_properties, _json_user_properties).env_id)
     opened = open_messages(body, content_type)
     first = opened.messages[0]
-    message = (
-        decode(first, _json_messages, is_odd=False)
-        if opened.is_json
-        else read_protobuf(_messages, bytes(first))
-    )
-    return text_of(message.env_id)
+    try:
+        if opened.is_json:
+            return text_of(decode(first, _json_messages, is_odd=False).env_id)
+        return read_protobuf(_messages, bytes(first)).env_id  # type: ignore[return-value]  # protobuf's is text
+    except Unfit:
+        if len(opened.messages) > 1:
+            return ""  # only this one is broken
+        raise
 
 
 def _batch(arrival: Arrival) -> _Batch:
@@ -131,7 +132,7 @@ def _one_protobuf(batch: _Batch, closed: bytes) -> Draft | Refused:
         draft = _draft(batch, message)
     except Unfit as unfit:
         return _refused(batch.arrival, unfit, closed, message)
-    return _made_safe(draft) if _NUL in closed else draft
+    return made_safe(draft) if _NUL in closed else draft
 
 
 def _refused(arrival: Arrival, unfit: Unfit, closed: Closed, message: Message | None) -> Refused:
@@ -230,7 +231,7 @@ def _single(
         draft = build(_batch(arrival), message)
     except Unfit as unfit:
         return [refused(arrival, unfit, body)]
-    return [_made_safe(draft) if _NUL in body else draft]
+    return [made_safe(draft) if _NUL in body else draft]
 
 
 def _read(
@@ -285,31 +286,3 @@ def _about_user(
         ip=arrival.ip,
         user_agent=arrival.user_agent,
     )
-
-
-def _made_safe(draft: Draft) -> Draft:
-    """Protobuf text may hold NUL, which the stores behind us refuse."""
-    element = draft.element
-    if element is not None:
-        texts = {name: safe_text(getattr(element, name)) for name in _ELEMENT_TEXTS}
-        element = msgspec.structs.replace(element, **texts, attributes=_safe_map(element.attributes))
-    return msgspec.structs.replace(
-        draft,
-        name=safe_text(draft.name),
-        identity=safe_text(draft.identity),
-        key=safe_text(draft.key),
-        library=safe_text(draft.library),
-        user_agent=safe_text(draft.user_agent),
-        detail=safe_text(draft.detail),
-        facts=_safe_map(draft.facts),
-        properties=_safe_map(draft.properties),
-        user_properties=_safe_map(draft.user_properties),
-        element=element,
-    )
-
-
-def _safe_map(given: Mapping[str, Value]) -> dict[str, Value]:
-    return {
-        safe_text(key): cast(Value, safe_text(value)) if isinstance(value, str) else value
-        for key, value in given.items()
-    }

@@ -6,7 +6,7 @@ import msgspec
 
 from cairn.event import Arrival, Draft, Refused
 from cairn.outcomes import Reason
-from cairn.wire import heap, heap_capture, wingify
+from cairn.wire import heap, heap_account, heap_android, heap_capture, heap_mobile, heap_web, wingify
 from cairn.wire.refusal import shown
 from cairn.wire.segment import parse_segment
 
@@ -35,11 +35,6 @@ def parse_removed(arrival: Arrival) -> list[Draft | Refused]:
     return []
 
 
-def parse_removed(arrival: Arrival) -> list[Draft | Refused]:
-    """A request that was taken out of the log for a user who was deleted."""
-    return []
-
-
 PARSERS: dict[str, Callable[[Arrival], list[Draft | Refused]]] = {
     "heap.track": heap.parse_track,
     "heap.add_user_properties": heap.parse_add_user_properties,
@@ -49,10 +44,17 @@ PARSERS: dict[str, Callable[[Arrival], list[Draft | Refused]]] = {
     "heap.capture.track": heap_capture.parse_track,
     "heap.capture.identify": heap_capture.parse_identify,
     "heap.capture.add_user_properties": heap_capture.parse_add_user_properties,
+    "heap.web": heap_web.parse_h,
+    "heap.web.identify": heap_web.parse_identify,
+    "heap.web.add_user_properties": heap_web.parse_add_user_properties,
+    "heap.ios.track": heap_mobile.parse_ios_track,
+    "heap.android.track": heap_android.parse_track,
+    "heap.android.identify": heap_android.parse_identify,
+    "heap.android.add_user_properties": heap_android.parse_add_user_properties,
+    "heap.add_account_properties": heap_account.parse_add_account_properties,
     "segment": parse_segment,
     "wingify.event": wingify.parse_event,
     "wingify.batch": wingify.parse_batch,
     "refused": parse_refused,
-    "removed": parse_removed,
     "removed": parse_removed,
 }
