@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-setup: .venv/.setup-done
+setup: .venv/.setup-done browser/node_modules/.setup-done cairn/collect/static/manifest.json
 
 .venv/.setup-done: pyproject.toml package.json package-lock.json
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -12,6 +12,13 @@ setup: .venv/.setup-done
 	npm ci --silent --no-audit --no-fund
 	$(BIN)/python -m cairn.web.assets
 	touch $@
+
+browser/node_modules/.setup-done: browser/package-lock.json
+	cd browser && npm ci --silent --no-audit --no-fund
+	touch $@
+
+cairn/collect/static/manifest.json: browser/node_modules/.setup-done browser/build.mjs $(shell find browser/capture -name '*.ts')
+	cd browser && npm run --silent build
 
 run: setup
 	$(BIN)/cairn serve --demo
@@ -32,6 +39,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd browser && npm run --silent check && npm run --silent test
 
 chaos: test-setup
 	$(BIN)/python -m tests.chaos
