@@ -9,7 +9,8 @@ from cairn.analysis.core import Core
 from cairn.api.docs_page import HEADERS, docs_page
 from cairn.api.endpoint import PREFIX, Endpoint, nothing_here, routes
 from cairn.api.openapi import openapi
-from cairn.api.resources import environments, events, flags, rules, segments, users
+from cairn.api.heap_deletion import heap_deletion_routes
+from cairn.api.resources import environments, events, flags, privacy, rules, segments, users
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *environments.ENDPOINTS,
@@ -18,6 +19,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *rules.ENDPOINTS,
     *users.ENDPOINTS,
     *events.ENDPOINTS,
+    *privacy.ENDPOINTS,
 )
 
 
@@ -36,6 +38,7 @@ def build_api(core: Core) -> list[BaseRoute]:
     return [
         Route(f"{PREFIX}/openapi.json", openapi_json),
         Route(f"{PREFIX}/docs", docs),
+        *heap_deletion_routes(core),
         *routes(core, ENDPOINTS),
         nothing_here(ENDPOINTS),
     ]

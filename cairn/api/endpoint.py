@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from cairn.analysis.core import Core
@@ -26,7 +26,7 @@ from cairn.api.caller import authenticate, refuse_token_in_query
 from cairn.api.problem import NoSuchRoute, WrongMethod, answer, problem_of
 from cairn.db.engine import reading
 from cairn.errors import InvalidInput
-from cairn.workspace.permission import Verb, require
+from cairn.workspace.permission import Role, Verb, require
 
 PREFIX = "/api/v1"
 MAX_PAGE = 200
@@ -62,6 +62,8 @@ class Call:
     connection: sa.Connection
     workspace_id: int
     now: datetime
+    role: Role = Role.VIEWER
+    caller: str = ""  # the token's name
     # what is to be done once the transaction is committed: environments to publish, and whatever else
     changed: set[int] = field(default_factory=set)
     then: list[Callable[[], None]] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Endpoint:
     run: Callable[..., Any]  # Any: what the annotations of `run` say
     example: Any = None  # a body that is accepted, for the document and the tests
     status: int = 200
+    streamed: Any = None  # what the pieces make together, when `run` answers with pieces of JSON
 
     @property
     def name(self) -> str:
@@ -103,6 +106,8 @@ class Endpoint:
     @property
     def answer_type(self) -> Any:
         """None: nothing but the status."""
+        if self.streamed is not None:
+            return self.streamed
         kind = self.hints["return"]
         return None if kind is type(None) else kind
 
@@ -147,7 +152,7 @@ def _answer(core: Core, endpoint: Endpoint, request: Request, body: bytes) -> Re
     arguments = _arguments(endpoint, request, body)
     opened = reading(core.engine) if endpoint.verb in READING else core.engine.begin()
     with opened as connection:
-        call = Call(core, connection, token.workspace_id, now)
+        call = Call(core, connection, token.workspace_id, now, token.role, f"token {token.name}")
         found = endpoint.run(call, **arguments)
     for then in call.then:
         then()
@@ -155,6 +160,8 @@ def _answer(core: Core, endpoint: Endpoint, request: Request, body: bytes) -> Re
         core.changed(environment_id)
     if endpoint.answer_type is None:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    if endpoint.streamed is not None:
+        return StreamingResponse(found, endpoint.status, {"Cache-Control": "no-store"}, "application/json")
     return Response(
         msgspec.json.encode(found), endpoint.status, {"Cache-Control": "no-store"}, "application/json"
     )

@@ -21,6 +21,8 @@ class Verb(StrEnum):
     SEE_KEYS = "see_keys"  # SDK keys and write keys, to put them into code
     DEFINE = "define"  # segments, flags, rules, saved reports
     CORRECT_USERS = "correct_users"  # take a merge back
+    DELETE_USERS = "delete_users"  # for ever, with everything known of them
+    CHANGE_PRIVACY = "change_privacy"  # what capture leaves out, and snapshots
     CHANGE_SOURCES = "change_sources"  # sources, connections, environments
     CHANGE_KEYS = "change_keys"
     CHANGE_MEMBERS = "change_members"
@@ -33,6 +35,8 @@ LEAST_ROLE: dict[Verb, Role] = {
     Verb.SEE_KEYS: Role.EDITOR,
     Verb.DEFINE: Role.EDITOR,
     Verb.CORRECT_USERS: Role.EDITOR,
+    Verb.DELETE_USERS: Role.ADMIN,
+    Verb.CHANGE_PRIVACY: Role.ADMIN,
     Verb.CHANGE_SOURCES: Role.ADMIN,
     Verb.CHANGE_KEYS: Role.ADMIN,
     Verb.CHANGE_MEMBERS: Role.ADMIN,

@@ -27,6 +27,8 @@ from cairn.ingest.feed import Feed
 from cairn.members.lmdb import open_members
 from cairn.members.sets import users_set
 from cairn.outcomes import Reason
+from cairn.privacy.request import LeavingUser, ask_deletion
+from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.store.embedded import open_embedded
 from cairn.store.store import PropertyChange
@@ -51,6 +53,8 @@ class Tenant:
     rule_id: int
     identity: str
     raw_id: int  # merged into the identity
+    snapshot_id: int
+    deletion_id: str
     tokens: dict[Role, str]
 
     @property
@@ -66,6 +70,8 @@ class Tenant:
             "environment": self.environment,
             "rule_id": self.rule_id,
             "user": self.identity,
+            "snapshot_id": self.snapshot_id,
+            "deletion_id": self.deletion_id,
         }
 
 
@@ -161,6 +167,16 @@ def make_tenant(core: Core, name: str) -> Tenant:
             rule_id=rule.id,
             identity=f"{name}@example.com",
             raw_id=1000 + workspace.id,
+            snapshot_id=add_snapshot(
+                connection,
+                environment.id,
+                NewSnapshot(name, "click", "a", "text", THIS),
+                now,
+                may_run_javascript=False,
+            ).id,
+            deletion_id=ask_deletion(
+                connection, workspace.id, [LeavingUser(identity="somebody")], by=name, now=now
+            ).id,
             tokens={
                 role: create_token(connection, workspace.id, name=role, role=role, now=now)[1]
                 for role in Role

@@ -130,7 +130,7 @@ def read_users(call: Call, query: UsersQuery) -> UserList:
 def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetails:
     """Read a user: properties, segments, merged ids and their history."""
     environment = get_environment(call.connection, call.workspace_id, query.environment)
-    found = _find(call, environment, user)
+    found = find_user(call, environment, user)
     ids = users.raw_ids(call.connection, environment.id, found.user_id)
     return UserDetails(
         user=_answer(found),
@@ -146,7 +146,7 @@ def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetail
 def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEvents:
     """List what a user did, newest first, over all merged ids. Pages of 50."""
     environment = get_environment(call.connection, call.workspace_id, query.environment)
-    found = _find(call, environment, user)
+    found = find_user(call, environment, user)
     page = users.timeline(
         call.core.store, call.connection, environment.id, found.user_id, after=_cursor(query.after)
     )
@@ -171,7 +171,7 @@ def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEven
 def unmerge_user(call: Call, user: UserName, query: EnvironmentQuery, body: Unmerge) -> UserAnswer:
     """Take a merged id out of a user. It stands for itself again, with all its events; the history says so."""
     environment = get_environment(call.connection, call.workspace_id, query.environment)
-    found = _find(call, environment, user)
+    found = find_user(call, environment, user)
     if body.user_id == found.user_id or body.user_id not in users.raw_ids(
         call.connection, environment.id, found.user_id
     ):
@@ -189,7 +189,7 @@ def unmerge_user(call: Call, user: UserName, query: EnvironmentQuery, body: Unme
     return _answer(found)
 
 
-def _find(call: Call, environment: Environment, name: str) -> User:
+def find_user(call: Call, environment: Environment, name: str) -> User:
     """By id, and then by identity, because an identity may be digits too. Raises UserNotFound."""
     store, connection, now = call.core.store, call.connection, call.now
     found = None
