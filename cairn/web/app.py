@@ -14,10 +14,10 @@ from starlette.types import Scope
 from cairn.analysis.core import Core
 from cairn.errors import NotFound
 from cairn.web.form import Form
-from cairn.web.guard import SecurityHeaders
+from cairn.web.guard import SecurityHeaders, is_secure
 from cairn.web.pages import account, entry, flags, home, keys, live, rules, segments, users
 from cairn.web.render import STATIC
-from cairn.web.visit import Door, Page
+from cairn.web.visit import Door, Page, Visit, get
 
 PAGES: tuple[Page, ...] = (
     *entry.PAGES,
@@ -32,6 +32,13 @@ PAGES: tuple[Page, ...] = (
 )
 
 
+def _not_found(visit: Visit) -> Response:
+    raise NotFound("there is no page at this address; it may have moved, or belong to something deleted")
+
+
+NOTHING_HERE = get("/env/{environment}/{rest:path}", _not_found)  # keeps the navigation around the message
+
+
 class Static(StaticFiles):
     """Addresses carry the file's content, so a browser asks once."""
 
@@ -44,29 +51,20 @@ class Static(StaticFiles):
 
 def web_routes(core: Core) -> list[BaseRoute]:
     door = Door(core)
+
+    async def nothing_here(request: Request) -> Response:
+        page = Page(request.url.path, _not_found)
+        return await run_in_threadpool(door.answer, page, request, Form())
+
     return [
-        *(door.route(page) for page in PAGES),
         live.stream_route(door),
+        *(door.route(page) for page in (*PAGES, NOTHING_HERE)),
         Mount("/static", Static(directory=STATIC)),
-        Route("/{path:path}", _nothing_here(core, door), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        Route("/{path:path}", nothing_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
 
 
 def build_web(core: Core, *, api: Sequence[BaseRoute] = ()) -> Starlette:
     """The application of one core. `api` routes come first; what they do not know is the pages' business."""
-    secure = Door(core).secure
-    return Starlette(
-        routes=[*api, *web_routes(core)], middleware=[Middleware(SecurityHeaders, secure=secure)]
-    )
-
-
-def _nothing_here(core: Core, door: Door):  # type: ignore[no-untyped-def]
-    async def endpoint(request: Request) -> Response:
-        page = Page(request.url.path, _not_found)
-        return await run_in_threadpool(door.answer, page, request, Form())
-
-    return endpoint
-
-
-def _not_found(visit: object) -> Response:
-    raise NotFound("there is no page at this address; it may have moved, or belong to something deleted")
+    headers = Middleware(SecurityHeaders, secure=is_secure(core.settings.public_url))
+    return Starlette(routes=[*api, *web_routes(core)], middleware=[headers])

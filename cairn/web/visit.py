@@ -239,12 +239,11 @@ class Door:
                 (projects[each.project_id], each)
                 for each in list_environments(connection, member.workspace_id)
             ]
-            if verb is not None:
-                require(member.role, verb)
             if "environment" in visit.request.path_params:
-                visit.environment = get_environment(
-                    connection, member.workspace_id, visit.part("environment")
-                )
+                name = visit.part("environment")
+                visit.environment = get_environment(connection, member.workspace_id, name)
+        if verb is not None:
+            require(member.role, verb)
         return visit
 
     def visit(self, request: Request, form: Form | None = None) -> Visit:

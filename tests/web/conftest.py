@@ -157,12 +157,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def browse(world: World) -> Iterator[Callable[[], Browser]]:
+def browse(world: World) -> Iterator[Callable[..., Browser]]:
     opened: list[TestClient] = []
 
-    def open_browser() -> Browser:
+    def open_browser(core: Core | None = None) -> Browser:
         opened.append(
-            TestClient(build_web(world.core), base_url="http://cairn.test", raise_server_exceptions=False)
+            TestClient(
+                build_web(core or world.core), base_url="http://cairn.test", raise_server_exceptions=False
+            )
         )
         return Browser(opened[-1])
 
@@ -172,5 +174,5 @@ def browse(world: World) -> Iterator[Callable[[], Browser]]:
 
 
 @pytest.fixture
-def owner(world: World, browse: Callable[[], Browser]) -> Browser:
+def owner(world: World, browse: Callable[..., Browser]) -> Browser:
     return browse().sign_in(world.a.email())

@@ -10,7 +10,7 @@ from cairn.workspace.permission import Role
 from tests.web.conftest import PASSWORD, Browser, World
 
 
-def test_sign_in_leads_back_to_the_wanted_page(world: World, browse: Callable[[], Browser]) -> None:
+def test_sign_in_leads_back_to_the_wanted_page(world: World, browse: Callable[..., Browser]) -> None:
     browser = browse()
     asked = browser.get("/env/production/users?q=ann")
     assert asked.url.path == "/sign-in"
@@ -36,7 +36,7 @@ def test_sign_in_never_leads_elsewhere(path: str, led: str) -> None:
     assert safe_next(path) == led
 
 
-def test_wrong_passwords_are_slowed_down(world: World, browse: Callable[[], Browser]) -> None:
+def test_wrong_passwords_are_slowed_down(world: World, browse: Callable[..., Browser]) -> None:
     browser = browse()
     browser.get("/sign-in")
     form = {"email": world.b.email(Role.VIEWER), "password": "a wrong password"}
@@ -45,7 +45,7 @@ def test_wrong_passwords_are_slowed_down(world: World, browse: Callable[[], Brow
     assert "do not belong together" in browser.post("/sign-in", form | {"email": "nobody@x.test"}).text
 
 
-def test_cookies_and_headers_protect_the_session(world: World, browse: Callable[[], Browser]) -> None:
+def test_cookies_and_headers_protect_the_session(world: World, browse: Callable[..., Browser]) -> None:
     browser = browse()
     browser.get("/sign-in")
     answer = browser.post(
@@ -80,7 +80,7 @@ def test_every_change_needs_the_token_of_the_session(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.method} {page.path}")
-def test_only_members_get_in(world: World, browse: Callable[[], Browser], page: object) -> None:
+def test_only_members_get_in(world: World, browse: Callable[..., Browser], page: object) -> None:
     path = page.path.format(  # type: ignore[attr-defined]
         environment="production", user_id=1, segment_id=1, key="flag", rule_id=1, token_id=1, source_id=1
     )
@@ -101,7 +101,7 @@ def test_a_form_of_another_kind_or_size_is_refused(owner: Browser) -> None:
 
 
 def test_pages_that_go_wrong_are_designed(
-    owner: Browser, browse: Callable[[], Browser], world: World
+    owner: Browser, browse: Callable[..., Browser], world: World
 ) -> None:
     for path in ("/env/production/nothing", "/env/nowhere/live", "/env/production/users/abc", "/nothing"):
         answer = owner.get(path)

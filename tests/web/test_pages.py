@@ -3,12 +3,15 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cairn.conditions.tree import Did, InList, Not, UserProperty
 from cairn.db.engine import reading
+from cairn.errors import Unavailable
 from cairn.event import Kind, Refused
 from cairn.flags.definition import get_flag, list_rules
 from cairn.flags.model import Metric, Variable
@@ -300,7 +303,7 @@ def test_live_shows_outcomes_with_their_reason_and_filters(world: World, owner: 
     assert "refused in the last hour" in home and "unknown key in the last hour" in home
 
 
-def test_only_owners_see_events_with_unknown_keys(world: World, browse: Callable[[], Browser]) -> None:
+def test_only_owners_see_events_with_unknown_keys(world: World, browse: Callable[..., Browser]) -> None:
     world.refuse(
         Refused(
             0, int(NOW.timestamp() * 1000) - 1000, Reason.UNKNOWN_KEY, "", "Somebody else's", "", "", "{}"
@@ -313,7 +316,7 @@ def test_only_owners_see_events_with_unknown_keys(world: World, browse: Callable
 
 
 def test_keys_are_shown_copied_and_changed(
-    world: World, owner: Browser, browse: Callable[[], Browser]
+    world: World, owner: Browser, browse: Callable[..., Browser]
 ) -> None:
     def keys() -> tuple[str, list[str]]:
         with reading(world.core.engine) as connection:
@@ -375,7 +378,7 @@ def test_a_token_is_shown_once_and_works_until_deleted(world: World, owner: Brow
     assert owner.post(f"{HERE}/tokens", {"name": "", "role": "editor"}).status_code == 422
 
 
-def test_a_password_is_changed(world: World, browse: Callable[[], Browser]) -> None:
+def test_a_password_is_changed(world: World, browse: Callable[..., Browser]) -> None:
     admin, elsewhere = (browse().sign_in(world.b.email(Role.ADMIN)) for _ in range(2))
     admin.get(f"{HERE}/account")
     path, new = f"{HERE}/account/password", "another good password"
@@ -404,7 +407,7 @@ def test_the_environment_switch_keeps_the_page(world: World, owner: Browser) -> 
 
 
 def test_no_page_shows_or_changes_another_workspace(
-    world: World, owner: Browser, browse: Callable[[], Browser]
+    world: World, owner: Browser, browse: Callable[..., Browser]
 ) -> None:
     segment = make_segment(owner, "ours_alone")
     make_flag(owner, "ours-alone")
@@ -513,3 +516,47 @@ def test_identified_members_are_what_flags_see(world: World, owner: Browser) -> 
                      if s.environment_id == world.a.environment.id)  # fmt: skip
     assert world.core.members.contains(list_set(state.list_id), "nora@shop.test")
     assert state.list_id in owner.get(f"{HERE}/segments/{number}").text
+
+
+def test_a_list_too_long_for_a_kind_of_sdk_needs_a_look(world: World, browse: Callable[..., Browser]) -> None:
+    settings = structs.replace(world.core.settings, inline_limit=1)
+    owner = browse(replace(world.core, settings=settings)).sign_in(world.a.email())
+    for name in ("una", "uli"):
+        world.user(f"{name}@shop.test", plan="long")
+    number = make_segment(owner, "long", **{"g0.r0.value": "long"})
+    world.live.settle()
+    make_flag(owner, "long-list")
+    form = form_of(owner.get(f"{HERE}/flags/long-list/rules/new").text) | {"r0.segment": str(number)}
+    assert owner.post(f"{HERE}/flags/long-list/rules/new", {**form, "do": "save"}).status_code == 200
+    owner.post(f"{HERE}/flags/long-list/toggle", {"on": "1"})
+    assert "more than 1 values" in owner.get(f"{HERE}/flags/long-list").text
+    assert "Python applications cannot get flag long-list for segment Long" in owner.get(HERE).text
+
+
+class Broken:
+    """A store that cannot answer."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def query(self, *_: object, **__: object) -> list[Any]:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        pytest.param(Unavailable("the question took longer than 10 s"), 503, "Nothing was lost", id="away"),
+        pytest.param(
+            RuntimeError("secret detail"), 500, "This page failed, and it is our fault", id="our fault"
+        ),
+    ],
+)
+def test_a_store_that_fails_is_told_without_alarm(
+    world: World, browse: Callable[..., Browser], error: Exception, status: int, said: str
+) -> None:
+    owner = browse(replace(world.core, store=Broken(error))).sign_in(world.a.email())  # type: ignore[arg-type]
+    answer = owner.get(f"{HERE}/users")
+    assert answer.status_code == status
+    assert said in answer.text and "secret detail" not in answer.text
+    assert "Flags" in answer.text, "the navigation stays"

@@ -1,6 +1,7 @@
 """Home: how it is going, what needs a look, what is left to set up. Every number is counted when it is asked for."""
 
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -8,7 +9,8 @@ from starlette.responses import Response
 
 from cairn.analysis import pulse
 from cairn.analysis.events import latest
-from cairn.db.tables import flag_states, flags, segment_states, segments
+from cairn.db.tables import flag_states, flags, rules, segment_states, segments
+from cairn.web.audience import names_segment
 from cairn.web.pages.live import explain, rows_of
 from cairn.web.render import count
 from cairn.web.snippets import curl_track
@@ -49,6 +51,9 @@ class Defined(Struct, frozen=True):
     flags: int
     flags_on: int
     troubled: list[tuple[int, str, int, str]]  # segment id, name, drift, error
+    too_long: list[
+        tuple[str, str, int]
+    ]  # flag key, segment name, size: lists that Python SDKs cannot be given
 
 
 def home_page(visit: Visit) -> Response:
@@ -60,7 +65,9 @@ def home_page(visit: Visit) -> Response:
     heard = pulse.heard_from(store, environment.id, now=visit.now)
     refusals = pulse.refusals(store, environment.id, now=visit.now)
     with visit.reading() as connection:
-        defined = _defined(connection, environment.id, environment.project_id)
+        defined = _defined(
+            connection, environment.id, environment.project_id, visit.core.settings.inline_limit
+        )
         found = latest(store, connection, environment.id, now=visit.now, limit=FEED)
     concerns = _concerns(visit, defined, refusals)
     return visit.page(
@@ -71,7 +78,7 @@ def home_page(visit: Visit) -> Response:
     )  # fmt: skip
 
 
-def _defined(connection: sa.Connection, environment_id: int, project_id: int) -> Defined:
+def _defined(connection: sa.Connection, environment_id: int, project_id: int, inline_limit: int) -> Defined:
     state = segment_states.c
     rows = connection.execute(
         sa.select(segments.c.id, segments.c.name, state.users, state.identified, state.drift, state.error)
@@ -98,7 +105,27 @@ def _defined(connection: sa.Connection, environment_id: int, project_id: int) ->
         troubled=[
             (row.id, row.name, row.drift or 0, row.error or "") for row in rows if row.drift or row.error
         ],
+        too_long=_too_long(
+            connection, environment_id, [row for row in rows if (row.identified or 0) > inline_limit]
+        ),
     )
+
+
+def _too_long(
+    connection: sa.Connection,
+    environment_id: int,
+    long: list[Any],  # Any: rows of segments and their states
+) -> list[tuple[str, str, int]]:
+    if not long:
+        return []
+    query = sa.select(flags.c.key, rules.c.body).join(rules, rules.c.flag_id == flags.c.id)
+    asked = connection.execute(
+        query.where(rules.c.environment_id == environment_id, flags.c.archived_at.is_(None))
+    )
+    found = [
+        (key, row.name, row.identified) for key, body in asked for row in long if names_segment(body, row.id)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _concerns(visit: Visit, defined: Defined, refusals: list[pulse.Refusals]) -> list[Concern]:
@@ -112,6 +139,10 @@ def _concerns(visit: Visit, defined: Defined, refusals: list[pulse.Refusals]) ->
         else:
             text = f"The last full recount differed by {count(drift, 'user')} and put it right."
             found.append(Concern("warn", "drifted", f"Segment {name} had drifted", text, url, "Open"))
+    for key, name, size in defined.too_long:
+        title = f"Python applications cannot get flag {key} for segment {name}"
+        text = f"{count(size, 'member')} are more than settings may hold; Node asks the gateway and is not concerned."
+        found.append(Concern("warn", "SDK", title, text, visit.url(f"/flags/{key}"), "Open"))
     for refusal in refusals:
         if refusal.outcome in ("invalid", "failed", "rate_limited"):
             state = "bad" if refusal.outcome == "failed" else "warn"

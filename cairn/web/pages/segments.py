@@ -25,6 +25,7 @@ from cairn.segments.definition import (
 )
 from cairn.segments.explain import Counted, Why, explain
 from cairn.web import segment_form
+from cairn.web.audience import names_segment
 from cairn.web.english import Words, sentence
 from cairn.web.segment_form import Draft, Problems
 from cairn.web.visit import Page, Visit, get, post
@@ -123,7 +124,15 @@ def _candidates(visit: Visit, connection: sa.Connection, asked: str) -> list[Use
 
 
 def _why(visit: Visit, connection: sa.Connection, segment: Segment, user: User) -> Answer:
-    found = explain(visit.core.store, connection, visit.here.id, user.user_id, segment.condition, visit.now)
+    found = explain(
+        visit.core.store,
+        connection,
+        visit.here.id,
+        user.user_id,
+        segment.condition,
+        visit.now,
+        visit.core.definitions,
+    )
     name = users_set(visit.here.id, segment.id)
     return Answer(user, visit.core.members.since(name, str(user.user_id)), _told(found))
 
@@ -148,20 +157,10 @@ def _used_by(connection: sa.Connection, segment: Segment, state: SegmentState | 
         .where(flags.c.project_id == segment.project_id, flags.c.archived_at.is_(None))
     ).all()
     list_id = state.list_id if state else ""
-    found = [UsedBy(key, name, at) for key, name, at, body in rows if _names(body, segment.id, list_id)]
+    found = [
+        UsedBy(key, name, at) for key, name, at, body in rows if names_segment(body, segment.id, list_id)
+    ]
     return list(dict.fromkeys(found))
-
-
-def _names(document: object, segment_id: int, list_id: str) -> bool:
-    match document:
-        case {"type": "in_list", **rest}:
-            return rest.get("segment_id") == segment_id or (bool(list_id) and rest.get("list_id") == list_id)
-        case dict():
-            return any(_names(value, segment_id, list_id) for value in document.values())
-        case list():
-            return any(_names(value, segment_id, list_id) for value in document)
-        case _:
-            return False
 
 
 def new_segment_page(visit: Visit) -> Response:
