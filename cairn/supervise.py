@@ -271,7 +271,9 @@ def _child(role: str, commands: Commands, listening: socket.socket | None, lock:
 def _cairn_commands(settings: Settings) -> Commands:
     options: list[str] = []
     for setting in SETTINGS:
-        options += [f"--{setting.name.replace('_', '-')}", str(getattr(settings, setting.name))]
+        value = getattr(settings, setting.name)
+        if value is not None:  # else it is not set, and no text says so
+            options += [f"--{setting.name.replace('_', '-')}", str(value)]
 
     def command(role: str, socket_fd: int | None, ready_fd: int) -> list[str]:
         inherited = ["--ready-fd", str(ready_fd)]
