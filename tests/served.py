@@ -53,8 +53,10 @@ class Served:
         started = time.monotonic()
         line = self._process.stdout.readline()
         if not line:
+            status = self._ended()
+            said = self.errors.read_text()[-2000:]
             raise RuntimeError(
-                f"cairn serve ended with {self._process.wait()} after {time.monotonic() - started:.1f} s"
+                f"cairn serve ended with {status} after {time.monotonic() - started:.1f} s: {said}"
             )
         self.ready = json.loads(line)
         return self
