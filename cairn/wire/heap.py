@@ -14,7 +14,7 @@ from cairn.event import Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
 from cairn.wire.mending import NUMBER, FieldRule, mended, read_object, to_typed
 from cairn.wire.properties import joined_scalars
-from cairn.wire.reading import may_hold_nul, open_batch
+from cairn.wire.reading import may_hold_nul, open_batch, safe_text
 from cairn.wire.refusal import Unfit, refused
 from cairn.wire.times import Timestamp, check_range, epoch_ms
 from cairn.wire.users import check_anonymous_id, check_identity, numeric_id
@@ -134,7 +134,9 @@ def _each(arrival: Arrival, key: str, build: _Build) -> Parsed:
         items = [body]
     elif not items:
         return [refused(arrival, Unfit(Reason.EMPTY_BATCH, f"{key}: holds nothing; send at least one"), body)]
-    library = envelope.library if isinstance(envelope.library, str) and envelope.library else _LIBRARY
+    library = (
+        safe_text(envelope.library) if isinstance(envelope.library, str) and envelope.library else _LIBRARY
+    )
     is_odd = may_hold_nul(body)
     parsed: Parsed = [_one(arrival, raw, library, build, is_odd=is_odd) for raw in items[:MOST_EVENTS]]
     excess = Unfit(Reason.TOO_MANY_EVENTS, f"{key}: one request carries {MOST_EVENTS} at most")
