@@ -1,0 +1,56 @@
+"""One project with environments in the metadata database, and the loader's part of storing captured events."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from cairn.clock import from_ms
+from cairn.db.tables import environments
+from cairn.definitions.defined_event import create_defined_event
+from cairn.definitions.model import DefinedEvent, Definition, NewDefinedEvent
+from cairn.event import Draft
+from cairn.store.rows import element_id
+from cairn.store.store import SeenElement, Store
+from tests.segments.histories import NOW_MS
+from tests.segments.world import add_environment, add_workspace, open_metadata
+
+NOW = from_ms(NOW_MS)
+
+
+class Project:
+    """`start_id`: keeps its environments apart from others in the same event store."""
+
+    def __init__(self, folder: Path, start_id: int, *, environments_in_it: int = 1) -> None:
+        self.engine = open_metadata(folder)
+        self._made = 0
+        with self.engine.begin() as connection:
+            self.workspace_id, self.project_id = add_workspace(connection, account_id=start_id)
+            self.environment_ids = [
+                self._environment(connection, start_id + number) for number in range(environments_in_it)
+            ]
+
+    def _environment(self, connection: sa.Connection, number: int) -> int:
+        made = add_environment(connection, self.workspace_id, self.project_id, f"e{number}")
+        connection.execute(sa.update(environments).where(environments.c.id == made).values(id=number))
+        return number
+
+    def define(self, definition: Definition, name: str = "", **more: object) -> DefinedEvent:
+        self._made += 1
+        new = NewDefinedEvent(name or f"Event {self._made}", definition, **more)  # type: ignore[arg-type]
+        with self.engine.begin() as connection:
+            return create_defined_event(connection, self.workspace_id, self.project_id, new, NOW)
+
+
+def load(store: Store, drafts: Iterable[Draft]) -> None:
+    """As the loader: shapes first, then the events."""
+    drafts = list(drafts)
+    seen = {
+        (draft.environment_id, element_id(draft.element)): SeenElement(
+            draft.environment_id, element_id(draft.element), draft.element, draft.received_ms
+        )
+        for draft in drafts
+        if draft.element is not None
+    }
+    store.insert_elements(list(seen.values()))
+    store.insert_events(drafts)
