@@ -27,6 +27,7 @@ from cairn.db.migrate import migrate
 from cairn.eventlog.sqlite import SqliteLog, open_log
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import READER, Loader
+from cairn.ingest.place import open_locations
 from cairn.jobs.queue import Worker
 from cairn.members.lmdb import LmdbMembers, open_members
 from cairn.paths import Paths
@@ -112,6 +113,8 @@ class CoreProcess:
             self.feed,
             clock,
             self.live.touched,
+            published=self.members,
+            locate=open_locations(settings.location_file),
         )
         core = Core(
             settings=settings,

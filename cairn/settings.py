@@ -54,6 +54,10 @@ def _switch(text: str) -> bool:
     return known[text.strip().lower()]
 
 
+def _path_or_none(text: str) -> Path | None:
+    return Path(text) if text.strip() else None
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "data_dir",
@@ -103,6 +107,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Heap's documented rate limits on the server API (contracts: 30 requests per 30 s per identity).",
     ),
     Setting(
+        "location_file",
+        _path_or_none,
+        None,
+        "A file in MaxMind's .mmdb format (city); without it, country, region and city stay empty.",
+    ),
+    Setting(
         "store_memory_mb", _positive, 2048, "Most memory one question to the event store may use.", unit="MB"
     ),
 )
@@ -119,6 +129,7 @@ class Settings(Struct, frozen=True):
     recount_interval_s: int
     log_retention_days: int
     rate_limits: bool
+    location_file: Path | None
     store_memory_mb: int
 
 

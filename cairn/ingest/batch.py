@@ -10,7 +10,9 @@ from msgspec import Struct
 from cairn.clock import Clock
 from cairn.event import Arrival, Draft, Refused
 from cairn.identity.merges import Merge
+from cairn.ingest.controls import ControlsReader
 from cairn.ingest.feed import sent_user
+from cairn.ingest.place import Locate
 from cairn.ingest.remembered import Remembered
 from cairn.outcomes import Reason
 from cairn.store.store import PropertyChange, SeenElement, Store
@@ -92,16 +94,13 @@ class Parts:
     directory: Callable[[], Directory]
     parsers: Mapping[str, Parser]
     remembered: Remembered
+    controls: ControlsReader
+    locate: Locate
     clock: Clock  # for what carries no time of its own; never for a decision about an event
 
 
 def entry_of(log_position: int) -> int:
     return log_position >> _ENTRY_SHIFT
-
-
-def place_of(log_position: int) -> int:
-    """Which of its entry's items it came in."""
-    return log_position >> _EVENT_BITS & (1 << _ITEM_BITS) - 1
 
 
 def place_of(log_position: int) -> int:

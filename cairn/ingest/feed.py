@@ -64,14 +64,6 @@ class Feed:
                 kept = [one for one in items if one.user_id not in user_ids and one.user not in names]
                 self._items[environment_id] = deque(kept, maxlen=self._capacity)
 
-    def forget(self, environment_id: int, user_ids: Set[int], names: Set[str]) -> None:
-        """Drop what these users did: by raw id, or by how the sender named them."""
-        with self._changed:
-            items = self._items.get(environment_id)
-            if items is not None:
-                kept = [one for one in items if one.user_id not in user_ids and one.user not in names]
-                self._items[environment_id] = deque(kept, maxlen=self._capacity)
-
     def recent(self, environment_id: int, limit: int, after: int = 0) -> list[FeedItem]:
         """The newest items with a number above `after`, newest first."""
         with self._changed:

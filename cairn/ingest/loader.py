@@ -15,12 +15,15 @@ from cairn.errors import Unavailable
 from cairn.eventlog.log import EventLog
 from cairn.identity.map_copy import copy_map
 from cairn.ingest.batch import Batch, Item, Parser, Parts
+from cairn.ingest.controls import ControlsReader
 from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
+from cairn.ingest.place import Locate, locate_nothing
 from cairn.ingest.remembered import Remembered
 from cairn.ingest.steps import STEPS, unreadable
 from cairn.ingest.touched import touched
 from cairn.ingest.writes import WRITES, write_refusals
+from cairn.members.sets import Published
 from cairn.store.store import Store
 from cairn.wire.parsers import PARSERS
 from cairn.workspace.directory import Directory
@@ -57,9 +60,12 @@ class Loader:
         on_loaded: Callable[[list[Loaded]], None],
         *,
         parsers: Mapping[str, Parser] = PARSERS,
+        published: Published | None = None,
+        locate: Locate = locate_nothing,
     ) -> None:
         self._log, self._feed, self._on_loaded = log, feed, on_loaded
-        self._parts = Parts(store, engine, directory, parsers, Remembered(), clock)
+        controls = ControlsReader(published)
+        self._parts = Parts(store, engine, directory, parsers, Remembered(), controls, locate, clock)
         self._map_is_copied = False
         self._loading = threading.Lock()
         self.seconds: defaultdict[str, float] = defaultdict(float)  # spent so far, by step

@@ -1,26 +1,29 @@
-"""What the loader need not look up again: identities and elements it has stored, merges it has settled."""
+"""What the loader need not look up again: what it has stored of users and elements, merges it has settled."""
+
+from typing import Generic, TypeVar
 
 _CAPACITY = 200_000  # of each kind; some 40 MB at most
 
+Value = TypeVar("Value", str, int)
 Place = tuple[int, int]  # environment, and the id of a user or element in it
 
 
-class Recent:
+class Recent(Generic[Value]):
     """A mapping that forgets what was not asked for lately. Not thread-safe: the loader has one thread."""
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
         self._half = max(1, capacity // 2)
-        self._young: dict[Place, str] = {}
-        self._old: dict[Place, str] = {}
+        self._young: dict[Place, Value] = {}
+        self._old: dict[Place, Value] = {}
 
-    def get(self, place: Place) -> str | None:
+    def get(self, place: Place) -> Value | None:
         if (value := self._young.get(place)) is not None:
             return value
         if (value := self._old.get(place)) is not None:
             self.put(place, value)
         return value
 
-    def put(self, place: Place, value: str) -> None:
+    def put(self, place: Place, value: Value) -> None:
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
         self._young[place] = value
@@ -33,9 +36,10 @@ class Remembered:
     """Only what is in the event store already is remembered, so forgetting is always safe."""
 
     def __init__(self) -> None:
-        self.identities = Recent()  # of canonical users
-        self.merges = Recent()  # the identity each raw user was merged on
-        self.elements = Recent()  # shapes, by their number
+        self.identities = Recent[str]()  # of canonical users
+        self.merges = Recent[str]()  # the identity each raw user was merged on
+        self.elements = Recent[int]()  # by their number
+        self.first_seen = Recent[int]()  # versions of what is stored of a user's first session
         self._history_end = -1
 
     def check_history(self, end: int) -> None:

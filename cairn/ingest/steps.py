@@ -14,6 +14,15 @@ from cairn import ids
 from cairn.clock import to_ms
 from cairn.event import Arrival, Draft, Refused
 from cairn.ingest.batch import MOST_EVENTS, PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, entry_of
+from cairn.ingest.enriching import (
+    add_device,
+    add_landing,
+    add_location,
+    drop_blocked_pages,
+    drop_bots,
+    keep_address,
+)
+from cairn.ingest.first_seen import set_first_seen
 from cairn.ingest.merging import merge_users
 from cairn.outcomes import Reason
 from cairn.store.rows import element_id, text_of
@@ -175,7 +184,14 @@ STEPS: tuple[Step, ...] = (
     resolve_users,
     name_events,
     drop_repeats,
+    drop_bots,
+    drop_blocked_pages,
+    add_device,
+    add_landing,
+    add_location,
+    keep_address,  # after add_location: without this it is not stored
     merge_users,  # after drop_repeats: an old event that comes again must not undo an un-merge
+    set_first_seen,
     set_properties,
     name_elements,
 )

@@ -12,7 +12,7 @@ from typing import TypeVar
 from cairn.ingest.batch import Batch, Parts
 from cairn.outcomes import Reason
 from cairn.store.errors import RowsNotStorable
-from cairn.store.schema import IDENTITY_KEY
+from cairn.store.schema import FIRST_SEEN_KEY, IDENTITY_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ def write_properties(batch: Batch, parts: Parts) -> None:
     for change in batch.properties.values():
         if change.key == IDENTITY_KEY:
             parts.remembered.identities.put((change.environment_id, change.user_id), change.value)
+        elif change.key == FIRST_SEEN_KEY:
+            parts.remembered.first_seen.put((change.environment_id, change.user_id), change.version)
 
 
 def write_elements(batch: Batch, parts: Parts) -> None:
@@ -49,7 +51,7 @@ def write_elements(batch: Batch, parts: Parts) -> None:
             if draft.element_id == seen.element_id:
                 draft.element, draft.element_id = None, 0
     for place in batch.elements:
-        parts.remembered.elements.put(place, "")
+        parts.remembered.elements.put(place, 1)
 
 
 def write_events(batch: Batch, parts: Parts) -> None:

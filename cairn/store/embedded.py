@@ -15,20 +15,26 @@ from clickhouse_connect.driver.exceptions import Error
 
 from cairn.event import Draft, Refused
 from cairn.store import rows
-from cairn.store.erase import Erased, Leaving, erase, rewrite
 from cairn.store.engine_config import write_engine_config
 from cairn.store.erase import Erased, Leaving, erase, rewrite
 from cairn.store.errors import StoreBusy, StoreInUse, of_insert, of_question
-from cairn.store.known import KnownIds
+from cairn.store.known import Ids, KnownIds
 from cairn.store.migrations import migrate
 from cairn.store.question import bound, reads_user_map
-from cairn.store.schema import DATABASE
+from cairn.store.schema import DATABASE, FIRST_SEEN_KEY
 from cairn.store.store import MapChange, PropertyChange, Row, SeenElement
 
 logger = logging.getLogger(__name__)
 
 _WRITING = {"max_partitions_per_insert_block": 0}  # a batch of late events may span any number of months
-_ALL_IDS = f"SELECT event_id FROM {DATABASE}.events"
+# The ids of all events, and one word for each user who was seen in a session; `_hashes` makes the same.
+_ALL_KNOWN = f"""
+    SELECT 0 AS is_user, event_id AS id FROM {DATABASE}.events
+    UNION ALL
+    SELECT 1, bitXor(user_id, bitShiftLeft(toUInt64(environment_id), 32)) FROM {DATABASE}.user_properties
+    WHERE key = '{FIRST_SEEN_KEY}'
+"""
+_KNOWN_ROW = np.dtype([("is_user", "u1"), ("id", "<u8")])
 _IDS_PER_BLOCK = 1 << 16  # ids read at once when the filter is filled
 
 
@@ -83,6 +89,7 @@ class EmbeddedStore:
         self._is_closed = False
         self._map_lock, self._map_is_stale = threading.Lock(), True
         self._ids, self._ids_are_filled = KnownIds(), False
+        self._seen_users = KnownIds()
         self._filling = threading.Thread(target=self._fill_ids, name="known ids", daemon=True)
         self._engine = self._connect()  # keeps the engine open while no other client is
 
@@ -125,8 +132,12 @@ class EmbeddedStore:
         self._insert("events", table)
 
     def insert_properties(self, changes: Sequence[PropertyChange]) -> None:
-        if changes:
-            self._insert("user_properties", rows.properties_table(changes))
+        if not changes:
+            return
+        table = rows.properties_table(changes)
+        if seen := [(one.environment_id, one.user_id) for one in changes if one.key == FIRST_SEEN_KEY]:
+            self._seen_users.add(_hashes(seen))
+        self._insert("user_properties", table)
 
     def insert_user_map(self, changes: Sequence[MapChange]) -> None:
         if changes:
@@ -164,12 +175,25 @@ class EmbeddedStore:
     def scrub(self) -> bool:
         return rewrite(self._command, self._read)
 
-    def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
-        with self._changing_map():
-            return erase(self._command, self._read, some)
-
-    def scrub(self) -> bool:
-        return rewrite(self._command, self._read)
+    def first_seen(self, users: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        maybes = list(users)
+        if users and self._ids_are_filled:
+            found = self._seen_users.maybe(_hashes(users))
+            maybes = [user for user, maybe in zip(users, found.tolist(), strict=True) if maybe]
+        if not maybes:
+            return {}
+        sql = f"""
+            SELECT environment_id, user_id, max(version) FROM {DATABASE}.user_properties
+            WHERE environment_id IN {{environments:Array(UInt32)}} AND key = {{key:String}}
+              AND user_id IN {{users:Array(UInt64)}}
+            GROUP BY environment_id, user_id
+        """
+        parameters = {
+            "environments": sorted({environment_id for environment_id, _ in maybes}),
+            "key": FIRST_SEEN_KEY,
+            "users": [user_id for _, user_id in maybes],
+        }
+        return {(row[0], row[1]): row[2] for row in self._read(sql, parameters)}
 
     def user_map_version(self) -> int:
         return int(self._read(f"SELECT max(version) FROM {DATABASE}.user_map", {})[0][0])
@@ -217,19 +241,6 @@ class EmbeddedStore:
             self._writing().insert_arrow(table, table_rows, database=DATABASE)
         except Error as error:
             raise of_insert(error) from error
-
-    def _command(self, sql: str) -> None:
-        try:
-            self._writing().command(sql)
-        except Error as error:
-            raise StoreBusy(f"the event store did not do it: {error}") from error
-
-    @contextmanager
-    def _changing_map(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self._map_is_stale = True
 
     def _command(self, sql: str) -> None:
         try:
@@ -299,13 +310,19 @@ class EmbeddedStore:
         Ids stored meanwhile are added by `insert_events`.
         """
         try:
-            with self._writing().raw_stream(_ALL_IDS, fmt="RowBinary") as stream:
-                while block := stream.read(_IDS_PER_BLOCK * 8):
+            with self._writing().raw_stream(_ALL_KNOWN, fmt="RowBinary") as stream:
+                while block := stream.read(_IDS_PER_BLOCK * _KNOWN_ROW.itemsize):
                     if self._is_closed:
                         return
-                    self._ids.add(np.frombuffer(block, dtype="<u8"))
+                    known = np.frombuffer(block, dtype=_KNOWN_ROW)
+                    self._ids.add(known["id"][known["is_user"] == 0])
+                    self._seen_users.add(known["id"][known["is_user"] == 1])
         except (Error, StoreBusy):
             if not self._is_closed:
                 logger.exception("known_ids_not_read")
             return
         self._ids_are_filled = True
+
+
+def _hashes(users: Sequence[tuple[int, int]]) -> Ids:
+    return np.array([user_id ^ (environment_id << 32) for environment_id, user_id in users], dtype=np.uint64)

@@ -5,7 +5,6 @@ hundred mutations, and a text must not name anybody. The rows vanish at once (a 
 that held them anew and lets go of the old ones.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,10 +28,11 @@ _LONG_ENOUGH = 6  # characters; a shorter name is looked for in a refused payloa
 _SYNC = "SETTINGS lightweight_deletes_sync = 2, mutations_sync = 2"
 _TABLES = ("events", "user_properties", "user_map", "refusals", "elements")
 _LET_GO = (
-    "old_parts_lifetime = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1"
+    "old_parts_lifetime = 0, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1"
 )
 _SETTINGS = "old_parts_lifetime, min_rows_to_fsync_after_merge, min_compressed_bytes_to_fsync_after_merge"
-OLD_PARTS_S = 120.0  # s; how long to wait for the engine to let go of old parts; it looks every half minute
+OLD_PARTS_S = 60.0  # s; how long to wait for the engine to let go of old parts; it looks every 30 s
+_PAUSE_S = 1.0  # s; between looks
 
 
 class Leaving(Struct, frozen=True):
@@ -72,20 +72,21 @@ def erase(run: Run, read: Read, some: Sequence[Leaving]) -> list[Erased]:
 
 
 def rewrite(run: Run, read: Read) -> bool:
-    """Write anew what held masked rows, and let go of the old files. False: some are still there after a while."""
-    for table in _TABLES:
-        if _has_masks(read, table):
-            run(f"ALTER TABLE {DATABASE}.{table} APPLY DELETED MASK SETTINGS mutations_sync = 2")
-    # The engine keeps old parts for some minutes because it does not sync the new ones; so they are synced here.
-    os.sync()
+    """Write anew what held masked rows, and let go of the old files. False: some are still there after a while.
+
+    The engine keeps old parts for some minutes because it does not sync the new ones; here it does sync them.
+    """
     for table in _TABLES:
         run(f"ALTER TABLE {DATABASE}.{table} MODIFY SETTING {_LET_GO}")
     try:
-        deadline = time.monotonic() + OLD_PARTS_S
-        while _old_parts(read):
+        for table in _TABLES:
+            if _has_masks(read, table):
+                run(f"ALTER TABLE {DATABASE}.{table} APPLY DELETED MASK SETTINGS mutations_sync = 2")
+        old, deadline = _old_parts(read), time.monotonic() + OLD_PARTS_S
+        while old & _old_parts(read):
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.5)
+            time.sleep(_PAUSE_S)
         return True
     finally:
         for table in _TABLES:
@@ -170,9 +171,10 @@ def _has_masks(read: Read, table: str) -> bool:
     return bool(read(sql, {"database": DATABASE, "table": table})[0][0])
 
 
-def _old_parts(read: Read) -> int:
+def _old_parts(read: Read) -> set[tuple[str, str]]:
+    """Shape: (table, part)."""
     sql = (
-        "SELECT count() FROM system.parts WHERE database = {database:String} AND NOT active "
+        "SELECT table, name FROM system.parts WHERE database = {database:String} AND NOT active "
         "AND table IN {tables:Array(String)}"
     )
-    return int(read(sql, {"database": DATABASE, "tables": list(_TABLES)})[0][0])
+    return {(row[0], row[1]) for row in read(sql, {"database": DATABASE, "tables": list(_TABLES)})}

@@ -128,6 +128,9 @@ DICTIONARY = f"""
 # The user an event or property belongs to after merges.
 CANONICAL = f"dictGetOrDefault('{DATABASE}.merged_users', 'canonical_id', (environment_id, user_id), user_id)"
 
+# The one of the `initial_*` user properties that every user has who was seen in a session, so its rows say who was.
+FIRST_SEEN_KEY = "initial_channel"
+
 IDENTITY_KEY = (
     "identity"  # the built-in user property that holds the identity; its user_id is the canonical one
 )

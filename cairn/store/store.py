@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from cairn.event import Draft, Element, Refused
 from cairn.store.erase import Erased, Leaving
-from cairn.store.erase import Erased, Leaving
 
 Row = tuple[Any, ...]  # Any: the columns' own types
 
@@ -91,11 +90,8 @@ class Store(Protocol):
     def scrub(self) -> bool:
         """Leave nothing of them on the disk; False when some files are still there, then call again."""
 
-    def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
-        """Take users out of every answer; return what each entry lost. The same again does no harm."""
-
-    def scrub(self) -> bool:
-        """Leave nothing of them on the disk; False when some files are still there, then call again."""
+    def first_seen(self, users: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        """Those of the users (environment, raw id) seen in a session before, with the version kept of it."""
 
     def user_map_version(self) -> int:
         """The newest version in the user map, 0 when it is empty."""

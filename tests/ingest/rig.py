@@ -18,6 +18,8 @@ from cairn.ids import key_hash
 from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
 from cairn.ingest.loader import Loader
+from cairn.ingest.place import Locate, locate_nothing
+from cairn.members.sets import Published
 from cairn.outcomes import Reason
 from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.store import Store
@@ -96,6 +98,8 @@ class Rig:
     directory: Directory = field(default_factory=Directory)
     feed: Feed = field(default_factory=Feed)
     loaded: list[Loaded] = field(default_factory=list)
+    published: Published | None = None
+    locate: Locate = locate_nothing
 
     def __post_init__(self) -> None:
         self.restart()
@@ -111,6 +115,8 @@ class Rig:
             lambda: NOW,
             self.loaded.extend,
             parsers=PARSERS,
+            published=self.published,
+            locate=self.locate,
         )
 
     def send(self, *events: dict[str, Any], **fields: Any) -> None:

@@ -12,6 +12,8 @@ from cairn.event import Draft
 from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.errors import StoreInUse, StoreTooNew
 from cairn.store.migrations import MIGRATIONS, Migration, migrate
+from cairn.store.schema import FIRST_SEEN_KEY
+from cairn.store.store import PropertyChange
 
 NEXT = MIGRATIONS[-1].number + 1
 ONE = Draft(1, "custom", "Paid", 1_800_000_000_000, 1_800_000_000_000, user_id=1, event_id=5, log_position=6)
@@ -98,3 +100,18 @@ class TestMigrations:
         asked = "SELECT event_id, path, element FROM cairn.events WHERE environment_id = {environment:UInt32}"
         assert sorted(store.query(1, asked)) == [(5, "", 0), (9, "", 0)]
         assert store.known([9, 5]) == {9: 0, 5: 6}
+
+
+def test_what_is_known_is_read_again_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In full: an id that is stored is found without the store being asked about those that are not."""
+    store = open_embedded(tmp_path / "store", memory_mb=300)
+    store.insert_events([ONE])
+    seen = PropertyChange(3, 2**53, FIRST_SEEN_KEY, "Direct", ONE.time_ms, 77)
+    store.insert_properties([seen])
+    store.close()
+    again = open_embedded(tmp_path / "store", memory_mb=300)
+    again._filling.join()
+    assert again._ids_are_filled
+    assert (again.known([5, 7]), again.first_seen([(3, 2**53), (3, 1)])) == ({5: 6}, {(3, 2**53): 77})
+    assert not caplog.records
+    again.close()

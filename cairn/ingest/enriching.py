@@ -1,0 +1,84 @@
+"""The loader's steps that complete what a client sent, and leave out what nobody wants kept.
+
+What the client itself said is never overwritten. After `drop_repeats`, so that only new events cost anything, and so
+that a changed rule does not judge an event anew that is stored already.
+"""
+
+from collections.abc import Mapping
+
+from cairn.event import Draft
+from cairn.ingest.batch import Batch, Parts
+from cairn.ingest.channel import UTM, Landing, landing_facts
+from cairn.ingest.controls import is_page_captured
+from cairn.ingest.device import device_facts, is_bot
+from cairn.outcomes import Reason
+
+
+def drop_bots(batch: Batch, parts: Parts) -> None:
+    bots = {draft.event_id for draft in batch.drafts if draft.user_agent and is_bot(draft.user_agent)}
+    if bots:
+        for draft in batch.drafts:
+            if draft.event_id in bots:
+                batch.refuse(draft, Reason.BOT, f"user agent: {draft.user_agent[:200]!r} declares a bot")
+        batch.drafts = [draft for draft in batch.drafts if draft.event_id not in bots]
+
+
+def drop_blocked_pages(batch: Batch, parts: Parts) -> None:
+    parts.controls.refresh()
+    blocked = {draft.event_id for draft in batch.drafts if draft.facts and _is_blocked(draft, parts)}
+    if blocked:
+        for draft in batch.drafts:
+            if draft.event_id in blocked:
+                page = draft.facts.get("domain", "") + draft.facts.get("path", "")
+                batch.refuse(draft, Reason.BLOCKED_PAGE, f"page: {page[:200]!r} is not to be captured")
+        batch.drafts = [draft for draft in batch.drafts if draft.event_id not in blocked]
+
+
+def add_device(batch: Batch, parts: Parts) -> None:
+    for draft in batch.drafts:
+        if draft.user_agent:
+            _add(draft, device_facts(draft.user_agent))
+
+
+def add_landing(batch: Batch, parts: Parts) -> None:
+    """Search words, campaign and channel of the session, where there is one."""
+    for draft in batch.drafts:
+        facts = draft.facts
+        if not facts or not draft.session_id:
+            continue
+        landing = Landing(
+            facts.get("referrer", ""),
+            facts.get("landing_domain") or facts.get("domain", ""),
+            facts.get("landing_query") or ("" if "landing_path" in facts else facts.get("query", "")),
+            tuple([facts.get(name, "") for name in UTM]),
+            facts.get("search_keyword", ""),
+        )
+        _add(draft, landing_facts(landing))
+
+
+def add_location(batch: Batch, parts: Parts) -> None:
+    for draft in batch.drafts:
+        if draft.ip:
+            _add(draft, parts.locate(draft.ip))
+
+
+def keep_address(batch: Batch, parts: Parts) -> None:
+    """Only where the environment says so. Must follow `add_location`."""
+    for draft in batch.drafts:
+        draft.facts.pop("ip", None)
+        if draft.ip and parts.controls.of(draft.environment_id).keep_ip:
+            draft.facts["ip"] = draft.ip
+
+
+def _is_blocked(draft: Draft, parts: Parts) -> bool:
+    domain, path = draft.facts.get("domain", ""), draft.facts.get("path", "")
+    if not domain and not path:
+        return False  # not a page: an app, or a message about a user
+    return not is_page_captured(parts.controls.of(draft.environment_id).capture, domain, path or "/")
+
+
+def _add(draft: Draft, found: Mapping[str, str]) -> None:
+    facts = draft.facts
+    for name, value in found.items():
+        if name not in facts:
+            facts[name] = value

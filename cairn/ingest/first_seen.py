@@ -1,0 +1,100 @@
+"""Where and how a user was first seen: the `initial_*` user properties, from the earliest event of a session.
+
+First wins, by the events' own times and whatever the order of arrival: the version of such a property falls as time
+rises, so that the store, which keeps the greatest version, keeps the earliest. All of them come from one event. A key
+that a later session filled and the earliest one did not is therefore emptied.
+Source: contracts/heap.md section 7 (initial_* come from the first session seen).
+"""
+
+from collections.abc import Iterator
+
+from cairn.event import Draft, Scalar
+from cairn.ingest.batch import Batch, Parts, entry_of
+from cairn.ingest.channel import UTM, Landing, landing_facts
+from cairn.store.rows import text_of
+from cairn.store.schema import FIRST_SEEN_KEY
+from cairn.store.store import PropertyChange
+
+_FACTS = (
+    "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
+    "landing_domain", "landing_path", "landing_query", "channel", "platform", "device_type", "browser", "os",
+    "country", "region", "city",
+)  # fmt: skip
+INITIAL: dict[str, str] = {f"initial_{name}": name for name in _FACTS}  # user property -> fact
+
+_ORDER_BITS = 22  # as of every property's version
+_LATEST_MS = (1 << 42) - 1  # ms; the year 2109, beyond every time that is accepted
+
+Place = tuple[int, int]  # environment, user
+
+
+def set_first_seen(batch: Batch, parts: Parts) -> None:
+    """Collect the initial properties of users not seen before, or not so early."""
+    earliest: dict[Place, tuple[int, dict[str, str]]] = {}
+    for draft, facts in _sightings(batch):
+        place = (draft.environment_id, draft.user_id)
+        version = first_version(draft)
+        known = earliest.get(place)
+        if known is None or version > known[0]:
+            earliest[place] = (version, facts)
+    if not earliest:
+        return
+    stored = _stored(list(earliest), parts)
+    for place, (version, facts) in earliest.items():
+        before = stored.get(place)
+        if before is not None and before >= version:
+            continue
+        for key, name in INITIAL.items():
+            value = facts.get(name, "")
+            if value or before is not None or key == FIRST_SEEN_KEY:
+                change = PropertyChange(*place, key, value, time_of(version), version)
+                batch.properties[(*place, key)] = change
+
+
+def first_version(draft: Draft) -> int:
+    """Rises as the event lies earlier, and among equal times as it arrived earlier."""
+    order = entry_of(draft.log_position) & (1 << _ORDER_BITS) - 1
+    return (_LATEST_MS - draft.time_ms) << _ORDER_BITS | (1 << _ORDER_BITS) - 1 - order
+
+
+def time_of(version: int) -> int:
+    return _LATEST_MS - (version >> _ORDER_BITS)
+
+
+def _sightings(batch: Batch) -> Iterator[tuple[Draft, dict[str, str]]]:
+    for draft in batch.drafts:
+        if draft.user_properties:
+            said = _said(draft.user_properties)
+            if said:
+                yield draft, said
+        if draft.session_id and draft.facts:
+            yield draft, draft.facts
+
+
+def _said(properties: dict[str, Scalar]) -> dict[str, str]:
+    """What a client itself says of a user's first session, taken off the properties that the newest wins."""
+    said = {INITIAL[key]: text_of(properties.pop(key)) for key in INITIAL.keys() & properties.keys()}
+    if said:
+        landing = Landing(
+            said.get("referrer", ""), said.get("landing_domain", ""), said.get("landing_query", ""),
+            tuple([said.get(name, "") for name in UTM]), said.get("search_keyword", ""),
+        )  # fmt: skip
+        return {**landing_facts(landing), **said}
+    return said
+
+
+def _stored(places: list[Place], parts: Parts) -> dict[Place, int]:
+    """The versions in the store; those looked up are remembered."""
+    remembered = parts.remembered.first_seen
+    found: dict[Place, int] = {}
+    unknown = []
+    for place in places:
+        version = remembered.get(place)
+        if version is None:
+            unknown.append(place)
+        else:
+            found[place] = version
+    for place, version in parts.store.first_seen(unknown).items():
+        remembered.put(place, version)
+        found[place] = version
+    return found

@@ -1,0 +1,95 @@
+import pytest
+
+from cairn.ingest.channel import CHANNELS, Landing, landing_facts
+
+SHOP = "shop.example"
+
+
+def landing(
+    referrer: str = "", query: str = "", source: str = "", medium: str = "", keyword: str = ""
+) -> Landing:
+    return Landing(referrer, SHOP, query, (source, medium, "", "", ""), keyword)
+
+
+@pytest.mark.parametrize(
+    ("given", "channel"),
+    [
+        pytest.param(landing(), "Direct", id="nothing known"),
+        pytest.param(landing("https://shop.example/cart"), "Direct", id="its own page"),
+        pytest.param(landing("https://www.shop.example/cart"), "Direct", id="its own page, with www"),
+        pytest.param(landing("https://blog.shop.example/"), "Direct", id="its own other site"),
+        pytest.param(landing("https://notshop.example/"), "Referral", id="a name that only ends alike"),
+        pytest.param(landing("https://news.example/post?q=1"), "Referral", id="another site"),
+        pytest.param(landing("https://www.google.com/"), "Organic Search", id="search"),
+        pytest.param(landing("https://www.google.co.uk/search?q=x"), "Organic Search", id="search abroad"),
+        pytest.param(landing("https://duckduckgo.com/"), "Organic Search", id="another search"),
+        pytest.param(
+            landing("https://google.evil.example/"), "Referral", id="a search engine's name in front"
+        ),
+        pytest.param(landing("https://notgoogle.com/"), "Referral", id="a search engine's name at the end"),
+        pytest.param(
+            landing("android-app://com.google.android.googlequicksearchbox/"), "Organic Search", id="app"
+        ),
+        pytest.param(landing("https://mail.google.com/"), "Email", id="web mail is no search"),
+        pytest.param(landing("https://outlook.live.com/"), "Email", id="web mail"),
+        pytest.param(landing("https://t.co/abc"), "Organic Social", id="social"),
+        pytest.param(
+            landing("https://l.facebook.com/l.php?u=x"), "Organic Social", id="social through a gate"
+        ),
+        pytest.param(landing("https://netflix.com/"), "Referral", id="ends in x.com"),
+        pytest.param(landing("https://www.google.com/", "?gclid=a"), "Paid Search", id="click id"),
+        pytest.param(landing("", "?msclkid=a"), "Paid Search", id="click id without referrer"),
+        pytest.param(landing("https://www.facebook.com/", "?fbclid=a"), "Organic Social", id="on every link"),
+        pytest.param(landing("", "?ttclid=a"), "Paid Social", id="social click id"),
+        pytest.param(landing("", "?utm_source=google&utm_medium=cpc"), "Paid Search", id="from the query"),
+        pytest.param(landing("", "", "google", "cpc"), "Paid Search", id="as sent"),
+        pytest.param(landing("", "", "Facebook", "CPC"), "Paid Social", id="any case"),
+        pytest.param(landing("", "", "partner", "cpc"), "Paid Other", id="paid elsewhere"),
+        pytest.param(landing("", "", "partner", "paid-social"), "Paid Social", id="said in the medium"),
+        pytest.param(landing("", "", "partner", "banner"), "Display", id="banner"),
+        pytest.param(
+            landing("https://www.google.com/", "", "news", "email"), "Email", id="sent before referrer"
+        ),
+        pytest.param(landing("", "", "newsletter"), "Email", id="a source that is mail"),
+        pytest.param(landing("", "", "joe", "affiliate"), "Affiliates", id="affiliate"),
+        pytest.param(landing("", "", "linkedin", "social"), "Organic Social", id="social post"),
+        pytest.param(landing("", "", "linkedin"), "Organic Social", id="social source alone"),
+        pytest.param(landing("", "", "google", "organic"), "Organic Search", id="organic"),
+        pytest.param(landing("", "", "joe", "referral"), "Referral", id="referral"),
+        pytest.param(landing("", "", "poster", "qr"), "Other Campaign", id="none of these"),
+        pytest.param(landing("https://[half"), "Direct", id="a broken referrer"),
+        pytest.param(landing("news.example/x"), "Referral", id="without scheme"),
+    ],
+)
+def test_the_channel(given: Landing, channel: str) -> None:
+    found = landing_facts(given)["channel"]
+    assert found == channel
+    assert found in CHANNELS
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param(
+            landing("https://www.google.com/search?q=red+shoes"), {"search_keyword": "red shoes"}, id="q"
+        ),
+        pytest.param(landing("https://search.yahoo.com/?p=shoes"), {"search_keyword": "shoes"}, id="p"),
+        pytest.param(landing("https://www.google.com/?q=a", keyword="b"), {"search_keyword": "b"}, id="sent"),
+        pytest.param(landing("https://news.example/?q=a"), {}, id="no search engine"),
+        pytest.param(
+            landing(
+                "", "?utm_source=a&UTM_Medium=b%20c&utm_campaign=d&utm_term=e&utm_content=f&utm_source=z"
+            ),
+            dict(utm_source="a", utm_medium="b c", utm_campaign="d", utm_term="e", utm_content="f"),
+            id="utm of the query",
+        ),
+        pytest.param(
+            landing("", "?utm_source=a&utm_term=b", "x"), {"utm_source": "x"}, id="sent ones count alone"
+        ),
+        pytest.param(landing("", "&&==&%ff=%ff&utm_term="), {}, id="a broken query"),
+    ],
+)
+def test_words_and_campaign(given: Landing, expected: dict[str, str]) -> None:
+    found = dict(landing_facts(given))
+    del found["channel"]
+    assert found == expected
