@@ -28,6 +28,8 @@ PAGES: tuple[Page, ...] = (
     *flags.PAGES,
     *rules.PAGES,
     *keys.PAGES,
+    *privacy.PAGES,
+    *deletion.PAGES,
     *account.PAGES,
 )
 

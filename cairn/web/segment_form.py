@@ -260,7 +260,7 @@ def _leaf(row: Row, zone: tzinfo) -> Condition:
     kind = row.kind if row.kind in dict(KINDS) else Kind.CUSTOM
     match = EventMatch(kind, row.name.strip(), filters)
     if kind == Kind.CUSTOM and not match.name:
-        raise InvalidInput("name: which event? Type its name, or choose “anything”", field="name")
+        raise InvalidInput("which event? Type its name, or choose “anything”", field="name")
     if row.what == "did_not":
         return Did(match, "exactly", 0, _window(row, zone))
     operator: CountOperator = next(

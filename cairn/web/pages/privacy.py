@@ -1,0 +1,115 @@
+"""Privacy of one environment: what capture leaves out, snapshots, and the users who were deleted."""
+
+from starlette.responses import Response
+
+from cairn.errors import CairnError
+from cairn.privacy.capture import MODES, MOST_PAGES, CaptureSettings, read_capture, write_capture
+from cairn.privacy.request import list_deletions
+from cairn.privacy.snapshot import (
+    READINGS,
+    TRIGGERS,
+    NewSnapshot,
+    add_snapshot,
+    delete_snapshot,
+    list_snapshots,
+)
+from cairn.web.visit import Page, Visit, get, post
+from cairn.workspace.permission import Verb, require
+
+MODE_WORDS = {
+    "all": "Capture every page",
+    "block": "Capture every page but these",
+    "allow": "Capture only these pages",
+}
+SWITCHES: tuple[tuple[str, str, str], ...] = (  # (setting, what it is called, what it does)
+    ("is_text_captured", "Text of elements", "What stands on a clicked button or link. Form values never leave the page."),
+    ("are_errors_captured", "JavaScript errors", "The message and place of errors on the page."),
+    ("are_ips_kept", "IP addresses", "Off: used to look up the country and city, then forgotten."),
+    ("needs_consent", "Consent first", "Nothing is captured or stored before the page calls heap.startTracking()."),
+    ("is_do_not_track_honoured", "Honour Do Not Track", "Browsers that ask not to be tracked are not. Also Global Privacy Control."),
+    ("is_cookieless", "Without cookies", "Users are known for one visit to a tab only."),
+    ("are_cookies_secure", "Secure cookies", "Cookies travel over TLS only, as SameSite=None."),
+)  # fmt: skip
+OWNERS_SWITCH = (
+    "may_run_javascript",
+    "JavaScript snapshots",
+    "Lets admins write code into heap_config.js. Cairn's own script does not run it; Heap's does.",
+)
+
+
+def privacy_page(visit: Visit, error: CairnError | None = None) -> Response:
+    with visit.reading() as connection:
+        settings = read_capture(connection, visit.here.id)
+        snapshots = list_snapshots(connection, visit.here.id)
+        deletions = list_deletions(connection, visit.workspace_id)
+    is_typed = error is not None and "mode" in visit.form
+    shown = _typed(visit, settings) if is_typed else settings
+    readings = [each for each in READINGS if each != "javascript" or settings.may_run_javascript]
+    return visit.page(
+        "privacy.html", status=error.status if error else 200, error=error, settings=shown,
+        pages=visit.form("pages") if is_typed else "\n".join(settings.pages), snapshots=snapshots,
+        deletions=deletions, modes=[(mode, MODE_WORDS[mode]) for mode in MODES], switches=_switches(visit),
+        most_pages=MOST_PAGES, triggers=[(each, each) for each in TRIGGERS],
+        readings=[(each, each) for each in readings], may_change=visit.may(Verb.CHANGE_PRIVACY),
+    )  # fmt: skip
+
+
+def _switches(visit: Visit) -> tuple[tuple[str, str, str], ...]:
+    return (*SWITCHES, OWNERS_SWITCH) if visit.may(Verb.OWN) else SWITCHES
+
+
+def _typed(visit: Visit, before: CaptureSettings) -> CaptureSettings:
+    """What the form says; what it does not show stays."""
+    mode = next((each for each in MODES if each == visit.form("mode")), "all")
+    switched = {name: visit.form(name) == "1" for name, _, _ in _switches(visit)}
+    kept = {} if visit.may(Verb.OWN) else {"may_run_javascript": before.may_run_javascript}
+    return CaptureSettings(mode=mode, pages=tuple(visit.form("pages").splitlines()), **switched, **kept)
+
+
+def change_capture(visit: Visit) -> Response:
+    try:
+        with visit.core.engine.begin() as connection:
+            before = read_capture(connection, visit.here.id)
+            wanted = _typed(visit, before)
+            if wanted.may_run_javascript and not before.may_run_javascript:
+                require(visit.signed_in.member.role, Verb.OWN)
+            write_capture(connection, visit.here.id, wanted, visit.now)
+    except CairnError as error:
+        return privacy_page(visit, error)
+    visit.changed()
+    return visit.go(visit.url("/privacy"), "Saved. Browsers follow within a minute.")
+
+
+def make_snapshot(visit: Visit) -> Response:
+    form = visit.form
+    new = NewSnapshot(
+        name=form.line("name"),
+        trigger=next((each for each in TRIGGERS if each == form("trigger")), TRIGGERS[0]),
+        place=form.line("place"),
+        reading=next((each for each in READINGS if each == form("reading")), READINGS[0]),
+        target=form.line("target"),
+        attribute=form.line("attribute"),
+    )
+    try:
+        with visit.core.engine.begin() as connection:
+            may_run = read_capture(connection, visit.here.id).may_run_javascript
+            made = add_snapshot(connection, visit.here.id, new, visit.now, may_run_javascript=may_run)
+    except CairnError as error:
+        return privacy_page(visit, error)
+    visit.changed()
+    return visit.go(visit.url("/privacy#snapshots"), f"Snapshot {made.name} reads from now on.")
+
+
+def drop_snapshot(visit: Visit) -> Response:
+    with visit.core.engine.begin() as connection:
+        delete_snapshot(connection, visit.here.id, visit.number("snapshot_id"))
+    visit.changed()
+    return visit.go(visit.url("/privacy#snapshots"), "The snapshot is deleted. What it read stays.")
+
+
+PAGES: tuple[Page, ...] = (
+    get("/env/{environment}/privacy", privacy_page),
+    post("/env/{environment}/privacy", change_capture, Verb.CHANGE_PRIVACY),
+    post("/env/{environment}/privacy/snapshots", make_snapshot, Verb.CHANGE_PRIVACY),
+    post("/env/{environment}/privacy/snapshots/{snapshot_id}/delete", drop_snapshot, Verb.CHANGE_PRIVACY),
+)
