@@ -8,9 +8,9 @@ from starlette.routing import BaseRoute, Route
 from cairn.analysis.core import Core
 from cairn.api.docs_page import HEADERS, docs_page
 from cairn.api.endpoint import PREFIX, Endpoint, nothing_here, routes
-from cairn.api.openapi import openapi
 from cairn.api.heap_deletion import heap_deletion_routes
-from cairn.api.resources import environments, events, flags, privacy, rules, segments, users
+from cairn.api.openapi import openapi
+from cairn.api.resources import defined_events, environments, events, flags, privacy, rules, segments, users
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *environments.ENDPOINTS,
@@ -19,6 +19,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *rules.ENDPOINTS,
     *users.ENDPOINTS,
     *events.ENDPOINTS,
+    *defined_events.ENDPOINTS,
     *privacy.ENDPOINTS,
 )
 

@@ -18,6 +18,8 @@ from cairn.conditions.tree import UserProperty
 from cairn.db.engine import open_engine, reading, sqlite_url
 from cairn.db.migrate import migrate
 from cairn.db.tables import environments, metadata, sources
+from cairn.definitions.defined_event import create_defined_event
+from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.event import Draft, Refused
 from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag
 from cairn.flags.model import Allocation
@@ -49,6 +51,7 @@ class Tenant:
     environment: int  # production's id
     source_id: int
     segment_id: int
+    event_id: int  # of its defined event
     flag_key: str
     rule_id: int
     identity: str
@@ -66,6 +69,7 @@ class Tenant:
         """What stands in an endpoint's path for this tenant's own things."""
         return {
             "segment_id": self.segment_id,
+            "event_id": self.event_id,
             "key": self.flag_key,
             "environment": self.environment,
             "rule_id": self.rule_id,
@@ -148,6 +152,9 @@ def make_tenant(core: Core, name: str) -> Tenant:
         connection.execute(sa.update(sources).where(sources.c.environment_id.in_(own)).values(name=name))
         new = NewSegment(key=name, name=name, condition=UserProperty("plan", "is", name))
         segment = create_segment(connection, workspace.id, environment.project_id, new, now)
+        counted = Definition((Part("custom", f"{name} bought"),))
+        named = NewDefinedEvent(name, counted)
+        defined = create_defined_event(connection, workspace.id, environment.project_id, named, now)
         flag = create_flag(connection, workspace.id, environment.project_id, NewFlag(key=name), now)
         rule = add_rule(
             connection,
@@ -163,6 +170,7 @@ def make_tenant(core: Core, name: str) -> Tenant:
             environment=environment.id,
             source_id=list_sources(connection, workspace.id)[0].id,
             segment_id=segment.id,
+            event_id=defined.id,
             flag_key=name,
             rule_id=rule.id,
             identity=f"{name}@example.com",

@@ -1,0 +1,251 @@
+"""Defined events: names for what was captured, counted over all history at once."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from cairn.api.endpoint import Call, Endpoint, EnvironmentName, Id, Page, Query
+from cairn.api.endpoint import Next as NextPage
+from cairn.api.page import page_of
+from cairn.clock import from_ms
+from cairn.conditions.tree import EventMatch
+from cairn.definitions.defined_event import (
+    archive_defined_event,
+    check_known,
+    create_defined_event,
+    get_defined_event,
+    list_defined_events,
+    restore_defined_event,
+    update_defined_event,
+    used_in,
+)
+from cairn.definitions.health import Finding, findings
+from cairn.definitions.model import Changes, DefinedEvent, Definition, NewDefinedEvent
+from cairn.definitions.volume import latest, total, volumes
+from cairn.workspace.environment import get_environment, list_projects
+from cairn.workspace.permission import Verb
+
+
+class UsedIn(Struct, frozen=True):
+    what: str  # segment, or defined event
+    id: Id
+    name: str
+
+
+class DefinedEventAnswer(Struct, frozen=True):
+    id: Id
+    name: str
+    category: str
+    description: str
+    definition: Definition
+    version: int
+    state: str  # active, archived
+    verified: bool
+    used_in: list[UsedIn]
+    created_at: datetime
+    updated_at: datetime
+
+
+class DefinedEventsQuery(Page, frozen=True):
+    with_archived: bool = False
+
+
+class DefinedEventList(Struct, frozen=True):
+    defined_events: list[DefinedEventAnswer]
+    next: NextPage = None
+
+
+class DefinedEventChanges(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left out stays."""
+
+    name: str | UnsetType = UNSET
+    category: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    definition: Definition | UnsetType = UNSET
+    verified: bool | UnsetType = UNSET
+
+
+class InEnvironment(Query, frozen=True):
+    environment: EnvironmentName
+
+
+class CountsQuery(InEnvironment, frozen=True):
+    days: Annotated[int, Meta(ge=1, le=366)] = 30
+
+
+class EventCounts(Struct, frozen=True):
+    name: str
+    events: int  # over all history
+    users: int
+    first_at: datetime | None
+    last_at: datetime | None
+    days: list[int]  # spans of 24 hours that end now, oldest first
+
+
+class DefinitionTest(Struct, frozen=True, forbid_unknown_fields=True):
+    definition: Definition
+
+
+class Matched(Struct, frozen=True):
+    event_id: str
+    time: datetime
+    kind: str
+    name: str
+    user_id: int
+    path: str
+    text: str  # of the element
+    hierarchy: str
+
+
+class TriedAnswer(Struct, frozen=True):
+    events: int
+    users: int
+    latest: list[Matched]
+
+
+class FoundAnswer(Struct, frozen=True):
+    findings: list[Finding]
+
+
+def read_defined_events(call: Call, query: DefinedEventsQuery) -> DefinedEventList:
+    """List the defined events by name."""
+    found = list_defined_events(call.connection, call.workspace_id, with_archived=query.with_archived)
+    page, rest = page_of(found, query, key=lambda event: (event.name, event.id))
+    return DefinedEventList([_answer(call, event) for event in page], rest)
+
+
+def create_a_defined_event(call: Call, body: NewDefinedEvent) -> DefinedEventAnswer:
+    """Define an event. It counts everything that was ever captured."""
+    project = list_projects(call.connection, call.workspace_id)[0]
+    return _answer(call, create_defined_event(call.connection, call.workspace_id, project.id, body, call.now))
+
+
+def read_defined_event(call: Call, event_id: Id) -> DefinedEventAnswer:
+    """Read a defined event, and where it is used."""
+    return _answer(call, get_defined_event(call.connection, call.workspace_id, event_id))
+
+
+def change_defined_event(call: Call, event_id: Id, body: DefinedEventChanges) -> DefinedEventAnswer:
+    """Change a defined event. Segments that count it are counted anew."""
+    given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
+    changed = update_defined_event(call.connection, call.workspace_id, event_id, Changes(**given), call.now)
+    return _answer(call, changed)
+
+
+def archive_a_defined_event(call: Call, event_id: Id) -> None:
+    """Archive a defined event that nothing uses."""
+    archive_defined_event(call.connection, call.workspace_id, event_id, call.now)
+
+
+def restore_a_defined_event(call: Call, event_id: Id) -> DefinedEventAnswer:
+    """Bring an archived defined event back as it was."""
+    return _answer(call, restore_defined_event(call.connection, call.workspace_id, event_id, call.now))
+
+
+def count_defined_event(call: Call, event_id: Id, query: CountsQuery) -> EventCounts:
+    """Count a defined event over all history, and per day."""
+    environment = get_environment(call.connection, call.workspace_id, query.environment)
+    event = get_defined_event(call.connection, call.workspace_id, event_id)
+    store = call.core.store
+    asked = [EventMatch(defined=event.id)]
+    match = call.core.definitions.resolve_events(call.connection, environment.id, asked)[0]
+    counted = total(store, environment.id, match, call.now)
+    return EventCounts(
+        name=event.name,
+        events=counted.events,
+        users=counted.users,
+        first_at=from_ms(counted.first_ms) if counted.events else None,
+        last_at=from_ms(counted.last_ms) if counted.events else None,
+        days=volumes(store, environment.id, [match], call.now, days=query.days)[0],
+    )
+
+
+def try_definition(call: Call, query: InEnvironment, body: DefinitionTest) -> TriedAnswer:
+    """Count what a definition would match, and show the latest, without keeping it."""
+    environment = get_environment(call.connection, call.workspace_id, query.environment)
+    check_known(call.connection, environment.project_id, body.definition)
+    match = call.core.definitions.matches_of(call.connection, environment.id, body.definition)
+    counted = total(call.core.store, environment.id, match, call.now)
+    return TriedAnswer(
+        counted.events,
+        counted.users,
+        [
+            Matched(
+                event_id=str(each.event_id),
+                time=from_ms(each.time_ms),
+                kind=each.kind,
+                name=each.name,
+                user_id=each.user_id,
+                path=each.path,
+                text=each.element.text if each.element else "",
+                hierarchy=each.element.hierarchy if each.element else "",
+            )
+            for each in latest(call.core.store, environment.id, match, call.now)
+        ],
+    )
+
+
+def read_event_findings(call: Call, query: InEnvironment) -> FoundAnswer:
+    """List defined events that stopped counting, with selectors that would match again, and duplicates."""
+    environment = get_environment(call.connection, call.workspace_id, query.environment)
+    found = findings(
+        call.core.store,
+        call.connection,
+        call.core.definitions,
+        call.workspace_id,
+        environment.project_id,
+        environment.id,
+        call.now,
+    )
+    return FoundAnswer(found)
+
+
+def _answer(call: Call, event: DefinedEvent) -> DefinedEventAnswer:
+    return DefinedEventAnswer(
+        id=event.id,
+        name=event.name,
+        category=event.category,
+        description=event.description,
+        definition=event.definition,
+        version=event.version,
+        state=event.state,
+        verified=event.verified,
+        used_in=[UsedIn(each.what, each.id, each.name) for each in used_in(call.connection, event)],
+        created_at=event.created_at,
+        updated_at=event.updated_at,
+    )
+
+
+EXAMPLE = {
+    "name": "Add to cart",
+    "category": "Shop",
+    "definition": {
+        "parts": [
+            {
+                "kind": "click",
+                "selector": ".product button.add",
+                "tests": [{"key": "path", "operator": "starts_with", "value": "/shop"}],
+            }
+        ]
+    },
+}
+_EVENT = "/defined-events/{event_id}"
+ENDPOINTS = (
+    Endpoint("GET", "/defined-events", Verb.SEE, read_defined_events),
+    Endpoint("POST", "/defined-events", Verb.DEFINE, create_a_defined_event, example=EXAMPLE, status=201),
+    Endpoint("GET", "/defined-events/findings", Verb.SEE, read_event_findings),
+    Endpoint(
+        "POST",
+        "/defined-events/test",
+        Verb.SEE,
+        try_definition,
+        example={"definition": EXAMPLE["definition"]},
+    ),
+    Endpoint("GET", _EVENT, Verb.SEE, read_defined_event),
+    Endpoint("PATCH", _EVENT, Verb.DEFINE, change_defined_event, example={"verified": True}),
+    Endpoint("DELETE", _EVENT, Verb.DEFINE, archive_a_defined_event),
+    Endpoint("POST", _EVENT + "/restore", Verb.DEFINE, restore_a_defined_event),
+    Endpoint("GET", _EVENT + "/counts", Verb.SEE, count_defined_event),
+)
