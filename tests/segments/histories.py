@@ -129,7 +129,11 @@ def histories(draw: st.DrawFn) -> History:
                 library=source and "a.js",
             )
         )  # fmt: skip
-    writes = draw(st.lists(st.tuples(st.sampled_from(USERS), st.sampled_from(USER_KEYS), values), max_size=8))
+    writes = draw(
+        st.lists(
+            st.tuples(st.sampled_from(USERS), st.sampled_from(["plan", *USER_KEYS]), values), max_size=12
+        )
+    )
     for number, (user, key, value) in enumerate(draw(st.permutations(writes))):
         history.properties.append(PropertyChange(0, user, key, value, NOW_MS, (NOW_MS << 22) + number))
     for raw in draw(st.sets(st.sampled_from(USERS[1:]), max_size=3)):

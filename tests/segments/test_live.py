@@ -76,6 +76,27 @@ def test_an_identified_member_that_loses_its_reason_leaves_the_list(world: World
     assert world.listed(segment) == set()
 
 
+def test_an_identity_that_arrives_later_without_a_merge_enters_the_list(world: World) -> None:
+    segment = world.define("premium", PREMIUM)
+    world.settle(world.set_property(5, "plan", "premium"))
+    assert world.listed(segment) == set()
+    world.settle(world.set_property(5, "identity", "eve"))
+    assert world.listed(segment) == {"eve"}
+    world.check([segment])
+
+
+def test_an_identified_user_that_is_merged_into_another_takes_its_identity_out_of_the_list(
+    world: World,
+) -> None:
+    segment = world.define("premium", PREMIUM)
+    ann = identified_user_id(world.environment_id, "ann")
+    world.settle(world.set_property(ann, "identity", "ann"), world.set_property(ann, "plan", "premium"))
+    assert world.listed(segment) == {"ann"}
+    world.settle(world.identify(ann, "bob"))
+    assert world.listed(segment) == {"bob"}
+    world.check([segment])
+
+
 def test_a_window_ends_without_an_event_to_the_millisecond(world: World) -> None:
     segment, quiet = world.define("buyers", BUYERS), world.define("quiet", QUIET)
     world.settle(world.did(1, "Order Completed", ago_ms=3 * DAY), world.did(1, "Order Completed"))
