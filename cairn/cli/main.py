@@ -103,6 +103,24 @@ def demo(as_json: bool, as_shell: bool, **options: Any) -> None:
         click.echo(_described(made))
 
 
+@cli.command("set-password")
+@settings_options
+@click.argument("email")
+@click.password_option(help="The new password; asked for when it is not given.")
+def set_member_password(email: str, password: str, **options: Any) -> None:
+    """Give a member a new password and end their sessions."""
+    from cairn.db.engine import open_engine, sqlite_url
+    from cairn.workspace.member import find_member, set_password
+
+    engine = open_engine(sqlite_url(_settings(options).data_dir))
+    try:
+        with engine.begin() as connection:
+            set_password(connection, find_member(connection, email), password)
+    finally:
+        engine.dispose()
+    click.echo(f"{email} has a new password and is signed out everywhere.")
+
+
 @cli.command("settings")
 @settings_options
 def show_settings(**options: Any) -> None:

@@ -118,6 +118,14 @@ def get_member(connection: sa.Connection, workspace_id: int, member_id: int) -> 
     return _member(row)
 
 
+def find_member(connection: sa.Connection, email: str) -> Member:
+    """In whichever workspace, for somebody who sits at the machine. Raises MemberNotFound."""
+    row = connection.execute(sa.select(members).where(members.c.email == clean_email(email))).first()
+    if row is None:
+        raise MemberNotFound(f"nobody signs in as {email!r}", field="email")
+    return _member(row)
+
+
 def list_members(connection: sa.Connection, workspace_id: int) -> list[Member]:
     query = sa.select(members).where(members.c.workspace_id == workspace_id).order_by(members.c.id)
     return [_member(row) for row in connection.execute(query)]

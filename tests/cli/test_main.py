@@ -1,0 +1,55 @@
+"""The command line, as an operator types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cairn.cli.main import cli
+from cairn.db.engine import open_engine, reading, sqlite_url
+from cairn.errors import Misconfigured, NotFound
+from cairn.workspace.member import authenticate
+
+
+def test_demo_is_made_once_and_tells_the_same_keys(tmp_path: Path) -> None:
+    first, second = (
+        CliRunner().invoke(cli, ["demo", "--data-dir", str(tmp_path), "--json"]) for _ in range(2)
+    )
+    assert first.exit_code == second.exit_code == 0
+    assert json.loads(first.output) == json.loads(second.output)
+    assert set(json.loads(first.output)) >= {
+        "url", "email", "password", "workspace_id", "account_id", "environments", "api_token", "segments", "flag",
+    }  # fmt: skip
+
+
+def test_shell_form_can_be_taken_over(tmp_path: Path) -> None:
+    told = json.loads(CliRunner().invoke(cli, ["demo", "--data-dir", str(tmp_path), "--json"]).output)
+    shell = CliRunner().invoke(cli, ["demo", "--data-dir", str(tmp_path), "--shell"]).output
+    assert f"export TOKEN={told['api_token']}\n" in shell
+    assert f"export APP_ID={told['environments']['production']['app_id']}\n" in shell
+
+
+def test_a_forgotten_password_is_replaced_at_the_machine(tmp_path: Path) -> None:
+    told = json.loads(CliRunner().invoke(cli, ["demo", "--data-dir", str(tmp_path), "--json"]).output)
+    arguments = ["set-password", "--data-dir", str(tmp_path), told["email"], "--password", "a new long one"]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    engine = open_engine(sqlite_url(tmp_path))
+    with reading(engine) as connection:
+        assert authenticate(connection, email=told["email"], password="a new long one").email == told["email"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        pytest.param(
+            ["set-password", "nobody@shop.test", "--password", "long enough"], NotFound, id="unknown member"
+        ),
+        pytest.param(["settings", "--port", "eighty"], Misconfigured, id="bad setting"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, arguments: list[str], error: type[Exception]) -> None:
+    CliRunner().invoke(cli, ["demo", "--data-dir", str(tmp_path)])
+    done = CliRunner().invoke(cli, [*arguments, "--data-dir", str(tmp_path)])
+    assert isinstance(done.exception, error)
