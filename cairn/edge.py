@@ -71,7 +71,9 @@ class PublishedDirectory:
 class Edge:
     """The edge as an ASGI application."""
 
-    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Clock = utc_now, script_folder: Path = SCRIPT_FOLDER
+    ) -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         paths = Paths(settings.data_dir)
         self._log = open_log(paths.log)
@@ -84,7 +86,7 @@ class Edge:
             self._members, self._members, self._directory, self._collector.append, clock,
             refresh=self._directory.refresh, poll_interval_ms=settings.poll_interval_ms,
         )  # fmt: skip
-        self._script = ScriptFiles(SCRIPT_FOLDER, CaptureConfigurations(self._members, self._directory))
+        self._script = ScriptFiles(script_folder, CaptureConfigurations(self._members, self._directory))
         self._proxy = Proxy(paths.core_socket)
         self._watcher = ThreadPoolExecutor(1, thread_name_prefix="directory")
         self._watching: asyncio.Task[None] | None = None
@@ -157,9 +159,9 @@ def is_loopback(scope: Scope) -> bool:
         return False
 
 
-def build_edge(settings: Settings, *, clock: Clock = utc_now) -> Edge:
+def build_edge(settings: Settings, *, clock: Clock = utc_now, script_folder: Path = SCRIPT_FOLDER) -> Edge:
     """Open the files and read what was published. Raises whatever the stores raise; `start` and `stop` it."""
-    return Edge(settings, clock=clock)
+    return Edge(settings, clock=clock, script_folder=script_folder)
 
 
 class _Server(uvicorn.Server):

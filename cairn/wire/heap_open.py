@@ -77,10 +77,10 @@ def inflated(body: bytes) -> bytes:
         plain = inflater.decompress(body, MOST_INFLATED_BYTES)
     except zlib.error as error:
         raise Unfit(Reason.BAD_REQUEST, f"the body: cannot be inflated ({error})") from error
+    if inflater.unconsumed_tail:
+        raise Unfit(Reason.BODY_TOO_LARGE, f"the body: over {MOST_INFLATED_BYTES} bytes inflated; send fewer")
     if not inflater.eof:
-        raise Unfit(
-            Reason.BODY_TOO_LARGE, f"the body: ends early or is over {MOST_INFLATED_BYTES} bytes inflated"
-        )
+        raise Unfit(Reason.BAD_REQUEST, "the body: the deflated data ends too early; send it whole")
     return plain
 
 

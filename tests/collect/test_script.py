@@ -1,0 +1,202 @@
+# ruff: noqa: F811  # fixtures of another folder, by name
+"""The script from the edge, with what its environment allows; and from a page in Chromium to the draft."""
+
+import asyncio
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import msgspec
+import pytest
+import uvicorn
+from playwright.sync_api import BrowserContext
+
+from cairn.collect.configuration import capture_document
+from cairn.edge import build_edge
+from cairn.event import Arrival, Draft
+from cairn.eventlog.log import START
+from cairn.eventlog.sqlite import open_log
+from cairn.members.lmdb import open_members
+from cairn.paths import Paths
+from cairn.settings import load
+from cairn.wire.parsers import PARSERS
+from cairn.workspace.directory import DOCUMENT, encode
+from tests.browser import snippets
+from tests.browser.conftest import chromium, context, modules, script_folder  # noqa: F401 - fixtures
+from tests.collect.conftest import DIRECTORY
+
+APP_ID = snippets.ENVIRONMENT
+PATIENCE_S = 10.0
+LOADERS = [f"/js/heap-{APP_ID}.js", f"/config/{APP_ID}/heap_config.js", f"/k/{APP_ID}.js"]
+
+
+@contextmanager
+def edge(folder: Path, script: Path, configuration: bytes | None = None) -> Iterator[str]:
+    """A running edge with what the core would have published; the answer is its address."""
+    paths = Paths(folder)
+    published = open_members(paths.members)
+    documents: dict[str, bytes | None] = {DOCUMENT: encode(DIRECTORY)}
+    if configuration is not None:
+        documents[capture_document(1)] = configuration
+    published.publish(documents)
+    published.close()
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    stop: list[Callable[[], None]] = []
+
+    async def run() -> None:
+        served = build_edge(load({"data_dir": str(folder)}, {}), script_folder=script)
+        server = uvicorn.Server(
+            uvicorn.Config(served, lifespan="off", log_config=None, access_log=False, ws="none")
+        )
+        stop.append(lambda: setattr(server, "should_exit", True))
+        await served.start()
+        await server.serve(sockets=[listening])
+        await served.stop()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    url = f"http://localhost:{port}"
+    try:
+        httpx.get(f"{url}/-/edge/health", timeout=PATIENCE_S)
+        yield url
+    finally:
+        for one in stop:
+            one()
+        thread.join()
+
+
+@pytest.mark.parametrize("path", LOADERS)
+def test_the_loader_carries_what_the_environment_allows(
+    tmp_path: Path, script_folder: Path, path: str
+) -> None:
+    allowed = {"privacy": {"disableTextCapture": True}, "capture": {"mode": "block", "pages": ["/admin/*"]}}
+    with edge(tmp_path / "data", script_folder, json.dumps(allowed).encode()) as url:
+        answer = httpx.get(url + path)
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/javascript")
+    found = re.search(r"\}\)\((\{.*\})\)$", answer.text)
+    assert found
+    server = json.loads(found[1])["server"]
+    assert {key: server[key] for key in allowed} == allowed
+
+
+def test_scripts_that_are_not_there(tmp_path: Path, script_folder: Path) -> None:
+    with edge(tmp_path / "data", script_folder) as url:
+        for path in LOADERS:
+            assert httpx.get(url + path).status_code == 200
+            answer = httpx.get(url + path.replace(APP_ID, "404"))
+            assert answer.status_code == 404 and answer.text.startswith("/* ")
+            assert answer.headers["content-type"].startswith("text/javascript")
+        answer = httpx.head(url + LOADERS[0])
+        assert answer.status_code == 200 and answer.content == b""
+        assert httpx.get(f"{url}/v5/heapjs-static/5.3.10/core/heap.js").status_code == 200
+
+
+@pytest.mark.parametrize("configuration", [b"{", b"[]"])
+def test_without_its_configuration_an_environments_script_stays_away(
+    tmp_path: Path,
+    script_folder: Path,
+    configuration: bytes,
+) -> None:
+    with edge(tmp_path / "data", script_folder, configuration) as url:
+        answer = httpx.get(url + LOADERS[0])
+        assert answer.status_code == 503 and answer.text.startswith("/* ")
+
+
+def test_a_script_that_was_never_built(tmp_path: Path) -> None:
+    with edge(tmp_path / "data", tmp_path) as url:
+        assert httpx.get(url + LOADERS[0]).status_code == 503
+
+
+PAGE = """<!doctype html><meta charset=utf-8><title>Pricing for ann@shop.test</title><script>{snippet}</script>
+<body><div id=root><a class="btn wide" href="/signup" onclick="return false">Start free</a></div>"""
+
+
+def drafts(folder: Path) -> list[Draft]:
+    log = open_log(Paths(folder).log)
+    try:
+        items = [item for entry in log.read(START, limit_items=10**6) for item in entry.items]
+    finally:
+        log.close()
+    arrivals = [msgspec.msgpack.decode(item, type=Arrival) for item in items]
+    events = [event for arrival in arrivals for event in PARSERS[arrival.parser](arrival)]
+    found = [event for event in events if isinstance(event, Draft)]
+    assert len(found) == len(events), events
+    return found
+
+
+@contextmanager
+def site(html: str) -> Iterator[int]:
+    """A web site of one page; the answer is its port."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = html.encode()
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_from_a_page_to_drafts(tmp_path: Path, script_folder: Path, context: BrowserContext) -> None:
+    data = tmp_path / "data"
+    with (
+        edge(data, script_folder) as url,
+        site(PAGE.replace("{snippet}", snippets.v5(host=url.replace("localhost", "capture.test")))) as port,
+    ):
+        answered: list[Any] = []
+        page = context.new_page()
+        page.on("response", lambda response: answered.append(response))
+        page.goto(f"http://shop.test:{port}/pricing?utm_source=news&token=secret")
+        page.wait_for_function("window.heap && window.heap.loaded", timeout=PATIENCE_S * 1000)
+        page.evaluate("heap.addEventProperties({theme: 'dark'})")
+        page.click("a")
+        page.evaluate(
+            "heap.identify('dana'); heap.addUserProperties({plan: 'pro'}); heap.track('Paid', {amount: 5})"
+        )
+        with page.expect_response(
+            lambda response: "/track" in response.url and "Paid" in (response.request.post_data or "")
+        ):
+            pass
+        user_id = int(page.evaluate("heap.getUserId()"))
+        statuses = {response.status for response in answered if "/api/capture/" in response.url}
+    assert statuses == {200}
+    found = {draft.name: draft for draft in drafts(data)}
+    assert set(found) >= {"First seen", "session", "pageview", "click", "Identify", "Set properties", "Paid"}
+    pageview, click, paid = found["pageview"], found["click"], found["Paid"]
+    expected = {
+        "domain": "shop.test", "path": "/pricing", "query": "?utm_source=news&token={token}",
+        "title": "Pricing for {email}", "utm_source": "news", "landing_path": "/pricing", "landing_domain": "shop.test",
+        "platform": "web",
+    }  # fmt: skip
+    for draft in (pageview, click, paid):
+        assert {key: draft.facts.get(key) for key in expected} == expected
+        assert (draft.environment_id, draft.user_id, draft.session_id > 0) == (1, user_id, True)
+        assert draft.session_id == found["session"].session_id and draft.pageview_id == pageview.pageview_id
+        assert draft.sent_ms >= draft.time_ms > 0 and "Chrome" in draft.user_agent and draft.library == "web"
+    assert click.element is not None
+    assert (click.element.tag, click.element.text, click.element.classes) == ("a", "Start free", "btn wide")
+    assert click.element.hierarchy == "@div;#root;|@a;.btn;.wide;[href=/signup];|"
+    assert (click.identity, click.properties["theme"]) == ("", "dark")
+    assert (paid.kind, paid.identity, paid.merge_user_id) == ("custom", "dana", user_id)
+    assert paid.properties == {"amount": 5, "theme": "dark"}
+    assert (found["Identify"].identity, found["Identify"].merge_user_id) == ("dana", user_id)
+    assert found["Set properties"].user_properties == {"plan": "pro"}
