@@ -36,12 +36,21 @@ _THREADS = {
     "threadpool_local_fs_reader_pool_size": 16,
     "threadpool_writer_pool_size": 8,
 }
+# How often old parts are looked for that may go. The engine waits up to 5 minutes when it found few, which is long for
+# the files of a user who asked to be deleted.
+_CLEANUP = {  # s
+    "cleanup_delay_period": 5,
+    "max_cleanup_delay_period": 5,
+    "cleanup_delay_period_random_add": 0,
+}
 
 
 def write_engine_config(folder: Path, *, memory_mb: int) -> Path:
     """Write the file anew, so that a changed setting takes effect at the next start; return its path."""
     values = {"max_server_memory_usage": (memory_mb + BESIDES_QUESTIONS_MB) << 20, **_CACHES, **_THREADS}
     lines = [f"  <{name}>{value}</{name}>" for name, value in values.items()]
+    cleanup = "".join(f"<{name}>{value}</{name}>" for name, value in _CLEANUP.items())
+    lines.append(f"  <merge_tree>{cleanup}</merge_tree>")
     path = folder / FILE
     unfinished = path.with_suffix(".new")
     unfinished.write_text("\n".join(["<clickhouse>", *lines, "</clickhouse>", ""]))

@@ -31,7 +31,7 @@ _LET_GO = (
     "old_parts_lifetime = 0, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1"
 )
 _SETTINGS = "old_parts_lifetime, min_rows_to_fsync_after_merge, min_compressed_bytes_to_fsync_after_merge"
-OLD_PARTS_S = 60.0  # s; how long to wait for the engine to let go of old parts; it looks every 30 s
+OLD_PARTS_S = 60.0  # s; how long to wait for the engine to let go of old parts; it looks every 5 s
 _PAUSE_S = 1.0  # s; between looks
 
 

@@ -15,7 +15,19 @@ from cairn.analysis.core import Core
 from cairn.errors import NotFound
 from cairn.web.form import Form
 from cairn.web.guard import SecurityHeaders, is_secure
-from cairn.web.pages import account, entry, flags, home, keys, live, rules, segments, users
+from cairn.web.pages import (
+    account,
+    deletion,
+    entry,
+    flags,
+    home,
+    keys,
+    live,
+    privacy,
+    rules,
+    segments,
+    users,
+)
 from cairn.web.render import STATIC
 from cairn.web.visit import Door, Page, Visit, get
 
@@ -28,6 +40,8 @@ PAGES: tuple[Page, ...] = (
     *flags.PAGES,
     *rules.PAGES,
     *keys.PAGES,
+    *privacy.PAGES,
+    *deletion.PAGES,
     *privacy.PAGES,
     *deletion.PAGES,
     *account.PAGES,

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from cairn.errors import CairnError
-from cairn.privacy.capture import MODES, MOST_PAGES, CaptureSettings, read_capture, write_capture
+from cairn.privacy.capture import MODES, MOST_PAGES, CaptureSettings, Mode, read_capture, write_capture
 from cairn.privacy.request import list_deletions
 from cairn.privacy.snapshot import (
     READINGS,
@@ -22,11 +22,11 @@ MODE_WORDS = {
     "allow": "Capture only these pages",
 }
 SWITCHES: tuple[tuple[str, str, str], ...] = (  # (setting, what it is called, what it does)
-    ("is_text_captured", "Text of elements", "What stands on a clicked button or link. Form values never leave the page."),
+    ("is_text_captured", "Text of elements", "What stands on a clicked button or link; never what was typed."),
     ("are_errors_captured", "JavaScript errors", "The message and place of errors on the page."),
     ("are_ips_kept", "IP addresses", "Off: used to look up the country and city, then forgotten."),
     ("needs_consent", "Consent first", "Nothing is captured or stored before the page calls heap.startTracking()."),
-    ("is_do_not_track_honoured", "Honour Do Not Track", "Browsers that ask not to be tracked are not. Also Global Privacy Control."),
+    ("is_do_not_track_honoured", "Honour Do Not Track", "And Global Privacy Control: such browsers are left alone."),
     ("is_cookieless", "Without cookies", "Users are known for one visit to a tab only."),
     ("are_cookies_secure", "Secure cookies", "Cookies travel over TLS only, as SameSite=None."),
 )  # fmt: skip
@@ -60,7 +60,7 @@ def _switches(visit: Visit) -> tuple[tuple[str, str, str], ...]:
 
 def _typed(visit: Visit, before: CaptureSettings) -> CaptureSettings:
     """What the form says; what it does not show stays."""
-    mode = next((each for each in MODES if each == visit.form("mode")), "all")
+    mode: Mode = next((each for each in MODES if each == visit.form("mode")), "all")
     switched = {name: visit.form(name) == "1" for name, _, _ in _switches(visit)}
     kept = {} if visit.may(Verb.OWN) else {"may_run_javascript": before.may_run_javascript}
     return CaptureSettings(mode=mode, pages=tuple(visit.form("pages").splitlines()), **switched, **kept)

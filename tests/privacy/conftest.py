@@ -1,0 +1,150 @@
+"""A whole core with its threads, in this process: what arrives in the log is loaded, counted, listed and published."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from starlette.testclient import TestClient
+
+from cairn import settings
+from cairn.clock import to_ms, utc_now
+from cairn.conditions.tree import Did, EventMatch, InList, Last, UserProperty
+from cairn.db.engine import reading
+from cairn.event import Arrival
+from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
+from cairn.flags.model import Allocation, Variation
+from cairn.paths import Paths
+from cairn.privacy.deletion import Parts
+from cairn.segments.definition import NewSegment, create_segment
+from cairn.server import CoreProcess
+from cairn.workspace.api_token import create_token
+from cairn.workspace.environment import get_environment
+from cairn.workspace.permission import Role
+from cairn.workspace.workspace import create_workspace
+
+
+@dataclass
+class Tenant:
+    workspace_id: int
+    environment_id: int
+    app_id: str
+    other_app_id: str
+    tokens: dict[Role, str]
+    segment_id: int
+
+
+class Running:
+    """One core on a data directory; `again` is its next start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ahead = timedelta(0)
+        options = {"data_dir": folder, "inline_limit": 100}
+        self.core = CoreProcess(settings.load(options, {}), clock=lambda: utc_now() + self.ahead)
+        self.client = TestClient(self.core.app)
+
+    def start(self) -> "Running":
+        self.core.workers.start()
+        return self
+
+    def close(self) -> None:
+        self.client.close()
+        self.core.close()
+
+    def tenant(self, name: str) -> Tenant:
+        now = utc_now()
+        with self.core.engine.begin() as connection:
+            workspace = create_workspace(connection, self.core_seal, name=name, now=now)
+            production = get_environment(connection, workspace.id, "production")
+            other = get_environment(connection, workspace.id, "development")
+            tokens = {
+                role: create_token(connection, workspace.id, name=role, role=role, now=now)[1]
+                for role in Role
+            }
+            premium = NewSegment(
+                key="premium", name="Premium", condition=UserProperty("plan", "is", "premium")
+            )
+            segment = create_segment(connection, workspace.id, production.project_id, premium, now)
+            buyers = NewSegment(
+                key="buyers", name="Buyers",
+                condition=Did(EventMatch(name="Bought"), "at_least", 2, Last(30, "day")),
+            )  # fmt: skip
+            create_segment(connection, workspace.id, production.project_id, buyers, now)
+            flag = create_flag(
+                connection, workspace.id, production.project_id,
+                NewFlag(key="checkout", variations=(Variation(1, "off"), Variation(2, "on"))), now,
+            )  # fmt: skip
+            rule = NewRule(
+                kind="rollout", key="premium", condition=InList("mail", segment_id=segment.id),
+                allocations=(Allocation(2),),
+            )  # fmt: skip
+            add_rule(connection, workspace.id, flag.flag.id, production.id, rule, now)
+            set_flag_state(connection, workspace.id, flag.flag.id, production.id, True, now)
+        self.core.publisher.publish_all()
+        return Tenant(workspace.id, production.id, production.app_id, other.app_id, tokens, segment.id)
+
+    @property
+    def core_seal(self) -> Any:
+        from cairn.workspace.sealed import open_seal
+
+        return open_seal(self.folder)
+
+    def send(self, tenant: Tenant, parser: str, *, environment_id: int = 0, **body: Any) -> None:
+        arrival = Arrival(
+            parser, environment_id or tenant.environment_id, 0, "heap", to_ms(utc_now()), "203.0.113.9", "test",
+            msgspec.json.encode({"app_id": tenant.app_id, **body}),
+        )  # fmt: skip
+        self.core.log.append([msgspec.msgpack.encode(arrival)])
+
+    def deletion_parts(self) -> Parts:
+        core = self.core
+        return Parts(
+            core.engine, core.store, core.members, core.log, core.feed, Paths(self.folder), core.clock,
+            core.loader.paused, core.live.paused, core.publisher.changed,
+        )  # fmt: skip
+
+    def track(self, tenant: Tenant, event: str, **who: Any) -> None:
+        self.send(tenant, "heap.track", event=event, **who)
+
+    def call(self, tenant: Tenant, method: str, path: str, *, role: Role = Role.ADMIN, **options: Any) -> Any:
+        headers = {"Authorization": f"Bearer {tenant.tokens[role]}"}
+        return self.client.request(method, f"/api/v1{path}", headers=headers, **options)
+
+    def members(self, tenant: Tenant) -> list[str]:
+        found = self.call(
+            tenant, "GET", f"/segments/{tenant.segment_id}/members?environment=production"
+        ).json()
+        return sorted(each["identity"] or str(each["user_id"]) for each in found["members"])
+
+    def inlined(self, tenant: Tenant) -> str:
+        return (self.core.members.document(f"settings/{tenant.environment_id}/python") or b"").decode()
+
+    def row(self, sql: str) -> Any:
+        with reading(self.core.engine) as connection:
+            return connection.exec_driver_sql(sql).all()
+
+
+def eventually(holds: Callable[[], Any], timeout_s: float = 240.0) -> None:
+    """Wait until it holds; what it last said stands in the failure."""
+    deadline = time.monotonic() + timeout_s
+    while not (said := holds()):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
+
+
+def files_holding(folder: Path, text: str) -> list[str]:
+    found = subprocess.run(["grep", "-rlaF", text, "."], cwd=folder, capture_output=True, text=True)
+    return sorted(found.stdout.split())
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    one = Running(tmp_path / "data").start()
+    yield one
+    one.close()

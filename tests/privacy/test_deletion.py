@@ -1,0 +1,278 @@
+"""A deleted user is nowhere: in no answer, list or settings file, and in no file but what the receipt declares."""
+
+import base64
+import dataclasses
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cairn.eventlog.log import START
+from cairn.ids import identified_user_id
+from cairn.members.environment import MAP_BYTES
+from cairn.members.rewrite import rewrite_if_asked
+from cairn.paths import Paths
+from cairn.privacy import deletion
+from cairn.workspace.permission import Role
+from tests.privacy.conftest import Running, Tenant, eventually, files_holding
+
+ANN = "annquaint@leavertest"  # no dot: settings files write it in a pattern
+BEN = "benstays@keepertest"
+DEVICE = 5120993847261120  # Ann's anonymous id before she said who she is
+JUNK = "x" * 2000
+
+
+def tell_story(running: Running, tenant: Tenant) -> None:
+    """Ann and Ben: anonymous first, identified, premium, buying, refused once, and known elsewhere too."""
+    for identity, device in ((ANN, DEVICE), (BEN, DEVICE + 1)):
+        running.track(tenant, "Looked", user_id=str(device), properties={"note": f"for {identity}"})
+        running.send(tenant, "heap.identify", user_id=str(device), identity=identity)
+        running.send(
+            tenant, "heap.add_user_properties", identity=identity, properties={"plan": "premium", "email": identity}
+        )  # fmt: skip
+        for order in range(3):
+            running.track(tenant, "Bought", identity=identity, properties={"order": order})
+        running.track(tenant, "Paid", identity=identity, idempotency_key=f"paid-{identity}")
+        running.track(tenant, "Paid", identity=identity, idempotency_key=f"paid-{identity}")
+        running.track(tenant, "Late", identity=identity, timestamp="1971-01-01T00:00:00Z")
+        running.send(
+            tenant, "heap.track", environment_id=tenant.environment_id + 1, event="Tried", identity=identity
+        )
+    running.send(
+        tenant, "heap.track", events=[{"event": "Bulk", "identity": one} for one in (ANN, BEN)], note=JUNK
+    )
+    eventually(lambda: running.members(tenant) == [ANN, BEN])
+    eventually(lambda: ANN in running.inlined(tenant) and BEN in running.inlined(tenant))
+
+
+def access(running: Running, tenant: Tenant, *, app_id: str = "", key: str = "") -> Any:
+    pair = f"{app_id or tenant.app_id}:{key or tenant.tokens[Role.ADMIN]}"
+    headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    return running.client.post("/api/public/v0/auth_token", headers=headers)
+
+
+def bearer(running: Running, tenant: Tenant) -> dict[str, str]:
+    return {"Authorization": f"Bearer {access(running, tenant).json()['access_token']}"}
+
+
+def delete(running: Running, tenant: Tenant, *users: dict[str, str]) -> str:
+    answer = running.client.post(
+        "/api/public/v0/user_deletion", headers=bearer(running, tenant), json={"users": list(users)}
+    )
+    assert answer.status_code == 201, answer.text
+    told = answer.json()
+    assert told["status"] == "pending"
+    assert told["deletion_request_location"].endswith(f"/deletion_status/{told['deletion_request_id']}")
+    return str(told["deletion_request_id"])
+
+
+def status(running: Running, tenant: Tenant, request: str) -> str:
+    answer = running.client.get(f"/api/public/v0/deletion_status/{request}", headers=bearer(running, tenant))
+    assert answer.json()["deletion_request_id"] == request
+    return str(answer.json()["status"])
+
+
+def counted(running: Running, tenant: Tenant, identity: str) -> list[str]:
+    """What the API knows of a user, by name of the event."""
+    answer = running.call(tenant, "GET", f"/users/{identity}/events?environment=production")
+    return sorted(each["name"] for each in answer.json()["events"]) if answer.status_code == 200 else []
+
+
+def leftovers(running: Running, identity: str) -> list[str]:
+    """Whatever an answer can still come from."""
+    found = []
+    for table, column in (
+        ("events", "toString(properties)"),
+        ("user_properties", "value"),
+        ("refusals", "payload"),
+    ):
+        rows = running.core.store._read(
+            f"SELECT {column} FROM cairn.{table} WHERE {column} LIKE '%{identity}%'", {}
+        )
+        found += [f"{table}: {row}" for row in rows]
+    after = START
+    while entries := running.core.log.read(after, limit_items=100):
+        found += [
+            f"log {one.position}" for one in entries if any(identity.encode() in item for item in one.items)
+        ]
+        after = entries[-1].position
+    return found
+
+
+def test_a_deleted_user_is_nowhere_and_the_others_are_untouched(tmp_path: Path) -> None:
+    running = Running(tmp_path / "data").start()
+    tenant = running.tenant("leaver")
+    tell_story(running, tenant)
+    before = counted(running, tenant, BEN)
+    eventually(lambda: len(counted(running, tenant, ANN)) == len(before))
+    request = delete(running, tenant, {"user_id": str(DEVICE)})
+    eventually(lambda: status(running, tenant, request) == "complete")
+
+    assert counted(running, tenant, ANN) == []
+    assert counted(running, tenant, BEN) == before
+    assert running.members(tenant) == [BEN]
+    eventually(lambda: ANN not in running.inlined(tenant))
+    assert BEN in running.inlined(tenant)
+    assert leftovers(running, ANN) == []
+    assert leftovers(running, BEN)
+    told = running.call(tenant, "GET", f"/deletions/{request}").json()
+    assert told["asked_by"] == "token admin"
+    production, other = told["receipt"]["deleted"]
+    assert (production["environment"], production["user_ids"]) == ("Production", 2)
+    assert production["events"] >= 6
+    assert production["merges"] == production["segments"] - 1 == 1
+    assert production["lists"] >= 1
+    assert production["refusals"] >= 2
+    assert (other["environment"], other["events"]) == ("Development", 1)
+    assert told["receipt"]["log_requests"] >= 8
+    assert ANN not in str(told)
+    assert str(DEVICE) not in str(told)
+
+    again = delete(running, tenant, {"identity": ANN})
+    eventually(lambda: status(running, tenant, again) == "complete")
+    assert running.call(tenant, "GET", f"/deletions/{again}").json()["receipt"]["deleted"][0]["events"] == 0
+
+    running.track(tenant, "Came back", identity=ANN)
+    eventually(lambda: counted(running, tenant, ANN) == ["Came back"])
+    user = running.call(tenant, "GET", f"/users/{ANN}?environment=production").json()
+    assert user["user"]["identity"] == ANN
+    assert user["user_ids"] == [identified_user_id(tenant.environment_id, ANN)]
+    last = delete(running, tenant, {"identity": ANN})
+    eventually(lambda: status(running, tenant, last) == "complete")
+
+    running.close()
+    paths = Paths(running.folder)
+    assert set(files_holding(running.folder, ANN)) <= {"./members/data.mdb"}, "only what the receipt declares"
+    assert rewrite_if_asked(paths.members, map_bytes=MAP_BYTES)
+    assert files_holding(running.folder, ANN) == []
+    assert files_holding(running.folder, str(DEVICE)) == []
+    assert files_holding(running.folder, BEN)
+    next_start = Running(running.folder).start()
+    assert next_start.members(tenant) == [BEN]
+    assert counted(next_start, tenant, BEN) == before
+    next_start.close()
+
+
+def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
+    """Killed after each part in turn: the next start finishes the same request."""
+    running = Running(tmp_path / "data").start()
+    tenant = running.tenant("leaver")
+    tell_story(running, tenant)
+    kept = counted(running, tenant, BEN)
+    running.core.workers.stop()
+    parts = running.deletion_parts()
+    request = delete(running, tenant, {"identity": ANN})
+    for name, method in (
+        ("store", "query"),
+        ("log", "replace"),
+        ("store", "erase_users"),
+        ("members", "apply"),
+        ("feed", "forget"),
+        ("store", "scrub"),
+        ("log", "scrub"),
+    ):
+        dying = dataclasses.replace(parts, **{name: Dying(getattr(parts, name), method)})
+        with pytest.raises(Killed):
+            deletion.delete_users(dying, {"deletion_id": request})
+    assert status(running, tenant, request) == "pending"
+    running.close()
+
+    running = Running(tmp_path / "data").start()
+    eventually(lambda: status(running, tenant, request) == "complete")
+    assert counted(running, tenant, BEN) == kept
+    assert running.members(tenant) == [BEN]
+    assert leftovers(running, ANN) == []
+    assert running.row("SELECT users, found FROM deletions") == [(None, None)]
+    running.close()
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+class Dying:
+    """A part of the core during whose method the process is killed, after it did its work."""
+
+    def __init__(self, part: Any, method: str) -> None:
+        self._part, self._method = part, method
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        if name != self._method:
+            return found
+
+        def die(*args: object, **more: object) -> None:
+            found(*args, **more)
+            raise Killed
+
+        return die
+
+
+def test_unknown_users_and_strangers_requests(running: Running) -> None:
+    tenant, rival = running.tenant("leaver"), running.tenant("rival")
+    running.track(rival, "Bought", identity=ANN)
+    eventually(lambda: counted(running, rival, ANN) == ["Bought"])
+    request = delete(running, tenant, {"identity": ANN}, {"user_id": "77"}, {"identity": 'é"\\\n'})
+    eventually(lambda: status(running, tenant, request) == "complete")
+    assert counted(running, rival, ANN) == ["Bought"], "another workspace's user"
+    answer = running.client.get(f"/api/public/v0/deletion_status/{request}", headers=bearer(running, rival))
+    assert answer.status_code == 404
+    assert running.call(rival, "GET", f"/deletions/{request}").status_code == 404
+
+
+def test_heaps_api_says_no(running: Running) -> None:
+    tenant, rival = running.tenant("leaver"), running.tenant("rival")
+    post = running.client.post
+    for wrong in (
+        access(running, tenant, app_id=tenant.other_app_id),
+        access(running, tenant, app_id=rival.app_id),
+        access(running, tenant, key="cairn_wrong"),
+        access(running, tenant, key=tenant.tokens[Role.EDITOR]),
+        post("/api/public/v0/auth_token"),
+        post("/api/public/v0/auth_token", headers={"Authorization": "Basic !!"}),
+        post("/api/public/v0/user_deletion", json={"users": [{"user_id": "1"}]}),
+        post("/api/public/v0/user_deletion", headers={"Authorization": "Bearer x"}, json={"users": []}),
+        running.client.get("/api/public/v0/deletion_status/x"),
+    ):
+        assert wrong.status_code == 401, wrong.text
+        assert wrong.json()["err"]
+    headers = bearer(running, tenant)
+    for body in (
+        b"{", b"[]", b'{"users":[]}', b'{"users":[{}]}', b'{"users":[{"user_id":"1","identity":"a"}]}',
+        b'{"users":[{"user_id":"x"}]}', b'{"users":[{"user_id":"99999999999999999"}]}', b"[" * 100_000,
+    ):  # fmt: skip
+        answer = post("/api/public/v0/user_deletion", headers=headers, content=body)
+        assert answer.status_code == 400, (body[:40], answer.text)
+    many = {"users": [{"user_id": str(number + 1)} for number in range(10_001)]}
+    assert post("/api/public/v0/user_deletion", headers=headers, json=many).status_code == 413
+    many["users"].pop()
+    assert post("/api/public/v0/user_deletion", headers=headers, json=many).status_code == 201
+
+
+def test_an_access_token_ends(running: Running) -> None:
+    tenant = running.tenant("leaver")
+    headers = bearer(running, tenant)
+    assert running.client.get("/api/public/v0/deletion_status/x", headers=headers).status_code == 404
+    running.ahead = timedelta(minutes=5)
+    answer = running.client.get("/api/public/v0/deletion_status/x", headers=headers)
+    assert answer.status_code == 401
+
+
+def test_the_rest_api_deletes_and_exports(running: Running) -> None:
+    tenant = running.tenant("leaver")
+    running.track(tenant, "Bought", identity=ANN)
+    eventually(lambda: counted(running, tenant, ANN) == ["Bought"])
+    told = running.call(tenant, "GET", f"/users/{ANN}/export?environment=production", role=Role.VIEWER).json()
+    assert [each["name"] for each in told["events"]] == ["Bought"]
+    assert (
+        running.call(tenant, "DELETE", f"/users/{ANN}?environment=production", role=Role.EDITOR).status_code
+        == 403
+    )
+    answer = running.call(tenant, "DELETE", f"/users/{ANN}?environment=production")
+    assert answer.status_code == 202
+    eventually(
+        lambda: running.call(tenant, "GET", f"/deletions/{answer.json()['id']}").json()["state"] == "complete"
+    )
+    assert counted(running, tenant, ANN) == []
+    assert running.call(tenant, "DELETE", f"/users/{ANN}?environment=production").status_code == 404
