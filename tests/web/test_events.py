@@ -1,0 +1,119 @@
+"""The Events pages through their front door: define, count before saving, use, archive, restore; bad input; tenancy."""
+
+from collections.abc import Callable
+
+import pytest
+
+from cairn.clock import to_ms
+from cairn.definitions.defined_event import create_defined_event
+from cairn.definitions.model import Definition, NewDefinedEvent, Part
+from cairn.event import Draft, Element
+from cairn.ids import event_id, identified_user_id
+from cairn.workspace.permission import Role
+from tests.definitions.world import load
+from tests.web.conftest import NOW, Browser, World
+
+BUTTON = "@div;#root;|@button;.add;.btn;|"
+EVENTS = "/env/production/events"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clicked(world: World) -> None:
+    here = world.a.environment.id
+    load(
+        world.core.store,
+        [
+            Draft(
+                here, "click", "", to_ms(NOW) - n * 60_000, to_ms(NOW), user_id=identified_user_id(here, "ann"),
+                event_id=event_id("click", str(n)), facts={"path": "/shop" if n % 2 else "/blog"},
+                element=Element(BUTTON, "button", "", "add btn", "Buy"),
+            )
+            for n in range(1, 8)
+        ],
+    )  # fmt: skip
+    world.event("Never Planned")
+
+
+def test_define_try_save_archive_restore(owner: Browser) -> None:
+    owner.get(f"{EVENTS}/new")
+    form = {
+        "name": "Added <b>", "category": "Shop", "p0.kind": "click", "p0.selector": "#root > .add",
+        "p0.t0.key": "path", "p0.t0.operator": "is", "p0.t0.value": "/shop",
+    }  # fmt: skip
+    tried = owner.post(f"{EVENTS}/new", form | {"do": "try"})
+    assert tried.status_code == 200
+    assert "<b>4 events</b> by 1 user" in tried.text
+    assert BUTTON in tried.text
+    saved = owner.post(f"{EVENTS}/new", form | {"do": "save", "verified": "1"})
+    assert saved.status_code == 200 and "verified" in saved.text
+    assert "<b>4</b>" in saved.text and "Added &lt;b&gt;" in saved.text and "Added <b>" not in saved.text
+    page = str(saved.url.path)
+    listed = owner.get(EVENTS).text
+    assert "Added &lt;b&gt;" in listed and "Shop" in listed and ">new<" not in listed.split("<nav")[0]
+    assert owner.get(f"{page}/edit").text.count("#root &gt; .add") == 1
+    assert "is archived" in owner.post(f"{page}/archive").text
+    assert "Added &lt;b&gt;" in owner.get(EVENTS).text.split("Archived")[1]
+    assert "is back" in owner.post(f"{page}/restore").text
+
+
+def test_names_that_no_definition_names_are_offered(owner: Browser) -> None:
+    text = owner.get(EVENTS).text
+    assert "Never Planned" in text.split("Unplanned names")[1]
+    assert 'value="Never Planned"' in owner.get(f"{EVENTS}/new?name=Never%20Planned").text
+    owner.post(
+        f"{EVENTS}/new", {"name": "Planned", "p0.kind": "custom", "p0.name": "Never Planned", "do": "save"}
+    )
+    assert "Unplanned names" not in owner.get(EVENTS).text
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        pytest.param({"p0.kind": "click", "p0.selector": "a + b"}, "the combinator", id="sibling"),
+        pytest.param({"p0.kind": "click", "p0.selector": "a["}, "cannot be read", id="no selector"),
+        pytest.param({"name": "", "p0.kind": "click"}, "1 to 100 characters", id="no name"),
+        pytest.param({"p0.kind": "click", "p0.t0.key": ""}, "name the property", id="no key"),
+        pytest.param({"event": "999"}, "no other active defined event", id="unknown event"),
+        pytest.param({"p0.kind": "nonsense", "p0.t0.key": "text", "p0.t0.operator": "matches", "p0.t0.value": "("},
+                     "not a regular expression", id="pattern"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("do", ["try", "save"])
+def test_mistakes_are_said_where_they_are(owner: Browser, form: dict[str, str], said: str, do: str) -> None:
+    if do == "try" and "name" in form:
+        pytest.skip("a name is not needed to count")
+    owner.get(f"{EVENTS}/new")
+    answer = owner.post(f"{EVENTS}/new", {"name": "Wrong", **form, "do": do})
+    assert answer.status_code == 422
+    assert said in answer.text
+
+
+def test_editor_buttons(owner: Browser) -> None:
+    owner.get(f"{EVENTS}/new")
+    form = {"p0.kind": "click", "p0.selector": ".kept"}
+    for do, count in (
+        ("add-part", 2),
+        ("add-test 0", 1),
+        ("remove-part 7", 1),
+        ("nonsense", 1),
+        ("add-test x", 1),
+    ):
+        answer = owner.post(f"{EVENTS}/new", form | {"do": do})
+        assert answer.status_code == 200 and answer.text.count('.kind"') == count, do
+        assert 'value=".kept"' in answer.text
+
+
+def test_viewers_see_and_strangers_do_not(world: World, browse: Callable[[], Browser]) -> None:
+    with world.core.engine.begin() as connection:
+        event = create_defined_event(
+            connection, world.b.workspace_id, world.b.environment.project_id,
+            NewDefinedEvent("Secret of the rival", Definition((Part(),))), NOW,
+        )  # fmt: skip
+    ours, theirs = browse().sign_in(world.a.email()), browse().sign_in(world.b.email(Role.VIEWER))
+    assert theirs.get(f"{EVENTS}/{event.id}").status_code == 200
+    assert theirs.get(f"{EVENTS}/new").status_code == 403
+    assert "Secret of the rival" not in ours.get(EVENTS).text
+    for path in (f"{EVENTS}/{event.id}", f"{EVENTS}/{event.id}/edit"):
+        assert ours.get(path).status_code == 404
+    for verb in ("archive", "restore", "edit"):
+        assert ours.post(f"{EVENTS}/{event.id}/{verb}", {"name": "x", "p0.kind": "click"}).status_code == 404
