@@ -157,7 +157,10 @@ def questions(store: EmbeddedStore, conditions: list[Condition], now_ms: int) ->
         asked = Users({user: raw_ids(user) for user in users}, frozenset(users))
         return measured(lambda round_: ask(only(conditions, now_ms + round_, asked)))
 
-    some = [Watched(ENVIRONMENT, 1, "", "", 1, condition, relevance(condition)) for condition in conditions]
+    some = [
+        Watched(ENVIRONMENT, 1, "", "", 1, condition, condition, relevance(condition))
+        for condition in conditions
+    ]
     return {
         **{f"live_{size}": evaluate(size) for size in (1, 10, 200)},
         "full_count": measured(lambda round_: ask(everybody(conditions, now_ms + round_))),

@@ -69,9 +69,7 @@ def swept_users(
     An event left a rolling window, or was stamped in the future and its time has come.
     """
     bindings = Bindings()
-    passed = (
-        f"time > {bindings.moment(since_ms)} AND time <= {bindings.moment(now_ms)} AND received_at < time"
-    )
+    passed = f"{between(since_ms, now_ms, bindings)} AND received_at < time"
     clauses: dict[str, None] = {}
     for watched in some:
         for event in watched.relevance.events:
