@@ -14,7 +14,7 @@ setup: .venv/.setup-done browser/node_modules/.setup-done cairn/collect/static/m
 	touch $@
 
 browser/node_modules/.setup-done: browser/package-lock.json
-	cd browser && npm ci --silent --no-audit --no-fund
+	cd browser && npm install --silent --no-save --no-audit --no-fund
 	touch $@
 
 cairn/collect/static/manifest.json: browser/node_modules/.setup-done browser/build.mjs $(shell find browser/capture -name '*.ts')
