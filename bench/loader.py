@@ -6,6 +6,7 @@ Real log, store and parsers in a temporary folder. Three workloads: Segment batc
 and Heap requests of one event each, the dearest. One event in twenty names its user anew.
 """
 
+import gc
 import json
 import random
 import resource
@@ -30,6 +31,7 @@ from cairn.store.embedded import open_embedded
 from cairn.workspace.directory import Directory, Source
 
 USERS = 50_000
+GC_THRESHOLD = (50_000, 20, 100)  # as the core sets it (server.run_core)
 WARM_UP = 1_000  # events, with keys of their own
 PER_COMMIT = 50  # requests in one group commit of the log
 
@@ -124,6 +126,9 @@ def measure(folder: Path, workload: str, events: int) -> Body:
     while loader.load_once():  # the first inserts import half of pyarrow, 0.5 s
         pass
     loader.seconds.clear()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
     fill(log, workload, events, seed=1)
     before = loader.events
     began, used = time.perf_counter(), time.process_time()

@@ -29,8 +29,8 @@ def anonymous_user_id(anonymous_id: str) -> int:
 
 def event_id(key_space: str, key: str) -> int:
     """The stored id of an event: the same source and message id give the same event. 64 bits."""
-    digest = hashlib.blake2b(f"{key_space}\0{key}".encode(errors="surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
+    named = f"{key_space}\0{key}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "big")
 
 
 def element_id(encoded: bytes) -> int:

@@ -118,8 +118,8 @@ def resolve_users(batch: Batch, parts: Parts) -> None:
 def name_events(batch: Batch, parts: Parts) -> None:
     """Give each event the id under which a repeat is recognised: from its key, or from its place in the log."""
     for draft in batch.drafts:
-        if draft.key:
-            draft.event_id = ids.event_id(f"{draft.environment_id}/{draft.key_space}", draft.key)
+        if key := draft.key:
+            draft.event_id = ids.event_id(f"{draft.environment_id}/{draft.key_space}", key)
         else:
             # With the time of receipt, so that a log that was started anew does not repeat old ids.
             draft.event_id = ids.event_id(

@@ -309,6 +309,7 @@ class EmbeddedStore:
 
         Ids stored meanwhile are added by `insert_events`.
         """
+        rows.prepare()
         try:
             with self._writing().raw_stream(_ALL_KNOWN, fmt="RowBinary") as stream:
                 while block := stream.read(_IDS_PER_BLOCK * _KNOWN_ROW.itemsize):

@@ -139,8 +139,9 @@ def _each(arrival: Arrival, key: str, build: _Build) -> Parsed:
     )
     is_odd = may_hold_nul(body)
     parsed: Parsed = [_one(arrival, raw, library, build, is_odd=is_odd) for raw in items[:MOST_EVENTS]]
-    excess = Unfit(Reason.TOO_MANY_EVENTS, f"{key}: one request carries {MOST_EVENTS} at most")
-    parsed += [refused(arrival, excess, raw) for raw in items[MOST_EVENTS:]]
+    if len(items) > MOST_EVENTS:
+        excess = Unfit(Reason.TOO_MANY_EVENTS, f"{key}: one request carries {MOST_EVENTS} at most")
+        parsed += [refused(arrival, excess, raw) for raw in items[MOST_EVENTS:]]
     return parsed
 
 

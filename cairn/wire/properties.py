@@ -13,6 +13,9 @@ LONGEST_KEY = 1_024  # characters; a longer key is dropped
 LONGEST_VALUE = 1_024  # UTF-16 units, Heap's measure; a longer value is cut
 MOST_PROPERTIES = 10_000  # of an event; the others are dropped
 _DEPTH_OF_VALUES = 2  # the event and its properties stand around a value
+_SURELY_SHORT = LONGEST_VALUE // 2  # characters; a character is two units at most
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 10_000, 100  # keys that need no second look, a megabyte of them
+_fit_keys: set[str] = set()
 _LARGEST_INTEGER = 2**63  # beyond it a number is kept as a float
 
 
@@ -34,25 +37,34 @@ def _scalars(
 ) -> dict[str, Scalar]:
     # Half of a parser's time is spent here, so the usual types come first and without a call.
     kept: dict[str, Scalar] = {}
+    fit_keys = _fit_keys
     for key, value in given.items():
         kind = value.__class__
         if kind is str:
             if text is not None and value[4:5] == "-":
                 value = text(value)
-            if len(value) > LONGEST_VALUE // 2:
+            if len(value) > _SURELY_SHORT:
                 value = _cut(value)
             if not value or value.isspace():
                 continue
-        elif kind is not bool:
+        elif kind is not bool and not (kind is int and -_LARGEST_INTEGER <= value < _LARGEST_INTEGER):
             if kind is dict:
                 kept.update(_nested(key, value, array, text))
                 continue
             value = _cut(_checked(value, array)) if kind is list else _number(value)
             if value is None or value == "":
                 continue
-        if key and len(key) <= LONGEST_KEY and not key.isspace():
+        if key in fit_keys or _is_fit(key):
             kept[key] = value
     return kept if len(kept) <= MOST_PROPERTIES else dict(list(kept.items())[:MOST_PROPERTIES])
+
+
+def _is_fit(key: str) -> bool:
+    if not key or len(key) > LONGEST_KEY or key.isspace():
+        return False
+    if len(_fit_keys) < _MOST_REMEMBERED and len(key) <= _LONGEST_REMEMBERED:
+        _fit_keys.add(key)
+    return True
 
 
 def _nested(

@@ -50,8 +50,9 @@ def parse_segment(arrival: Arrival) -> Parsed:
         return [refused(arrival, unfit, arrival.body)]
     around = _surroundings(arrival, envelope)
     parsed: Parsed = [_one(arrival, raw, around) for raw in events[:MOST_EVENTS]]
-    excess = Unfit(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
-    parsed += [refused(arrival, excess, raw) for raw in events[MOST_EVENTS:]]
+    if len(events) > MOST_EVENTS:
+        excess = Unfit(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
+        parsed += [refused(arrival, excess, raw) for raw in events[MOST_EVENTS:]]
     return parsed
 
 
