@@ -2,7 +2,7 @@
 
 import { chainOf, describe } from './element'
 import { leavePage } from './leave'
-import { isIgnored, isPageCaptured } from './privacy'
+import { isIgnored, isPageCaptured, maskText } from './privacy'
 import { cleanProperties } from './properties'
 import type { Queue } from './queue'
 import { newId, type Session } from './session'
@@ -82,6 +82,8 @@ export const openCapture = (environment: string, config: Config, session: Sessio
   const isOnPage = (): boolean => {
     if (!isPageCaptured(config.capture, location.hostname, location.pathname)) return false
     if (!session.page && session.openPage()) announce()
+    // Applications set the title after they changed the address; what is not sent yet has the title of now.
+    if (session.page) session.page.title = maskText(document.title)
     return !!session.page
   }
 

@@ -23,6 +23,6 @@ export const watchLeaving = (left: () => void, returned: () => void): Stop => {
     leavePage(event.type === 'pagehide')
     left()
   })
-  const stops = [on(document, 'visibilitychange', look), on(window, 'pagehide', look), on(window, 'online', returned)]
+  const stops = [on(document, 'visibilitychange', look), on(window, 'pagehide', look), on(window, 'online', look)]
   return () => stops.forEach((stop) => stop())
 }

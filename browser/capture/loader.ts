@@ -3,42 +3,50 @@
 
 declare const C: { envId: string; server: Record<string, any>; isNeutral: boolean }
 
-const page = window as any // any: globals of the page
-const script = document.currentScript as HTMLScriptElement | null
-const cairn = (page.cairn = page.cairn || [])
-const heap = C.isNeutral ? cairn : (page.heap = page.heap || [])
+const load = (): void => {
+  const page = window as any // any: globals of the page
+  const script = document.currentScript as HTMLScriptElement | null
+  const cairn = (page.cairn = page.cairn || [])
+  const heap = C.isNeutral ? cairn : (page.heap = page.heap || [])
 
-/** Where only trusted URLs may become scripts; absent in other browsers, or where the page allows no such policy. */
-let policy: { createScriptURL(url: string): string } | undefined
+  /** Where only trusted URLs may become scripts; absent in other browsers, or where the page allows no such policy. */
+  let policy: { createScriptURL(url: string): string } | undefined
+  try {
+    policy = page.trustedTypes.createPolicy('cairn', { createScriptURL: (url: string) => url })
+  } catch {
+    // then the plain URL must do
+  }
+
+  /** Load a file of ours, under strict content-security policies too. */
+  const insert = (url: string): void => {
+    const element = document.createElement('script')
+    element.async = true
+    // Where scripts are admitted by nonce, ours admits what it loads.
+    if (script?.nonce) element.nonce = script.nonce
+    element.src = policy ? policy.createScriptURL(url) : url
+    ;(document.head || document.documentElement).appendChild(element)
+  }
+
+  if (cairn.boot || cairn.loaded || heap.loaded) {
+    if (!cairn.hasWarned) console.warn(`[cairn] Heap must load only once; this copy (${C.envId}) does nothing.`)
+    cairn.hasWarned = true
+    // Whoever came first, a page that loads us by Heap's paths expects us under Heap's name.
+    if (cairn.boot && !C.isNeutral) cairn.boot.isNeutral = false
+    if (cairn.adopt) cairn.adopt()
+  } else {
+    const origin = script ? new URL(script.src).origin : location.origin
+    const { server, isNeutral, envId } = C
+    const sdk = { ...server.sdk, ...heap.clientConfig?.sdk }
+    const core = server.sdk.plugins.join('-')
+    const folder = (sdk.domain || origin) + (isNeutral ? '/k/' : '/v5/heapjs-static/') + sdk.version + '/' + (isNeutral ? '' : core + '/')
+    heap.serverConfig = server
+    cairn.boot = { envId, server, isNeutral, origin, late: () => insert(folder + 'later.js') }
+    insert(folder + (isNeutral ? core : 'heap') + '.js')
+  }
+}
+
 try {
-  policy = page.trustedTypes.createPolicy('cairn', { createScriptURL: (url: string) => url })
+  load()
 } catch {
-  // then the plain URL must do
-}
-
-/** Load a file of ours, under strict content-security policies too. */
-const insert = (url: string): void => {
-  const element = document.createElement('script')
-  element.async = true
-  // Where scripts are admitted by nonce, ours admits what it loads.
-  if (script?.nonce) element.nonce = script.nonce
-  element.src = policy ? policy.createScriptURL(url) : url
-  ;(document.head || document.documentElement).appendChild(element)
-}
-
-if (cairn.boot || cairn.loaded || heap.loaded) {
-  if (!cairn.hasWarned) console.warn(`[cairn] Heap must load only once; this copy (${C.envId}) does nothing.`)
-  cairn.hasWarned = true
-  // Whoever came first, a page that loads us by Heap's paths expects us under Heap's name.
-  if (cairn.boot && !C.isNeutral) cairn.boot.isNeutral = false
-  if (cairn.adopt) cairn.adopt()
-} else {
-  const origin = script ? new URL(script.src).origin : location.origin
-  const { server, isNeutral, envId } = C
-  const sdk = { ...server.sdk, ...heap.clientConfig?.sdk }
-  const core = server.sdk.plugins.join('-')
-  const folder = (sdk.domain || origin) + (isNeutral ? '/k/' : '/v5/heapjs-static/') + sdk.version + '/' + (isNeutral ? '' : core + '/')
-  heap.serverConfig = server
-  cairn.boot = { envId, server, isNeutral, origin, late: () => insert(folder + 'later.js') }
-  insert(folder + (isNeutral ? core : 'heap') + '.js')
+  // The page uses one of our names for something else: then this is no place for us.
 }

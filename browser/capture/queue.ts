@@ -110,8 +110,7 @@ export const openQueue = (
     // Any other error of ours would be the same next time: the data counts as consumed.
     if (!/^(0|408|429|5..)$/.test('' + status)) {
       failures = 0
-      if (document.hidden) queue.restore()
-      else if (items.length) schedule(0)
+      if (items.length) schedule(0)
       return
     }
     items = batch.items.concat(items)
@@ -135,6 +134,11 @@ export const openQueue = (
   const queue: Queue = {
     add: (path, body) => {
       if (items.length < MEMORY_MESSAGES) items.push({ path, body })
+      // A page view waits its full time also behind a click: its title often comes a moment after its address.
+      if (body.pageview) {
+        clearTimeout(timer)
+        timer = 0
+      }
       schedule(SOON_MS)
     },
     flush: (isLeaving = false) => {

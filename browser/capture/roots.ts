@@ -24,7 +24,8 @@ export const hear = (type: string, run: (event: Event) => void, inShadow = false
   const want = (root: Root): void => {
     const view = (root as Document).defaultView as any // any: another window's globals
     const guarded = guard((event: Event) => (view && view !== window && view.cairn?.loaded) || run(event))
-    if (inShadow || view) stops.push(on(root, type, guarded))
+    // At the window, before the page's own listeners can stop an event; loads of frames do not come that far.
+    if (inShadow || view) stops.push(on((type !== 'load' && view) || root, type, guarded))
   }
   wants.add(want)
   roots.forEach(want)

@@ -36,7 +36,6 @@ export const startTracking = (
   const session = openSession(storage, config)
   const queue = openQueue(environment, config, storage, pipeline.isHeld, (path, body) => {
     const { page } = session
-    // Applications set the title after they changed the address; what is sent has the title of now.
     if (page && body.pageview_info === page) page.title = maskText(document.title)
     return pipeline.transform(path, body)
   })

@@ -21,7 +21,7 @@ ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP *.test 127.0.0.1", "--di
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def modules() -> Path:
     """The packages of browser/, installed once."""
     if not (BROWSER / "node_modules" / "esbuild").is_dir():
@@ -29,7 +29,7 @@ def modules() -> Path:
     return BROWSER / "node_modules"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def script_folder(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script, built from source."""
     folder = tmp_path_factory.mktemp("script")
@@ -38,7 +38,7 @@ def script_folder(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _served(script_folder: Path) -> Iterator[Site]:
     site = Site()
     stop = serve(site, script_folder)
@@ -52,7 +52,7 @@ def site(_served: Site) -> Site:
     return _served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -90,7 +90,7 @@ def visit(site: Site, context: BrowserContext) -> Visit:
             f"<!doctype html><meta charset=utf-8><title>{title}</title>"
             f"<script>{before}</script><script>{script}</script><body>{body}"
         )
-        site.pages[path.partition("?")[0].partition("#")[0]] = (html, headers or {})
+        site.pages[path.partition("?")[0].partition("#")[0]] = (site.fill(html), headers or {})
         page = context.new_page()
         page.goto(site.url(path, host))
         if is_ready:

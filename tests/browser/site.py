@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from cairn.collect.script import NEUTRAL_CAPTURE, ScriptFiles
+from tests.browser.snippets import ENVIRONMENT
 
 CAPTURE = "/api/capture/v2/"
 PATIENCE_S = 10.0
@@ -48,6 +49,7 @@ def kind_of(message: dict[str, Any]) -> str:
 @dataclass
 class Site:
     port: int = 0
+    environment: str = "1234567000"  # another one in each test, so that none hears a page of the one before
     pages: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
     posted: list[Posted] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)  # method and path of everything else
@@ -57,6 +59,7 @@ class Site:
     delay: float = 0.0  # seconds before the capture API answers
 
     def reset(self) -> None:
+        self.environment = str(int(self.environment) + 1)
         self.pages.clear()
         self.posted.clear()
         self.asked.clear()
@@ -65,6 +68,10 @@ class Site:
 
     def url(self, path: str = "/", host: str = "localhost") -> str:
         return f"http://{host}:{self.port}{path}"
+
+    def fill(self, text: str) -> str:
+        """A page or snippet with this test's environment."""
+        return text.replace(ENVIRONMENT, self.environment)
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -120,10 +127,12 @@ class _App:
 
     async def _record(self, name: str, request: Request) -> Response:
         body = await request.body()
+        query = {key: values[0] for key, values in parse_qs(request.url.query).items()}
+        if query["a"] != self._site.environment:
+            return PlainTextResponse("{}")
         if self._site.delay:
             await asyncio.sleep(self._site.delay)
         if self._site.status < 400:
-            query = {key: values[0] for key, values in parse_qs(request.url.query).items()}
             self._site.posted.append(
                 Posted(name, request.url.path, query, dict(request.headers), json.loads(body))
             )

@@ -49,7 +49,7 @@ def test_user_properties(visit: Visit, site: Site) -> None:
     (account,) = site.wait(lambda: site.calls("add_account_properties"))
     (user,) = site.calls("add_user_properties")
     assert user["properties"] == {"email": "ann@shop.test", "plan": "pro", "seats": 3}
-    assert (user["env_id"], user["user_id"]) == ("1234567890", page.evaluate("heap.getUserId()"))
+    assert (user["env_id"], user["user_id"]) == (site.environment, page.evaluate("heap.getUserId()"))
     assert account["properties"] == {"tier": 1}
 
 
@@ -135,20 +135,13 @@ def test_transformers_edit_and_drop(visit: Visit, site: Site) -> None:
     assert set(page.evaluate("types")) == {"core_track"}
 
 
-@pytest.mark.parametrize("name", sorted({*V5_METHODS, *CLASSIC_METHODS}))
-def test_every_method_of_the_snippets_is_there_and_never_throws(visit: Visit, name: str) -> None:
+HOSTILE = ["", "null", "undefined, undefined", "{}", "'a', 'b', 'c'", "Symbol.iterator", "() => { throw 1 }"]
+
+
+def test_every_method_of_the_snippets_is_there_and_never_throws(visit: Visit) -> None:
     page = visit()
-    for given in (
-        "",
-        "null",
-        "undefined, undefined",
-        "{}",
-        "'a', 'b', 'c'",
-        "Symbol.iterator",
-        "() => { throw 1 }",
-    ):
-        page.evaluate(f"heap.{name}({given})")
-        page.evaluate(f"cairn.{name}({given})")
+    for name in sorted({*V5_METHODS, *CLASSIC_METHODS}):
+        page.evaluate("; ".join(f"heap.{name}({given})" for given in HOSTILE) + "; 0")
     assert page.evaluate("heap.loaded && heap === cairn")
 
 

@@ -53,7 +53,7 @@ def test_offline_until_another_day(visit: Visit, site: Site, context: BrowserCon
     context.set_offline(True)
     page.evaluate("heap.track('kept'); heap.addUserProperties({ a: 1 })")
     page.evaluate("dispatchEvent(new Event('pagehide'))")
-    assert "kept" in page.evaluate("localStorage['_cairn_queue.1234567890']")
+    assert "kept" in page.evaluate(f"localStorage['_cairn_queue.{site.environment}']")
     page.close()
     context.set_offline(False)
     visit(path="/another-day")

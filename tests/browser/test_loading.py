@@ -53,7 +53,7 @@ def test_late_callbacks_run_at_once(visit: Visit, site: Site) -> None:
 def test_fields_that_pages_read(visit: Visit, site: Site) -> None:
     page = visit(snippet=snippets.classic({"secureCookie": False}))
     assert page.evaluate("[heap.appid, heap.envId, heap.loaded, heap.config.secureCookie, heap.identity]") == [
-        "1234567890", "1234567890", True, False, None,
+        site.environment, site.environment, True, False, None,
     ]  # fmt: skip
     (message,) = site.wait_for("pageview")
     assert page.evaluate("heap.userId") == message["user_id"]
@@ -76,31 +76,31 @@ def test_a_second_copy_does_nothing_but_warn_once(
     else:
         page = visit("<button>x</button>", snippet=one)
         site.wait_for("pageview")
-        with_script = f"(function () {{ {two} }})(); {name}.track('between')"
-        page.evaluate(with_script)
-        page.wait_for_load_state("networkidle")
+        page.evaluate(site.fill(f"(function () {{ {two} }})(); {name}.track('between')"))
     page.click("button")
     page.evaluate(f"{name}.track('end')")
     site.wait_for("end")
-    assert [site.kinds.count(kind) for kind in ("user", "session", "pageview", "click", "end")] == [
-        1,
-        1,
-        1,
-        1,
-        1,
-    ]
+    counts = [site.kinds.count(kind) for kind in ("user", "session", "pageview", "click", "end")]
+    assert counts == [1, 1, 1, 1, 1]
     if moment == "after":
         assert site.kinds.count("between") == 1
     assert not [text for text in warnings if "THROWN" in text]
     # Segment's own plugin loads nothing where window.heap is there already, so there is no second copy to warn of.
-    loads_nothing = second == "segment web" and (name == "heap" or moment == "after")
-    if not loads_nothing and not (second == "neutral" and first == "segment web" and moment == "together"):
-        assert len([text for text in warnings if "only once" in text]) == 1, warnings
+    if second == "segment web" and (name == "heap" or moment == "after"):
+        return
+    for _ in range(100):
+        if said := [text for text in warnings if "only once" in text]:
+            break
+        page.wait_for_timeout(20)
+    page.wait_for_load_state("networkidle")
+    assert len(said) == 1, warnings
 
 
 def test_a_second_copy_that_replaced_the_global_gets_it_taken_back(visit: Visit, site: Site) -> None:
     page = visit()
-    page.evaluate(f"(function () {{ {snippets.classic(start='[]')} heap.track('into the void') }})()")
+    page.evaluate(
+        site.fill(f"(function () {{ {snippets.classic(start='[]')} heap.track('into the void') }})()")
+    )
     site.wait_for("into the void")
     page.evaluate("heap.track('end')")
     site.wait_for("end")
@@ -154,7 +154,7 @@ def test_strict_content_security_policies(
         "script.src = source;", f"script.src = {own}(source); script.nonce = 'n1';"
     )
     site.pages["/strict"] = (
-        f"<!doctype html><script nonce=n1>{snippet}</script><body><button>x</button>",
+        site.fill(f"<!doctype html><script nonce=n1>{snippet}</script><body><button>x</button>"),
         {"content-security-policy": policy},
     )
     page = context.new_page()
@@ -170,7 +170,7 @@ def test_scripts_admitted_by_nonce_only(site: Site, context: BrowserContext) -> 
     snippet = snippets.v5().replace("script.src = source;", "script.src = source; script.nonce = 'n1';")
     policy = "default-src 'none'; script-src 'nonce-n1'; connect-src 'self'"
     site.pages["/nonce"] = (
-        f"<!doctype html><script nonce=n1>{snippet}</script>",
+        site.fill(f"<!doctype html><script nonce=n1>{snippet}</script>"),
         {"content-security-policy": policy},
     )
     page = context.new_page()

@@ -11,13 +11,12 @@ from playwright.sync_api import BrowserContext, Page
 from tests.browser.conftest import Visit
 from tests.browser.site import Site
 
-ENVIRONMENT = "1234567890"
 HALF_HOUR_MS = 30 * 60_000
 
 
-def cookie(page: Page, name: str) -> Any:
+def cookie(page: Page, site: Site, name: str) -> Any:
     for one in page.context.cookies():
-        if one["name"] == f"{name}.{ENVIRONMENT}":
+        if one["name"] == f"{name}.{site.environment}":
             return json.loads(unquote(one["value"]))
     return None
 
@@ -27,7 +26,7 @@ def keep(context: BrowserContext, site: Site, **values: Any) -> None:
     context.add_cookies(
         [
             {
-                "name": f"{name}.{ENVIRONMENT}",
+                "name": f"{name}.{site.environment}",
                 "value": quote(value if isinstance(value, str) else json.dumps(value)),
                 "url": site.url(),
             }
@@ -76,14 +75,16 @@ def test_the_cookies_are_those_of_the_contract(visit: Visit, site: Site) -> None
     page.evaluate("heap.addEventProperties({ theme: 'dark' })")
     (message,) = site.wait_for("pageview")
     cookies = {one["name"]: one for one in page.context.cookies()}
-    assert set(cookies) == {f"{name}.{ENVIRONMENT}" for name in ("_hp5_meta", "_hp5_let", "_hp5_event_props")}
+    assert set(cookies) == {
+        f"{name}.{site.environment}" for name in ("_hp5_meta", "_hp5_let", "_hp5_event_props")
+    }
     for one in cookies.values():
         assert one["domain"] == ".shop.test" and one["sameSite"] == "Lax"
         assert 390 < (one["expires"] - time.time()) / 86_400 < 396
-    meta = cookie(page, "_hp5_meta")
+    meta = cookie(page, site, "_hp5_meta")
     assert (meta["userId"], meta["sessionId"]) == (message["user_id"], message["session_info"]["id"])
     assert meta["sessionProperties"]["initial_pageview_info"]["title"] == "Home"
-    assert cookie(page, "_hp5_event_props") == {"theme": "dark"}
+    assert cookie(page, site, "_hp5_event_props") == {"theme": "dark"}
 
 
 def test_secure_cookies(visit: Visit, site: Site) -> None:
@@ -94,8 +95,9 @@ def test_secure_cookies(visit: Visit, site: Site) -> None:
 
 def test_metadata_in_local_storage(visit: Visit, site: Site) -> None:
     page = visit(metadataStorage="localstorage", eventPropertiesStorage="localstorage")
+    site.wait_for("pageview")
     page.evaluate("heap.addEventProperties({ a: 1 })")
-    assert cookie(page, "_hp5_meta") is None and cookie(page, "_hp5_event_props") is None
+    assert cookie(page, site, "_hp5_meta") is None and cookie(page, site, "_hp5_event_props") is None
     page.reload()
     first, second = site.wait_for("pageview", 2)
     assert first["user_id"] == second["user_id"]
@@ -186,7 +188,7 @@ def test_identify_keeps_the_anonymous_user(visit: Visit, site: Site) -> None:
     (call,) = site.calls("identify")
     assert call["time"] > 0
     assert {key: call[key] for key in ("env_id", "user_id", "identity", "library")} == {
-        "env_id": ENVIRONMENT,
+        "env_id": site.environment,
         "user_id": anonymous,
         "identity": "ann",
         "library": {"name": "web", "version": "0.1.0", "platform": "web"},

@@ -1,0 +1,159 @@
+"""The script's files over HTTP: caching, encodings, configuration, and what is not there."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from starlette.testclient import TestClient
+
+from cairn.collect.script import ScriptFiles
+from tests.browser.site import Site
+
+
+def ask(site: Site, path: str, **headers: str) -> Any:
+    headers = {
+        "accept-encoding": "identity",
+        **{key.replace("_", "-"): value for key, value in headers.items()},
+    }
+    return httpx.get(site.url(path), headers=headers)
+
+
+@pytest.fixture
+def version(script_folder: Path) -> str:
+    return str(json.loads((script_folder / "manifest.json").read_text())["version"])
+
+
+LOADERS = ["/js/heap-1234567890.js", "/config/1234567890/heap_config.js", "/k/1234567890.js"]
+
+
+@pytest.mark.parametrize("path", LOADERS)
+def test_loaders_carry_the_environments_configuration(site: Site, version: str, path: str) -> None:
+    site.configuration["privacy"] = {"disableTextCapture": True}
+    answer = ask(site, path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.headers["cache-control"].startswith("public, max-age=60")
+    found = re.search(r"\}\)\((\{.*\})\)$", answer.text)
+    assert found
+    carried = json.loads(found[1])
+    assert carried["envId"] == "1234567890" and carried["isNeutral"] is path.startswith("/k/")
+    assert carried["server"]["privacy"] == {"disableTextCapture": True}
+    assert carried["server"]["sdk"] == {"version": version, "plugins": ["core"]}
+
+
+def test_a_changed_configuration_is_a_new_version_of_the_loader(site: Site) -> None:
+    before = ask(site, LOADERS[0])
+    assert ask(site, LOADERS[0], if_none_match=before.headers["etag"]).status_code == 304
+    site.configuration["captureErrors"] = True
+    after = ask(site, LOADERS[0], if_none_match=before.headers["etag"])
+    assert after.status_code == 200 and after.headers["etag"] != before.headers["etag"]
+
+
+def runtimes(version: str) -> list[str]:
+    return [
+        f"/v5/heapjs-static/{version}/core/heap.js",
+        f"/v5/heapjs-static/{version}/core/later.js",
+        f"/v5/heapjs-static/{version}/core-snapshots/heap.js",
+        f"/v5/heapjs-experimental/{version}/core/heap.js",
+        f"/k/{version}/core.js",
+        f"/k/{version}/core-snapshots.js",
+        f"/k/{version}/later.js",
+    ]
+
+
+def test_versioned_names_are_cached_for_ever(site: Site, version: str) -> None:
+    for path in runtimes(version):
+        answer = ask(site, path)
+        assert answer.status_code == 200, path
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert ask(site, path, if_none_match=answer.headers["etag"]).status_code == 304
+        assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_another_version_gets_todays_for_a_while(site: Site, version: str) -> None:
+    ours = ask(site, f"/v5/heapjs-static/{version}/core/heap.js")
+    pinned = ask(site, "/v5/heapjs-static/5.3.10/core/heap.js")
+    assert pinned.content == ours.content
+    assert "immutable" not in pinned.headers["cache-control"]
+
+
+ENCODINGS: list[Any] = [
+    ("identity", None),
+    ("", None),
+    ("gzip", "gzip"),
+    ("gzip, deflate, br, zstd", "br"),
+    ("br;q=0, gzip;q=0.5", "gzip"),
+    ("deflate", None),
+]
+
+
+@pytest.mark.parametrize(("accepted", "sent"), ENCODINGS)
+def test_encodings_are_built_ahead(
+    site: Site, script_folder: Path, version: str, accepted: str, sent: str | None
+) -> None:
+    request = httpx.Request("GET", site.url(f"/k/{version}/core.js"), headers={"accept-encoding": accepted})
+    with httpx.Client() as client:
+        answer = client.send(request, stream=True)
+        raw = b"".join(answer.iter_raw())
+        answer.close()
+    ending = {None: "", "gzip": ".gz", "br": ".br"}[sent]
+    assert answer.headers.get("content-encoding") == sent
+    assert raw == (script_folder / f"core.js{ending}").read_bytes()
+    assert answer.headers["vary"] == "Accept-Encoding"
+
+
+def test_the_tag_of_one_encoding_is_not_that_of_another(site: Site, version: str) -> None:
+    path = f"/k/{version}/core.js"
+    zipped = ask(site, path, accept_encoding="gzip")
+    assert ask(site, path, accept_encoding="gzip", if_none_match=zipped.headers["etag"]).status_code == 304
+    assert ask(site, path, if_none_match=zipped.headers["etag"]).status_code == 200
+
+
+def test_the_files_hold_their_budget(script_folder: Path) -> None:
+    manifest = json.loads((script_folder / "manifest.json").read_text())
+    for name, size in manifest["files"].items():
+        zipped = (script_folder / f"{name}.gz").read_bytes()
+        assert len(zipped) == size["gzip"] <= size["budget"]
+        assert gzip.decompress(zipped) == (script_folder / name).read_bytes()
+    assert manifest["files"]["core.js"]["budget"] == 8192
+
+
+NOT_OURS = [
+    ("GET", "/js/heap-.js"),
+    ("GET", "/js/heap-12345678901234567.js"),
+    ("GET", "/js/heap-123.js.map"),
+    ("GET", "/js/../heap-123.js"),
+    ("GET", "/config/abc/heap_config.js"),
+    ("GET", "/v5/heapjs-static/1/core/../../x.js"),
+    ("GET", "/v5/heapjs-static/1/core/other.js"),
+    ("GET", "/k/1.2/loader.js"),
+    ("GET", "/k/e"),
+    ("POST", "/js/heap-123.js"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), NOT_OURS)
+def test_other_paths_are_not_handled(script_folder: Path, method: str, path: str) -> None:
+    assert not ScriptFiles(script_folder).handles(method, path)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_our_paths_are_handled(script_folder: Path, method: str) -> None:
+    for path in [*LOADERS, *runtimes("0.1.0-abc")]:
+        assert ScriptFiles(script_folder).handles(method, path)
+
+
+def test_an_unknown_environment(script_folder: Path) -> None:
+    async def unknown(_environment: str) -> None:
+        return None
+
+    assert TestClient(ScriptFiles(script_folder, unknown)).get(LOADERS[0]).status_code == 404
+
+
+def test_a_script_that_was_never_built_is_our_fault_and_not_the_pages(tmp_path: Path) -> None:
+    client = TestClient(ScriptFiles(tmp_path), raise_server_exceptions=False)
+    assert client.get(LOADERS[0]).status_code >= 500
