@@ -24,6 +24,7 @@ from cairn.api.app import build_api
 from cairn.clock import Clock, utc_now
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.migrate import migrate
+from cairn.demo.shop import shop_routes
 from cairn.eventlog.sqlite import SqliteLog, open_log
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import READER, Loader
@@ -128,7 +129,7 @@ class CoreProcess:
             changed=self.publisher.changed,
             live=self.live,
         )
-        self.app: Starlette = build_web(core, api=build_api(core))
+        self.app: Starlette = build_web(core, api=[*build_api(core), *shop_routes(self.engine)])
         self.workers = Workers(
             {
                 "loader": self.loader.run,

@@ -167,7 +167,13 @@ def _unknown_keys(visit: Visit) -> list[Concern]:
 
 def _steps(visit: Visit, defined: Defined, heard: list[pulse.Heard]) -> list[Step]:
     keys = visit.url("/keys")
+    is_demo = visit.workspace is not None and visit.workspace.is_demo
+    shop = Step(
+        any(each.library == "web" for each in heard), "Walk through the demo shop", "and watch Live beside it",
+        f"/demo/shop/{visit.here.app_id}/", "Open the shop",
+    )  # fmt: skip
     return [
+        *([shop] if is_demo else []),
         Step(bool(heard), "Send the first event", "from your server, with a key of this environment", keys, "Show me"),
         Step(any(each.identifies for each in heard), "Say who somebody is", "identify a user by e-mail or id",
              f"{keys}#segment", "Show me"),

@@ -1,0 +1,93 @@
+"""The demo shop in a real browser: a walk through it is captured, and what was typed is not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from tests.privacy.conftest import eventually
+from tests.served import Served
+
+EMAIL = "walker@shop.test"
+SECRETS = ("Wanda Walker", "Long Road 7", "4242 4242 4242 4242", "open sesame")
+
+
+@pytest.fixture(scope="module")
+def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder: Path = tmp_path_factory.mktemp("shop") / "data"
+    served = Served(folder).make_demo().start()
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture
+def page(cairn: Served) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page()
+        page.wrong = []  # type: ignore[attr-defined]
+        page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)  # type: ignore[attr-defined]
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))  # type: ignore[attr-defined]
+        yield page
+        browser.close()
+
+
+def shop(cairn: Served) -> str:
+    return f"{cairn.url}/demo/shop/{cairn.production['app_id']}/"
+
+
+def events(cairn: Served, user: str) -> list[dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
+    address = f"{cairn.url}/api/v1/users/{user}/export?environment=production"
+    answer = httpx2.get(address, headers=headers, timeout=20)
+    return list(answer.json()["events"]) if answer.status_code == 200 else []
+
+
+def test_a_walk_through_the_shop_is_captured(cairn: Served, page: Page) -> None:
+    page.goto(shop(cairn))
+    page.wait_for_function("window.heap && window.heap.loaded")
+    page.click("a.product[data-product=tent]")
+    page.click("button.add")
+    page.click("a.cart")
+    page.click("a.checkout")
+    page.fill("input[name=name]", SECRETS[0])
+    page.fill("input[name=address]", SECRETS[1])
+    page.fill("input[name=card-number]", SECRETS[2])
+    page.select_option("select[name=delivery]", "Carrier pigeon")
+    page.click("form.checkout button")
+    page.click("#who")
+    page.fill("input[name=email]", EMAIL)
+    page.fill("input[name=password]", SECRETS[3])
+    page.select_option("select[name=plan]", "premium")
+    page.click("form.sign-in button")
+    page.wait_for_function(f"document.getElementById('who').textContent === '{EMAIL}'")
+    page.click("text=About us")  # a whole load, which also sends what waits
+    page.wait_for_function("window.heap && window.heap.loaded")
+    assert page.wrong == [], "nothing the page's policy refuses"  # type: ignore[attr-defined]
+
+    custom = {"Product Viewed", "Added to Cart", "Checkout Started", "Order Completed"}
+    eventually(lambda: custom <= {one["name"] for one in events(cairn, EMAIL)})
+    eventually(lambda: len([one for one in events(cairn, EMAIL) if one["kind"] == "pageview"]) >= 6)
+    found = events(cairn, EMAIL)
+    assert {"click", "change", "submit", "session"} <= {one["kind"] for one in found}
+    assert {one["library"] for one in found if one["kind"] == "pageview"} == {"web"}
+    paths = [one["path"] for one in found if one["kind"] == "pageview"]
+    assert any(path.endswith("/product/tent") for path in paths)
+    told = str(found)
+    assert not [secret for secret in SECRETS if secret in told]
+    headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
+    user = httpx2.get(f"{cairn.url}/api/v1/users/{EMAIL}?environment=production", headers=headers).json()
+    assert "heap_premium_users" in {one["key"] for one in user["segments"]}
+
+
+def test_only_the_demo_has_a_shop(cairn: Served) -> None:
+    there = httpx2.get(shop(cairn), timeout=20)
+    assert there.status_code == 200
+    assert "'unsafe-inline'" not in there.headers["content-security-policy"]
+    assert httpx2.get(shop(cairn).rstrip("/"), timeout=20).status_code == 307
+    assert httpx2.get(f"{cairn.url}/demo/shop/1234567890/", timeout=20).status_code == 404
+    assert httpx2.get(f"{shop(cairn)}%2e%2e/%2e%2e/shop.py", timeout=20).text.startswith("<!doctype html>")
