@@ -113,7 +113,7 @@ class _Live:
         self._world().touched += loaded
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("core")
     engine = open_engine(sqlite_url(folder))
