@@ -24,6 +24,7 @@ from cairn.api.app import build_api
 from cairn.clock import Clock, utc_now
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.migrate import migrate
+from cairn.definitions.matching import Definitions
 from cairn.demo.shop import shop_routes
 from cairn.eventlog.sqlite import SqliteLog, open_log
 from cairn.ingest.feed import Feed
@@ -97,6 +98,7 @@ class CoreProcess:
         self.store = open_embedded(paths.store, memory_mb=settings.store_memory_mb)
         self.feed = Feed()
         self.publisher = Publisher(self.engine, self.members, settings)
+        definitions = Definitions(self.store)
         self.live = LiveSegments(
             self.engine,
             self.store,
@@ -104,6 +106,7 @@ class CoreProcess:
             clock,
             recount_interval_s=settings.recount_interval_s,
             on_change=self.publisher.lists_changed,
+            definitions=definitions,
         )
         self.publisher.publish_all()
         self.loader = Loader(
@@ -128,6 +131,7 @@ class CoreProcess:
             clock=clock,
             changed=self.publisher.changed,
             live=self.live,
+            definitions=definitions,
         )
         self.app: Starlette = build_web(core, api=[*build_api(core), *shop_routes(self.engine)])
         self.workers = Workers(
