@@ -11,11 +11,13 @@ import pytest
 from cairn.eventlog.log import START
 from cairn.ids import identified_user_id
 from cairn.members.environment import MAP_BYTES
-from cairn.members.rewrite import rewrite_if_asked
+from cairn.members.lmdb import open_members
+from cairn.members.rewrite import ask_rewrite, is_rewrite_asked, rewrite_if_asked
 from cairn.paths import Paths
 from cairn.privacy import deletion
 from cairn.workspace.permission import Role
 from tests.privacy.conftest import Running, Tenant, eventually, files_holding
+from tests.served import Served
 
 ANN = "annquaint@leavertest"  # no dot: settings files write it in a pattern
 BEN = "benstays@keepertest"
@@ -276,3 +278,22 @@ def test_the_rest_api_deletes_and_exports(running: Running) -> None:
     )
     assert counted(running, tenant, ANN) == []
     assert running.call(tenant, "DELETE", f"/users/{ANN}?environment=production").status_code == 404
+
+
+def test_the_next_start_writes_the_members_store_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    members = open_members(Paths(folder).members)
+    members.apply("list/a", add={ANN: 1, BEN: 2}, remove=())
+    members.publish({"document": BEN.encode()})
+    members.apply("list/a", add={}, remove=[ANN])
+    members.close()
+    ask_rewrite(Paths(folder).members)
+    served = Served(folder).start()
+    members = open_members(Paths(folder).members)
+    assert members.values("list/a") == [(BEN, 2)]
+    assert members.document("document") == BEN.encode()
+    members.close()
+    assert served.stop() == 0
+    assert files_holding(folder, ANN) == []
+    assert not is_rewrite_asked(Paths(folder).members)

@@ -25,7 +25,7 @@ SWITCHES: tuple[tuple[str, str, str], ...] = (  # (setting, what it is called, w
     ("is_text_captured", "Text of elements", "What stands on a clicked button or link; never what was typed."),
     ("are_errors_captured", "JavaScript errors", "The message and place of errors on the page."),
     ("are_ips_kept", "IP addresses", "Off: used to look up the country and city, then forgotten."),
-    ("needs_consent", "Consent first", "Nothing is captured or stored before the page calls heap.startTracking()."),
+    ("needs_consent", "Consent first", "Nothing happens before the page calls heap.startTracking()."),
     ("is_do_not_track_honoured", "Honour Do Not Track", "And Global Privacy Control: such browsers are left alone."),
     ("is_cookieless", "Without cookies", "Users are known for one visit to a tab only."),
     ("are_cookies_secure", "Secure cookies", "Cookies travel over TLS only, as SameSite=None."),
@@ -33,7 +33,7 @@ SWITCHES: tuple[tuple[str, str, str], ...] = (  # (setting, what it is called, w
 OWNERS_SWITCH = (
     "may_run_javascript",
     "JavaScript snapshots",
-    "Lets admins write code into heap_config.js. Cairn's own script does not run it; Heap's does.",
+    "Published for adapters; Cairn's own script runs no code.",
 )
 
 
