@@ -22,7 +22,7 @@ Bools = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 
 
-class Node(Struct, frozen=True):
+class Node(Struct, frozen=True, gc=False):  # no cycles, and there are tens of thousands
     tag: str = ""  # in small letters
     id: str = ""
     classes: tuple[str, ...] = ()
@@ -64,6 +64,8 @@ class Paths:
         self._numbers: dict[object, int] = {}
         self._parent, self._node = [0], [0]
         self._places: dict[tuple[int, int], int] = {}
+        self._by_part: dict[str, list[int]] = {}  # `@tag`, `#id` or `.class` to the nodes that have it
+        self._whole: View | None = None
 
     def add(self, element: Element) -> int:
         """The entry of an element's own node."""
@@ -84,15 +86,17 @@ class Paths:
     def view(self, entries: Sequence[int] | None = None) -> "View":
         """Everything, or only these entries with what is above them."""
         if entries is None:
-            kept = list(range(len(self._parent)))
-        else:
-            wanted = {0}
-            for entry in entries:
-                while entry not in wanted:
-                    wanted.add(entry)
-                    entry = self._parent[entry]
-            kept = sorted(wanted)
-        return View(self.nodes, kept, [self._parent[e] for e in kept], [self._node[e] for e in kept])
+            if self._whole is None or len(self._whole.entries) != len(self._parent):
+                kept = list(range(len(self._parent)))
+                self._whole = View(self.nodes, kept, self._parent, self._node, self._by_part)
+            return self._whole
+        wanted = {0}
+        for entry in entries:
+            while entry not in wanted:
+                wanted.add(entry)
+                entry = self._parent[entry]
+        kept = sorted(wanted)
+        return View(self.nodes, kept, [self._parent[e] for e in kept], [self._node[e] for e in kept], None)
 
     def _target(self, element: Element, text: str) -> int:
         """The target's node: what the hierarchy says of it, and what only the element's own fields say."""
@@ -104,7 +108,10 @@ class Paths:
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.nodes)
-            self.nodes.append(read())
+            node = read()
+            self.nodes.append(node)
+            for part in {f"@{node.tag}", f"#{node.id}", *(f".{name}" for name in node.classes)}:
+                self._by_part.setdefault(part, []).append(number)
         return number
 
     def _child(self, parent: int, node: int) -> int:
@@ -130,13 +137,18 @@ class View:
     """Some entries as arrays, ready to be matched; an answer has a place for each of them, in order."""
 
     def __init__(
-        self, nodes: Sequence[Node], entries: Sequence[int], parents: Sequence[int], numbers: Sequence[int]
+        self,
+        nodes: Sequence[Node],
+        entries: Sequence[int],
+        parents: Sequence[int],
+        numbers: Sequence[int],
+        by_part: Mapping[str, Sequence[int]] | None,
     ) -> None:
+        """`by_part`: which of all nodes have a part, where all are looked at."""
         self.entries: Numbers = np.array(entries, dtype=np.int64)
         self.parent: Numbers = np.searchsorted(self.entries, np.array(parents, dtype=np.int64))
-        distinct, self._of = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)
-        self._known: Bools = np.array(numbers, dtype=np.int64) != 0
-        self._nodes = [nodes[number] for number in distinct.tolist()]
+        self._nodes, self._number, self._by_part = nodes, np.array(numbers, dtype=np.int64), by_part
+        self._known: Bools = self._number != 0
         self._levels = self._by_depth()
 
     def places(self, entries: Sequence[int]) -> Numbers:
@@ -147,11 +159,17 @@ class View:
         """Every entry of a known element."""
         return self._known.copy()
 
-    def where(self, test: Callable[[Node], bool]) -> Bools:
-        """Entries whose node passes. Each distinct node is asked once."""
-        hits = np.fromiter((test(node) for node in self._nodes), dtype=np.bool_, count=len(self._nodes))
-        answer: Bools = hits[self._of]
-        answer[~self._known] = False
+    def where(self, test: Callable[[Node], bool], parts: Sequence[str] = ()) -> Bools:
+        """Entries whose node passes. Each distinct node is asked once, and only if it can have all of the parts."""
+        if self._by_part is None:
+            candidates: Sequence[int] = np.unique(self._number).tolist()
+        elif parts:
+            candidates = min((self._by_part.get(part, ()) for part in parts), key=len)
+        else:
+            candidates = range(len(self._nodes))
+        hits = np.zeros(len(self._nodes), dtype=np.bool_)
+        hits[[number for number in candidates if test(self._nodes[number])]] = True
+        answer: Bools = hits[self._number] & self._known
         return answer
 
     def below(self, some: Bools) -> Bools:

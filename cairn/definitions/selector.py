@@ -52,6 +52,7 @@ class Compound(Struct, frozen=True):
 
     tests: tuple[Test, ...]
     inner: tuple[Inner, ...] = ()
+    parts: tuple[str, ...] = ()  # `@tag`, `#id` and `.class` among the tests: most nodes have none of them
 
 
 class Complex(Struct, frozen=True):
@@ -138,6 +139,7 @@ def _complex(tree: Any) -> Complex:
 def _compound(tree: Any) -> Compound:
     tests: list[Test] = []
     inner: list[Inner] = []
+    parts: list[str] = []
     while not isinstance(tree, css.Element):
         match tree:
             case css.Negation():
@@ -146,22 +148,25 @@ def _compound(tree: Any) -> Compound:
                 inner.append(Inner(tuple(_complex(each) for each in tree.selector_list), False))
             case css.Relation():
                 raise _Unknowable("uses ':has()'; what is inside an element is not captured")
+            case css.Hash():
+                parts.append(f"#{_captured(tree.id)}")
+                tests.append(_id(_captured(tree.id)))
+            case css.Class():
+                parts.append(f".{_captured(tree.class_name)}")
+                tests.append(_class(_captured(tree.class_name)))
             case _:
                 tests.append(_test(tree))
         tree = tree.selector
     if tree.namespace is not None:
         raise _Unknowable(f"names the namespace '{tree.namespace}'; leave out what stands before '|'")
     if tree.element is not None:
+        parts.append(f"@{tree.element.lower()}")
         tests.append(_tag(tree.element.lower()))
-    return Compound(tuple(reversed(tests)), tuple(inner))
+    return Compound(tuple(reversed(tests)), tuple(inner), tuple(parts))
 
 
 def _test(tree: Any) -> Test:
     match tree:
-        case css.Hash():
-            return _id(_captured(tree.id))
-        case css.Class():
-            return _class(_captured(tree.class_name))
         case css.Attrib():
             return _attribute(tree)
         case css.Pseudo():
@@ -296,9 +301,9 @@ def _hits(complex_: Complex, view: View) -> Bools:
 def _compound_hits(compound: Compound, view: View) -> Bools:
     tests = compound.tests
     if len(tests) == 1:
-        answer = view.where(tests[0])
+        answer = view.where(tests[0], compound.parts)
     elif tests:
-        answer = view.where(lambda node: all(test(node) for test in tests))
+        answer = view.where(lambda node: all(test(node) for test in tests), compound.parts)
     else:
         answer = view.everywhere()
     for inner in compound.inner:
