@@ -52,6 +52,7 @@ KINDS: tuple[tuple[str, str], ...] = (
     (Kind.SUBMIT, "submit"), (Kind.TOUCH, "touch"), (Kind.SESSION, "session"), (Kind.EXPOSURE, "exposure"),
     ("", "anything"),
 )  # fmt: skip
+DEFINED = "defined-"  # then a defined event's id, where a kind may stand
 WITHOUT_VALUE = ("is_set", "is_not_set")
 WITH_LIST = ("in", "not_in")
 MAX_ROWS = 100  # the check of conditions refuses more anyway
@@ -257,9 +258,8 @@ def _leaf(row: Row, zone: tzinfo) -> Condition:
         PropertyFilter(each.key, _operator(each.operator), *_value(each.operator, each.value))
         for each in row.filters
     )
-    kind = row.kind if row.kind in dict(KINDS) else Kind.CUSTOM
-    match = EventMatch(kind, row.name.strip(), filters)
-    if kind == Kind.CUSTOM and not match.name:
+    match = _match(row, filters)
+    if match.kind == Kind.CUSTOM and not match.name and not match.defined:
         raise InvalidInput("which event? Type its name, or choose “anything”", field="name")
     if row.what == "did_not":
         return Did(match, "exactly", 0, _window(row, zone))
@@ -267,6 +267,13 @@ def _leaf(row: Row, zone: tzinfo) -> Condition:
         (each for each in get_args(CountOperator) if each == row.count_operator), "at_least"
     )
     return Did(match, operator, _whole(row.count, "count"), _window(row, zone))
+
+
+def _match(row: Row, filters: tuple[PropertyFilter, ...]) -> EventMatch:
+    number = row.kind.removeprefix(DEFINED)
+    if row.kind.startswith(DEFINED) and number.isascii() and number.isdigit() and len(number) < 10:
+        return EventMatch(filters=filters, defined=int(number))
+    return EventMatch(row.kind if row.kind in dict(KINDS) else Kind.CUSTOM, row.name.strip(), filters)
 
 
 def _operator(text: str) -> TextOperator:
@@ -361,13 +368,17 @@ def _row_of(leaf: Condition, zone: tzinfo) -> Row | None:
             filters = tuple(FilterRow(each.key, each.operator, _typed(each)) for each in leaf.event.filters)
             is_not = leaf.operator == "exactly" and leaf.count == 0
             row = Row(
-                "did_not" if is_not else "did", kind=leaf.event.kind, name=leaf.event.name,
+                "did_not" if is_not else "did", kind=_kind_of(leaf.event), name=leaf.event.name,
                 count_operator="at_least" if is_not else leaf.operator, count="1" if is_not else str(leaf.count),
                 filters=filters,
             )  # fmt: skip
             return _with_window(row, leaf.window, zone)
         case _:
             return None
+
+
+def _kind_of(event: EventMatch) -> str:
+    return f"{DEFINED}{event.defined}" if event.defined else event.kind
 
 
 def _typed(leaf: UserProperty | PropertyFilter) -> str:

@@ -117,3 +117,36 @@ def test_viewers_see_and_strangers_do_not(world: World, browse: Callable[[], Bro
         assert ours.get(path).status_code == 404
     for verb in ("archive", "restore", "edit"):
         assert ours.post(f"{EVENTS}/{event.id}/{verb}", {"name": "x", "p0.kind": "click"}).status_code == 404
+
+
+def test_a_segment_counts_a_defined_event(world: World, owner: Browser) -> None:
+    with world.core.engine.begin() as connection:
+        event = create_defined_event(
+            connection, world.a.workspace_id, world.a.environment.project_id,
+            NewDefinedEvent("Pressed buy", Definition((Part("click", selector=".add"),))), NOW,
+        )  # fmt: skip
+    new = "/env/production/segments/new"
+    assert f'value="defined-{event.id}"' in owner.post(new, {"g0.r0.what": "did", "do": "refresh"}).text
+    row = {"g0.r0.what": "did", "g0.r0.kind": f"defined-{event.id}", "g0.r0.count": "7", "do": "save"}
+    saved = owner.post(new, {"name": "Buyers", "key": "buyers", **row})
+    assert saved.status_code == 200
+    world.live.settle()
+    page = owner.get(saved.url.path).text
+    assert "Pressed buy" in page
+    assert f"/users/{identified_user_id(world.a.environment.id, 'ann')}" in page
+    assert f'value="defined-{event.id}" selected' in owner.get(f"{saved.url.path}/edit").text
+    assert "Buyers" in owner.get(f"{EVENTS}/{event.id}").text, "used in"
+    assert "take it out there first" in owner.post(f"{EVENTS}/{event.id}/archive").text
+    wrong = owner.post(new, {"name": "Wrong", "key": "wrong", **row, "g0.r0.kind": "defined-99999"})
+    assert wrong.status_code == 422 and "no active defined event" in wrong.text
+
+
+def test_home_says_what_needs_a_look(world: World, owner: Browser) -> None:
+    with world.core.engine.begin() as connection:
+        for name in ("Twice", "Twice again"):
+            create_defined_event(
+                connection, world.a.workspace_id, world.a.environment.project_id,
+                NewDefinedEvent(name, Definition((Part("click", selector="button.btn"),))), NOW,
+            )  # fmt: skip
+    assert "is defined twice" in owner.get("/env/production").text
+    assert "is defined twice" in owner.get(EVENTS).text

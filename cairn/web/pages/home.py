@@ -10,7 +10,9 @@ from starlette.responses import Response
 from cairn.analysis import pulse
 from cairn.analysis.events import latest
 from cairn.db.tables import flag_states, flags, rules, segment_states, segments
+from cairn.definitions.health import Finding
 from cairn.web.audience import names_segment
+from cairn.web.pages.events import concerns_of
 from cairn.web.pages.live import explain, rows_of
 from cairn.web.render import count
 from cairn.web.snippets import curl_track
@@ -150,9 +152,17 @@ def _concerns(visit: Visit, defined: Defined, refusals: list[pulse.Refusals]) ->
             text = f"{refusal.reason.replace('_', ' ').capitalize()}: {explain(refusal.reason)}"
             url = f"{visit.url('/live')}?outcome={refusal.outcome}"
             found.append(Concern(state, refusal.outcome.replace("_", " "), title, text, url, "Look"))
+    found += [_of_event(visit, finding) for finding in concerns_of(visit)]
     if visit.signed_in.member.role is Role.OWNER:
         found += _unknown_keys(visit)
     return found
+
+
+def _of_event(visit: Visit, finding: Finding) -> Concern:
+    state, label = ("bad", "stopped") if finding.kind == "broken" else ("warn", "duplicate")
+    return Concern(
+        state, label, finding.title, finding.text, visit.url(f"/events/{finding.event_id}"), "Look"
+    )
 
 
 def _unknown_keys(visit: Visit) -> list[Concern]:

@@ -1,5 +1,7 @@
 """Segments: the list, one segment with its members, and the editor."""
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 from msgspec import Struct
 from starlette.responses import Response
@@ -10,6 +12,7 @@ from cairn.analysis.users import User
 from cairn.conditions.describe import Part, describe
 from cairn.conditions.tree import And, Or
 from cairn.db.tables import flags, rules, segment_states
+from cairn.definitions.defined_event import list_defined_events
 from cairn.errors import CairnError, NotFound
 from cairn.members.sets import users_set
 from cairn.segments.definition import (
@@ -70,7 +73,8 @@ def segments_page(visit: Visit) -> Response:
     with visit.reading() as connection:
         found = list_segments(connection, visit.workspace_id, visit.here.project_id)
         known = _states(connection, visit.here.id)
-    listed = [Listed(each, known.get(each.id), describe(each.condition)) for each in found]
+    names = _event_names(visit)
+    listed = [Listed(each, known.get(each.id), describe(each.condition, event_names=names)) for each in found]
     text = visit.ask("q").lower()
     shown = [each for each in listed if text in f"{each.segment.name} {each.segment.key}".lower()]
     return visit.page("segments.html", shown=shown, total=len(listed), text=visit.ask("q"))
@@ -98,7 +102,8 @@ def segment_page(visit: Visit) -> Response:
         why = _why(visit, connection, segment, candidates[0]) if len(candidates) == 1 else None
     size = visit.core.members.size(users_set(environment.id, segment.id))
     return visit.page(
-        "segment.html", segment=segment, state=state, sentence=describe(segment.condition), members=described,
+        "segment.html", segment=segment, state=state, members=described,
+        sentence=describe(segment.condition, event_names=_event_names(visit)),
         since=since, after=after, next=members[MEMBERS - 1][0] if len(members) > MEMBERS else "", used=used,
         asked=asked, candidates=candidates, why=why, size=size,
     )  # fmt: skip
@@ -134,10 +139,18 @@ def _why(visit: Visit, connection: sa.Connection, segment: Segment, user: User) 
         visit.core.definitions,
     )
     name = users_set(visit.here.id, segment.id)
-    return Answer(user, visit.core.members.since(name, str(user.user_id)), _told(found))
+    told = _told(found, _event_names(visit))
+    return Answer(user, visit.core.members.since(name, str(user.user_id)), told)
 
 
-def _told(why: Why) -> Reasoned:
+def _event_names(visit: Visit) -> dict[int, str]:
+    """Defined events of the project by id, archived ones too."""
+    with visit.reading() as connection:
+        known = list_defined_events(connection, visit.workspace_id, visit.here.project_id, with_archived=True)
+    return {event.id: event.name for event in known}
+
+
+def _told(why: Why, names: Mapping[int, str]) -> Reasoned:
     match why.condition:
         case And():
             joined = "all of"
@@ -145,9 +158,9 @@ def _told(why: Why) -> Reasoned:
             joined = "any of"
         case _:
             joined = "not"
-    words = [] if why.nodes else describe(why.condition)
+    words = [] if why.nodes else describe(why.condition, event_names=names)
     events = [(event, sentence(event.kind, event.name, event.properties)) for event in why.latest]
-    return Reasoned(why, words, joined, [_told(node) for node in why.nodes], events)
+    return Reasoned(why, words, joined, [_told(node, names) for node in why.nodes], events)
 
 
 def _used_by(connection: sa.Connection, segment: Segment, state: SegmentState | None) -> list[UsedBy]:
@@ -177,10 +190,11 @@ def _editor(
     visit: Visit, segment: Segment | None, draft: Draft, problems: Problems, error: CairnError | None
 ) -> Response:
     condition, _ = segment_form.to_condition(draft, visit.zone)
-    store = visit.core.store
+    store, events = visit.core.store, _event_names(visit)
     return visit.page(
-        "segment_edit.html", segment=segment, draft=draft, problems=problems, error=error, choices=segment_form,
-        sentence=describe(condition) if condition is not None else [],
+        "segment_edit.html", defined=tuple((f"{segment_form.DEFINED}{each}", name) for each, name in events.items()),
+        segment=segment, draft=draft, problems=problems, error=error, choices=segment_form,
+        sentence=describe(condition, event_names=events) if condition is not None else [],
         names=pulse.event_names(store, visit.here.id, now=visit.now),
         keys=pulse.property_keys(store, visit.here.id), status=error.status if error else 422 if problems else 200,
         form=visit.form,
