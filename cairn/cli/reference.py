@@ -42,7 +42,9 @@ def outcomes_page() -> str:
 def errors_page() -> str:
     rows = (
         f"| `{error.code}` | {error.status} | {error.exit_status} | {inspect.getdoc(error)} |"
-        for error in sorted(_errors(), key=lambda error: (error.status, error.code))
+        for error in sorted(
+            _errors(), key=lambda error: (error.status, error.code, inspect.getdoc(error) or "")
+        )
     )
     return _page(
         "Errors",

@@ -69,7 +69,15 @@ def test_every_change_needs_the_token_of_the_session(
     world: World, owner: Browser, path: str, attack: str
 ) -> None:
     path = path.format(
-        environment="production", user_id=1, segment_id=1, key="flag", rule_id=1, token_id=1, source_id=1
+        environment="production",
+        user_id=1,
+        segment_id=1,
+        key="flag",
+        rule_id=1,
+        token_id=1,
+        source_id=1,
+        event_id=1,
+        snapshot_id=1,
     )
     headers = {"sec-fetch-site": "cross-site"} if attack == "other site" else {}
     token = {"no token": "", "wrong token": "x" * 43, "other site": owner.csrf}[attack]
@@ -82,7 +90,15 @@ def test_every_change_needs_the_token_of_the_session(
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.method} {page.path}")
 def test_only_members_get_in(world: World, browse: Callable[..., Browser], page: object) -> None:
     path = page.path.format(  # type: ignore[attr-defined]
-        environment="production", user_id=1, segment_id=1, key="flag", rule_id=1, token_id=1, source_id=1
+        environment="production",
+        user_id=1,
+        segment_id=1,
+        key="flag",
+        rule_id=1,
+        token_id=1,
+        source_id=1,
+        event_id=1,
+        snapshot_id=1,
     )
     method = page.method  # type: ignore[attr-defined]
     answer = browse().client.request(method, path, follow_redirects=False)
