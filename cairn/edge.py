@@ -93,10 +93,10 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
-        if self._gateway.handles(method, path):
-            await self._gateway(scope, receive, send)
-        elif self._collector.handles(method, path, scope["raw_path"]):
+        if self._collector.handles(method, path, scope["raw_path"]):  # most of all requests
             await self._collector(scope, receive, send)
+        elif self._gateway.handles(method, path):
+            await self._gateway(scope, receive, send)
         elif self._script.handles(method, path):
             await self._send_script(scope, receive, send)
         elif path == HEALTH_PATH and is_loopback(scope):

@@ -32,7 +32,11 @@ class GroupCommit:
 
     async def append(self, items: Sequence[bytes]) -> None:
         """Return when the items are on the disk. Raises Unavailable when they are not."""
-        await asyncio.gather(*self._enqueue(items))
+        written = self._enqueue(items)
+        if len(written) == 1:
+            await written[0]  # nearly always; gathering costs as much as the rest of this
+        else:
+            await asyncio.gather(*written)
 
     def offer(self, item: bytes) -> None:
         """Write it with the next group, and let nobody wait for it or learn that it failed."""
