@@ -42,7 +42,9 @@ T = TypeVar("T")
 
 Append = Callable[[list[Arrival]], Awaitable[None]]  # returns when the arrivals are durable
 
-LOOK_UP_S = 0.25  # longest wait for the members store, which answers in microseconds unless the machine starves
+LOOK_UP_S = (
+    0.25  # longest wait for the members store, which answers in microseconds unless the machine starves
+)
 SETTINGS_S = (
     2.0  # settings may wait longer: SDKs allow 50 s, and bad first settings keep a process off for good
 )
