@@ -16,6 +16,8 @@ from typing import Any
 import httpx2
 
 from bench.figures import against, spread
+from cairn.eventlog.sqlite import open_log
+from cairn.paths import Paths
 from cairn.store.embedded import open_embedded
 from tests.chaos.senders import Caller, Sender
 from tests.served import Served
@@ -172,10 +174,6 @@ def wait_for_core(served: Served) -> float:
 
 def wait_for_quiet(served: Served) -> None:
     """Until the loader's cursor stands at the end of the log."""
-    from cairn.eventlog.sqlite import open_log
-
-    from cairn.paths import Paths
-
     log = open_log(Paths(served.data_dir).log)
     began = time.monotonic()
     try:
