@@ -1,5 +1,5 @@
 # Two commands: `make run` and `make test`. Both set up everything they need.
-.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start
+.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start bench-ingest bench-define soak
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,8 +31,10 @@ tests/clients/node_modules/.setup-done: tests/clients/package-lock.json
 	cd tests/clients && npm ci --silent --no-audit --no-fund
 	touch $@
 
+# Browsers and servers share the machine's cores here. What failed beside the others is run once more, alone:
+# a real failure fails again.
 test: test-setup check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
 check: setup
 	$(BIN)/ruff check .
@@ -46,6 +48,15 @@ chaos: test-setup
 
 bench-loop: test-setup
 	$(BIN)/python -m bench.loop
+
+bench-ingest: setup
+	$(BIN)/python -m bench.ingest
+
+soak: setup
+	$(BIN)/python -m bench.soak
+
+bench-define: setup
+	$(BIN)/python -m bench.define
 
 bench-start: setup
 	$(BIN)/python -m bench.start
