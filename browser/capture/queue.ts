@@ -7,9 +7,10 @@ import type { Config } from './types'
 
 const SOON_MS = 200 // long enough to put a click and the page it opens into one request, short enough to be live
 const BATCH_MESSAGES = 200
-const BATCH_CHARS = 50_000
+const BATCH_CHARS = 500_000
 const KEEPALIVE_CHARS = 60_000 // browsers refuse keepalive requests over 64 kB in all
-const MEMORY_MESSAGES = 1000
+const LEAVING_CHARS = 50_000 // so that two batches are never under way when the page goes
+const MEMORY_MESSAGES = 10_000
 const STORED_CHARS = 250_000 // of the 5 MB a site has in localStorage
 const RETRY_MS = 1000
 const RETRY_LONGEST_MS = 120_000
@@ -50,6 +51,7 @@ export const openQueue = (
   let items: Item[] = []
   let timer = 0
   let flying = 0 // characters under way
+  let risky: Item[] = [] // under way in a request that ends with the page
   let failures = 0
 
   const schedule = (delay: number): void => {
@@ -60,7 +62,7 @@ export const openQueue = (
   }
 
   /** Encode the head of the queue into one batch: consecutive events together, anything else alone. */
-  const nextBatch = (): Batch | undefined => {
+  const nextBatch = (limit: number): Batch | undefined => {
     const batch: Batch = { path: items[0]?.path ?? '', items: [], size: 0 }
     while (items[0]?.path === batch.path && batch.items.length < BATCH_MESSAGES) {
       const item = items[0]!
@@ -68,16 +70,16 @@ export const openQueue = (
         const body = prepare(item.path, item.body!)
         item.text = body ? encode(body) : ''
       }
-      if (batch.items.length && batch.size + item.text.length > BATCH_CHARS) break
+      if (batch.items.length && batch.size + item.text.length > limit) break
       items.shift()
       batch.size += item.text.length
       if (item.text) batch.items.push(item)
       if (batch.path !== 'track' && batch.items.length) break
     }
-    return batch.items.length ? batch : items.length ? nextBatch() : undefined
+    return batch.items.length ? batch : items.length ? nextBatch(limit) : undefined
   }
 
-  const post = ({ path, items }: Batch): Promise<number> | number => {
+  const post = ({ path, items }: Batch, keepalive: boolean): Promise<number> | number => {
     const bodies = items.map((item) => item.text).join(',')
     const body = path === 'track' ? `{"events":[${bodies}]}` : bodies
     // The send time lets the server correct this clock; the environment routes without opening the body.
@@ -89,7 +91,7 @@ export const openQueue = (
       answer = send(url, {
         method: 'POST',
         body,
-        keepalive: flying <= KEEPALIVE_CHARS,
+        keepalive,
         credentials: 'omit',
         signal: AbortSignal.timeout?.(ANSWER_MS),
       })
@@ -104,25 +106,31 @@ export const openQueue = (
   }
 
   const deliver = async (batch: Batch): Promise<void> => {
+    const survives = flying + batch.size < KEEPALIVE_CHARS
+    if (!survives) risky = batch.items
     flying += batch.size
-    const status = await post(batch)
+    const status = await post(batch, survives)
     flying -= batch.size
+    const isStored = !survives && risky !== batch.items
+    if (!survives) risky = []
     // Any other error of ours would be the same next time: the data counts as consumed.
     if (!/^(0|408|429|5..)$/.test('' + status)) {
       failures = 0
       if (items.length) schedule(0)
       return
     }
-    items = batch.items.concat(items)
+    if (!isStored) items = batch.items.concat(items)
     schedule(Math.min(RETRY_LONGEST_MS, RETRY_MS * 2 ** failures++) * (0.5 + Math.random()))
     if (document.hidden) store()
   }
 
   const store = (): void => {
+    items = risky.concat(items)
+    risky = []
     if (!items.length) return
     const kept: string[][] = storage.read('_cairn_queue') ?? []
     let size = encode(kept).length
-    for (let batch = nextBatch(); batch; batch = nextBatch()) {
+    for (let batch = nextBatch(BATCH_CHARS); batch; batch = nextBatch(BATCH_CHARS)) {
       for (const { path, text } of batch.items) {
         size += text!.length
         if (size < STORED_CHARS) kept.push([path, text!])
@@ -142,11 +150,10 @@ export const openQueue = (
       schedule(SOON_MS)
     },
     flush: (isLeaving = false) => {
-      if (!items.length) return
       const isWaiting = isHeld() || !navigator.onLine
       // A page that is gone cannot hear that a request was too much: it sends what surely fits and keeps the rest.
-      while (items.length && !isWaiting && (isLeaving ? flying < KEEPALIVE_CHARS - BATCH_CHARS : !flying)) {
-        const batch = nextBatch()
+      while (items.length && !isWaiting && (isLeaving ? flying < KEEPALIVE_CHARS - LEAVING_CHARS : !flying)) {
+        const batch = nextBatch(isLeaving ? LEAVING_CHARS : BATCH_CHARS)
         if (batch) void deliver(batch)
       }
       if (isLeaving) store()

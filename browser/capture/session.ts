@@ -50,6 +50,7 @@ export const openSession = (storage: Storage, config: Config): Session => {
 
   /** Read what is kept: our own and v5's cookie, the classic one, and the one a native app set for its web view. */
   const restore = (): void => {
+    storage.refresh()
     const meta: Kept = storage.read('_hp5_meta') ?? {}
     const app: Kept | null = storage.read('_hp2_wv_id')
     let classic = storage.read('_hp2_id') ?? {}
@@ -95,7 +96,7 @@ export const openSession = (storage: Storage, config: Config): Session => {
   const session: Session = {
     userId: '',
     identity: '',
-    eventProperties: cleanProperties(storage.read('_hp5_event_props') ?? storage.read('_hp2_props')),
+    eventProperties: {},
     page: undefined,
     info: undefined,
     isNewUser: false,
@@ -141,5 +142,6 @@ export const openSession = (storage: Storage, config: Config): Session => {
     },
   }
   restore()
+  session.eventProperties = cleanProperties(storage.read('_hp5_event_props') ?? storage.read('_hp2_props'))
   return session
 }

@@ -8,6 +8,8 @@ const AGE_S = 34_127_999 // 13 months minus a day, as the cookies it continues
 const COOKIE_LIMIT = 3800 // bytes; browsers refuse cookies of 4 kB without a word
 
 export interface Storage {
+  /** Look at the cookies as they are now: reading them asks another process, so once for many reads. */
+  refresh(): void
   /** The object kept under a name; null when there is none. */
   read(name: string): any // any: written by earlier versions and other scripts
   /** False when it does not fit. `medium` is 'localstorage' or anything else for a cookie; null removes. */
@@ -24,8 +26,12 @@ const attempt = <T>(run: () => T): T | null => {
 }
 
 export const openStorage = (environment: string, config: Config): Storage => {
+  let jar: string[] = []
+  const refresh = (): void => {
+    jar = attempt(() => document.cookie.split('; ')) ?? []
+  }
   const readCookie = (name: string): string | undefined =>
-    attempt(() => document.cookie.split('; ').find((one) => one.startsWith(name + '=')))?.slice(name.length + 1)
+    jar.find((one) => one.startsWith(name + '='))?.slice(name.length + 1)
 
   const setCookie = (name: string, value: string, age: number): unknown =>
     attempt(
@@ -36,13 +42,14 @@ export const openStorage = (environment: string, config: Config): Storage => {
     )
 
   let domain = ''
-  if (config.cookieless) return { read: () => null, write: () => true }
+  if (config.cookieless) return { refresh, read: () => null, write: () => true }
   // The shortest domain the browser lets us set a cookie on; none for single hosts and addresses.
   const labels = location.hostname.split('.')
   const probe = `_hp2_hld${Math.random()}.${environment}`
   for (let from = labels.length - 2; from >= 0; from--) {
     domain = labels.slice(from).join('.')
     setCookie(probe, '1', 9)
+    refresh()
     const isSet = readCookie(probe)
     setCookie(probe, '', 0)
     if (isSet) break
@@ -50,6 +57,7 @@ export const openStorage = (environment: string, config: Config): Storage => {
   }
 
   return {
+    refresh,
     read: (name) => {
       const key = name + '.' + environment
       const text = readCookie(key) ?? attempt(() => localStorage.getItem(key))
@@ -64,7 +72,9 @@ export const openStorage = (environment: string, config: Config): Storage => {
       }
       const cookie = encodeURIComponent(text)
       if (cookie.length > COOKIE_LIMIT) return false
+      if (jar.includes(key + '=' + cookie)) return true
       setCookie(key, cookie, value ? AGE_S : 0)
+      jar = [] // no longer what the browser has
       return true
     },
   }

@@ -70,6 +70,9 @@ def test_event_properties(visit: Visit, site: Site) -> None:
     page.reload()
     assert site.wait_for("pageview", 2)[1]["properties"] == {"theme": "dark"}
     page.evaluate("heap.setEventProperties({ a: 1, b: 2 }); heap.unsetEventProperty('a'); heap.track('one')")
+    page.evaluate("heap.clearEventProperties(); heap.setEventProperties({ theme: 'dark' })")
+    page.reload()
+    assert site.wait_for("pageview", 3)[2]["properties"] == {"theme": "dark"}
     page.evaluate("heap.clearEventProperties(); heap.track('two')")
     assert site.wait_for("two")[0]["properties"] == {}
     assert site.of_kind("one")[0]["properties"] == {"theme": "dark", "b": 2}

@@ -31,7 +31,6 @@ def test_much_at_once_arrives_on_leaving(visit: Visit, site: Site) -> None:
     page.evaluate("for (let i = 0; i < 90; i++) heap.track('e' + i, { long: 'x'.repeat(900) })")
     page.goto(site.url("/next"))
     site.wait(lambda: {f"e{i}" for i in range(90)} <= set(site.kinds), "all 90 events")
-    assert all(len(str(one.body)) < 70_000 for one in site.posted)
 
 
 def test_offline_and_back(visit: Visit, site: Site, context: BrowserContext) -> None:
