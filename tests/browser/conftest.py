@@ -1,44 +1,20 @@
-"""Chromium, the script as built, and a site that records."""
+"""A site that records what the script sends, and pages on it."""
 
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser import snippets
 from tests.browser.site import PATIENCE_S, Site, serve
 
-BROWSER = Path(__file__).parents[2] / "browser"
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP *.test 127.0.0.1", "--disable-dev-shm-usage"]
-
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="package")
-def modules() -> Path:
-    """The packages of browser/, installed once."""
-    if not (BROWSER / "node_modules" / "esbuild").is_dir():
-        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=BROWSER, check=True)
-    return BROWSER / "node_modules"
-
-
-@pytest.fixture(scope="package")
-def script_folder(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script, built from source."""
-    folder = tmp_path_factory.mktemp("script")
-    environ = {**os.environ, "CAIRN_SCRIPT_FOLDER": str(folder)}
-    subprocess.run(["node", "build.mjs"], cwd=BROWSER, check=True, env=environ, stdout=subprocess.DEVNULL)
-    return folder
-
-
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def _served(script_folder: Path) -> Iterator[Site]:
     site = Site()
     stop = serve(site, script_folder)
@@ -50,16 +26,6 @@ def _served(script_folder: Path) -> Iterator[Site]:
 def site(_served: Site) -> Site:
     _served.reset()
     return _served
-
-
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

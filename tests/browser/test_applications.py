@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import BROWSER, Visit
+from tests.browser.conftest import Visit
 from tests.browser.site import Site
+from tests.conftest import BROWSER
 
 APPS = Path(__file__).parent / "apps"
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F811  # fixtures of another folder, by name
 """The script from the edge, with what its environment allows; and from a page in Chromium to the draft."""
 
 import asyncio
@@ -16,7 +15,7 @@ import httpx2 as httpx
 import msgspec
 import pytest
 import uvicorn
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import Browser
 
 from cairn.collect.configuration import capture_document
 from cairn.edge import build_edge
@@ -29,7 +28,6 @@ from cairn.settings import load
 from cairn.wire.parsers import PARSERS
 from cairn.workspace.directory import DOCUMENT, encode
 from tests.browser import snippets
-from tests.browser.conftest import chromium, context, modules, script_folder  # noqa: F401 - fixtures
 from tests.collect.conftest import DIRECTORY
 
 APP_ID = snippets.ENVIRONMENT
@@ -156,14 +154,14 @@ def site(html: str) -> Iterator[int]:
         thread.join()
 
 
-def test_from_a_page_to_drafts(tmp_path: Path, script_folder: Path, context: BrowserContext) -> None:
+def test_from_a_page_to_drafts(tmp_path: Path, script_folder: Path, chromium: Browser) -> None:
     data = tmp_path / "data"
     with (
         edge(data, script_folder) as url,
         site(PAGE.replace("{snippet}", snippets.v5(host=url.replace("localhost", "capture.test")))) as port,
     ):
         answered: list[Any] = []
-        page = context.new_page()
+        page = chromium.new_page()
         page.on("response", lambda response: answered.append(response))
         page.goto(f"http://shop.test:{port}/pricing?utm_source=news&token=secret")
         page.wait_for_function("window.heap && window.heap.loaded", timeout=PATIENCE_S * 1000)

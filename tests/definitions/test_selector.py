@@ -2,19 +2,17 @@
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from cairn.definitions.path import Paths
 from cairn.definitions.selector import MAX_SELECTOR, SelectorNotAccepted, read_selector, relaxed
 from cairn.event import Element
 
 CONTRACT = json.loads((Path(__file__).parents[2] / "contract" / "selector.json").read_text())
-CHROMIUM = "/usr/bin/chromium"
 
 
 @pytest.mark.parametrize("case", CONTRACT["cases"], ids=lambda case: case["selector"])
@@ -116,11 +114,8 @@ def random_complex(rng: random.Random, depth: int = 1) -> str:
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser.new_page()
-        browser.close()
+def page(chromium: Browser) -> Page:
+    return chromium.new_page()
 
 
 @pytest.mark.parametrize("seed", range(8))

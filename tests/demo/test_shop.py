@@ -6,9 +6,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.privacy.conftest import eventually
 from tests.served import Served
 
@@ -25,15 +24,13 @@ def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def page(cairn: Served) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page()
-        page.wrong = []  # type: ignore[attr-defined]
-        page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)  # type: ignore[attr-defined]
-        page.on("pageerror", lambda error: page.wrong.append(str(error)))  # type: ignore[attr-defined]
-        yield page
-        browser.close()
+def page(cairn: Served, chromium: Browser) -> Iterator[Page]:
+    page = chromium.new_page()
+    page.wrong = []  # type: ignore[attr-defined]
+    page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)  # type: ignore[attr-defined]
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))  # type: ignore[attr-defined]
+    yield page
+    page.close()
 
 
 def shop(cairn: Served) -> str:

@@ -1,0 +1,48 @@
+"""What tests of several folders share: Chromium, and the capture script as built."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+BROWSER = Path(__file__).parents[1] / "browser"
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"  # Debian's; `make test` installs it
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
+]
+
+
+@pytest.fixture(scope="session")
+def modules() -> Path:
+    """The packages of browser/, installed once."""
+    if not (BROWSER / "node_modules" / "esbuild").is_dir():
+        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=BROWSER, check=True)
+    return BROWSER / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def script_folder(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script, built from source."""
+    folder = tmp_path_factory.mktemp("script")
+    environ = {**os.environ, "CAIRN_SCRIPT_FOLDER": str(folder)}
+    subprocess.run(["node", "build.mjs"], cwd=BROWSER, check=True, env=environ, stdout=subprocess.DEVNULL)
+    return folder
+
+
+# One a module, never longer: while Playwright runs, its thread can run no event loop, and there can be no second one.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
+        )
+        yield browser
+        browser.close()
