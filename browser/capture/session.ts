@@ -5,6 +5,9 @@ import { cleanProperties } from './properties'
 import type { Storage } from './storage'
 import type { Config, PageInfo, Properties, SessionInfo } from './types'
 
+// Reading cookies costs the page a question to another process after each write, so a map that
+// changes the address at every move must not write at every move.
+const WRITE_AGAIN_MS = 10_000
 const SESSION_MS = 30 * 60_000 // without a pageview; other events do not extend it
 const SEARCH = /^[^?]*\b(google|bing|yahoo|duckduckgo|baidu|yandex|ecosia)\./
 /** A random integer 0..2^53-1 as text: how users, sessions, pageviews and events are named. */
@@ -39,6 +42,7 @@ export interface Session {
 
 export const openSession = (storage: Storage, config: Config): Session => {
   let lastPage = 0
+  let written = 0
 
   const renewUser = (): void => {
     session.userId = newId()
@@ -119,7 +123,7 @@ export const openSession = (storage: Storage, config: Config): Session => {
         previous_page: maskUrl(previous),
         properties,
       })
-      storage.write('_hp5_let', now)
+      if (now - written > WRITE_AGAIN_MS) storage.write('_hp5_let', (written = now))
       session.save()
       return true
     },
