@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, sync_playwright
 from bench.figures import percentile, report
 from bench.peers import Peer, build_ours, bundle, install
 from tests.browser import snippets
-from tests.browser.conftest import ARGUMENTS, CHROMIUM, ready
+from tests.browser.conftest import ready
 from tests.browser.site import Site, serve
+from tests.conftest import ARGUMENTS, CHROMIUM
 
 POSTHOG = Peer("posthog-js", "1.449.2")
 ROUNDS = 5
