@@ -36,8 +36,9 @@ _BYTES_PER_LOAD = 8 << 20  # of requests: some 20,000 events; larger loads are h
 _ITEMS_PER_LOAD = 20_000  # requests
 _ITEMS_PER_READ = 256  # requests; of 500 KB at most, so that this many fit in memory whatever they hold
 _IDLE_S = 0.01  # how often an idle loader looks at the log
-_PACE_S = 0.1  # from one small load to the next: ten parts of the store a second at most, which merge well
-_SMALL_LOAD = 1_000  # requests
+# From one load to the next, by how many requests it had at least. A part of the store costs as much as a thousand
+# events, in its insert and again in its merges; so the more arrive, the larger the parts they are given.
+_PACES_S = ((5_000, 0.0), (500, 0.25), (1, 0.1), (0, _IDLE_S))
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0  # after a failure, doubling
 
 
@@ -122,10 +123,8 @@ class Loader:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
             pause_s = _FIRST_PAUSE_S
-            if count == 0:
-                stop.wait(_IDLE_S)
-            elif count < _SMALL_LOAD:
-                stop.wait(max(0.0, _PACE_S - (time.monotonic() - began)))
+            pace_s = next(pace_s for requests, pace_s in _PACES_S if count >= requests)
+            stop.wait(max(0.0, pace_s - (time.monotonic() - began)))
 
     def _read(self) -> list[Item]:
         """Whole entries only, as the cursor counts entries."""

@@ -34,6 +34,7 @@ from cairn.segments.questions import (
 )
 from cairn.segments.watched import Place, Watched, read_watched, save_states
 from cairn.store.errors import QuestionTooExpensive
+from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -210,20 +211,22 @@ class LiveSegments:
         with reading(self._engine) as connection:
             leads = canonical(connection, loaded.environment_id, raws)
         known = {leads.get(raw, raw) for raw in raws - loaded.merged}
+        named = {leads.get(raw, raw) for raw in loaded.by_property.get(IDENTITY_KEY, ())}
         absorbed = leads.keys() & loaded.merged
         wanted: list[tuple[Watched, set[int]]] = []
         for watched in some:
             asked = {leads.get(raw, raw) for raw in watched.candidates(loaded)}
+            asked |= self._inside(watched, named - asked)
             if watched.relevance.holds_for_strangers:
-                asked |= self._outside(watched, {leads.get(raw, raw) for raw in raws} - asked)
+                strangers = {leads.get(raw, raw) for raw in raws} - asked
+                # Entered just by appearing.
+                asked |= strangers - self._inside(watched, strangers)
             if asked:
                 wanted.append((watched, asked))
         self._bring_in_line(loaded.environment_id, wanted, known, set(absorbed), now_ms)
 
-    def _outside(self, watched: Watched, users: set[int]) -> set[int]:
-        """Those not in. A segment that a user can be in without having done anything is entered just by appearing."""
-        inside = self._members.which(watched.users_set, map(str, users))
-        return {user for user in users if str(user) not in inside}
+    def _inside(self, watched: Watched, users: set[int]) -> set[int]:
+        return {int(user) for user in self._members.which(watched.users_set, map(str, users))} if users else set()
 
     def _bring_in_line(
         self,

@@ -18,7 +18,6 @@ from cairn.db.tables import segment_states, segments
 from cairn.errors import InvalidInput
 from cairn.ingest.loaded import Loaded
 from cairn.members.sets import list_set, users_set
-from cairn.store.schema import IDENTITY_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +69,16 @@ class Watched(Struct, eq=False):
         return self.counted_version == self.version
 
     def candidates(self, loaded: Loaded) -> set[int]:
-        """Raw users among those touched whose answer can have changed by what the condition mentions."""
+        """Raw users among those touched whose answer can have changed by what the condition mentions.
+
+        One who got a name is none of them: that changes what a member is called, not who is one.
+        """
         found = set(loaded.merged)
         for (kind, name), users in loaded.by_event.items():
             if any(mentions(event, kind, name) for event in self.relevance.events):
                 found |= users
         for key, users in loaded.by_property.items():
-            if key == IDENTITY_KEY or key in self.relevance.property_keys:
+            if key in self.relevance.property_keys:
                 found |= users
         return found
 
