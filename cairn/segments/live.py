@@ -226,7 +226,11 @@ class LiveSegments:
         self._bring_in_line(loaded.environment_id, wanted, known, set(absorbed), now_ms)
 
     def _inside(self, watched: Watched, users: set[int]) -> set[int]:
-        return {int(user) for user in self._members.which(watched.users_set, map(str, users))} if users else set()
+        return (
+            {int(user) for user in self._members.which(watched.users_set, map(str, users))}
+            if users
+            else set()
+        )
 
     def _bring_in_line(
         self,
