@@ -1,17 +1,25 @@
 """Where each reader stands, in its own small file, so that a reader's commit never waits for the collector's.
 
 Not synced on every commit: after a power failure a reader may read again what it had read, and repeats are the
-same events. Losing the file has the same effect.
+same events. Losing the file has the same effect. The holes that were found in the log are noted here too, because
+whoever passed one never comes back to it.
 """
 
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 from cairn.eventlog.damage import LogUnavailable, SqliteTrouble, file_lock, inode, is_damage, move_aside
 from cairn.eventlog.log import START
+from cairn.eventlog.rows import Hole
 
 _WAIT_S = 5.0  # for another process's commit; they take well under a millisecond
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS cursors (reader TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS holes"
+    " (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID",
+)
 
 
 class Cursors:
@@ -20,7 +28,6 @@ class Cursors:
         self._lock = threading.Lock()
         self._inode = 0
         self._connection: sqlite3.Connection | None = None
-        self.all()
 
     def position(self, reader: str) -> int:
         return self.all().get(reader, START)
@@ -36,23 +43,40 @@ class Cursors:
             (reader, position),
         )
 
+    def holes(self) -> list[Hole]:
+        """In order."""
+        rows = self._run("SELECT first, last, reason FROM holes ORDER BY first", ())
+        return [Hole(first, last, reason) for first, last, reason in rows]
+
+    def note_hole(self, hole: Hole) -> None:
+        self._run(
+            "INSERT INTO holes VALUES (?, ?, ?) ON CONFLICT (first)"
+            " DO UPDATE SET last = excluded.last, reason = excluded.reason WHERE excluded.last > last",
+            (hole.first, hole.last, hole.reason),
+        )
+
+    def forget_holes(self, before: int) -> None:
+        self._run("DELETE FROM holes WHERE last < ?", (before,))
+
     def close(self) -> None:
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
-    def _run(self, statement: str, parameters: tuple[object, ...]) -> list[tuple[str, int]]:
+    def _run(
+        self, statement: str, parameters: tuple[object, ...]
+    ) -> list[Any]:  # Any: rows of the statement's own columns
         with self._lock:
             try:
+                try:
+                    return self._open().execute(statement, parameters).fetchall()
+                except SqliteTrouble as error:
+                    if not is_damage(error, self._path):
+                        raise
+                self._replace()
                 return self._open().execute(statement, parameters).fetchall()
-            except SqliteTrouble as error:
-                if not is_damage(error, self._path):
-                    raise LogUnavailable(self._path, error) from error
-            self._replace()
-            try:
-                return self._open().execute(statement, parameters).fetchall()
-            except SqliteTrouble as error:
+            except (*SqliteTrouble, OSError) as error:
                 raise LogUnavailable(self._path, error) from error
 
     def _open(self) -> sqlite3.Connection:
@@ -68,10 +92,8 @@ class Cursors:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS cursors"
-                    " (reader TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID"
-                )
+                for statement in _SCHEMA:
+                    connection.execute(statement)
             except SqliteTrouble:
                 connection.close()
                 raise

@@ -53,6 +53,6 @@ class EventLog(Protocol):
         """Leave nothing on the disk of what was forgotten or replaced; False when a writer was in the way."""
 
     def damaged(self) -> list[tuple[int, str]]:
-        """Positions that could not be read back, each with the reason."""
+        """Positions that could not be read back, each with the reason, as long as their time in the log lasts."""
 
     def close(self) -> None: ...

@@ -1,23 +1,24 @@
-"""The table of the SQLite event log: its rows, and how to walk them when parts of the file are damaged."""
+"""The table of the SQLite event log: its rows, and how to walk them when some of them are damaged."""
 
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec import Struct
 
-from cairn.eventlog.damage import NotALog, SqliteTrouble, is_damage
+from cairn.eventlog.damage import NotALog, SqliteTrouble
 from cairn.eventlog.log import START, Entry
 
 SCHEMA = (
     "CREATE TABLE entries"
     " (position INTEGER PRIMARY KEY AUTOINCREMENT, checksum INTEGER NOT NULL, items BLOB NOT NULL)"
 )
+PAGE_BYTES = 4096
 LARGEST_POSITION = 2**53  # a greater one is damage, not a position
-# After a file is lost nobody knows how far it went, so its successor starts far beyond what readers have seen.
+# After a file is lost together with the note of its end nobody knows how far it went, so its successor starts far
+# beyond what readers have seen.
 GAP_AFTER_LOSS = 2**32
-_LOOKUPS = 1_000_000  # positions to try one by one behind damage, about two seconds; beyond it the rest counts as lost
 
 _items = msgspec.msgpack.Decoder(tuple[bytes, ...])
 
@@ -28,6 +29,20 @@ class Hole(Struct, frozen=True):
     first: int
     last: int
     reason: str
+
+    def covers(self, other: "Hole") -> bool:
+        return self.first <= other.first and other.last <= self.last
+
+
+MISSING = "missing from the file"  # the reason of a hole whose rows SQLite does not find
+
+
+def holes_between(first: int, last: int, present: Iterable[int]) -> Iterator[Hole]:
+    """What is missing between two positions, both included. `present` rises."""
+    for position in (*present, last + 1):
+        if position > first:
+            yield Hole(first, position - 1, MISSING)
+        first = position + 1
 
 
 def check_schema(connection: sqlite3.Connection) -> None:
@@ -58,17 +73,27 @@ def insert(connection: sqlite3.Connection, body: bytes) -> int:
     return position
 
 
-def copy(source: sqlite3.Connection, target: sqlite3.Connection, *, after: int) -> None:
-    """Carry over every entry that can still be read, under its own position."""
-    target.execute("BEGIN IMMEDIATE")
-    for row in walk(source, after):
-        if isinstance(row, Entry):
-            body = msgspec.msgpack.encode(row.items)
-            target.execute(
+def put(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+    """Add entries under their own positions, in one transaction. Those there already stay as they are."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for entry in entries:
+            body = msgspec.msgpack.encode(entry.items)
+            connection.execute(
                 "INSERT OR IGNORE INTO entries VALUES (?, ?, ?)",
-                (row.position, _checksum(row.position, body), body),
+                (entry.position, _checksum(entry.position, body), body),
             )
-    target.execute("COMMIT")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def positions(connection: sqlite3.Connection, after: int) -> list[int]:
+    """Of all entries after a position, in order."""
+    found = connection.execute("SELECT position FROM entries WHERE position > ? ORDER BY position", (after,))
+    return [row[0] for row in found]
 
 
 def forget(connection: sqlite3.Connection, before: int, *, rows: int) -> int:
@@ -107,98 +132,41 @@ def set_last_given(connection: sqlite3.Connection, position: int) -> None:
 
 
 def walk(connection: sqlite3.Connection, after: int) -> Iterator[Entry | Hole]:
-    """Entries after a position in order, with the holes between them. Raises sqlite3.Error only for passing trouble.
+    """Entries after a position in order, with the holes between them. Raises what reading raises.
 
     A row's position is believed only when its checksum, which covers it, fits. To be called within one transaction:
     a hole at the end must not reach over an entry that is appended meanwhile.
     """
     expected = after + 1
-    while True:
-        reason = ""
-        try:
-            for row in connection.execute(
-                "SELECT position, checksum, items FROM entries WHERE position > ? ORDER BY position",
-                (expected - 1,),
-            ):
-                entry = _entry(*row)
-                if entry is None:
-                    reason = "its checksum does not fit"
-                elif entry.position >= expected:
-                    yield from _hole_before(connection, entry, expected, reason)
-                    yield entry
-                    expected, reason = entry.position + 1, ""
-            if reason and expected <= (last := _end_of_search(connection, START)):
-                yield Hole(expected, last, reason)
-            return
-        except SqliteTrouble as error:
-            if not is_damage(error):
-                raise
-            reason = f"cannot be read: {error}"
-        last = _end_of_search(connection, expected)
-        entry = _next_by_lookup(connection, expected, last)
-        end = last if entry is None else entry.position - 1
-        if end >= expected:
-            yield Hole(expected, end, reason)
+    reason = ""
+    for row in connection.execute(
+        "SELECT position, checksum, items FROM entries WHERE position > ? ORDER BY position", (after,)
+    ):
+        entry = entry_of(*row)
         if entry is None:
-            return
-        yield entry
-        expected = entry.position + 1
+            reason = "its checksum does not fit"
+        elif entry.position >= expected:
+            # Before the oldest entry nothing is missing: that was forgotten.
+            if entry.position > expected and (reason or _oldest(connection) != entry.position):
+                yield Hole(expected, entry.position - 1, reason or MISSING)
+            yield entry
+            expected, reason = entry.position + 1, ""
+    if expected <= (last := last_given(connection)) and (reason or after > START or expected > START + 1):
+        yield Hole(expected, last, reason or MISSING)
 
 
-def _hole_before(connection: sqlite3.Connection, entry: Entry, expected: int, reason: str) -> Iterator[Hole]:
-    # Before the oldest entry nothing is missing: that was forgotten.
-    if entry.position > expected and (reason or not _is_oldest(connection, entry.position)):
-        yield Hole(expected, entry.position - 1, reason or "missing from the file")
-
-
-def _next_by_lookup(connection: sqlite3.Connection, first: int, last: int) -> Entry | None:
-    """Each position finds its own way down the tree, so it may be readable where walking is not."""
-    for position in range(first, min(last, first + _LOOKUPS) + 1):
-        try:
-            row = connection.execute(
-                "SELECT position, checksum, items FROM entries WHERE position = ?", (position,)
-            ).fetchone()
-        except SqliteTrouble as error:
-            if not is_damage(error):
-                raise
-            continue
-        if row is not None and (entry := _entry(*row)) is not None:
-            return entry
-    return None
-
-
-def _end_of_search(connection: sqlite3.Connection, first: int) -> int:
-    for known in (last_given, newest):
-        try:
-            return max(known(connection), first)
-        except SqliteTrouble as error:
-            if not is_damage(error):
-                raise
-    try:
-        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
-    except SqliteTrouble as error:
-        if not is_damage(error):
-            raise
-        return first
-    return max(row[0], first) if row and isinstance(row[0], int) else first
-
-
-def _is_oldest(connection: sqlite3.Connection, position: int) -> bool:
-    try:
-        return bool(connection.execute("SELECT min(position) FROM entries").fetchone()[0] == position)
-    except SqliteTrouble as error:
-        if not is_damage(error):
-            raise
-        return False
-
-
-def _entry(position: int, checksum: object, body: object) -> Entry | None:
+def entry_of(position: int, checksum: object, body: object) -> Entry | None:
+    """None when the checksum does not fit."""
     if isinstance(body, bytes) and _checksum(position, body) == checksum:
         try:
             return Entry(position, _items.decode(body))
         except msgspec.MsgspecError:
             return None
     return None
+
+
+def _oldest(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT min(position) FROM entries").fetchone()[0] or START)
 
 
 def _checksum(position: int, body: bytes) -> int:

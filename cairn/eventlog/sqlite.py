@@ -1,16 +1,16 @@
 """The event log in one SQLite file: one row per group commit, synced before `append` returns.
 
 WAL mode, so readers in other processes never block the collector. Each row carries a checksum over its position and
-items, so damage is found when it is read, whatever part of the file it hit.
-
-Limit: damage inside the WAL file (what was written last, 4 MB at most) ends the log there, as a crash would: SQLite
-does not tell the two apart, so it is not reported. Positions that readers have committed are not given again even then.
+items, so damage is found when it is read, whatever part of the file it hit. A damaged file is moved aside and every
+row that is whole is carried over to its successor (salvage.py). Damage to what was written last looks to SQLite like
+the end of the log, so the end is noted beside it (tail.py). What is lost is noted with the cursors and reported.
 """
 
+import contextlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from cairn.eventlog import rows
 from cairn.eventlog.cursors import Cursors
 from cairn.eventlog.damage import (
     LogUnavailable,
+    NotALog,
     SqliteTrouble,
     file_lock,
     inode,
@@ -28,6 +29,10 @@ from cairn.eventlog.damage import (
     moved_aside,
 )
 from cairn.eventlog.log import START, Entry
+from cairn.eventlog.salvage import salvaged, salvaged_end
+from cairn.eventlog.tail import Tail
+
+logger = logging.getLogger(__name__)
 
 _WAIT_S = 5.0  # for another process's commit; then Unavailable, and the client comes again
 _FORGET_ROWS = 200  # per transaction: the collector waits for at most one of these
@@ -40,27 +45,39 @@ def open_log(path: Path) -> "SqliteLog":
 
     Raises: Unavailable when the disk does not let us.
     """
-    return SqliteLog(path)
+    log = SqliteLog(path)
+    try:
+        log.end()
+    except LogUnavailable:
+        log.close()
+        raise
+    return log
 
 
 class SqliteLog:
-    """Implements EventLog. Any number of threads and processes may use the same file."""
+    """Implements EventLog. Any number of threads and processes may use the same file.
+
+    It opens the file when it is first used, and again after trouble: a full disk keeps nobody from starting.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
+        with contextlib.suppress(OSError):  # whoever uses it is told
             path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LogUnavailable(path, error) from error
         self._cursors = Cursors(path.with_name(path.name + ".cursors"))
-        self._holes: dict[int, rows.Hole] = {}  # by first position
-        self._writer = _Connection(path, self._cursors)
-        self._reader = _Connection(path, self._cursors)
-        self.end()
+        self._tail = Tail(path.with_name(path.name + ".tail"))
+        self._writer = _Connection(path, self._cursors, self._tail)
+        self._reader = _Connection(path, self._cursors, self._tail)
 
     def append(self, items: Sequence[bytes]) -> int:
         body = msgspec.msgpack.encode(items)
-        return self._writer.use(lambda connection: rows.insert(connection, body))
+
+        def insert(connection: sqlite3.Connection) -> int:
+            position = rows.insert(connection, body)
+            self._tail.note(position)  # before another process may look
+            return position
+
+        return self._writer.use(insert)
 
     def read(self, after: int, *, limit_items: int) -> list[Entry]:
         return self._reader.use(lambda connection: self._entries(connection, after, limit_items))
@@ -82,6 +99,7 @@ class SqliteLog:
             count = self._writer.use(lambda connection: rows.forget(connection, before, rows=_FORGET_ROWS))
             forgotten += count
             if count < _FORGET_ROWS:
+                self._cursors.forget_holes(before)
                 return forgotten
 
     def replace(self, position: int, items: Sequence[bytes]) -> None:
@@ -96,25 +114,26 @@ class SqliteLog:
         return not busy
 
     def damaged(self) -> list[tuple[int, str]]:
-        """Files moved aside come first, under START; then what this process met while reading."""
+        """Files moved aside come first, under START; then the holes among what is not yet forgotten."""
         files = [
             (START, f"the file was damaged and is kept as {file.name}") for file in moved_aside(self._path)
         ]
-        return files + [_reported(hole) for _, hole in sorted(self._holes.copy().items())]
+        return files + [_reported(hole) for hole in self._cursors.holes()]
 
     def close(self) -> None:
         self._writer.close()
         self._reader.close()
         self._cursors.close()
+        self._tail.close()
 
     def _entries(self, connection: sqlite3.Connection, after: int, limit_items: int) -> list[Entry]:
         entries: list[Entry] = []
         count = 0
         connection.execute("BEGIN")
         try:
-            for row in rows.walk(connection, self._past_holes(after)):
+            for row in rows.walk(connection, after):
                 if isinstance(row, rows.Hole):
-                    self._holes[row.first] = row
+                    self._met(row)
                     continue
                 entries.append(row)
                 count += len(row.items)
@@ -124,12 +143,13 @@ class SqliteLog:
             connection.execute("COMMIT")
         return entries
 
-    def _past_holes(self, after: int) -> int:
-        """Not into the same unreadable pages at every poll."""
-        for hole in list(self._holes.values()):
-            if hole.first <= after + 1 <= hole.last:
-                return hole.last
-        return after
+    def _met(self, hole: rows.Hole) -> None:
+        """Raises NotALog when rows are missing that may still lie somewhere in the file."""
+        if any(known.covers(hole) for known in self._cursors.holes()):
+            return
+        if hole.reason == rows.MISSING:
+            raise NotALog(f"positions {hole.first} to {hole.last} are {hole.reason}")
+        self._cursors.note_hole(hole)
 
 
 def _reported(hole: rows.Hole) -> tuple[int, str]:
@@ -141,9 +161,9 @@ def _reported(hole: rows.Hole) -> tuple[int, str]:
 class _Connection:
     """One connection and its lock. Opens again after trouble, and when the file behind the path was moved aside."""
 
-    def __init__(self, path: Path, cursors: Cursors) -> None:
+    def __init__(self, path: Path, cursors: Cursors, tail: Tail) -> None:
         self._path = path
-        self._cursors = cursors
+        self._cursors, self._tail = cursors, tail
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -174,7 +194,10 @@ class _Connection:
                 return work(self._connection)
         self._drop()
         with file_lock(self._path, exclusive=True):
-            return work(self._open())
+            connection = self._open()
+            self._recover_end(connection)
+            self._go_on_rising(connection)
+            return work(connection)
 
     def _open(self) -> sqlite3.Connection:
         connection = _connect(self._path)
@@ -184,21 +207,37 @@ class _Connection:
             # Requests name people: what is deleted is overwritten.
             connection.execute("PRAGMA secure_delete = ON")
             rows.check_schema(connection)
-            self._go_on_rising(connection)
         except SqliteTrouble:
             connection.close()
             raise
         self._connection, self._inode = connection, inode(self._path)
         return connection
 
+    def _recover_end(self, connection: sqlite3.Connection) -> None:
+        """When the log went further than SQLite sees: bring back what the write-ahead file holds, note the rest."""
+        last, end = rows.last_given(connection), self._tail.position()
+        if last >= end or self._is_successor(last):
+            return
+        entries = salvaged_end(self._path.with_name(self._path.name + "-wal"), after=last)
+        rows.put(connection, [entry for entry in entries if entry.position <= end])
+        self._note_missing(connection, after=last, end=end)
+
     def _go_on_rising(self, connection: sqlite3.Connection) -> None:
         """No position is given twice, even where the file, or its end, was lost."""
-        last = rows.last_given(connection)
+        last, end = rows.last_given(connection), self._tail.position()
         committed = max(self._cursors.all().values(), default=START)
-        is_successor = last == START and bool(moved_aside(self._path))
-        if last < committed or is_successor:
-            losses = max(1, len(moved_aside(self._path)))
-            rows.set_last_given(connection, max(last, committed) + losses * rows.GAP_AFTER_LOSS)
+        if last < committed or self._is_successor(last):
+            start = max(last, committed, end)
+            if end < committed or end == START:
+                start += max(1, len(moved_aside(self._path))) * rows.GAP_AFTER_LOSS
+            rows.set_last_given(connection, start)
+            if start > end:
+                self._cursors.note_hole(
+                    rows.Hole(max(last, committed, end) + 1, start, "left free after a loss")
+                )
+
+    def _is_successor(self, last_given: int) -> bool:
+        return last_given == START and bool(moved_aside(self._path))
 
     def _replace(self) -> None:
         damaged = self._inode or inode(self._path)
@@ -207,13 +246,20 @@ class _Connection:
             if inode(self._path) != damaged:
                 return  # another thread or process was quicker
             aside = move_aside(self._path)
+            logger.error("log_damaged", extra={"kept_as": aside.name})
             successor = self._open()
-            try:
-                with closing(_connect(aside)) as source:
-                    rows.copy(source, successor, after=min(self._cursors.all().values(), default=START))
-            except SqliteTrouble:
-                if successor.in_transaction:
-                    successor.execute("COMMIT")  # what was carried over before the source gave up
+            after = min(self._cursors.all().values(), default=START)
+            rows.put(successor, salvaged(aside, after=after))
+            self._note_missing(successor, after=after, end=self._tail.position())
+            self._go_on_rising(successor)
+
+    def _note_missing(self, connection: sqlite3.Connection, *, after: int, end: int) -> None:
+        """Up to the known end: what no longer is there, so that nobody looks for it again."""
+        rows.set_last_given(connection, max(end, rows.last_given(connection)))
+        present = rows.positions(connection, after)
+        for hole in rows.holes_between(after + 1, max(end, *present[-1:], START), present):
+            logger.error("log_entries_lost", extra={"first": hole.first, "last": hole.last})
+            self._cursors.note_hole(hole)
 
     def _drop(self) -> None:
         if self._connection is not None:
