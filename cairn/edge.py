@@ -20,9 +20,10 @@ import uvicorn
 import uvloop
 
 from cairn.clock import Clock, utc_now
-from cairn.collect.answer import send_answer
+from cairn.collect.answer import no_such_call, send_answer
 from cairn.collect.app import Collector
 from cairn.collect.configuration import CaptureConfigurations
+from cairn.collect.request import request_of
 from cairn.collect.script import ScriptFiles, comment
 from cairn.errors import Misconfigured, Unavailable
 from cairn.eventlog.sqlite import open_log
@@ -40,6 +41,10 @@ logger = logging.getLogger(__name__)
 
 SCRIPT_FOLDER = Path(__file__).parent / "collect" / "static"  # where browser/build.mjs puts it
 HEALTH_PATH = "/-/edge/health"
+# Only vendors' clients ask below these. What is unknown there is refused here: the pages would lead to the sign-in,
+# which a client takes for success, and its events would be lost without a word.
+SEGMENT_PATHS = ("/v1/",)
+GATEWAY_PATHS = ("/server-side/", "/user-alias/", "/events/")
 WATCH_INTERVAL_S = 0.05  # how soon a change published by the core is in force
 GRACE_S = 3  # for requests in flight at the end; the supervisor kills after 5 s
 KEEP_ALIVE_S = 75  # longer than the pools of common clients, so that they close first and never race us
@@ -99,6 +104,10 @@ class Edge:
             await self._gateway(scope, receive, send)
         elif self._script.handles(method, path):
             await self._send_script(scope, receive, send)
+        elif path.startswith(SEGMENT_PATHS):
+            await send_answer(send, no_such_call(request_of(scope, path)))
+        elif path.startswith(GATEWAY_PATHS):
+            await self._gateway(scope, receive, send)  # which says that it does not know the path
         elif path == HEALTH_PATH and is_loopback(scope):
             await self._say_health(send)
         else:

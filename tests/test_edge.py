@@ -137,6 +137,24 @@ def test_every_request_finds_its_place(served: Served) -> None:
     assert {one.environment_id for one in served.logged()} == {ENVIRONMENT}
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/v1/tracks", 404, b'"code":"no_such_call"'),
+        ("/v1/batch/more", 404, b'"success":false'),
+        ("/server-side/v3-settings", 400, b"does not answer"),
+        ("/user-alias/other", 400, b"does not answer"),
+        ("/events/u", 400, b"does not answer"),
+    ],
+)
+def test_a_mistyped_path_of_a_vendor_is_refused_and_never_led_to_the_pages(
+    served: Served, path: str, status: int, said: bytes
+) -> None:
+    for method in ("GET", "POST"):
+        found, body = served.ask(method, path, b"{}" if method == "POST" else None)
+        assert (found, said in body) == (status, True)
+
+
 def test_what_is_published_is_in_force_at_once(served: Served) -> None:
     new_key = "9" * 32
     assert served.ask("GET", SETTINGS.replace(KEY, new_key))[0] == 400

@@ -120,7 +120,10 @@ def routes(core: Core, endpoints: tuple[Endpoint, ...]) -> list[BaseRoute]:
 
 
 def nothing_here(endpoints: tuple[Endpoint, ...]) -> BaseRoute:
-    """What answers for every other path below PREFIX, and for a known one with a wrong method."""
+    """What answers for every other path below /api, and for a known one with a wrong method.
+
+    Not only below PREFIX: vendors' clients call /api too, and a mistyped path must not lead them to the sign-in page.
+    """
     known = [(re.compile(PREFIX + re.sub(r"{\w+}", "[^/]+", each.path)), each.method) for each in endpoints]
 
     async def handle(request: Request) -> Response:
@@ -130,7 +133,7 @@ def nothing_here(endpoints: tuple[Endpoint, ...]) -> BaseRoute:
         return answer(NoSuchRoute(f"there is nothing at this path; see {PREFIX}/docs"))
 
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-    return Route(PREFIX + "/{rest:path}", handle, methods=methods, include_in_schema=False)
+    return Route("/api/{rest:path}", handle, methods=methods, include_in_schema=False)
 
 
 def _handler(core: Core, endpoint: Endpoint) -> Callable[[Request], Any]:

@@ -38,6 +38,12 @@ def segment_error(status: int, code: str, message: str) -> Answer:
     return Answer(status, body, (_JSON,))
 
 
+def no_such_call(request: Request) -> Answer:
+    """For a mistyped path. Never a redirect: clients follow it with a GET, or take it for success."""
+    text = f"{request.path[:100]!r} is no call of the tracking API; it has /v1/batch, /v1/track and their kin"
+    return segment_error(404, "no_such_call", text).with_headers(*cors_headers(request))
+
+
 def heap_error(status: int, text: str) -> Answer:
     return Answer(status, text.encode(errors="replace"), (_TEXT,))
 

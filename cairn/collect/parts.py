@@ -9,7 +9,7 @@ from cairn.clock import Clock, to_ms
 from cairn.collect.commit import GroupCommit
 from cairn.collect.rates import HeapRates
 from cairn.collect.refusals import RefusalRecord
-from cairn.collect.request import Request
+from cairn.collect.request import BodyTooLarge, Request
 from cairn.event import Arrival
 from cairn.settings import Settings
 from cairn.wire.refusal import Unfit, refused
@@ -35,5 +35,7 @@ class Parts(Struct, frozen=True):
         self, request: Request, unfit: Unfit, body: bytes, *, environment_id: int = 0, source: str = ""
     ) -> None:
         """Record a request refused as a whole."""
+        if isinstance(unfit, BodyTooLarge):
+            body = unfit.beginning
         arrival = Arrival("refused", environment_id, 0, source, self.now_ms(), request.ip, "", body)
         self.refusals.add(refused(arrival, unfit, body))

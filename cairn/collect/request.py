@@ -29,6 +29,14 @@ class TooSlow(Exception):
     """The client took too long over its body."""
 
 
+class BodyTooLarge(Unfit):
+    """The body is over its limit. Carries its beginning, so that people recognise the request on the Live page."""
+
+    def __init__(self, limit: int, beginning: bytes) -> None:
+        super().__init__(Reason.BODY_TOO_LARGE, f"the body: over {limit} bytes; send smaller requests")
+        self.beginning = beginning
+
+
 class Request(Struct, frozen=True):
     method: str
     path: str
@@ -85,9 +93,9 @@ async def _receive_all(
         if inflater is not None:
             chunk = _inflate(inflater, chunk, limit + 1 - size)
         size += len(chunk)
-        if size > limit:
-            raise Unfit(Reason.BODY_TOO_LARGE, f"the body: over {limit} bytes; send smaller requests")
         parts.append(chunk)
+        if size > limit:
+            raise BodyTooLarge(limit, b"".join(parts))
     if inflater is not None and not inflater.eof:
         raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the body ends too early; send it whole")
     return b"".join(parts)

@@ -140,6 +140,12 @@ def test_unknown_paths_and_methods(
     assert response.headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("path", ["/api/tracks", "/api/v2/flags", "/api/integrations/nothing"])
+def test_a_mistyped_path_of_a_client_never_leads_to_the_sign_in(world: World, path: str) -> None:
+    response = world.client.post(path, json={}, follow_redirects=False)
+    assert (response.status_code, response.json()["code"]) == (404, "no_such_route")
+
+
 def test_fault_of_our_own_is_told_without_its_details(world: World) -> None:
     with world.core.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE sources RENAME TO hidden")
