@@ -76,10 +76,19 @@ FUTURE, ANCIENT = "2999-01-01T00:00:00Z", "1970-01-02T00:00:00Z"
 LONG = {"word": "@", "text": "y" * 33_000}
 
 CASES = {
-    "heap malformed": Case("/api/track", b'{"event":"@', 400, "Bad request", (Reason.MALFORMED_JSON,), has_unknown_key=True),
+    "heap malformed": Case(
+        "/api/track", b'{"event":"@', 400, "Bad request", (Reason.MALFORMED_JSON,), has_unknown_key=True
+    ),
     "heap deep": heap(400, "Bad request", Reason.TOO_DEEP, properties=nested(40)),
     "heap deep in bulk": bulk(Reason.TOO_DEEP, properties=nested(40)),
-    "heap unknown app id": Case("/api/track", b'{"app_id":"999","event":"@","identity":"@"}', 400, "Bad request", (Reason.UNKNOWN_KEY,), has_unknown_key=True),
+    "heap unknown app id": Case(
+        "/api/track",
+        b'{"app_id":"999","event":"@","identity":"@"}',
+        400,
+        "Bad request",
+        (Reason.UNKNOWN_KEY,),
+        has_unknown_key=True,
+    ),
     "heap wrong type": heap(400, "properties", Reason.PROPERTIES_NOT_OBJECT, properties=[1]),
     "heap wrong type in bulk": bulk(Reason.EVENT_NOT_STRING, event={"name": "@"}),
     "heap no user in bulk": bulk(Reason.NO_USER, identity=None),
@@ -87,15 +96,41 @@ CASES = {
     "heap ancient in bulk": bulk(Reason.TIME_TOO_OLD, timestamp=ANCIENT),
     "heap no time": heap(400, "timestamp", Reason.BAD_TIMESTAMP, timestamp="soon"),
     "heap junk identity": bulk(Reason.JUNK_IDENTITY, identity="undefined"),
-    "heap not utf-8": Case("/api/track", b'{"app_id":"APP","event":"@ \xff","identity":"@"}', 400, "UTF-8", (Reason.NOT_UTF8,)),
-    "segment malformed": segment("/v1/batch", b'{"batch":["@"', 400, '"code":"malformed_json"', Reason.MALFORMED_JSON),
+    "heap not utf-8": Case(
+        "/api/track", b'{"app_id":"APP","event":"@ \xff","identity":"@"}', 400, "UTF-8", (Reason.NOT_UTF8,)
+    ),
+    "segment malformed": segment(
+        "/v1/batch", b'{"batch":["@"', 400, '"code":"malformed_json"', Reason.MALFORMED_JSON
+    ),
     "segment deep": segment("/v1/track", DEEP_TEXT, 400, '"code":"too_deep"', Reason.TOO_DEEP),
     "segment deep in batch": in_batch(Reason.TOO_DEEP, properties=nested(40) | {"word": "@"}),
-    "segment 33 KB": segment("/v1/track", json.dumps(call(properties=LONG)).encode(), 400, '"code":"body_too_large"', Reason.BODY_TOO_LARGE),
+    "segment 33 KB": segment(
+        "/v1/track",
+        json.dumps(call(properties=LONG)).encode(),
+        400,
+        '"code":"body_too_large"',
+        Reason.BODY_TOO_LARGE,
+    ),
     "segment 33 KB in batch": in_batch(Reason.EVENT_TOO_LARGE, properties=LONG),
-    "segment 2,501 in batch": Case("/v1/batch", batch(*[call(event="Many @")] * 2501), 200, '{"success": true}', (Reason.TOO_MANY_EVENTS,), stored=2500),
-    "segment empty batch": segment("/v1/batch", b'{"batch":[],"context":{"word":"@"}}', 200, '{"success": true}', Reason.EMPTY_BATCH),
-    "segment unknown write key": Case("/v1/track", json.dumps(call(writeKey="wk_nobody")).encode(), 401, '"code":"invalid_write_key"', (Reason.UNKNOWN_KEY,), has_unknown_key=True),
+    "segment 2,501 in batch": Case(
+        "/v1/batch",
+        batch(*[call(event="Many @")] * 2501),
+        200,
+        '{"success": true}',
+        (Reason.TOO_MANY_EVENTS,),
+        stored=2500,
+    ),
+    "segment empty batch": segment(
+        "/v1/batch", b'{"batch":[],"context":{"word":"@"}}', 200, '{"success": true}', Reason.EMPTY_BATCH
+    ),
+    "segment unknown write key": Case(
+        "/v1/track",
+        json.dumps(call(writeKey="wk_nobody")).encode(),
+        401,
+        '"code":"invalid_write_key"',
+        (Reason.UNKNOWN_KEY,),
+        has_unknown_key=True,
+    ),
     "segment number as user": in_batch(Reason.ID_NOT_STRING, userId=42),
     "segment no user": in_batch(Reason.NO_USER, userId=None),
     "segment text as properties": in_batch(Reason.PROPERTIES_NOT_OBJECT, properties="@"),
@@ -103,13 +138,34 @@ CASES = {
     "segment future": in_batch(Reason.TIME_IN_FUTURE, timestamp=FUTURE),
     "segment ancient": in_batch(Reason.TIME_TOO_OLD, timestamp=ANCIENT),
     "segment long message id": in_batch(Reason.MESSAGE_ID_TOO_LONG, messageId="m" * 101),
-    "segment not utf-8": Case("/v1/batch", batch(call(), call(event="Bad @ BYTES"), call()).replace(b"BYTES", b"\xff"), 200, '{"success": true}', (Reason.NOT_UTF8,), stored=2),
-    "segment fields nobody knows": Case("/v1/batch", batch(call(colour="@"), call(context={"colour": ["@"]})), 200, '{"success": true}', (), stored=2),
+    "segment not utf-8": Case(
+        "/v1/batch",
+        batch(call(), call(event="Bad @ BYTES"), call()).replace(b"BYTES", b"\xff"),
+        200,
+        '{"success": true}',
+        (Reason.NOT_UTF8,),
+        stored=2,
+    ),
+    "segment fields nobody knows": Case(
+        "/v1/batch",
+        batch(call(colour="@"), call(context={"colour": ["@"]})),
+        200,
+        '{"success": true}',
+        (),
+        stored=2,
+    ),
     "flags malformed": exposure(b'{"d": "@', Reason.MALFORMED_JSON),
     "flags wrong type": exposure(b'{"d": "@"}', Reason.BAD_REQUEST),
-    "flags unknown key": Case("/events/t?en=Bad&env=nobodys", b'{"d":{"visId":"@","event":{"name":"@"}}}', 200, "{}", (Reason.UNKNOWN_KEY,), has_unknown_key=True),
+    "flags unknown key": Case(
+        "/events/t?en=Bad&env=nobodys",
+        b'{"d":{"visId":"@","event":{"name":"@"}}}',
+        200,
+        "{}",
+        (Reason.UNKNOWN_KEY,),
+        has_unknown_key=True,
+    ),
     "flags not utf-8": exposure(b'{"d":{"visId":"@","event":{"name":"\xff"}}}', Reason.NOT_UTF8),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
