@@ -303,6 +303,20 @@ def test_live_shows_outcomes_with_their_reason_and_filters(world: World, owner: 
     assert "refused in the last hour" in home and "unknown key in the last hour" in home
 
 
+def test_home_counts_the_rarer_reasons_of_refusal_together(world: World, owner: Browser) -> None:
+    at = int(NOW.timestamp() * 1000) - 20_000
+    reasons = (Reason.TOO_DEEP, Reason.NOT_UTF8, Reason.NO_USER, Reason.BAD_TIMESTAMP, Reason.TIME_TOO_OLD,
+               Reason.TYPE_UNKNOWN)  # fmt: skip
+    for number, reason in enumerate(reasons):
+        for _ in range(50 - number):
+            world.refuse(Refused(world.a.environment.id, at, reason, "", "Broken", "", "Server", "{}"))
+    home = owner.get(HERE).text
+    for reason in reasons[:4]:
+        assert f"/live?outcome=invalid&amp;q={reason}" in home
+    assert "Time too old" not in home and "Type unknown" not in home
+    assert re.search(r"For \d other reasons", home)
+
+
 def test_only_owners_see_events_with_unknown_keys(world: World, browse: Callable[..., Browser]) -> None:
     world.refuse(
         Refused(

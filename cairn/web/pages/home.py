@@ -14,13 +14,15 @@ from cairn.definitions.health import Finding
 from cairn.web.audience import names_segment
 from cairn.web.pages.events import concerns_of
 from cairn.web.pages.live import explain, rows_of
-from cairn.web.render import count
+from cairn.web.render import count, query
 from cairn.web.snippets import curl_track
 from cairn.web.visit import Page, Visit, get, place_of
 from cairn.workspace.permission import Role
 
 DAYS = 14  # of the sparklines
 FEED = 6  # rows of the live card
+REASONS_SHOWN = 4  # of refused events; a broken client finds many, and one line each would bury the rest
+WORRYING = ("invalid", "failed", "rate_limited")
 
 
 class Concern(Struct, frozen=True):
@@ -145,17 +147,36 @@ def _concerns(visit: Visit, defined: Defined, refusals: list[pulse.Refusals]) ->
         title = f"Python applications cannot get flag {key} for segment {name}"
         text = f"{count(size, 'member')} are more than settings may hold; Node asks the gateway and is not concerned."
         found.append(Concern("warn", "SDK", title, text, visit.url(f"/flags/{key}"), "Open"))
-    for refusal in refusals:
-        if refusal.outcome in ("invalid", "failed", "rate_limited"):
-            state = "bad" if refusal.outcome == "failed" else "warn"
-            title = f"{count(refusal.count, 'event was', 'events were')} refused in the last hour"
-            text = f"{refusal.reason.replace('_', ' ').capitalize()}: {explain(refusal.reason)}"
-            url = f"{visit.url('/live')}?outcome={refusal.outcome}"
-            found.append(Concern(state, refusal.outcome.replace("_", " "), title, text, url, "Look"))
+    found += _of_refusals(visit, [each for each in refusals if each.outcome in WORRYING])
     found += [_of_event(visit, finding) for finding in concerns_of(visit)]
     if visit.signed_in.member.role is Role.OWNER:
         found += _unknown_keys(visit)
     return found
+
+
+def _of_refusals(visit: Visit, refusals: list[pulse.Refusals]) -> list[Concern]:
+    """The most frequent reasons, and one line for all the others."""
+    found = []
+    for refusal in refusals[:REASONS_SHOWN]:
+        state = "bad" if refusal.outcome == "failed" else "warn"
+        text = f"{refusal.reason.replace('_', ' ').capitalize()}: {explain(refusal.reason)}"
+        address = query({"outcome": refusal.outcome, "q": refusal.reason})
+        found.append(
+            Concern(
+                state, refusal.outcome.replace("_", " "), _refused(refusal.count), text,
+                f"{visit.url('/live')}{address}", "Look",
+            )
+        )  # fmt: skip
+    if others := refusals[REASONS_SHOWN:]:
+        text = f"For {count(len(others), 'other reason')}, each less often than the ones above."
+        found.append(
+            Concern("warn", "others", _refused(sum(each.count for each in others)), text, visit.url("/live"), "Look")
+        )  # fmt: skip
+    return found
+
+
+def _refused(number: int) -> str:
+    return f"{count(number, 'event was', 'events were')} refused in the last hour"
 
 
 def _of_event(visit: Visit, finding: Finding) -> Concern:
