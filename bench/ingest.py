@@ -1,7 +1,8 @@
 """`make bench-ingest`: how many events a served Cairn takes, and how soon they can be asked about.
 
 Server and sender share the machine. Beside the figures stands what the machine itself allows: the same HTTP server
-answering without work, and the disk's sync alone, taken in turns with the measurements. Rates: higher is better.
+answering without work, and the disk's sync alone, taken in turns with the measurements. So is a running Umami, if
+`UMAMI` and `UMAMI_WEBSITE` tell of one (docs/operations/figures.md). Rates: higher is better.
 `EVENTS` (300000) are sent in bulk; the other rounds last `SECONDS` (10) each; `ROUNDS` (3), of which the median counts.
 """
 
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import httpx2
 
 from bench.figures import against, report, spread
 from bench.sender import Sent, request, send
+from bench.umami import Umami
 from cairn.eventlog.sqlite import open_log
 from cairn.ingest.loader import READER
 from cairn.paths import Paths
@@ -31,6 +33,7 @@ from tests.served import Served
 
 BULK_EVENTS = 100
 BULK_BAR_PER_S, SINGLE_BAR_PER_S, SINGLE_BAR_MS, LAG_BAR_MS = 20_000, 8_000, 15, 500
+TIMES_UMAMI_BAR = 10
 BULK_CONNECTIONS, SINGLE_CONNECTIONS, BACKGROUND_CONNECTIONS = 8, 64, 4
 BACKGROUND_PER_S = 1_000  # events, in requests of ten, while the lag is measured
 PROBES_PER_ROUND, PROBE_PAUSE_S = 25, 0.01
@@ -167,6 +170,18 @@ def measure_sync(folder: Path, seconds: float) -> list[float]:
     return taken
 
 
+def beside(umami: Sequence[Sent], single_per_s: float) -> dict[str, Any]:
+    """How many times Umami's rate ours is, request for request."""
+    if not umami:
+        return {"umami": "not given"}
+    per_s = statistics.median(one.per_s for one in umami)
+    return {
+        "times_umami": at_least(single_per_s / per_s, TIMES_UMAMI_BAR, "times its requests/s, medians"),
+        "umami_per_s": [round(one.per_s) for one in umami],
+        "umami_ms": [spread(one.latencies_ms) for one in umami],
+    }
+
+
 def after(seconds: float) -> Callable[[], bool]:
     end = time.monotonic() + seconds
     return lambda: time.monotonic() >= end
@@ -196,6 +211,8 @@ def at_least(figure: float, bar: float, unit: str) -> dict[str, Any]:
 def main() -> None:
     events, seconds = int(os.environ.get("EVENTS", "300000")), float(os.environ.get("SECONDS", "10"))
     rounds = int(os.environ.get("ROUNDS", "3"))
+    umami = Umami.given()
+    umamis: list[Sent] = []
     bulk: list[float] = []
     singles: list[Sent] = []
     bare: list[Sent] = []
@@ -212,6 +229,8 @@ def main() -> None:
                 with bare_server() as url:
                     bare.append(measure_bare(bench, url, seconds / 2))
                 singles.append(measure_single(bench, seconds))
+                if umami:
+                    umamis.append(umami.measure(SINGLE_CONNECTIONS, after(seconds)))
                 syncs += measure_sync(Path(folder), seconds / 5)
                 bulk.append(measure_bulk(bench, events))
                 lags += measure_lag(bench)
@@ -238,6 +257,7 @@ def main() -> None:
         lag_ms=spread(lags),
         bare_http_per_s=[round(one.per_s) for one in bare],
         single_share_of_bare=round(single_per_s / bare_per_s, 3),
+        **beside(umamis, single_per_s),
         sync_ms=spread(syncs),
     )
 

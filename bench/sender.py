@@ -14,6 +14,8 @@ import uvloop
 _ACCEPTED = b"HTTP/1.1 200 "
 _END_OF_HEADERS = b"\r\n\r\n"
 _LENGTH = b"content-length: "
+_CHUNKED = b"transfer-encoding: chunked"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 class Sent:
@@ -29,9 +31,11 @@ class Sent:
         return len(self.latencies_ms) / self.seconds if self.seconds else 0.0
 
 
-def request(url: str, path: str, body: bytes) -> bytes:
+def request(url: str, path: str, body: bytes, *, user_agent: str = "") -> bytes:
     split = urlsplit(url)
     head = f"POST {path} HTTP/1.1\r\nhost: {split.netloc}\r\ncontent-type: application/json\r\n"
+    if user_agent:
+        head += f"user-agent: {user_agent}\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -97,8 +101,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer + data if self._answer else data
-        head = answer.find(_END_OF_HEADERS)
-        if head < 0 or len(answer) < head + len(_END_OF_HEADERS) + _length(answer[:head]):
+        if not _is_whole(answer):
             self._answer = answer
             return
         self._answer = b""
@@ -126,6 +129,13 @@ class _Connection(asyncio.Protocol):
             self._transport.write(body)
 
 
-def _length(head: bytes) -> int:
-    place = head.lower().find(_LENGTH)
-    return int(head[place + len(_LENGTH) :].split(b"\r", 1)[0]) if place >= 0 else 0
+def _is_whole(answer: bytes) -> bool:
+    end = answer.find(_END_OF_HEADERS)
+    if end < 0:
+        return False
+    head = answer[:end].lower()
+    place = head.find(_LENGTH)
+    if place >= 0:
+        length = int(head[place + len(_LENGTH) :].split(b"\r", 1)[0])
+        return len(answer) >= end + len(_END_OF_HEADERS) + length
+    return _CHUNKED not in head or answer.endswith(_LAST_CHUNK)
