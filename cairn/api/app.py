@@ -9,6 +9,7 @@ from cairn.analysis.core import Core
 from cairn.api.docs_page import HEADERS, docs_page
 from cairn.api.endpoint import PREFIX, Endpoint, nothing_here, routes
 from cairn.api.heap_deletion import heap_deletion_routes
+from cairn.api.labeller import labeller_routes
 from cairn.api.openapi import openapi
 from cairn.api.resources import defined_events, environments, events, flags, privacy, rules, segments, users
 
@@ -40,6 +41,7 @@ def build_api(core: Core) -> list[BaseRoute]:
         Route(f"{PREFIX}/openapi.json", openapi_json),
         Route(f"{PREFIX}/docs", docs),
         *heap_deletion_routes(core),
+        *labeller_routes(core),
         *routes(core, ENDPOINTS),
         nothing_here(ENDPOINTS),
     ]

@@ -72,6 +72,11 @@ class Definitions:
         parts = _parts(definition, members)
         return ResolvedMatch(any_of=_alternatives(parts, (), self.shapes(environment_id)))
 
+    def matches_of_parts(self, environment_id: int, parts: Sequence[Part]) -> list[ResolvedMatch]:
+        """What each of these means by itself. Raises Unavailable."""
+        shapes = self.shapes(environment_id)
+        return [ResolvedMatch(any_of=_alternatives((part,), (), shapes)) for part in parts]
+
     def shapes(self, environment_id: int) -> EnvironmentShapes:
         """Up to date with the store."""
         with self._lock:

@@ -27,6 +27,13 @@ class Total(Struct, frozen=True):
     last_ms: int
 
 
+class Recent(Struct, frozen=True):
+    """Within the last days."""
+
+    events: int
+    users: int  # after merges
+
+
 class Example(Struct, frozen=True):
     """An event that counts, with the element it was done to."""
 
@@ -77,6 +84,27 @@ def _volumes(
     empty = (0,) * len(matches)
     newest_last = [by_day.get(days_ago, empty) for days_ago in reversed(range(days))]
     return [[int(day[place]) for day in newest_last] for place in range(len(matches))]
+
+
+def recents(
+    store: Store, environment_id: int, matches: Sequence[EventMatch], now: datetime, *, days: int = DAYS
+) -> list[Recent]:
+    """For each match how much of it there was, all in one pass."""
+    if not matches:
+        return []
+    bindings = Bindings()
+    now_ms = to_ms(now)
+    clauses = [event_clause(match, bindings) for match in matches]
+    counts = ", ".join(f"countIf({clause}), uniqExactIf({CANONICAL}, {clause})" for clause in clauses)
+    rows = store.query(
+        environment_id,
+        f"""SELECT {counts} FROM {DATABASE}.events
+            WHERE environment_id = {{environment:UInt32}}
+              AND {between(now_ms - days * DAY_MS, now_ms, bindings)} AND ({" OR ".join(clauses)})""",
+        bindings.values,
+    )
+    counted = list(map(int, rows[0]))
+    return [Recent(counted[at], counted[at + 1]) for at in range(0, len(counted), 2)]
 
 
 def total(store: Store, environment_id: int, match: EventMatch, now: datetime) -> Total:

@@ -1,6 +1,8 @@
 """Secrets that must be shown again are sealed: encrypted with a key in its own file beside the data."""
 
 import contextlib
+import hashlib
+import hmac
 import os
 import threading
 from pathlib import Path
@@ -12,7 +14,11 @@ from cairn.errors import Misconfigured
 
 class Seal:
     def __init__(self, key: bytes) -> None:
-        self._fernet = Fernet(key)
+        self._fernet, self._key = Fernet(key), key
+
+    def key_for(self, purpose: str) -> bytes:
+        """A key of its own for signing one kind of thing, so that nothing signed for one purpose serves another."""
+        return hmac.digest(self._key, purpose.encode(), hashlib.sha256)
 
     def close(self, secret: str) -> bytes:
         return self._fernet.encrypt(secret.encode())
