@@ -17,7 +17,7 @@ browser/node_modules/.setup-done: browser/package-lock.json
 	cd browser && npm install --silent --no-save --no-audit --no-fund
 	touch $@
 
-cairn/collect/static/manifest.json: browser/node_modules/.setup-done browser/build.mjs $(shell find browser/capture -name '*.ts')
+cairn/collect/static/manifest.json: browser/node_modules/.setup-done browser/build.mjs $(shell find browser/capture browser/labeller -name '*.ts')
 	cd browser && npm run --silent build
 
 run: setup

@@ -42,6 +42,11 @@ const load = (): void => {
     heap.serverConfig = server
     cairn.boot = { envId, server, isNeutral, origin, late: () => insert(folder + 'later.js') }
     insert(folder + (isNeutral ? core : 'heap') + '.js')
+    // A link from Cairn opens the labeller; it stays open in this tab. Nobody but the labeller sees its grant: it is
+    // out of the address before the runtime, or whatever else the page runs, has looked.
+    const label = /[?&#]?cairn-label=([\w.-]+)/.exec(location.hash)
+    if (label) history.replaceState(history.state, '', location.href.replace(label[0], ''))
+    if ((cairn.boot.label = label ? label[1] : sessionStorage['cairn-label'])) insert(folder + 'labeller.js')
   }
 }
 

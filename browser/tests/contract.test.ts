@@ -3,8 +3,11 @@
 import { describe, expect, test } from 'vitest'
 import hierarchyCases from '../../contract/hierarchy.json'
 import cases from '../../contract/privacy.json'
+import proposals from '../../contract/proposals.json'
 import { hierarchy } from '../capture/hierarchy'
 import { hidesText, isIgnored, isPageCaptured, maskText, maskUrl, redactedAttributes, type Seen } from '../capture/privacy'
+import { propose } from '../labeller/selectors'
+import { isMade, isSteadyClass } from '../labeller/steady'
 
 type Case = Record<string, any> // any: each list has its own shape
 const named = (list: Case[]): [string, Case][] => list.map((one) => [one.name, one])
@@ -40,6 +43,16 @@ describe('pages', () => {
   test.each(named(cases.page_captured))('%s', (_name, { rules, domain, path, expect: expected }) =>
     expect(isPageCaptured(rules, domain, path)).toBe(expected),
   )
+})
+
+describe('what the labeller proposes', () => {
+  test.each(named(proposals.cases))('%s', (_name, { nodes, inside, expect: expected }) => {
+    const found = propose({ nodes, hasInside: inside })
+    expect(found.map(({ selector, text }) => [selector, text])).toEqual(expected)
+  })
+  test.each(proposals.made)('%s is made', (name) => expect(isMade(name)).toBe(true))
+  test.each(proposals.given)('%s is given', (name) => expect(isMade(name)).toBe(false))
+  test.each(proposals.passing_classes)('the class %s passes', (name) => expect(isSteadyClass(name)).toBe(false))
 })
 
 test('a hostile text is masked without backtracking over its own length', () => {

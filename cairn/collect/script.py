@@ -1,4 +1,4 @@
-"""The browser capture script, served first-party: loader per environment, runtime by versioned name.
+"""The browser's scripts, served first-party: loader per environment, runtime and labeller by versioned name.
 
 The files are built ahead by `browser/build.mjs` with their gzip and brotli twins; here they are only chosen and sent.
 What an environment allows to be captured is decided elsewhere: `configuration` is asked for it.
@@ -23,8 +23,8 @@ _LOADERS = tuple(
     re.compile(path)
     for path in (r"/js/heap-(\d{1,16})\.js", r"/config/(\d{1,16})/heap_config\.js", r"/k/(\d{1,16})\.js")
 )
-_RUNTIME = re.compile(r"/v5/heapjs-(?:static|experimental)/([^/]+)/([a-z-]+)/(heap|later)\.js")
-_NEUTRAL_RUNTIME = re.compile(r"/k/([^/]+)/(core|core-snapshots|later)\.js")
+_RUNTIME = re.compile(r"/v5/heapjs-(?:static|experimental)/([^/]+)/([a-z-]+)/(heap|later|labeller)\.js")
+_NEUTRAL_RUNTIME = re.compile(r"/k/([^/]+)/(core|core-snapshots|later|labeller)\.js")
 
 # Where the script on the neutral path sends to; the collector answers them as /api/capture/v2/<name>.
 NEUTRAL_CAPTURE = {
@@ -108,7 +108,7 @@ class ScriptFiles:
                 return await self._loader(built, match[1], request, is_neutral=path.startswith("/k/"))
         if match := _RUNTIME.fullmatch(path):
             version, plugins, name = match.groups()
-            wanted = name if name == "later" else "core-snapshots" if "snapshots" in plugins else "core"
+            wanted = name if name != "heap" else "core-snapshots" if "snapshots" in plugins else "core"
         elif match := _NEUTRAL_RUNTIME.fullmatch(path):
             version, wanted = match.groups()
         else:

@@ -1,0 +1,41 @@
+// The labeller's way in: loaded by a page that was opened by a link from Cairn, and only as long as its grant holds.
+
+import { openCairn, Refusal } from './cairn'
+import { configOf } from './element'
+import { openLabeller, showNotice } from './labeller'
+
+const KEPT = 'cairn-label' // where this tab keeps the grant from page to page
+
+const remember = (grant: string): void => {
+  try {
+    if (grant) sessionStorage.setItem(KEPT, grant)
+    else sessionStorage.removeItem(KEPT)
+  } catch {
+    // then it holds for this page only
+  }
+}
+
+const start = async (): Promise<void> => {
+  const { cairn: ours, heap } = window as any // any: the page's globals
+  const { boot } = ours
+  const grant: string = boot.label
+  boot.label = ''
+  // Frames of the same site share the tab's storage; one labeller for all of them is enough.
+  if (!grant || window.top !== window) return
+  remember(grant)
+  const cairn = openCairn(boot.origin, grant)
+  try {
+    const standing = await cairn.standing()
+    openLabeller(cairn, standing, configOf(boot, ours.clientConfig ?? heap?.clientConfig), boot.envId, () => remember(''))
+  } catch (fault) {
+    // On a page that broke what we need, rather nothing than half of it.
+    document.querySelector('cairn-labeller')?.remove()
+    const refusal = fault instanceof Refusal ? fault : undefined
+    if (refusal?.status === 401) remember('')
+    // A link that was never ours is not worth a word on somebody's page.
+    if (refusal && refusal.code !== 'not_signed_in') showNotice(refusal.message)
+    else console.warn('[cairn] the labeller did not start:', fault instanceof Error ? fault.message : fault)
+  }
+}
+
+start().catch(() => undefined)
