@@ -23,6 +23,7 @@ from cairn.web.pages import (
     flags,
     home,
     keys,
+    label,
     live,
     privacy,
     rules,
@@ -37,6 +38,7 @@ PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *live.PAGES,
     *users.PAGES,
+    *label.PAGES,  # before the event of any id
     *events.PAGES,
     *segments.PAGES,
     *flags.PAGES,
