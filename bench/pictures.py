@@ -32,9 +32,34 @@ def main() -> None:
                 page.goto(served.url + path)
                 page.wait_for_timeout(800)
                 page.screenshot(path=str(FOLDER / f"{name}.png"))
+            label(page, served)
         finally:
             browser.close()
             served.stop()
+
+
+def label(page: Page, served: Served) -> None:
+    """A few visits of the demo shop, then the labeller over it."""
+    shop = f"{served.url}/demo/shop/{served.production['app_id']}/"
+    page.goto(shop)
+    page.wait_for_function("window.heap && window.heap.loaded")
+    for product in ("tent", "map-case", "tent", "head-torch"):
+        page.click(f"a.product[href$={product}] b")
+        page.click("button.add")
+        page.click("a.logo")
+    page.goto(f"{shop}about")
+    page.wait_for_timeout(3000)
+    page.goto(f"{served.url}/env/production/events/label?address={shop}product/tent")
+    link = page.get_by_role("link", name="Open http").get_attribute("href")
+    assert link
+    page.goto(link)
+    page.wait_for_selector("cairn-labeller", state="attached")
+    box = page.locator("button.add").bounding_box()
+    assert box
+    page.wait_for_timeout(500)
+    page.mouse.click(box["x"] + 30, box["y"] + 12)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=str(FOLDER / "labeler.png"))
 
 
 def sign_in(page: Page, served: Served) -> None:

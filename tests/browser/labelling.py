@@ -1,0 +1,138 @@
+"""A served Cairn, pages elsewhere that load its script, and a person with the labeller over them."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import sqlalchemy as sa
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from cairn.clock import to_ms, utc_now
+from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.tables import environments, members
+from cairn.web.label_link import label_link
+from cairn.workspace.label_grant import PURPOSE, LabelGrant, sign_grant
+from cairn.workspace.sealed import open_seal
+from tests.browser.site import Site
+from tests.served import Served
+
+PATIENCE_S = 20.0
+WAIT_MS = 15_000
+# Tests look into the labeller; pages cannot, its root is closed.
+OPEN_ROOT = """
+  const attach = Element.prototype.attachShadow
+  Element.prototype.attachShadow = function (init) {
+    return attach.call(this, this.localName === 'cairn-labeller' ? { ...init, mode: 'open' } : init)
+  }
+"""
+
+
+def eventually(what: Callable[[], Any], about: str = "it") -> Any:
+    """The first true answer of `what`."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (answer := what()):
+        assert time.monotonic() < deadline, f"{about} never came"
+        time.sleep(0.1)
+    return answer
+
+
+@dataclass
+class Labelling:
+    cairn: Served
+    site: Site
+    context: BrowserContext
+
+    @property
+    def app_id(self) -> str:
+        return str(self.cairn.production["app_id"])
+
+    def grant(self, *, minutes: float = 30, key: bytes | None = None) -> str:
+        engine = open_engine(sqlite_url(self.cairn.data_dir))
+        with engine.connect() as connection:
+            own = connection.execute(
+                sa.select(environments).where(environments.c.app_id == self.app_id)
+            ).one()
+            member = connection.execute(
+                sa.select(members).where(members.c.workspace_id == own.workspace_id)
+            ).first()
+        engine.dispose()
+        assert member is not None
+        until = to_ms(utc_now() + timedelta(minutes=minutes))
+        grant = LabelGrant(own.workspace_id, own.id, member.id, until, self.cairn.url)
+        return sign_grant(key or open_seal(self.cairn.data_dir).key_for(PURPOSE), grant)
+
+    def put(
+        self, body: str, *, path: str = "/", before: str = "", policy: str = "", neutral: bool = True
+    ) -> str:
+        """A page of another origin with our script and no code of its own in it; its address."""
+        name = f"/k/{self.app_id}.js" if neutral else f"/js/heap-{self.app_id}.js"
+        early = f"/early{len(self.site.pages)}.js"
+        self.site.pages[early] = (before, {})
+        html = (
+            f"<!doctype html><meta charset=utf-8><title>Page</title><script src='{early}'></script>"
+            f"<script async src='{self.cairn.url}{name}'></script><body>{body}"
+        )
+        self.site.pages[path] = (html, {"content-security-policy": policy} if policy else {})
+        return self.site.url(path)
+
+    def open(self, address: str, token: str | None = None, *, wait: bool = True) -> Page:
+        page = self.context.new_page()
+        page.goto(label_link(address, self.grant() if token is None else token))
+        if wait:
+            expect(self.bar(page)).to_be_visible(timeout=WAIT_MS)
+        return page
+
+    def bar(self, page: Page) -> Locator:
+        return page.locator("cairn-labeller .bar")
+
+    def panel(self, page: Page) -> Locator:
+        return page.locator("cairn-labeller .panel")
+
+    def point(self, page: Page, selector: str, *, at: tuple[float, float] = (4, 4)) -> None:
+        """With the mouse, as a person: over whatever lies on top of the element."""
+        page.locator(selector).first.scroll_into_view_if_needed()
+        box = page.locator(selector).first.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + at[0], box["y"] + at[1])
+
+    def pick(self, page: Page, selector: str, *, at: tuple[float, float] = (4, 4)) -> Locator:
+        self.point(page, selector, at=at)
+        page.mouse.down()
+        page.mouse.up()
+        expect(self.panel(page)).to_be_visible(timeout=WAIT_MS)
+        return self.panel(page)
+
+    def proposals(self, page: Page) -> list[tuple[str, str, int]]:
+        """Selector, text and number of past events, once they are counted."""
+        ways = self.panel(page).locator(".way")
+        expect(self.panel(page).locator(".wait")).to_have_count(0, timeout=WAIT_MS)
+        found = []
+        for way in ways.all():
+            code = way.locator("code")
+            counted = re.fullmatch(r"([\d,]+) events?", way.locator("b").inner_text())
+            assert counted
+            selector = code.get_attribute("data-selector") or ""
+            found.append((selector, code.get_attribute("data-text") or "", int(counted[1].replace(",", ""))))
+        return found
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """Cairn's API, as the workspace's own program."""
+        headers = {"Authorization": f"Bearer {self.cairn.demo['api_token']}"}
+        method = "GET" if body is None else "POST"
+        answer = httpx2.request(
+            method, f"{self.cairn.url}/api/v1{path}", headers=headers, json=body, timeout=20
+        )
+        answer.raise_for_status()
+        return answer.json()
+
+    def count(self, kind: str, selector: str = "", **tests: str) -> int:
+        """How many such events Cairn has."""
+        asked = [{"key": key, "operator": "is", "value": value} for key, value in tests.items()]
+        definition = {"parts": [{"kind": kind, "selector": selector, "tests": asked}]}
+        return int(
+            self.ask("/defined-events/test?environment=production", {"definition": definition})["events"]
+        )
