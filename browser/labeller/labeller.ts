@@ -2,16 +2,17 @@
 
 import { parentOf } from '../capture/dom'
 import type { Config } from '../capture/types'
+import { openBar } from './bar'
 import type { Cairn, Standing } from './cairn'
 import { elementAt, meantBy, pickedOf, shownText } from './element'
 import { knownHere } from './known'
 import { openPanel, type Panel } from './panel'
-import { listen, make, mark, openStage, type Outline } from './stage'
+import { listen, openStage, type Outline } from './stage'
 import { readable } from './words'
 
 const KNOWN_FOR_MS = 1000 // how long found events are drawn where they were found
 
-export const openLabeller = (cairn: Cairn, standing: Standing, config: Config, appId: string, end: () => void): void => {
+export const openLabeller = (cairn: Cairn, standing: Standing, config: Config, end: () => void): void => {
   let panel: Panel | undefined
   let hovered: Element | null = null
   let below: Element[] = [] // where arrow down leads back to
@@ -49,8 +50,11 @@ export const openLabeller = (cairn: Cairn, standing: Standing, config: Config, a
   }
   const pick = (element: Element): void => {
     close()
-    // While it is made it draws, and asks for outlines of itself.
-    const opened = openPanel({ cairn, standing, config, stage }, element, (next) => (next ? pick(next) : close()), () => panel && draw())
+    // While it is made it asks for outlines, and there is no panel yet to say which.
+    const opened = openPanel(
+      { cairn, standing, config, leave: (next) => (next ? pick(next) : close()), changed: () => panel && draw() },
+      element,
+    )
     panel = opened
     const { left, width } = element.getBoundingClientRect()
     if (left + width / 2 > innerWidth / 2) panel.root.setAttribute('data-side', 'left')
@@ -63,9 +67,7 @@ export const openLabeller = (cairn: Cairn, standing: Standing, config: Config, a
   const setLabelling = (wanted: boolean): void => {
     isLabelling = wanted
     stage.pane.hidden = !wanted
-    label.setAttribute('aria-pressed', String(wanted))
-    browse.setAttribute('aria-pressed', String(!wanted))
-    says.replaceChildren(wanted ? 'Pick an element of ' : 'Use the page as usual · ', make('b', {}, standing.environment))
+    bar.show(wanted)
     close()
   }
   const leave = (): void => {
@@ -102,17 +104,8 @@ export const openLabeller = (cairn: Cairn, standing: Standing, config: Config, a
   }
 
   const stage = openStage(onKey)
-  const says = make('p', { role: 'status' })
-  const label = make('button', { type: 'button', click: () => setLabelling(true) }, 'Label')
-  const browse = make('button', { type: 'button', click: () => setLabelling(false) }, 'Browse')
-  const bar = make('section', { class: 'bar', 'aria-label': 'Cairn labeller' }, mark(), says,
-    make('div', { class: 'tabs', role: 'group', 'aria-label': 'What clicks do' }, label, browse),
-    make('button', { class: 'button', type: 'button', click: leave }, 'Done')) // prettier-ignore
-  stage.all.append(bar)
-  if (standing.app_id !== appId) {
-    const text = `This page sends its events to app id ${appId}, not to ${standing.environment} (${standing.app_id}): counts are of ${standing.environment}.`
-    stage.all.append(make('div', { class: 'panel', role: 'alert' }, make('header', {}, make('p', { class: 'error' }, text))))
-  }
+  const bar = openBar(standing.environment, setLabelling, leave)
+  stage.all.append(bar.root)
   listen(stage.pane, 'pointermove', (event: PointerEvent) => {
     if (panel) return
     const found = elementAt(event.clientX, event.clientY, stage.host)
@@ -134,11 +127,4 @@ export const openLabeller = (cairn: Cairn, standing: Standing, config: Config, a
 const swallow = (event: Event): void => {
   event.preventDefault()
   event.stopImmediatePropagation()
-}
-
-/** For a link that is too old, and for a Cairn out of reach: said in the page, because it was asked for there. */
-export const showNotice = (text: string): void => {
-  const stage = openStage(() => undefined)
-  const close = make('button', { class: 'button', type: 'button', click: () => stage.close() }, 'Close')
-  stage.all.append(make('section', { class: 'bar', role: 'alert' }, mark(), make('p', {}, text), close))
 }

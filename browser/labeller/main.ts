@@ -1,10 +1,13 @@
 // The labeller's way in: loaded by a page that was opened by a link from Cairn, and only as long as its grant holds.
 
+import { showNotice } from './bar'
 import { openCairn, Refusal } from './cairn'
 import { configOf } from './element'
-import { openLabeller, showNotice } from './labeller'
+import { openLabeller } from './labeller'
 
 const KEPT = 'cairn-label' // where this tab keeps the grant from page to page
+const ELSEWHERE =
+  'This page sends its events to another environment than the link is for. Choose that environment in Cairn, and label from there.'
 
 const remember = (grant: string): void => {
   try {
@@ -26,12 +29,14 @@ const start = async (): Promise<void> => {
   const cairn = openCairn(boot.origin, grant)
   try {
     const standing = await cairn.standing()
-    openLabeller(cairn, standing, configOf(boot, ours.clientConfig ?? heap?.clientConfig), boot.envId, () => remember(''))
+    // Its counts would be of other pages; and nobody's link opens anything over the pages of others.
+    if (standing.app_id !== boot.envId) throw new Refusal(0, 'elsewhere', ELSEWHERE)
+    openLabeller(cairn, standing, configOf(boot, ours.clientConfig ?? heap?.clientConfig), () => remember(''))
   } catch (fault) {
     // On a page that broke what we need, rather nothing than half of it.
     document.querySelector('cairn-labeller')?.remove()
     const refusal = fault instanceof Refusal ? fault : undefined
-    if (refusal?.status === 401) remember('')
+    if (refusal && refusal.code !== 'unreached') remember('')
     // A link that was never ours is not worth a word on somebody's page.
     if (refusal && refusal.code !== 'not_signed_in') showNotice(refusal.message)
     else console.warn('[cairn] the labeller did not start:', fault instanceof Error ? fault.message : fault)

@@ -8,6 +8,7 @@ import { hierarchy } from '../capture/hierarchy'
 import { hidesText, isIgnored, isPageCaptured, maskText, maskUrl, redactedAttributes, type Seen } from '../capture/privacy'
 import { propose } from '../labeller/selectors'
 import { isMade, isSteadyClass } from '../labeller/steady'
+import { eventName, readable } from '../labeller/words'
 
 type Case = Record<string, any> // any: each list has its own shape
 const named = (list: Case[]): [string, Case][] => list.map((one) => [one.name, one])
@@ -49,6 +50,10 @@ describe('what the labeller proposes', () => {
   test.each(named(proposals.cases))('%s', (_name, { nodes, inside, expect: expected }) => {
     const found = propose({ nodes, hasInside: inside })
     expect(found.map(({ selector, text }) => [selector, text])).toEqual(expected)
+  })
+  test.each(proposals.names as Case[])('named $name', ({ kind, node, readable: shown, name }) => {
+    expect(readable(node)).toBe(shown)
+    expect(eventName(kind, node)).toBe(name)
   })
   test.each(proposals.made)('%s is made', (name) => expect(isMade(name)).toBe(true))
   test.each(proposals.given)('%s is given', (name) => expect(isMade(name)).toBe(false))

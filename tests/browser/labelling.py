@@ -66,10 +66,18 @@ class Labelling:
         return sign_grant(key or open_seal(self.cairn.data_dir).key_for(PURPOSE), grant)
 
     def put(
-        self, body: str, *, path: str = "/", before: str = "", policy: str = "", neutral: bool = True
+        self,
+        body: str,
+        *,
+        path: str = "/",
+        before: str = "",
+        policy: str = "",
+        neutral: bool = True,
+        app_id: str = "",
     ) -> str:
         """A page of another origin with our script and no code of its own in it; its address."""
-        name = f"/k/{self.app_id}.js" if neutral else f"/js/heap-{self.app_id}.js"
+        app_id = app_id or self.app_id
+        name = f"/k/{app_id}.js" if neutral else f"/js/heap-{app_id}.js"
         early = f"/early{len(self.site.pages)}.js"
         self.site.pages[early] = (before, {})
         html = (

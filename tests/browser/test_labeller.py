@@ -263,6 +263,14 @@ def test_it_never_starts_without_a_grant(labelling: Labelling, token: str) -> No
         assert "cairn-label" not in page.url
 
 
+def test_no_link_opens_over_the_pages_of_another_environment(labelling: Labelling, cairn: Served) -> None:
+    other = str(cairn.demo["environments"]["development"]["app_id"])
+    page = labelling.open(labelling.put("<button>x</button>", path="/other", app_id=other))
+    expect(labelling.bar(page)).to_contain_text("another environment")
+    expect(page.locator("cairn-labeller .pane")).to_be_hidden()
+    assert page.evaluate("sessionStorage.length") == 0
+
+
 def test_it_stays_in_the_tab_until_done(labelling: Labelling) -> None:
     first = labelling.put("<a id=next href=/second>Next</a>", path="/first")
     labelling.put("<button>Here</button>", path="/second")

@@ -62,6 +62,8 @@ def runtimes(version: str) -> list[str]:
         f"/k/{version}/core.js",
         f"/k/{version}/core-snapshots.js",
         f"/k/{version}/later.js",
+        f"/v5/heapjs-static/{version}/core-snapshots/labeller.js",
+        f"/k/{version}/labeller.js",
     ]
 
 
