@@ -28,7 +28,7 @@ button, input, select { font: inherit; color: inherit; }
 .bar p { min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 13px; color: var(--ink-soft); }
 .bar p b { color: var(--ink); }
 .mark { width: 20px; height: 20px; fill: var(--moss); flex: none; }
-.tabs { display: flex; padding: 2px; gap: 2px; background: var(--well); border-radius: 7px; }
+.tabs { display: flex; justify-self: start; padding: 2px; gap: 2px; background: var(--well); border-radius: 7px; }
 .tabs button { border: 0; background: none; padding: 3px 11px; border-radius: 5px; font-size: 13px; font-weight: 540; color: var(--ink-soft); cursor: pointer; }
 .tabs [aria-pressed=true] { background: var(--moss-wash); color: var(--moss-strong); }
 .button { border: 1px solid var(--line-strong); background: var(--sheet); border-radius: 5px; padding: 5px 12px; font-weight: 540; cursor: pointer; text-decoration: none; color: var(--ink); white-space: nowrap; }

@@ -36,7 +36,7 @@ const start = async (): Promise<void> => {
     // On a page that broke what we need, rather nothing than half of it.
     document.querySelector('cairn-labeller')?.remove()
     const refusal = fault instanceof Refusal ? fault : undefined
-    if (refusal && refusal.code !== 'unreached') remember('')
+    if (refusal && (/^40[14]$/.test('' + refusal.status) || refusal.code === 'elsewhere')) remember('')
     // A link that was never ours is not worth a word on somebody's page.
     if (refusal && refusal.code !== 'not_signed_in') showNotice(refusal.message)
     else console.warn('[cairn] the labeller did not start:', fault instanceof Error ? fault.message : fault)

@@ -2,6 +2,8 @@
 
 import { make } from './stage'
 
+const LONGEST = '100' // characters, as Cairn keeps
+
 export interface Naming {
   root: HTMLElement
   name(): string
@@ -14,8 +16,8 @@ export interface Naming {
 
 export const openNaming = (categories: string[]): Naming => {
   let isOwn = false
-  const name = make('input', { class: 'input', name: 'name', maxlength: '200', autocomplete: 'off', input: () => (isOwn = true) })
-  const category = make('input', { class: 'input', name: 'category', maxlength: '200', autocomplete: 'off', list: 'categories', placeholder: 'None' })
+  const name = make('input', { class: 'input', name: 'name', maxlength: LONGEST, autocomplete: 'off', input: () => (isOwn = true) })
+  const category = make('input', { class: 'input', name: 'category', maxlength: LONGEST, autocomplete: 'off', list: 'categories', placeholder: 'None' })
   const wrong = make('p', { class: 'error', role: 'alert', hidden: true })
   const known = make('datalist', { id: 'categories' }, ...categories.map((value) => make('option', { value })))
   const field = (label: string, input: HTMLElement): HTMLElement => make('label', { class: 'field' }, make('span', {}, label), input)

@@ -74,14 +74,18 @@ const anchorsOf = (node: ElementNode): Named[] => {
   return found
 }
 
-const isSteadyHref = (href: string): boolean => isPlainValue(href) && !/^(#?$|javascript:)|\d{3}|[?{]/i.test(href)
+const isAddress = (href: string): boolean => isPlainValue(href) && !/^(#?$|javascript:)|[?{]/i.test(href)
 
 /** What else tells it: links, labels and classes, which change when the page is redesigned or translated. */
 const marksOf = (node: ElementNode): Named[] => {
   const { href, attributes } = node
   const base = baseOf(node)
   const found: Named[] = []
-  if (href && isSteadyHref(href)) found.push({ own: base + where('href', href), stability: 75, why: 'by where it leads' })
+  if (href && isAddress(href)) {
+    const isNumbered = /\d{3}/.test(href) // of one order, article or user
+    const why = isNumbered ? 'by this one address it leads to' : 'by where it leads'
+    found.push({ own: base + where('href', href), stability: isNumbered ? 40 : 75, why })
+  }
   for (const [name, stability, why] of TEXTS) {
     const value = attributes[name]
     if (value && isPlainValue(value) && !/\d/.test(value)) found.push({ own: base + where(name, value), stability, why })
