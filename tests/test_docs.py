@@ -2,10 +2,12 @@
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from cairn.cli.main import cli
@@ -31,6 +33,50 @@ def test_links_lead_somewhere(document: Path) -> None:
         t for t in targets if not t.startswith(("http:", "https:")) and not (document.parent / t).exists()
     ]
     assert not dead
+
+
+def test_the_picture_of_the_house_names_every_room() -> None:
+    picture = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = [path.parent.name for path in (ROOT / "cairn").glob("*/__init__.py")]
+    assert [room for room in rooms if f"`{room}/`" not in picture] == []
+
+
+def test_make_run_prints_address_sign_in_and_keys_and_opens_nothing(tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\ntouch {tmp_path}/opened\n")
+    browser.chmod(0o755)
+    environment = os.environ | {
+        "CAIRN_DATA_DIR": str(tmp_path / "data"),
+        "CAIRN_PORT": "0",
+        "BROWSER": str(browser),
+    }
+    run = subprocess.Popen(
+        ["make", "--silent", "run"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert run.stdout is not None
+    try:
+        said: list[str] = []
+        while not (said and said[-1].startswith("Cairn is ready")):
+            line = run.stdout.readline()
+            assert line, "".join(said)
+            said.append(line)
+        url = said[-1].split()[-1]
+        sign_in = next(line for line in said if line.startswith("Sign in")).split()
+        with httpx2.Client(base_url=url, follow_redirects=True) as visitor:
+            form = re.search(r'name="csrf" value="([^"]+)"', visitor.get("/sign-in").text)
+            assert form
+            entered = visitor.post(
+                "/sign-in", data={"csrf": form[1], "email": sign_in[2], "password": sign_in[4]}
+            )
+            assert "demo data" in entered.text
+        for key in ("App id", "Write keys", "Flag SDK", "API token"):
+            assert any(line.startswith(key) for line in said), said
+    finally:
+        os.killpg(run.pid, signal.SIGTERM)
+        run.stdout.close()
+        run.wait(30)
+    assert not (tmp_path / "opened").exists()
 
 
 @pytest.fixture(scope="module")

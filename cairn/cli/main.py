@@ -19,9 +19,16 @@ def settings_options(command: Any) -> Any:  # Any: click decorates untyped calla
     """Every setting as an option; what is not given comes from environment, file or default."""
     for setting in reversed(SETTINGS):
         flag = f"--{setting.name.replace('_', '-')}"
-        shown = f"{setting.help} Default: {setting.default}."
+        shown = f"{setting.help}{_default(setting.default)}"
         command = click.option(flag, setting.name, type=str, default=None, help=shown)(command)
     return command
+
+
+def _default(value: Any) -> str:  # Any: each setting has its own type
+    """The default as one would type it; nothing for "none"."""
+    if value in ("", None):
+        return ""
+    return f" Default: {str(value).lower() if isinstance(value, bool) else value}."
 
 
 def _settings(options: dict[str, Any]) -> Settings:
@@ -165,9 +172,10 @@ def _make_demo(settings: Settings) -> dict[str, Any]:
 
 def _described(made: dict[str, Any]) -> str:
     production = made["environments"]["production"]
+    url = "at the address below" if made["url"].endswith(":0") else made["url"]  # port 0: not chosen yet
     return "\n".join(
         (
-            f"Demo workspace   {made['url']}",
+            f"Demo workspace   {url}",
             f"Sign in          {made['email']}  password  {made['password']}",
             f"App id           {production['app_id']}   (Heap: production)",
             f"Write keys       {production['write_keys']['server']} (server)  {production['write_keys']['web']} (web)",

@@ -57,6 +57,16 @@ def processes(served: Served) -> dict[str, int]:
     return found
 
 
+def running(served: Served, name: str) -> int:
+    """The process of this name; started again by the supervisor alone, and waited for only that long."""
+    began = time.monotonic()
+    while time.monotonic() - began < SETTLE_LIMIT_S:
+        if pid := processes(served).get(name):
+            return pid
+        time.sleep(0.01)
+    raise RuntimeError(f"the {name} was not started again")
+
+
 def kill_core(data_dir: Path) -> dict[str, Any]:
     served = Served(data_dir, options=("--rate-limits", "false")).make_demo().start()
     try:
@@ -85,7 +95,7 @@ def kill_core(data_dir: Path) -> dict[str, Any]:
         back_s = []
         for _ in range(CORE_KILLS):
             time.sleep(1.0)
-            os.kill(processes(served)["core"], signal.SIGKILL)
+            os.kill(running(served, "core"), signal.SIGKILL)
             back_s.append(wait_for_core(served))
         for caller in callers:
             caller.finish()
@@ -123,9 +133,7 @@ def kill_anything(data_dir: Path, kills: int, draw: random.Random) -> dict[str, 
                 served.kill_everything()
                 served.start(port=port)  # what a service manager does
             else:
-                pid = processes(served).get(victim)
-                if pid:  # else it has not come back from the last kill yet
-                    os.kill(pid, signal.SIGKILL)
+                os.kill(running(served, victim), signal.SIGKILL)
         wait_for_core(served)
         for sender in senders:
             sender.finish()

@@ -1,6 +1,7 @@
 """The command line, as an operator types it."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from cairn.cli.main import cli
 from cairn.db.engine import open_engine, reading, sqlite_url
 from cairn.errors import Misconfigured, NotFound
 from cairn.workspace.member import authenticate
+from tests.served import CAIRN
 
 
 def test_demo_is_made_once_and_tells_the_same_keys(tmp_path: Path) -> None:
@@ -17,10 +19,24 @@ def test_demo_is_made_once_and_tells_the_same_keys(tmp_path: Path) -> None:
         CliRunner().invoke(cli, ["demo", "--data-dir", str(tmp_path), "--json"]) for _ in range(2)
     )
     assert first.exit_code == second.exit_code == 0
-    assert json.loads(first.output) == json.loads(second.output)
-    assert set(json.loads(first.output)) >= {
+    told = json.loads(first.output)
+    assert told == json.loads(second.output)
+    assert set(told) == {
         "url", "email", "password", "workspace_id", "account_id", "environments", "api_token", "segments", "flag",
     }  # fmt: skip
+    assert set(told["environments"]) == {"production", "development"}
+    for environment in told["environments"].values():
+        assert set(environment) == {"environment_id", "app_id", "sdk_key", "write_keys"}
+        assert set(environment["write_keys"]) == {"web", "server"}
+    assert set(told["segments"]) == {"heap_premium_users", "active_buyers"}
+    assert told["flag"] == "featureFlag"
+
+
+def test_two_demos_at_once_make_one_workspace(tmp_path: Path) -> None:
+    command = [CAIRN, "demo", "--data-dir", tmp_path / "data", "--json"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    assert len({one.communicate()[0] for one in both}) == 1
+    assert [one.returncode for one in both] == [0, 0]
 
 
 def test_shell_form_can_be_taken_over(tmp_path: Path) -> None:
