@@ -6,7 +6,6 @@ thread, nothing imported that the two processes need.
 """
 
 import ctypes
-import fcntl
 import json
 import os
 import selectors
@@ -18,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from cairn.errors import Conflict, Misconfigured
+from cairn.errors import Misconfigured
+from cairn.ownership import Ownership, served_at
 from cairn.paths import Paths
 from cairn.settings import SETTINGS, Settings
 
@@ -32,12 +32,6 @@ NICENESS = {"core": 5}  # a starting core, or a long question, never makes the e
 MISCONFIGURED = Misconfigured.exit_status  # a child that ends like this will do so again
 ROLES: dict[str, tuple[str, ...]] = {"all": ("edge", "core"), "edge": ("edge",), "core": ("core",)}
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-
-
-class AlreadyServed(Conflict):
-    """Another `cairn serve` owns this data directory. Stop it first, or choose another --data-dir."""
-
-    code = "already_served"
 
 
 class PortTaken(Misconfigured):
@@ -56,20 +50,26 @@ def serve(
 
     Raises: AlreadyServed, PortTaken. Guarantee: its processes die with it, however it dies.
     """
-    lock = _own(settings.data_dir)
-    _rewrite_members(settings.data_dir)
+    ownership = Ownership(settings.data_dir, ROLES[role])
+    if role == "all":  # Limit: when one of the pair starts alone, the other may have the members open
+        _rewrite_members(settings.data_dir)
     listening = _listen(settings) if "edge" in ROLES[role] else None
     url = _url(settings, listening.getsockname()[1] if listening else settings.port)
-    _note_owner(lock, url)
+    ownership.note(url)
     supervisor = _Supervisor(
-        ROLES[role], commands or _cairn_commands(settings), listening, lock, url=url, as_json=as_json
+        ROLES[role],
+        commands or _cairn_commands(settings),
+        listening,
+        ownership.locks,
+        url=url,
+        as_json=as_json,
     )
     try:
         return supervisor.run()
     finally:
         if listening:
             listening.close()
-        os.close(lock)
+        ownership.close()
 
 
 def _rewrite_members(data_dir: Path) -> None:
@@ -84,15 +84,7 @@ def _rewrite_members(data_dir: Path) -> None:
 
 def address_of(settings: Settings) -> str:
     """Where people reach this data directory: of the Cairn that serves it now, else as these settings say."""
-    try:
-        with (settings.data_dir / "serve.lock").open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return lock.read().split()[-1]
-    except FileNotFoundError:
-        pass  # never served yet
-    return _url(settings, settings.port)
+    return served_at(settings.data_dir) or _url(settings, settings.port)
 
 
 class _Child:
@@ -156,7 +148,8 @@ def pause_s(deaths: int) -> float:
 
 class _Supervisor:
     def __init__(
-        self, roles: tuple[str, ...], commands: Commands, listening: socket.socket | None, lock: int,
+        self, roles: tuple[str, ...], commands: Commands, listening: socket.socket | None,
+        locks: tuple[int, ...],
         *, url: str, as_json: bool,
     ) -> None:  # fmt: skip
         self._url, self._as_json = url, as_json
@@ -164,7 +157,7 @@ class _Supervisor:
         self._stopping = 0  # how often we were told to
         self._status = 0
         self._selector = selectors.DefaultSelector()
-        self._children = [_child(role, commands, listening, lock) for role in roles]
+        self._children = [_child(role, commands, listening, locks) for role in roles]
 
     def run(self) -> int:
         wake = self._hear_signals()
@@ -261,10 +254,9 @@ class _Supervisor:
         return json.dumps({"ready": True, "url": self._url, "pid": os.getpid(), **pids})
 
 
-def _child(role: str, commands: Commands, listening: socket.socket | None, lock: int) -> _Child:
+def _child(role: str, commands: Commands, listening: socket.socket | None, locks: tuple[int, ...]) -> _Child:
     socket_fd = listening.fileno() if listening and role == "edge" else None
-    # The lock is inherited too: it stays taken until the last of the three processes is gone.
-    inherited = (lock,) if socket_fd is None else (lock, socket_fd)
+    inherited = locks if socket_fd is None else (*locks, socket_fd)
     return _Child(role, lambda ready_fd: commands(role, socket_fd, ready_fd), inherited)
 
 
@@ -297,26 +289,6 @@ def _before_exec(niceness: int) -> Callable[[], None]:
             os._exit(1)
 
     return ask
-
-
-def _own(data_dir: Path) -> int:
-    """Take the data directory's lock; return its descriptor. Raises AlreadyServed naming the owner."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(data_dir / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(lock, 1000, 0).decode(errors="replace").strip() or "another process"
-        os.close(lock)
-        raise AlreadyServed(
-            f"{data_dir} is served by {owner}; stop it first, or choose another --data-dir", field="data_dir"
-        ) from None
-    return lock
-
-
-def _note_owner(lock: int, url: str) -> None:
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} at {url}\n".encode(), 0)
 
 
 def _listen(settings: Settings) -> socket.socket:

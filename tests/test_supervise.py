@@ -1,5 +1,6 @@
 """Two processes under one supervisor: started, started again, stopped in order, and never left behind."""
 
+import fcntl
 import json
 import os
 import signal
@@ -131,6 +132,35 @@ def test_nothing_survives_a_killed_supervisor_and_the_directory_is_free_again(ru
     assert run().wait_ready().ready["ready"] is True
 
 
+def test_a_start_right_after_a_kill_waits_for_what_still_ends(run: STARTS, tmp_path: Path) -> None:
+    running = run().wait_ready()
+    owner = (running.data_dir / "core.lock").read_text()
+    running.process.kill()
+    running.process.wait()
+    held = os.open(running.data_dir / "core.lock", os.O_RDWR)  # as by a core whose memory is being taken back
+    until(lambda: _locks(held))
+    started = run()
+    until(lambda: started.process.poll() is not None or _waits_for(started, running.data_dir))
+    assert started.process.poll() is None
+    os.close(held)
+    assert started.wait_ready().ready["ready"] is True
+    assert (running.data_dir / "core.lock").read_text() != owner
+
+
+def _locks(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _waits_for(started: Running, data_dir: Path) -> bool:
+    """Whether it has the lock's file open, and so has tried to take it."""
+    opened = Path(f"/proc/{started.process.pid}/fd")
+    return any(os.path.realpath(link) == str(data_dir / "core.lock") for link in opened.iterdir())
+
+
 def test_a_second_serve_on_the_same_directory_names_the_owner(run: STARTS) -> None:
     running = run().wait_ready()
     status, said = run().end()
@@ -164,10 +194,14 @@ def test_a_process_that_does_not_end_is_killed_when_told_twice(run: STARTS) -> N
     assert "core did not end in time" in said
 
 
-def test_one_role_alone(run: STARTS) -> None:
+def test_each_role_can_be_served_alone_beside_the_other(run: STARTS) -> None:
     running = run(role="edge").wait_ready()
     assert running.edge_pid() == running.ready["edge_pid"]
     assert "core_pid" not in running.ready and running.notes("core") == []
+    other = run(role="core").wait_ready()
+    assert "edge_pid" not in other.ready and len(other.notes("core")) == 1
+    for role in ("edge", "core", "all"):
+        assert run(role=role).end()[0] == 4
 
 
 def test_pauses_grow_to_a_second_and_the_first_restart_has_none() -> None:
