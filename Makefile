@@ -1,5 +1,5 @@
 # Two commands: `make run` and `make test`. Both set up everything they need.
-.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start bench-ingest bench-define soak
+.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start bench-ingest bench-define bench-script bench-page soak
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -57,6 +57,12 @@ soak: setup
 
 bench-define: setup
 	$(BIN)/python -m bench.define
+
+bench-script: setup
+	$(BIN)/python -m bench.script
+
+bench-page: test-setup
+	$(BIN)/python -m bench.page
 
 bench-start: setup
 	$(BIN)/python -m bench.start

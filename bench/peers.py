@@ -16,9 +16,12 @@ class Peer(Struct, frozen=True):
     package: str
     version: str
     file: str = ""
+    is_source: bool = False  # the file is what the package's own build makes the script of
 
 
 PEERS = (
+    # The last version of Umami on npm; its tracker has grown since.
+    Peer("umami", "2.10.0", "src/tracker/index.js", is_source=True),
     Peer("plausible-tracker", "0.3.9"),
     Peer("@plausible-analytics/tracker", "0.4.6"),
     Peer("mixpanel-browser", "2.83.0", "dist/mixpanel.min.js"),
@@ -40,13 +43,27 @@ def build_ours(folder: Path) -> dict[str, dict[str, int]]:
 def install(folder: Path, peers: tuple[Peer, ...] = PEERS) -> None:
     """Install the packages into a temporary folder; nothing of them stays."""
     (folder / "package.json").write_text('{"private": true}')
-    names = [f"{peer.package}@{peer.version}" for peer in peers]
     flags = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+    names = [f"{peer.package}@{peer.version}" for peer in peers if not peer.is_source]
     subprocess.run(["npm", "install", *flags, *names], cwd=folder, check=True)
+    for peer in peers:
+        if peer.is_source:  # without what it depends on: a whole server
+            name = f"{peer.package}@{peer.version}"
+            subprocess.run(
+                ["npm", "pack", "--silent", name], cwd=folder, check=True, stdout=subprocess.DEVNULL
+            )
+            target = folder / "node_modules" / peer.package
+            target.mkdir(parents=True)
+            packed = f"{peer.package}-{peer.version}.tgz"
+            subprocess.run(
+                ["tar", "xzf", packed, "--strip-components=1", "-C", target], cwd=folder, check=True
+            )
 
 
 def script_of(peer: Peer, folder: Path) -> bytes:
     """What a page loads of an installed package."""
+    if peer.is_source:
+        return bundle(f"import '{peer.package}/{peer.file}'", folder)
     if peer.file:
         return (folder / "node_modules" / peer.package / peer.file).read_bytes()
     # All of it: an import of its names alone would shake away what a page uses.

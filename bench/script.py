@@ -1,7 +1,7 @@
 """`make bench-script`: gzip sizes of the capture script beside the others', with ratios.
 
 The peers' files hold what a page loads first; some load more later (PostHog's recorder, Segment's destinations).
-Umami's tracker is not published on npm, so it is not here.
+Umami's newest tracker is not on npm; here it is built from the sources of the last version that is.
 """
 
 import gzip
