@@ -1,18 +1,20 @@
 """Projects and their environments: each environment has an app id, an SDK key and data of its own."""
 
+import re
 from datetime import datetime
 
 import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.db.tables import environments, projects
-from cairn.errors import Conflict, NotFound
+from cairn.errors import Conflict, InvalidInput, NotFound
 from cairn.ids import key_hash, new_app_id, new_sdk_key
 from cairn.workspace.naming import clean_key, clean_name
 from cairn.workspace.sealed import Seal
 
 PRODUCTION = "production"
 DEVELOPMENT = "development"
+_APP_ID = re.compile(r"[1-9][0-9]{0,15}")
 
 
 class Project(Struct, frozen=True):
@@ -44,6 +46,18 @@ class EnvironmentKeyTaken(Conflict):
     code = "environment_key_taken"
 
 
+class BadAppId(InvalidInput):
+    """An app id is 1 to 16 digits, the first not zero, as `heap.load` has it. Leave it empty for a new one."""
+
+    code = "bad_app_id"
+
+
+class AppIdTaken(Conflict):
+    """Another environment has this app id already. Two with one id would share their data."""
+
+    code = "app_id_taken"
+
+
 class ProjectNotFound(NotFound):
     """There is no such project in this workspace."""
 
@@ -71,8 +85,12 @@ def create_environment(
     key: str,
     name: str,
     now: datetime,
+    app_id: str = "",
 ) -> Environment:
-    """Raises InvalidInput, ProjectNotFound and EnvironmentKeyTaken."""
+    """`app_id`: that of the Heap environment it takes over, whose cookies carry it; else a new one.
+
+    Raises InvalidInput, ProjectNotFound, EnvironmentKeyTaken and AppIdTaken.
+    """
     key, name = clean_key(key), clean_name(name)
     if project_id not in {project.id for project in list_projects(connection, workspace_id)}:
         raise ProjectNotFound(f"no project {project_id} in this workspace", field="project_id")
@@ -84,7 +102,7 @@ def create_environment(
     sdk_key = new_sdk_key()
     row = {
         "workspace_id": workspace_id, "project_id": project_id, "key": key, "name": name, "created_at": now,
-        "app_id": _free_app_id(connection),
+        "app_id": _given_app_id(connection, app_id) if app_id else _free_app_id(connection),
         "sdk_key_hash": key_hash(sdk_key), "sdk_key_sealed": seal.close(sdk_key),
     }  # fmt: skip
     return _environment(
@@ -139,11 +157,21 @@ def _free_app_id(connection: sa.Connection) -> str:
     """Ten random digits rarely meet, but two environments with one app id would share their data."""
     while True:
         app_id = new_app_id()
-        if (
-            connection.execute(sa.select(environments.c.id).where(environments.c.app_id == app_id)).first()
-            is None
-        ):
+        if not _is_taken(connection, app_id):
             return app_id
+
+
+def _given_app_id(connection: sa.Connection, app_id: str) -> str:
+    if not _APP_ID.fullmatch(app_id):
+        raise BadAppId(f"app id: {app_id[:40]!r} is not 1 to 16 digits", field="app_id")
+    if _is_taken(connection, app_id):
+        raise AppIdTaken(f"app id: an environment has {app_id} already", field="app_id")
+    return app_id
+
+
+def _is_taken(connection: sa.Connection, app_id: str) -> bool:
+    query = sa.select(environments.c.id).where(environments.c.app_id == app_id)
+    return connection.execute(query).first() is not None
 
 
 def _project(row: sa.Row[tuple[object, ...]]) -> Project:

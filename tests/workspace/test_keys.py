@@ -24,6 +24,9 @@ from cairn.workspace.api_token import (
 from cairn.workspace.directory import DOCUMENT, Directory, decode
 from cairn.workspace.directory_build import build_directory, publish_directory
 from cairn.workspace.environment import (
+    AppIdTaken,
+    BadAppId,
+    Environment,
     EnvironmentKeyTaken,
     EnvironmentNotFound,
     create_environment,
@@ -141,6 +144,36 @@ def test_environment_is_added(
     else:
         with pytest.raises(error):
             create_environment(connection, shop.id, project.id, seal, key=key, name=name, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("app_id", "error"),
+    [
+        pytest.param("1234567", None, id="that of a Heap environment"),
+        pytest.param("", None, id="none"),
+        pytest.param("TAKEN", AppIdTaken, id="another environment's"),
+        pytest.param("0123", BadAppId, id="a leading zero"),
+        pytest.param("12345678901234567", BadAppId, id="long"),
+        pytest.param("١٢٣", BadAppId, id="digits of another script"),
+    ],
+)
+def test_an_environment_takes_over_an_app_id(
+    connection: sa.Connection, seal: Seal, shop: Workspace, app_id: str, error: Any
+) -> None:
+    project = list_projects(connection, shop.id)[0]
+    taken = list_environments(connection, shop.id)[0].app_id
+
+    def make() -> Environment:
+        return create_environment(
+            connection, shop.id, project.id, seal, key="web", name="Web", now=NOW,
+            app_id=app_id.replace("TAKEN", taken),
+        )  # fmt: skip
+
+    if error is None:
+        assert make().app_id == (app_id or get_environment(connection, shop.id, "web").app_id)
+    else:
+        with pytest.raises(error):
+            make()
 
 
 @pytest.mark.parametrize("name", ["", "staging", "999", "9" * 40, "²", "-1", 0, "production\x00"])

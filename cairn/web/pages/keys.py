@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from cairn.analysis import pulse
 from cairn.errors import CairnError, NotFound
-from cairn.web import snippets
+from cairn.web import browser_snippet, snippets
 from cairn.web.snippets import Snippet
 from cairn.web.visit import Page, Visit, get, place_of, post
 from cairn.workspace.environment import create_environment, reveal_sdk_key, rotate_sdk_key
@@ -50,6 +50,7 @@ def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
     )
     return visit.page(
         "keys.html", status=error.status if error else 200, error=error, revealed=revealed, place=place, heard=heard,
+        browser=[browser_snippet.current(place), browser_snippet.neutral(place)],
         heap=_heap(place), segment=_segment(place), flags=_flags(place), may_change=visit.may(Verb.CHANGE_KEYS),
         may_add=visit.may(Verb.CHANGE_SOURCES), may_see=visit.may(Verb.SEE_KEYS), kinds=KINDS,
     )  # fmt: skip
@@ -140,6 +141,7 @@ def add_environment(visit: Visit) -> Response:
             made = create_environment(
                 connection, visit.workspace_id, visit.here.project_id, visit.core.seal,
                 key=visit.form.line("environment_key"), name=visit.form.line("environment_name"), now=visit.now,
+                app_id=visit.form.line("app_id"),
             )  # fmt: skip
             _first_sources(visit, connection, made.id, visit.now)
     except CairnError as error:
