@@ -16,7 +16,7 @@ ARGUMENTS = [
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
-    "--host-resolver-rules=MAP *.test 127.0.0.1",
+    "--host-resolver-rules=MAP *.test 127.0.0.1, MAP *.shop.co.uk 127.0.0.1",
 ]
 
 

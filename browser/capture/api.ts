@@ -32,7 +32,7 @@ export const methodsOf = (
   const identify: Call = (now, given) => {
     const identity = cleanIdentity(given)
     const { session, capture } = now
-    if (!identity) return say('identify() needs 1 to 255 characters')
+    if (!identity) return say('identify(): no identity')
     if (identity === session.identity) return
     // Somebody else: what this device did before stays with the one who did it.
     if (session.identity) session.switchUser()
@@ -53,7 +53,7 @@ export const methodsOf = (
   const changeEvent =
     (change: Change): Call =>
     ({ session }, given) =>
-      session.setEventProperties(change(session.eventProperties, given))
+      session.keepEventProperties(change(session.eventProperties, given))
   const changePage =
     (change: Change): Call =>
     ({ session: { page } }, given) =>
@@ -80,7 +80,7 @@ export const methodsOf = (
     removePageviewProperty: changePage(remove),
     clearPageviewProperties: changePage(clear),
     getUserId: ({ session }) => session.userId,
-    getSessionId: ({ session }) => session.info?.id,
+    getSessionId: ({ session }) => session.sessionInfo?.id,
     getIdentity: ({ session }) => session.identity || null,
   }
   const always: Record<string, Method> = {

@@ -39,7 +39,7 @@ export const openCapture = (environment: string, config: Config, session: Sessio
       time,
       base_library: LIBRARY,
       device,
-      session_info: session.info,
+      session_info: session.sessionInfo,
       // References: a title set late and properties an adapter adds reach every message not sent yet.
       pageview_info: kind.session ? undefined : session.page,
       properties: { ...session.eventProperties, ...properties },
@@ -52,7 +52,7 @@ export const openCapture = (environment: string, config: Config, session: Sessio
 
   /** Tell the server of a user and session it has not seen; each once. */
   const announce = (): void => {
-    const { info } = session
+    const { sessionInfo: info } = session
     if (!info) return
     const { isNewUser, isNewSession } = session
     session.isNewUser = session.isNewSession = false
@@ -91,8 +91,7 @@ export const openCapture = (environment: string, config: Config, session: Sessio
     if (!isOnPage()) return
     send({
       source_library: library ? { name: library } : undefined,
-      // backgrounded, foregrounded
-      event: { custom: { name, properties }, app_visibility_state: document.hidden ? 1 : 2 },
+      event: { custom: { name, properties } },
     })
   }
 

@@ -55,7 +55,7 @@ export const textOf = (element: Element, chain: Seen[]): string => {
 
 const factsOf = (seen: Seen, names: string[]): Facts => {
   const redacted = redactedAttributes(seen)
-  const read = (name: string) => (redacted.includes(name) ? '' : (seen.attr(name) ?? '').trim())
+  const read = (name: string) => (redacted.includes(name.toLowerCase()) ? '' : (seen.attr(name) ?? '').trim())
   const attributes: Record<string, string> = {}
   for (const name of names) {
     const value = read(name)
@@ -83,7 +83,7 @@ export const describe = (
 ): { hierarchy: string; nodes: ElementNode[] } => {
   const quiet = config.disableTextCapture || config.disableInteractionTextCapture || hidesText(chain)
   const names = [...ATTRIBUTES, ...config.captureAttributes].filter(
-    (name) => name !== 'value' && !(quiet && TEXT_ATTRIBUTES.includes(name)),
+    (name) => !/^value$/i.test(name) && !(quiet && TEXT_ATTRIBUTES.includes(name)),
   )
   const path: Facts[] = []
   const nodes: ElementNode[] = []

@@ -14,14 +14,15 @@ const HIERARCHY_LIMIT = 1024 // characters, filled from the target upwards
 const plain = (text: string): string => text.replace(/[;|]/g, '')
 
 /** `@tag;#id;.class;[attr=value];|` with classes and attributes sorted. */
-const parts = ({ tag, id, classes = [], attributes = {} }: Facts): string[] => [
-  '@' + tag,
-  ...(id ? ['#' + plain(id)] : []),
-  ...[...classes].map(plain).sort().map((name) => '.' + name),
-  ...Object.keys(attributes)
-    .sort()
-    .map((name) => `[${name}=${plain(attributes[name]!)}]`),
-]
+const parts = ({ tag, id, classes = [], attributes = {} }: Facts): string[] =>
+  [
+    '@' + tag,
+    id ? '#' + plain(id) : '',
+    ...classes.map((name) => '.' + plain(name)).sort(),
+    ...Object.keys(attributes)
+      .sort()
+      .map((name) => `[${name}=${plain(attributes[name]!)}]`),
+  ].filter(Boolean)
 
 /** The whole path, outermost first, from a chain with the target first. Outer nodes that do not fit are left out. */
 export const hierarchy = (chain: Facts[]): string => {

@@ -9,9 +9,10 @@ import { start as rage } from './observe/rage'
 import { start as scroll } from './observe/scroll'
 import { start as touches } from './observe/touches'
 import { start as vitals } from './observe/vitals'
+import { start as webview } from './observe/webview'
 import type { Observer } from './types'
 
-const OBSERVERS = [device, frames, touches, rage, dead, scroll, errors, vitals]
+const OBSERVERS = [device, frames, touches, rage, dead, scroll, errors, vitals, webview]
 
 const start: Observer = (sink, config, page) => {
   const stops = OBSERVERS.map((observe) => guard(observe)(sink, config, page))

@@ -8,7 +8,7 @@ import { startTracking, type Tracking } from './tracking'
 
 type Global = any // any: the page's globals are arrays, stubs or nothing, as the snippet left them
 
-const ONCE = 'Heap must load only once; this copy does nothing.'
+const ONCE = 'Heap must load only once.'
 
 const page = window as Global
 
@@ -89,7 +89,7 @@ const boot = guard((): void => {
 
   let isLoaded = false
   const { doNotTrack, globalPrivacyControl } = navigator as Global
-  let isWanted = !config.disableTracking && !(config.respectDoNotTrack && (doNotTrack === '1' || globalPrivacyControl))
+  let isWanted = !config.disableTracking && !(config.respectDoNotTrack && (+doNotTrack || globalPrivacyControl))
   // A queued stopTracking must hold before the first pageview, not after it.
   for (const entry of [heap, page.heapReadyCb].flat()) {
     const name = entry?.name ?? entry?.[0]

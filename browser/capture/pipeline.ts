@@ -52,7 +52,7 @@ export const openPipeline = (api: object, resumed: () => void): Pipeline => {
           data = run([{ id: body.id, type, info: {}, data }])[0]?.data ?? null
         } catch (fault) {
           // It may have been about to redact: without its answer the message stays here.
-          say('transformer failed, message dropped', fault)
+          say('transformer failed', fault)
           data = null
         }
         if (!data) return null

@@ -40,7 +40,7 @@ const maskKnown = (text: string): string =>
 
 /** Cut without splitting a surrogate pair. */
 export const cut = (text: string, limit = TEXT_LIMIT): string =>
-  text.length > limit ? text.slice(0, limit).replace(/[\uD800-\uDBFF]$/, '') : text
+  text.slice(0, limit).replace(/[\uD800-\uDBFF]$/, '')
 
 /** What is read of an endless text. Its cut end may be half an address, so the last word goes. */
 const read = (text: string): string =>
@@ -88,7 +88,7 @@ export const holdsValue = (seen: Seen): boolean =>
 
 /** The names in data-heap-redact-attributes. */
 export const redactedAttributes = (seen: Seen): string[] =>
-  (seen.attr('data-heap-redact-attributes') ?? '').split(/[\s,]+/)
+  (seen.attr('data-heap-redact-attributes') ?? '').toLowerCase().split(/[\s,]+/)
 
 /** `*` stands for anything; a pattern that begins with / is a path on every domain, else domain and path. */
 export const matchesPage = (pattern: string, domain: string, path: string): boolean => {
@@ -97,8 +97,8 @@ export const matchesPage = (pattern: string, domain: string, path: string): bool
   return new RegExp('^' + rule + (pattern.includes('/') ? '' : '(/.*)?') + '$', 'i').test(page)
 }
 
-/** Whether anything may be captured on this page: the environment's allow or block list, 100 entries at most. */
-export const isPageCaptured = (rules: PageRules, domain: string, path: string): boolean =>
-  !/^(allow|block)$/.test(rules.mode) ||
-  (rules.mode === 'allow') ===
-    (rules.pages ?? []).slice(0, 100).some((pattern) => matchesPage(pattern, domain, path))
+/** Whether anything may be captured on this page: the environment's allow or block list. */
+export const isPageCaptured = ({ mode, pages = [] }: PageRules, domain: string, path: string): boolean => {
+  const isListed = pages.some((pattern) => matchesPage(pattern, domain, path))
+  return mode === 'allow' ? isListed : mode !== 'block' || !isListed
+}

@@ -12,7 +12,7 @@ export const cleanProperties = (given: unknown, isReserved = (_key: string) => f
   const clean: Properties = {}
   let visits = 0
   const put = (prefix: string, value: unknown, depth: number): void => {
-    if (value instanceof Date) value = isFinite(+value) ? value.toISOString() : ''
+    if (value instanceof Date) value = value.toJSON() // null for no date
     if (Array.isArray(value)) value = value.filter((one) => typeof one !== 'object').join('||')
     if (typeof value === 'bigint') value = '' + value
     if (typeof value === 'boolean' || (typeof value === 'number' && isFinite(value))) clean[prefix] = value

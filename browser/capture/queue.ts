@@ -6,10 +6,11 @@ import type { Storage } from './storage'
 import type { Config } from './types'
 
 const SOON_MS = 200 // long enough to put a click and the page it opens into one request, short enough to be live
+const BUSY_MS = 1000 // between two requests while there is much to tell: each costs the page as much as many events
 const BATCH_MESSAGES = 200
-const BATCH_CHARS = 500_000
-const KEEPALIVE_CHARS = 60_000 // browsers refuse keepalive requests over 64 kB in all
-const LEAVING_CHARS = 50_000 // so that two batches are never under way when the page goes
+const BATCH_BYTES = 500_000
+const KEEPALIVE_BYTES = 60_000 // browsers refuse keepalive requests over 64 kB in all
+const LEAVING_BYTES = 50_000 // so that two batches are never under way when the page goes
 const MEMORY_MESSAGES = 10_000
 const STORED_CHARS = 250_000 // of the 5 MB a site has in localStorage
 const RETRY_MS = 1000
@@ -40,6 +41,9 @@ export interface Queue {
 const send = window.fetch && window.fetch.bind(window)
 const later = window.setTimeout.bind(window)
 
+/** At least as many as the text has in UTF-8, which is what browsers and servers count. */
+const bytesOf = (text: string): number => text.replace(/[^\0-\x7f]/g, '___').length
+
 /** Sending waits while `isHeld`. `prepare` edits or drops a message, once, before it is encoded. */
 export const openQueue = (
   environment: string,
@@ -50,15 +54,21 @@ export const openQueue = (
 ): Queue => {
   let items: Item[] = []
   let timer = 0
-  let flying = 0 // characters under way
+  let due = 0 // when the timer ends
+  let flying = 0 // bytes under way
   let risky: Item[] = [] // under way in a request that ends with the page
   let failures = 0
 
   const schedule = (delay: number): void => {
-    timer ||= later(guard(() => {
-      timer = 0
-      queue.flush()
-    }), delay)
+    if (timer) return
+    due = Date.now() + delay
+    timer = later(
+      guard(() => {
+        timer = 0
+        queue.flush()
+      }),
+      delay,
+    )
   }
 
   /** Encode the head of the queue into one batch: consecutive events together, anything else alone. */
@@ -70,53 +80,57 @@ export const openQueue = (
         const body = prepare(item.path, item.body!)
         item.text = body ? encode(body) : ''
       }
-      if (batch.items.length && batch.size + item.text.length > limit) break
+      const size = bytesOf(item.text)
+      if (batch.items.length && batch.size + size > limit) break
       items.shift()
-      batch.size += item.text.length
+      batch.size += size
       if (item.text) batch.items.push(item)
       if (batch.path !== 'track' && batch.items.length) break
     }
     return batch.items.length ? batch : items.length ? nextBatch(limit) : undefined
   }
 
-  const post = ({ path, items }: Batch, keepalive: boolean): Promise<number> | number => {
-    const bodies = items.map((item) => item.text).join(',')
-    const body = path === 'track' ? `{"events":[${bodies}]}` : bodies
-    // The send time lets the server correct this clock; the environment routes without opening the body.
-    const query = `?a=${environment}&b=web&st=${Date.now()}`
-    const url = config.ingestServer + (config.paths?.[path] ?? '/api/capture/v2/' + path) + query
-    let answer: Promise<Response> | undefined
+  const deliver = async (batch: Batch): Promise<void> => {
+    const { path, size } = batch
+    const survives = flying + size < KEEPALIVE_BYTES
+    if (!survives) risky = batch.items
+    flying += size
+    let status = 0
     try {
-      // A string body is text/plain, which a page may send to another origin without asking first.
-      answer = send(url, {
-        method: 'POST',
-        body,
-        keepalive,
-        credentials: 'omit',
-        signal: AbortSignal.timeout?.(ANSWER_MS),
-      })
+      const bodies = batch.items.map((item) => item.text).join(',')
+      const body = path === 'track' ? `{"events":[${bodies}]}` : bodies
+      // The send time lets the server correct this clock; the environment routes without opening the body.
+      const query = `?a=${environment}&b=web&st=${Date.now()}`
+      const url = config.ingestServer + (config.paths?.[path] ?? '/api/capture/v2/' + path) + query
+      let answer: Promise<Response> | undefined
+      try {
+        // A string body is text/plain, which a page may send to another origin without asking first.
+        answer = send(url, {
+          method: 'POST',
+          body,
+          keepalive: survives,
+          credentials: 'omit',
+          signal: AbortSignal.timeout?.(ANSWER_MS),
+        })
+      } catch {
+        // the page replaced fetch by something that throws
+      }
+      // Awaited, because a page may have replaced what promises offer.
+      status = answer ? (await answer).status : navigator.sendBeacon(url, body) ? 200 : 0
     } catch {
-      // the page replaced fetch by something that throws
+      // no answer
     }
-    if (!answer?.then) return navigator.sendBeacon(url, body) ? 200 : 0
-    return answer.then(
-      (response) => response.status,
-      () => 0,
-    )
+    guard(settle)(batch, survives, status)
   }
 
-  const deliver = async (batch: Batch): Promise<void> => {
-    const survives = flying + batch.size < KEEPALIVE_CHARS
-    if (!survives) risky = batch.items
-    flying += batch.size
-    const status = await post(batch, survives)
+  const settle = (batch: Batch, survives: boolean, status: number): void => {
     flying -= batch.size
     const isStored = !survives && risky !== batch.items
     if (!survives) risky = []
-    // Any other error of ours would be the same next time: the data counts as consumed.
-    if (!/^(0|408|429|5..)$/.test('' + status)) {
+    // Any other refusal would be the same next time: the data counts as consumed.
+    if (/^(?!408|429)[1-4]/.test('' + status)) {
       failures = 0
-      if (items.length) schedule(0)
+      schedule(items.length < BATCH_MESSAGES ? BUSY_MS : 0)
       return
     }
     if (!isStored) items = batch.items.concat(items)
@@ -130,7 +144,7 @@ export const openQueue = (
     if (!items.length) return
     const kept: string[][] = storage.read('_cairn_queue') ?? []
     let size = encode(kept).length
-    for (let batch = nextBatch(BATCH_CHARS); batch; batch = nextBatch(BATCH_CHARS)) {
+    for (let batch = nextBatch(BATCH_BYTES); batch; batch = nextBatch(BATCH_BYTES)) {
       for (const { path, text } of batch.items) {
         size += text!.length
         if (size < STORED_CHARS) kept.push([path, text!])
@@ -143,17 +157,19 @@ export const openQueue = (
     add: (path, body) => {
       if (items.length < MEMORY_MESSAGES) items.push({ path, body })
       // A page view waits its full time also behind a click: its title often comes a moment after its address.
-      if (body.pageview) {
+      // Not where the address changes all the time, as under a map that is dragged.
+      if (body.pageview && items.length < BATCH_MESSAGES && due - Date.now() < SOON_MS) {
         clearTimeout(timer)
         timer = 0
       }
       schedule(SOON_MS)
     },
     flush: (isLeaving = false) => {
-      const isWaiting = isHeld() || !navigator.onLine
+      // Where the server did not answer last time, a page that goes would not hear that it fails again.
+      const isWaiting = isHeld() || !navigator.onLine || (isLeaving && failures)
       // A page that is gone cannot hear that a request was too much: it sends what surely fits and keeps the rest.
-      while (items.length && !isWaiting && (isLeaving ? flying < KEEPALIVE_CHARS - LEAVING_CHARS : !flying)) {
-        const batch = nextBatch(isLeaving ? LEAVING_CHARS : BATCH_CHARS)
+      while (items.length && !isWaiting && (isLeaving ? flying < KEEPALIVE_BYTES - LEAVING_BYTES : !flying)) {
+        const batch = nextBatch(isLeaving ? LEAVING_BYTES : BATCH_BYTES)
         if (batch) void deliver(batch)
       }
       if (isLeaving) store()

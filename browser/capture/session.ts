@@ -9,7 +9,6 @@ import type { Config, PageInfo, Properties, SessionInfo } from './types'
 // changes the address at every move must not write at every move.
 const WRITE_AGAIN_MS = 10_000
 const SESSION_MS = 30 * 60_000 // without a pageview; other events do not extend it
-const SEARCH = /^[^?]*\b(google|bing|yahoo|duckduckgo|baidu|yandex|ecosia)\./
 /** A random integer 0..2^53-1 as text: how users, sessions, pageviews and events are named. */
 export const newId = (): string => {
   const [high, low] = crypto.getRandomValues(new Uint32Array(2))
@@ -28,7 +27,7 @@ export interface Session {
   identity: string
   eventProperties: Properties
   page: PageInfo | undefined
-  info: SessionInfo | undefined
+  sessionInfo: SessionInfo | undefined
   /** What the server has not been told of yet. */
   isNewUser: boolean
   isNewSession: boolean
@@ -36,8 +35,10 @@ export interface Session {
   openPage(properties?: Properties): boolean
   /** A new user in the middle of a page: a new session, and the page under a new id, so that no two users share one. */
   switchUser(): void
-  setEventProperties(properties: Properties): void
+  keepEventProperties(properties: Properties): void
   save(): void
+  /** Called after each pageview. */
+  opened?: () => void
 }
 
 export const openSession = (storage: Storage, config: Config): Session => {
@@ -48,8 +49,8 @@ export const openSession = (storage: Storage, config: Config): Session => {
     session.userId = newId()
     session.identity = ''
     session.isNewUser = true
-    session.info = undefined
-    if (config.clearEventPropertiesOnNewUser) session.setEventProperties({})
+    session.sessionInfo = undefined
+    if (config.clearEventPropertiesOnNewUser) session.keepEventProperties({})
   }
 
   /** Read what is kept: our own and v5's cookie, the classic one, and the one a native app set for its web view. */
@@ -58,33 +59,46 @@ export const openSession = (storage: Storage, config: Config): Session => {
     const meta: Kept = storage.read('_hp5_meta') ?? {}
     const app: Kept | null = storage.read('_hp2_wv_id')
     let classic = storage.read('_hp2_id') ?? {}
-    if (classic.split) classic = { userId: classic.split('.')[0] } // the oldest form: user.pageview.session
+    if (classic.split) {
+      const [userId, , sessionId] = classic.split('.') // the oldest form: user.pageview.session
+      classic = { userId, sessionId }
+    }
     const kept: Kept = app ?? (idOf(meta.userId) ? meta : classic)
     const userId = idOf(kept.userId)
     if (!userId) return session.userId ? undefined : renewUser()
     // Another tab may have signed in or out since; a session in memory then belongs to somebody else.
-    if (userId !== session.userId) session.info = undefined
+    if (userId !== session.userId) session.sessionInfo = undefined
     session.userId = userId
     session.identity = cut('' + (kept.identity ?? ''), 255)
     const id = idOf(kept.sessionId)
-    if (id && app && session.info?.id !== id) session.info = describeVisit(id)
+    if (!id || id === session.sessionInfo?.id) return
     const last = +storage.read('_hp5_let') || meta.lastEventTime
-    if (kept === meta && meta.sessionProperties && Date.now() - last < SESSION_MS) {
-      if (session.info?.id !== id) session.info = { ...meta.sessionProperties, id }
-    }
+    const visit: Kept | null = storage.read('_hp2_ses_props') // lives as long as a classic session
+    if (id === '' + meta.sessionId && meta.sessionProperties?.time && (app || Date.now() - last < SESSION_MS)) {
+      session.sessionInfo = { ...meta.sessionProperties, id }
+    } else if (app) session.sessionInfo = describeVisit(id)
+    else if (kept === classic && visit) session.sessionInfo = classicVisit(id, visit)
   }
+
+  const classicVisit = (id: string, { r, e, us, um, ut, uc, ua, ts, d, h, q, g }: Kept): SessionInfo => ({
+    id,
+    time: ts,
+    referrer: r,
+    search_keyword: e,
+    utm: { source: us, medium: um, term: ut, content: uc, campaign: ua },
+    initial_pageview_info: { time: ts, url: { domain: d, path: h, query: q, hash: g } },
+  })
 
   const describeVisit = (id: string): SessionInfo => {
     const { referrer } = document
-    const query = new URLSearchParams(location.search)
-    const searched = new URLSearchParams(SEARCH.test(referrer) ? referrer.replace(/^[^?]*/, '') : '')
+    const query = new URLSearchParams(maskUrl(location.search))
     const utm: Record<string, string> = {}
     for (const name of ['source', 'medium', 'term', 'content', 'campaign']) utm[name] = cut(query.get('utm_' + name) ?? '', 255)
     return {
       id,
       time: Date.now(),
       referrer: ownPath(referrer) ? '' : maskUrl(referrer),
-      search_keyword: maskText(searched.get('q') || searched.get('p') || ''),
+      search_keyword: '', // the server finds it in the referrer
       utm,
       initial_pageview_info: session.page,
     }
@@ -92,9 +106,9 @@ export const openSession = (storage: Storage, config: Config): Session => {
 
   const enter = (page: PageInfo): void => {
     session.page = page
-    if (session.info) return
+    if (session.sessionInfo) return
     session.isNewSession = true
-    session.info = describeVisit(newId())
+    session.sessionInfo = describeVisit(newId())
   }
 
   const session: Session = {
@@ -102,7 +116,7 @@ export const openSession = (storage: Storage, config: Config): Session => {
     identity: '',
     eventProperties: {},
     page: undefined,
-    info: undefined,
+    sessionInfo: undefined,
     isNewUser: false,
     isNewSession: false,
     openPage: (properties) => {
@@ -111,7 +125,7 @@ export const openSession = (storage: Storage, config: Config): Session => {
       const now = Date.now()
       session.page = undefined
       if (!isPageCaptured(config.capture, hostname, pathname)) return false
-      if (now - lastPage >= SESSION_MS) session.info = undefined
+      if (now - lastPage >= SESSION_MS) session.sessionInfo = undefined
       restore()
       lastPage = now
       enter({
@@ -123,8 +137,9 @@ export const openSession = (storage: Storage, config: Config): Session => {
         previous_page: maskUrl(previous),
         properties,
       })
-      if (now - written > WRITE_AGAIN_MS) storage.write('_hp5_let', (written = now))
+      if (now - written > WRITE_AGAIN_MS) storage.write('_hp5_let', (written = now), config.metadataStorage)
       session.save()
+      session.opened?.()
       return true
     },
     switchUser: () => {
@@ -132,15 +147,17 @@ export const openSession = (storage: Storage, config: Config): Session => {
       if (session.page) enter({ ...session.page, id: newId(), time: Date.now() })
       session.save()
     },
-    setEventProperties: (properties) => {
+    keepEventProperties: (properties) => {
       session.eventProperties = properties
-      storage.write('_hp5_event_props', properties, config.eventPropertiesStorage)
+      for (const medium of [config.eventPropertiesStorage, 'localstorage']) {
+        if (storage.write('_hp5_event_props', properties, medium)) return
+      }
     },
     save: () => {
-      const { userId, identity, info } = session
+      const { userId, identity, sessionInfo } = session
       // An endless address must not cost the user its cookie: the session then keeps less.
-      for (const sessionProperties of [info, info && { ...info, initial_pageview_info: undefined }, undefined]) {
-        const meta = { userId, sessionId: info?.id, identity: identity || null, sessionProperties }
+      for (const sessionProperties of [sessionInfo, sessionInfo && { ...sessionInfo, initial_pageview_info: undefined }, undefined]) {
+        const meta = { userId, sessionId: sessionInfo?.id, identity: identity || null, sessionProperties }
         if (storage.write('_hp5_meta', meta, config.metadataStorage)) return
       }
     },

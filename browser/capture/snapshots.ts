@@ -46,7 +46,7 @@ const shownText = (element: Element | null): string => {
 
 const attributeOf = (element: Element | null, name: string): string => {
   const chain = allowed(element)
-  const isHidden = !chain || name === 'value' || redactedAttributes(chain[0]!).includes(name)
+  const isHidden = !chain || /^value$/i.test(name) || redactedAttributes(chain[0]!).includes(name.toLowerCase())
   return isHidden ? '' : maskText(attribute(element!, name) ?? '')
 }
 

@@ -1,7 +1,7 @@
 // Small values kept in this browser: cookies on the registrable domain so that sub-domains share the user, or
 // localStorage where asked. Cookieless: nothing is kept, nothing is read.
 
-import { encode } from './encode'
+import { encode, parse } from './encode'
 import type { Config } from './types'
 
 const AGE_S = 34_127_999 // 13 months minus a day, as the cookies it continues
@@ -12,7 +12,8 @@ export interface Storage {
   refresh(): void
   /** The object kept under a name; null when there is none. */
   read(name: string): any // any: written by earlier versions and other scripts
-  /** False when it does not fit. `medium` is 'localstorage' or anything else for a cookie; null removes. */
+  /** False when it does not fit. `medium` is 'localstorage' or anything else for a cookie; null removes. It is kept
+   * in one of them: a copy left in the other would come back when it is long out of date. */
   write(name: string, value: unknown, medium?: string): boolean
 }
 
@@ -60,21 +61,29 @@ export const openStorage = (environment: string, config: Config): Storage => {
     refresh,
     read: (name) => {
       const key = name + '.' + environment
-      const text = readCookie(key) ?? attempt(() => localStorage.getItem(key))
-      return text && (attempt(() => JSON.parse(text[0] === '%' ? decodeURIComponent(text) : text)) ?? text)
+      const cookie = readCookie(key)
+      const text = cookie ? (attempt(() => decodeURIComponent(cookie)) ?? cookie) : attempt(() => localStorage.getItem(key))
+      return text && (attempt(() => parse(text)) ?? text)
     },
     write: (name, value, medium) => {
       const key = name + '.' + environment
       const text = encode(value)
-      if (medium === 'localstorage') {
-        attempt(() => (value ? localStorage.setItem(key, text) : localStorage.removeItem(key)))
+      // Compressed: only what a cookie cannot hold is escaped.
+      const cookie = config.compressCookies ? text.replace(/[^\w{}:]/gu, encodeURIComponent) : encodeURIComponent(text)
+      const isLocal = /^local/i.test(medium!)
+      const isKept = attempt(() => {
+        if (isLocal && value) localStorage.setItem(key, text)
+        else localStorage.removeItem(key)
         return true
+      })
+      if (isLocal && isKept) {
+        refresh()
+        if (readCookie(key)) setCookie(key, '', 0)
+      } else if (cookie.length > COOKIE_LIMIT) return false
+      else if (!jar.includes(key + '=' + cookie)) {
+        setCookie(key, cookie, value ? AGE_S : 0)
+        jar = [] // no longer what the browser has
       }
-      const cookie = encodeURIComponent(text)
-      if (cookie.length > COOKIE_LIMIT) return false
-      if (jar.includes(key + '=' + cookie)) return true
-      setCookie(key, cookie, value ? AGE_S : 0)
-      jar = [] // no longer what the browser has
       return true
     },
   }

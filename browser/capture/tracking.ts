@@ -40,7 +40,7 @@ export const startTracking = (
     return pipeline.transform(path, body)
   })
   const capture = openCapture(environment, config, session, queue)
-  const shared = { hear, setRoots, onLeave, early: [], device, load }
+  const shared = { hear, setRoots, onLeave, early: [], device, load, session }
   queue.restore()
   const stops = [
     ...OBSERVERS.map((start) => guard(start)(capture.sink, config, shared)),

@@ -1,5 +1,7 @@
 // The words the files of the capture script share. Message types follow the wire (contract: v2 capture as JSON).
 
+import type { Session } from './session'
+
 export type Scalar = string | number | boolean
 export type Properties = Record<string, Scalar>
 export type Stop = () => void
@@ -24,6 +26,7 @@ export interface Page {
   early: Event[]
   /** What every message says of the device; filled as the browser tells. */
   device: Record<string, unknown>
+  session: Session
 }
 export type Observer = (sink: Sink, config: Config, page: Page) => Stop
 
@@ -49,6 +52,7 @@ export interface Config {
   disableInteractionEvents: string[]
   disablePageviewAutocapture?: boolean
   secureCookie?: boolean
+  compressCookies?: boolean
   metadataStorage?: string
   eventPropertiesStorage?: string
   clearEventPropertiesOnNewUser?: boolean
@@ -74,9 +78,9 @@ export interface Url {
 }
 
 export interface PageInfo {
-  id: string
+  id?: string // a classic session does not tell that of its first page
   time: number
-  title: string
+  title?: string
   url: Url
   source_properties?: Properties
   previous_page?: string

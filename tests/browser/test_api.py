@@ -23,10 +23,7 @@ TRACKS: list[Any] = [
 def test_track(visit: Visit, site: Site, given: str, properties: Any) -> None:
     visit().evaluate(f"heap.track({given})")
     (message,) = site.wait_for("Order")
-    assert message["event"] == {
-        "custom": {"name": "Order", "properties": properties},
-        "app_visibility_state": 2,
-    }
+    assert message["event"] == {"custom": {"name": "Order", "properties": properties}}
     assert "source_library" not in message
 
 

@@ -137,6 +137,33 @@ INTERACTIONS: list[Any] = [
         id="click in a frame of the same origin",
     ),
     pytest.param(
+        '<iframe id=f srcdoc="<form onsubmit=\'return false\'><input id=in name=inner></form>"></iframe>',
+        lambda page: (frame := page.frame_locator("iframe").locator("#in")).fill("secret") or frame.blur(),
+        "change",
+        {"hierarchy": "@iframe;#f;|@form;|@input;#in;[name=inner];|"},
+        {"node_id": "in"},
+        id="change in a frame of the same origin",
+    ),
+    pytest.param(
+        '<iframe id=f srcdoc="<form onsubmit=\'return false\'><button>Go</button></form>"></iframe>',
+        lambda page: page.frame_locator("iframe").locator("button").click(),
+        "submit",
+        {"hierarchy": "@iframe;#f;|@form;|"},
+        {"node_text": "Go"},
+        id="submit in a frame of the same origin",
+    ),
+    pytest.param(
+        "<div id=box></div>",
+        lambda page: (
+            page.evaluate("box.innerHTML = '<iframe srcdoc=\"<button id=in>Late</button>\"></iframe>'"),
+            page.frame_locator("iframe").locator("#in").click(),
+        ),
+        "click",
+        {"hierarchy": "@div;#box;|@iframe;|@button;#in;|"},
+        {"node_text": "Late"},
+        id="click in a frame that came later",
+    ),
+    pytest.param(
         "<form><input name=parentElement><input name=getAttribute><input name=id>"
         "<button id=ok type=button>Go</button></form>",
         lambda page: page.evaluate("document.querySelector('#ok').click()"),
@@ -265,6 +292,50 @@ def test_rage_clicks_are_one_event_per_burst(visit: Visit, site: Site) -> None:
     assert len(site.of_kind("Rage click")) == 1
 
 
+def test_a_slow_burst_is_one_rage_too(visit: Visit, site: Site) -> None:
+    page = visit('<button id=slow onclick="document.title+=1">Slow</button>')
+    page.evaluate(
+        """new Promise((done) => {
+             let left = 7;
+             const timer = setInterval(() => {
+               slow.dispatchEvent(new MouseEvent('click', { bubbles: true, composed: true, detail: 1 }));
+               if (--left === 0) done(clearInterval(timer));
+             }, 350);
+           })"""
+    )
+    site.wait_for("click", 7)
+    page.evaluate("heap.track('end')")
+    site.wait_for("end")
+    assert len(site.of_kind("Rage click")) == 1
+
+
+def test_a_frame_with_its_own_copy_is_left_to_it(visit: Visit, site: Site) -> None:
+    from tests.browser import snippets
+
+    site.pages["/framed"] = (site.fill(f"<script>{snippets.v5()}</script><button id=in>Own</button>"), {})
+    page = visit("<iframe src=/framed></iframe>")
+    frame = page.frames[1]
+    frame.wait_for_function("window.cairn && cairn.loaded")
+    page.frame_locator("iframe").locator("#in").click()
+    (message,) = site.wait_for("click")
+    assert message["pageview_info"]["url"]["path"] == "/framed"
+    page.evaluate("heap.track('end')")
+    site.wait_for("end")
+    assert len(site.of_kind("click")) == 1
+
+
+def test_a_change_in_another_shadow_root_is_an_effect(visit: Visit, site: Site) -> None:
+    page = visit(
+        "<button id=open>Open</button>" + shadowed("<i>closed</i>"),
+        before="document.addEventListener('click', () => host.shadowRoot.querySelector('i').textContent = 'open')",
+    )
+    page.click("#open")
+    page.wait_for_timeout(2700)
+    page.evaluate("heap.track('end')")
+    site.wait_for("end")
+    assert not site.of_kind("Dead click")
+
+
 def test_a_click_without_any_effect_is_dead(visit: Visit, site: Site) -> None:
     page = visit(
         "<button id=dead>Nothing</button><p>text</p><button id=alive onclick='this.id=1'>Alive</button>"
@@ -288,6 +359,20 @@ def test_scroll_depth_is_told_when_the_page_is_left(visit: Visit, site: Site) ->
     assert 45 <= message["event"]["custom"]["properties"]["percent"] <= 55
 
 
+def test_depth_of_an_element_that_fills_the_window(visit: Visit, site: Site) -> None:
+    page = visit(
+        "<style>body{margin:0}</style><div id=list style='height:100px;overflow:auto'><p style='height:900px'></div>"
+        "<main id=app style='height:600px;overflow:auto'><p style='height:2380px'></main>",
+        path="/app",
+    )
+    two_frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(f"list.scrollTo(0, 900); {two_frames}")
+    page.evaluate(f"app.scrollTo(0, 600); {two_frames}")
+    page.evaluate("history.pushState({}, '', '/next')")
+    (message,) = site.wait_for("Scroll depth")
+    assert 45 <= message["event"]["custom"]["properties"]["percent"] <= 55
+
+
 def test_web_vitals_come_once_when_the_page_is_left(visit: Visit, site: Site) -> None:
     page = visit("<h1>Big</h1><button>x</button>")
     page.click("button")
@@ -296,6 +381,7 @@ def test_web_vitals_come_once_when_the_page_is_left(visit: Visit, site: Site) ->
     (message,) = site.wait_for("Web vitals")
     vitals = message["event"]["custom"]["properties"]
     assert vitals["fcp_ms"] > 0 and vitals["lcp_ms"] > 0 and vitals["ttfb_ms"] > 0
+    assert vitals["cls"] == 0
 
 
 THROWS = """
@@ -325,18 +411,46 @@ def test_errors_are_not_captured_by_default(visit: Visit, site: Site) -> None:
 
 SWITCHES = [
     pytest.param({"disableInteractionEvents": ["click"]}, {"click"}, id="clicks off"),
+    pytest.param({"disableInteractionEvents": ["submit", "change"]}, {"submit", "change"}, id="forms off"),
+    pytest.param({"disableInteractionEvents": ["touch"]}, {"touch"}, id="touches off"),
     pytest.param({"disablePageviewAutocapture": True}, {"pageview"}, id="page views off"),
     pytest.param({"captureRageClicks": False}, {"Rage click"}, id="rage clicks off"),
+    pytest.param({"captureDeadClicks": False}, {"Dead click"}, id="dead clicks off"),
+    pytest.param({"captureScrollDepth": False}, {"Scroll depth"}, id="scroll depth off"),
+    pytest.param({"captureWebVitals": False}, {"Web vitals"}, id="web vitals off"),
 ]
+KINDS = {
+    "click",
+    "touch",
+    "change",
+    "submit",
+    "pageview",
+    "Rage click",
+    "Dead click",
+    "Scroll depth",
+    "Web vitals",
+}
 
 
 @pytest.mark.parametrize(("options", "missing"), SWITCHES)
 def test_kinds_can_be_switched_off(visit: Visit, site: Site, options: Any, missing: set[str]) -> None:
-    page = visit("<form onsubmit='return false'><button>x</button></form>", **options)
-    page.click("button", click_count=3)
-    page.evaluate("heap.track('end')")
+    page = visit(
+        "<form onsubmit='return false'><button>x</button><input></form>"
+        "<button id=dead>y</button><p style='height:3000px'>",
+        **options,
+    )
+    page.click("#dead")
+    page.wait_for_timeout(2700)
+    page.tap("#dead")
+    page.click("form button", click_count=3)
+    page.fill("input", "x")
+    page.locator("input").blur()
+    page.evaluate(
+        "scrollTo(0, 800); new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    page.evaluate("heap.track('end'); dispatchEvent(new Event('pagehide'))")
     site.wait_for("end")
-    assert {"click", "pageview", "Rage click", "submit"} - set(site.kinds) == missing
+    assert KINDS - set(site.kinds) == missing
 
 
 def test_page_views_by_hand(visit: Visit, site: Site) -> None:

@@ -61,6 +61,46 @@ def test_offline_until_another_day(visit: Visit, site: Site, context: BrowserCon
     assert site.kinds.count("kept") == 1
 
 
+def test_leaving_while_the_server_is_down(visit: Visit, site: Site) -> None:
+    """A page that goes would not hear that its last request fails too, so the next page sends it."""
+    page = visit()
+    site.wait_for("pageview")
+    site.status = 503
+    page.evaluate("heap.track('first')")
+    site.wait(lambda: ("REFUSED", "track") in site.asked)
+    page.evaluate("heap.track('last')")
+    page.evaluate("new Promise((done) => setTimeout(done, 100))")  # its answer is there
+    page.goto(site.url("/gone"))
+    site.status = 200
+    visit(path="/next")
+    assert {"first", "last"} <= {*site.kinds, *(site.wait_for("last") and site.kinds)}
+    assert [site.kinds.count(name) for name in ("first", "last")] == [1, 1]
+
+
+WORDS = "商品をカートに入れる"
+
+
+def test_other_alphabets_fit_into_what_a_browser_carries(visit: Visit, site: Site) -> None:
+    """Browsers count bytes: what has 50,000 characters may have 150,000."""
+    page = visit()
+    site.wait_for("pageview")
+    page.evaluate(f"for (let i = 0; i < 60; i++) heap.track('e' + i, {{ long: '{WORDS}'.repeat(70) }})")
+    site.wait(lambda: {f"e{i}" for i in range(60)} <= set(site.kinds), "all 60 events")
+    page.evaluate(f"for (let i = 60; i < 120; i++) heap.track('e' + i, {{ long: '{WORDS}'.repeat(70) }})")
+    page.goto(site.url("/gone"))
+    visit(path="/next")
+    site.wait(lambda: {f"e{i}" for i in range(120)} <= set(site.kinds), "all 120 events")
+
+
+def test_an_address_that_changes_all_the_time_does_not_hold_up_the_sending(visit: Visit, site: Site) -> None:
+    page = visit()
+    page.evaluate(
+        "window.n = 0; window.drag = setInterval(() => history.replaceState({}, '', '/map?at=' + n++), 10)"
+    )
+    site.wait_for("pageview", 100)
+    page.evaluate("clearInterval(drag)")
+
+
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
 def test_a_failing_server_is_asked_again(visit: Visit, site: Site, status: int) -> None:
     site.status = status
@@ -129,3 +169,20 @@ def test_a_slow_server_does_not_hold_up_the_page(visit: Visit, site: Site) -> No
     site.wait_for("e4")
     # One at a time: what came up meanwhile goes in the next request.
     assert len(site.posted) <= 3
+
+
+SPECULATION = """<script type=speculationrules>{"prerender": [{"urls": ["/next"]}]}</script>"""
+
+
+def test_a_page_that_is_only_prerendered_was_not_seen(
+    visit: Visit, site: Site, context: BrowserContext
+) -> None:
+    page = visit(SPECULATION + "<a href=/next>Go</a>")
+    site.wait_for("pageview")
+    site.pages["/next"] = (site.pages["/"][0].replace(SPECULATION, ""), {})
+    site.wait(lambda: site.asked.count(("GET", "/next")) == 1)
+    assert len(site.of_kind("pageview")) == 1
+    page.click("a")
+    page.wait_for_url("**/next")
+    views = site.wait_for("pageview", 2)
+    assert [view["pageview_info"]["url"]["path"] for view in views] == ["/", "/next"]

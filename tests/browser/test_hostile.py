@@ -33,6 +33,10 @@ STILL_CAPTURED_AFTERWARDS = {
     "100,000 listeners": MANY_LISTENERS,
     "a swallower of clicks": "addEventListener('click', (event) => event.stopImmediatePropagation(), true)",
     "a fetch that throws": "window.fetch = () => { throw new Error('no') }",
+    "no promises": "Promise.prototype.then = Promise.prototype.catch = () => { throw new Error('no') }",
+    "another Promise": "window.Promise = function () { throw new Error('no') }",
+    "no JSON": "JSON.parse = JSON.stringify = () => { throw new Error('no') }; window.JSON = null",
+    "a fetch that always fails, of another make": "window.fetch = () => ({ then() { throw new Error('no') } })",
     "no timers": "window.setTimeout = () => { throw new Error('no') }",
 }
 
@@ -77,6 +81,8 @@ def test_capture_survives_what_comes_later(
     page.evaluate(f"{poison}; 0")
     page.evaluate("document.querySelector('button').click()")
     assert site.wait_for("click")[0]["event"]["interaction"]["hierarchy"] == "@button;|"
+    page.evaluate("heap.track('more', { n: 1 })")
+    assert site.wait_for("more")[0]["event"]["custom"]["properties"] == {"n": 1}
     assert not errors
 
 

@@ -1,5 +1,6 @@
 """How a page loads the script: each snippet, before and after, once whatever comes twice, under strict policies."""
 
+import json
 from typing import Any
 
 import pytest
@@ -109,6 +110,40 @@ def test_a_second_copy_that_replaced_the_global_gets_it_taken_back(visit: Visit,
     site.wait_for("end")
     assert site.kinds.count("pageview") == 1
     assert page.evaluate("heap === cairn")
+
+
+def test_a_tag_manager_may_bring_the_first_or_the_second_copy(
+    visit: Visit, site: Site, context: BrowserContext
+) -> None:
+    """A tag manager puts the snippet in as an inline script of its own, long after the page's."""
+    warnings: list[str] = []
+    context.on("console", lambda message: warnings.append(message.text))
+    site.pages["/gtm.js"] = (
+        site.fill(
+            "function tag(text) { const script = document.createElement('script'); script.text = text;"
+            " document.head.appendChild(script); script.remove(); }"
+            f"setTimeout(() => tag({json.dumps(snippets.v5())}), 20);"
+            f"setTimeout(() => tag({json.dumps(snippets.classic())}), 400);"
+        ),
+        {},
+    )
+    page = visit("<button>x</button>", snippet="", before="</script><script async src=/gtm.js>")
+    page.wait_for_timeout(500)
+    page.click("button")
+    site.wait_for("click")
+    assert [site.kinds.count(kind) for kind in ("user", "session", "pageview", "click")] == [1, 1, 1, 1]
+    assert len([text for text in warnings if "only once" in text]) == 1, warnings
+
+
+def test_the_self_hosting_variant_of_the_classic_snippet(visit: Visit, site: Site) -> None:
+    """heap.load(id, path of the script, options)."""
+    snippet = snippets.classic({"disableTextCapture": True})
+    snippet = snippet.replace("function (id, config)", "function (id, path, config)")
+    snippet = snippet.replace(
+        f"heap.load('{snippets.ENVIRONMENT}', ", f"heap.load('{snippets.ENVIRONMENT}', '/mine.js', "
+    )
+    visit("<button>x</button>", snippet=snippet).click("button")
+    assert "node_text" not in site.wait_for("click")[0]["event"]["interaction"]["nodes"][0]
 
 
 def test_another_products_heap_is_left_alone(visit: Visit, site: Site) -> None:

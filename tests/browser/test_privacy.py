@@ -85,6 +85,17 @@ def test_listed_attributes_are_hidden(visit: Visit, site: Site) -> None:
     assert "gone" not in str(interaction)
 
 
+def test_attribute_names_are_read_whatever_their_case(visit: Visit, site: Site) -> None:
+    page = visit(
+        "<input name=Q value=VALUE1 title=SECRET data-Plan=pro data-heap-redact-attributes=TITLE>",
+        captureAttributes=["VALUE", "Data-Plan"],
+    )
+    page.click("input")
+    attributes = site.wait_for("click")[0]["event"]["interaction"]["nodes"][0]["attributes"]
+    assert attributes["Data-Plan"] == "pro"
+    assert not {"VALUE1", "SECRET"} & set(attributes.values())
+
+
 IGNORED = [
     "<button heap-ignore=true>x</button>",
     "<div heap-ignore><button>x</button></div>",
@@ -108,6 +119,14 @@ def test_addresses_and_secrets_are_masked_in_addresses_and_titles(visit: Visit, 
     assert first["pageview_info"]["url"]["query"] == "?mail={email}&access_token={token}"
     assert first["pageview_info"]["title"] == "Inbox of {email}"
     assert second["pageview_info"]["url"]["path"] == "/reset/{token}"
+
+
+def test_addresses_are_masked_in_campaign_parameters(visit: Visit, site: Site) -> None:
+    visit(path="/?utm_term=ann%40shop.test&utm_campaign=spring_2026_sale_for_everybody_who_came_back")
+    utm = site.wait_for("pageview")[0]["session_info"]["utm"]
+    assert utm["term"] == "{email}"
+    assert utm["campaign"] == "spring_2026_sale_for_everybody_who_came_back"
+    assert "ann" not in str(site.messages)
 
 
 def test_the_environment_blocks_pages(visit: Visit, site: Site) -> None:

@@ -15,10 +15,13 @@ HALF_HOUR_MS = 30 * 60_000
 
 
 def cookie(page: Page, site: Site, name: str) -> Any:
-    for one in page.context.cookies():
-        if one["name"] == f"{name}.{site.environment}":
-            return json.loads(unquote(one["value"]))
-    return None
+    text = raw_cookie(page, site, name)
+    return json.loads(unquote(text)) if text else None
+
+
+def raw_cookie(page: Page, site: Site, name: str) -> str:
+    named = f"{name}.{site.environment}"
+    return next((str(one["value"]) for one in page.context.cookies() if one["name"] == named), "")
 
 
 def keep(context: BrowserContext, site: Site, **values: Any) -> None:
@@ -87,9 +90,26 @@ def test_the_cookies_are_those_of_the_contract(visit: Visit, site: Site) -> None
     assert cookie(page, site, "_hp5_event_props") == {"theme": "dark"}
 
 
-def test_secure_cookies(visit: Visit, site: Site) -> None:
-    site.configuration["privacy"] = {"enableSecureCookies": True}
-    page = visit()  # localhost counts as secure
+HOSTS = [("www.shop.co.uk", ".shop.co.uk"), ("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")]
+
+
+@pytest.mark.parametrize(("host", "domain"), HOSTS)
+def test_cookies_are_set_on_the_registrable_domain(visit: Visit, site: Site, host: str, domain: str) -> None:
+    page = visit(host=host)
+    site.wait_for("pageview")
+    cookies = page.context.cookies()
+    assert {one["domain"] for one in cookies} == {domain}
+    assert not [one for one in cookies if one["name"].startswith("_hp2_hld")]
+    page.reload()
+    first, second = site.wait_for("pageview", 2)
+    assert first["user_id"] == second["user_id"]
+
+
+@pytest.mark.parametrize("side", ["environment", "page"])
+def test_secure_cookies(visit: Visit, site: Site, side: str) -> None:
+    if side == "environment":
+        site.configuration["privacy"] = {"enableSecureCookies": True}
+    page = visit(**({"secureCookie": True} if side == "page" else {}))  # localhost counts as secure
     assert {(one["secure"], one["sameSite"]) for one in page.context.cookies()} == {(True, "None")}
 
 
@@ -97,11 +117,52 @@ def test_metadata_in_local_storage(visit: Visit, site: Site) -> None:
     page = visit(metadataStorage="localstorage", eventPropertiesStorage="localstorage")
     site.wait_for("pageview")
     page.evaluate("heap.addEventProperties({ a: 1 })")
-    assert cookie(page, site, "_hp5_meta") is None and cookie(page, site, "_hp5_event_props") is None
+    assert not page.context.cookies()
     page.reload()
     first, second = site.wait_for("pageview", 2)
     assert first["user_id"] == second["user_id"]
+    assert first["session_info"] == second["session_info"]
     assert second["properties"] == {"a": 1}
+
+
+def test_a_site_may_change_where_it_keeps_them(visit: Visit, site: Site) -> None:
+    """Into local storage and back: the user stays, and no old copy comes back."""
+    local = {"metadataStorage": "localstorage", "eventPropertiesStorage": "localstorage"}
+    page = visit(path="/1")
+    page.evaluate("heap.identify('ann'); heap.addEventProperties({ step: 1 })")
+    visit(path="/2", **local).evaluate("heap.addEventProperties({ step: 2 })")
+    assert not page.context.cookies()
+    visit(path="/3")
+    page = visit(path="/4", **local)
+    page.evaluate("heap.identify('bob'); heap.addEventProperties({ step: 4 })")
+    page.reload()
+    first, second, third, fourth, fifth = site.wait_for("pageview", 5)
+    assert len({one["user_id"] for one in (first, second, third, fourth)}) == 1
+    assert len({one["session_info"]["id"] for one in (first, second, third, fourth)}) == 1
+    assert [one["properties"].get("step") for one in (second, third, fourth, fifth)] == [1, 2, 2, 4]
+    assert (fourth["identity"], fifth["identity"]) == ("ann", "bob")
+
+
+def test_compressed_cookies(visit: Visit, site: Site) -> None:
+    plain = len(raw_cookie(visit(path="/plain?utm_source=news"), site, "_hp5_meta"))
+    page = visit(path="/small?utm_source=news", compressCookies=True)
+    assert len(raw_cookie(page, site, "_hp5_meta")) < 0.95 * plain
+    page.evaluate("""heap.addEventProperties({ name: 'Zoë 100%; "x"' })""")
+    page.reload()
+    first, _, third = site.wait_for("pageview", 3)
+    assert first["user_id"] == third["user_id"] and first["session_info"] == third["session_info"]
+    assert third["properties"] == {"name": 'Zoë 100%; "x"'}
+
+
+def test_event_properties_that_no_cookie_holds(visit: Visit, site: Site) -> None:
+    page = visit()
+    page.evaluate("heap.addEventProperties({ small: 1 })")
+    page.evaluate("for (const key of 'abcdef') heap.addEventProperties({ [key]: 'é'.repeat(400) })")
+    page.reload()
+    assert set(site.wait_for("pageview", 2)[1]["properties"]) == {"small", *"abcdef"}
+    page.evaluate("for (const key of 'abcdef') heap.removeEventProperty(key)")
+    page.reload()
+    assert site.wait_for("pageview", 3)[2]["properties"] == {"small": 1}
 
 
 def test_an_endless_landing_page_does_not_cost_the_user(visit: Visit, site: Site) -> None:
@@ -136,7 +197,35 @@ BEFORE: list[Any] = [
         {"user_id": "77", "identity": "ann", "same_session": False},
         id="classic",
     ),
+    pytest.param(
+        {
+            "_hp5_meta": {
+                "userId": "77", "sessionId": "88", "lastEventTime": 2**45,
+                "sessionProperties": {"id": "88", "time": 5, "referrer": "", "search_keyword": "", "utm": {}},
+            }
+        },
+        {"user_id": "77", "identity": None, "same_session": True},
+        id="current before 5.2.7, in a session",
+    ),
+    pytest.param(
+        {"_hp5_meta": {"userId": "77", "sessionId": "88", "sessionProperties": "broken"}, "_hp5_let": str(2**45)},
+        {"user_id": "77", "identity": None, "same_session": False},
+        id="current, session broken",
+    ),
+    pytest.param(
+        {
+            "_hp2_id": {"userId": "77", "pageviewId": "1", "sessionId": "88", "identity": "ann"},
+            "_hp2_ses_props": {"ts": 5, "d": "shop.test", "h": "/"},
+        },
+        {"user_id": "77", "identity": "ann", "same_session": True},
+        id="classic, in a session",
+    ),
     pytest.param({"_hp2_id": "77.1.88"}, {"user_id": "77", "identity": None, "same_session": False}, id="oldest"),
+    pytest.param(
+        {"_hp2_id": "77.1.88", "_hp2_ses_props": {"ts": 5}},
+        {"user_id": "77", "identity": None, "same_session": True},
+        id="oldest, in a session",
+    ),
     pytest.param(
         {
             "_hp2_wv_id": {"userId": "99", "sessionId": "88", "identity": "app"},
@@ -159,6 +248,54 @@ def test_users_from_before_are_kept(
     assert message.get("identity") == expected["identity"]
     assert (message["session_info"]["id"] == "88") is expected["same_session"]
     assert "user" not in site.kinds
+    assert ("session" in site.kinds) is not expected["same_session"]
+
+
+def test_a_classic_session_goes_on_as_it_began(visit: Visit, site: Site, context: BrowserContext) -> None:
+    began = {
+        "r": "https://search.test/", "e": "shoes", "us": "news", "um": "email", "ut": "t", "uc": "c", "ua": "feb",
+        "ts": 1770113400000, "d": "shop.test", "h": "/sale", "q": "?utm_source=news", "g": "#top",
+    }  # fmt: skip
+    keep(context, site, _hp2_id={"userId": "77", "sessionId": "88", "identity": None}, _hp2_ses_props=began)
+    page = visit(path="/now")
+    context.clear_cookies(
+        name=f"_hp2_ses_props.{site.environment}"
+    )  # it ends after half an hour; ours goes on
+    page.reload()
+    for message in site.wait_for("pageview", 2):
+        assert message["session_info"] == {
+            "id": "88", "time": 1770113400000, "referrer": "https://search.test/", "search_keyword": "shoes",
+            "utm": {"source": "news", "medium": "email", "term": "t", "content": "c", "campaign": "feb"},
+            "initial_pageview_info": {
+                "time": 1770113400000,
+                "url": {"domain": "shop.test", "path": "/sale", "query": "?utm_source=news", "hash": "#top"},
+            },
+        }  # fmt: skip
+
+
+BRIDGE = """window.heard = [];
+  window.webkit = { messageHandlers: { HeapSwiftBridge: { postMessage: (one) => heard.push(one) } } };"""
+
+
+def test_a_web_view_tells_its_app_that_the_session_goes_on(
+    visit: Visit, site: Site, context: BrowserContext
+) -> None:
+    keep(context, site, _hp2_wv_id={"userId": "99", "sessionId": "88", "identity": None})
+    page = visit(path="/one?utm_source=app", before=BRIDGE)
+    page.evaluate("history.pushState({}, '', '/two')")
+    first, second = page.evaluate("heard")
+    assert (first["type"], first["sessionId"]) == ("heapjs-extend-session", "88")
+    in_half_an_hour = time.time() * 1000 + HALF_HOUR_MS
+    assert abs(first["expirationDate"] - in_half_an_hour) < 60_000 and second["sessionId"] == "88"
+    visit(path="/three")
+    sessions = [one["session_info"] for one in site.wait_for("pageview", 3)]
+    assert sessions[0] == sessions[1] == sessions[2] and sessions[0]["utm"]["source"] == "app"
+
+
+def test_only_a_web_view_speaks_to_an_app(visit: Visit, site: Site) -> None:
+    page = visit(before=BRIDGE)
+    page.evaluate("history.pushState({}, '', '/two')")
+    assert page.evaluate("heard") == []
 
 
 def test_event_properties_from_before_are_kept(visit: Visit, site: Site, context: BrowserContext) -> None:
@@ -209,6 +346,13 @@ def test_somebody_else_is_a_new_user_in_a_new_session(visit: Visit, site: Site) 
     assert (ann["properties"], bob["properties"]) == ({"theme": "dark"}, {})
     assert [call["user_id"] for call in site.calls("identify")] == [ann["user_id"], bob["user_id"]]
     assert site.kinds.count("user") == 2 and site.kinds.count("session") == 2
+
+
+def test_event_properties_stay_with_the_device_unless_asked(visit: Visit, site: Site) -> None:
+    page = visit()
+    page.evaluate("heap.addEventProperties({ theme: 'dark' }); heap.identify('ann'); heap.identify('bob')")
+    page.evaluate("heap.track('b')")
+    assert site.wait_for("b")[0]["properties"] == {"theme": "dark"}
 
 
 def test_reset_only_where_identified(visit: Visit, site: Site) -> None:

@@ -6,36 +6,54 @@ import { guard } from '../guard'
 import type { Observer, Stop } from '../types'
 
 const WAIT_MS = 2500 // slower answers without a sign of life feel dead too
+const LOOK_AGAIN_MS = 10_000 // a walk over a large page takes its time
 const CLICKABLE = 'a,button,summary,[role=button],[role=link],[role=tab],[role=menuitem],[onclick]'
 /** These do their work outside the page, or show it in ways a page cannot see. */
-const ELSEWHERE = 'input,textarea,select,option,label,video,audio,a[target],a[download],a[href^="mailto:"],a[href^="tel:"]'
-const EFFECTS = ['scroll', 'selectionchange', 'focusin', 'input', 'visibilitychange', 'toggle']
+const ELSEWHERE =
+  'input,textarea,select,option,label,video,audio,canvas,a[target],a[download],a[href^="mailto:"],a[href^="tel:"]'
+const EFFECTS = ['scroll', 'selectionchange', 'focusin', 'input', 'visibilitychange', 'toggle', 'fullscreenchange', 'copy']
 const WINDOW_EFFECTS = ['pagehide', 'blur', 'popstate', 'hashchange']
 
 export const start: Observer = (sink, config, { hear }) => {
   let forget: Stop = () => 0
+  let shadows: Node[] = []
+  let looked = -LOOK_AGAIN_MS
   if (config.captureDeadClicks === false) return forget
+  // Changes inside shadow roots are not seen from outside, so all of them are looked for when there is time.
+  const look = guard((root: ParentNode = document): void => {
+    root.querySelectorAll('*').forEach(({ shadowRoot }) => {
+      if (!shadowRoot) return
+      shadows.push(shadowRoot)
+      look(shadowRoot)
+    })
+  })
+  const lookLater = (now: number): void => {
+    if (now - looked < LOOK_AGAIN_MS) return
+    looked = now
+    ;(window.requestIdleCallback ?? setTimeout)(() => {
+      shadows = []
+      look()
+    })
+  }
   const onClick = (event: Event): void => {
     const target = targetOf(event)
     forget()
-    if (!target || !(event as MouseEvent).detail || closestTo(target, ELSEWHERE)) return
+    lookLater(event.timeStamp)
+    if (!target || !(event as MouseEvent).detail) return
     const clickable = closestTo(target, CLICKABLE)
     if (!clickable && getComputedStyle(target).cursor !== 'pointer') return
     const url = location.href
     const seen = new MutationObserver(() => forget())
     const wide = { attributes: true, characterData: true, childList: true, subtree: true }
-    for (const root of event.composedPath()) {
+    for (const root of [document, ...shadows, ...event.composedPath()]) {
       const type = (root as Node).nodeType
       if (type === 9 || type === 11) seen.observe(root as Node, wide) // documents and shadow roots
     }
-    const effects = [
-      ...EFFECTS.map((type) => on(document, type, () => forget())),
-      ...WINDOW_EFFECTS.map((type) => on(window, type, () => forget())),
-    ]
     const timer = setTimeout(
       guard(() => {
         forget()
-        if (location.href === url) sink({ kind: 'custom', name: 'Dead click', properties: {}, target })
+        if (location.href !== url || closestTo(target, ELSEWHERE)) return
+        sink({ kind: 'custom', name: 'Dead click', properties: {}, target })
       }),
       WAIT_MS,
     )
@@ -43,12 +61,16 @@ export const start: Observer = (sink, config, { hear }) => {
       forget = () => 0
       seen.disconnect()
       clearTimeout(timer)
-      effects.forEach((stop) => stop())
     }
   }
-  const stop = hear('click', onClick)
+  lookLater(0)
+  const stops = [
+    hear('click', onClick),
+    ...EFFECTS.map((type) => on(document, type, () => forget())),
+    ...WINDOW_EFFECTS.map((type) => on(window, type, () => forget())),
+  ]
   return () => {
-    stop()
+    stops.forEach((stop) => stop())
     forget()
   }
 }

@@ -4,6 +4,8 @@
 import { on } from '../dom'
 import type { Observer, Stop } from '../types'
 
+const MOST_EARLY = 10 // where the late script is blocked, an error in a loop must not fill the memory
+
 let late: Observer | undefined
 let begin: (() => void) | undefined
 
@@ -16,7 +18,7 @@ export const plug = (arrived: Observer): void => {
 export const start: Observer = (sink, config, page) => {
   const stops: Stop[] = []
   if (config.captureErrors) {
-    for (const type of ['error', 'unhandledrejection']) stops.push(on(window, type, (event) => page.early.push(event)))
+    for (const type of ['error', 'unhandledrejection']) stops.push(on(window, type, (event) => page.early.length < MOST_EARLY && page.early.push(event)))
   }
   begin = () => {
     stops.splice(0).forEach((stop) => stop())

@@ -9,18 +9,21 @@ const SPOT_PX = 30
 const TEXT_FIELDS = 'input,textarea,select,[contenteditable]' // there, three clicks select a paragraph
 
 export const start: Observer = (sink, config, { hear }) => {
+  let isRaging = false
   let clicks: { x: number; y: number; time: number }[] = []
   if (config.captureRageClicks === false) return () => 0
   return hear('click', (event) => {
     const { clientX: x, clientY: y, timeStamp: time, detail } = event as MouseEvent
     const target = targetOf(event)
     // A click without a pointer (detail 0) comes from a script or the keyboard.
-    if (!target || !detail || closestTo(target, TEXT_FIELDS)) return
+    if (!target || !detail) return
     clicks = clicks.filter(
       (one) => time - one.time < WITHIN_MS && Math.abs(one.x - x) < SPOT_PX && Math.abs(one.y - y) < SPOT_PX,
     )
     clicks.push({ x, y, time })
-    // Exactly at the third: a longer burst is the same rage.
-    if (clicks.length === CLICKS) sink({ kind: 'custom', name: 'Rage click', properties: {}, target })
+    // Once: a longer burst is the same rage.
+    const wasRaging = isRaging
+    isRaging = clicks.length >= CLICKS
+    if (isRaging && !wasRaging && !closestTo(target, TEXT_FIELDS)) sink({ kind: 'custom', name: 'Rage click', properties: {}, target })
   })
 }

@@ -9,15 +9,17 @@ export const start: Observer = (sink, config, { onLeave }) => {
   let reported = 0
   let isMeasuring = false
   if (config.captureScrollDepth === false) return () => 0
-  const measure = guard(() => {
+  const measure = (scrolled: Element): void => {
     isMeasuring = false
-    const page = document.scrollingElement
-    if (page) deepest = Math.max(deepest, Math.min(1, (page.scrollTop + innerHeight) / page.scrollHeight))
-  })
+    const { scrollTop, clientHeight, scrollHeight } = scrolled
+    // Many applications scroll in an element that fills the window; a list in a corner is not the page.
+    if (clientHeight > innerHeight / 2) deepest = Math.max(deepest, Math.min(1, (scrollTop + clientHeight) / scrollHeight))
+  }
   const stops = [
-    on(document, 'scroll', (event) => {
+    on(document, 'scroll', ({ target }) => {
+      const scrolled = target === document ? document.scrollingElement : (target as Element)
       // Once per frame, when the browser has its layout ready anyway.
-      if (event.target === document && !isMeasuring) isMeasuring = !!requestAnimationFrame(measure)
+      if (scrolled && !isMeasuring) isMeasuring = !!requestAnimationFrame(guard(() => measure(scrolled)))
     }),
     onLeave((isForGood) => {
       const percent = Math.round(deepest * 100)

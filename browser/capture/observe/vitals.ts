@@ -12,13 +12,16 @@ export const start: Observer = (sink, config, { onLeave }) => {
   const vitals: Properties = {}
   const observers: PerformanceObserver[] = []
   if (config.captureWebVitals === false) return () => 0
-  const watch = (type: string, see: (entry: Entry) => void, options: object = {}) => {
+  const [navigation] = performance.getEntriesByType('navigation') as Entry[]
+  // A page that was prerendered is waited for from the moment it is shown.
+  const since = (time: number): number => Math.round(Math.max(0, time - (navigation?.activationStart ?? 0)))
+  const watch = (type: string, see: (entry: Entry) => void, options: object = {}): boolean => {
     try {
       const observer = new PerformanceObserver((list) => list.getEntries().forEach(see))
       observer.observe({ type, buffered: true, ...options })
-      observers.push(observer)
+      return !!observers.push(observer)
     } catch {
-      // this browser does not measure that
+      return false // this browser does not measure that
     }
   }
   let shifted = 0
@@ -27,19 +30,20 @@ export const start: Observer = (sink, config, { onLeave }) => {
   const slowest = new Map<number, number>()
 
   watch('paint', (entry) => {
-    if (entry.name === 'first-contentful-paint') vitals.fcp_ms = Math.round(entry.startTime)
+    if (entry.name === 'first-contentful-paint') vitals.fcp_ms = since(entry.startTime)
   })
   watch('largest-contentful-paint', (entry) => {
-    vitals.lcp_ms = Math.round(entry.startTime)
+    vitals.lcp_ms = since(entry.startTime)
   })
-  watch('layout-shift', (entry) => {
+  const isShiftSeen = watch('layout-shift', (entry) => {
     if (entry.hadRecentInput) return
     const isSameBurst = entry.startTime - last < SHIFT_GAP_MS && entry.startTime - first < SHIFT_WINDOW_MS
     if (!isSameBurst) first = entry.startTime
     shifted = (isSameBurst ? shifted : 0) + entry.value
     last = entry.startTime
-    vitals.cls = Math.max(+(vitals.cls ?? 0), Math.round(shifted * 10000) / 10000)
+    vitals.cls = Math.max(+vitals.cls!, Math.round(shifted * 10000) / 10000)
   })
+  if (isShiftSeen) vitals.cls = 0
   watch(
     'event',
     (entry) => {
@@ -55,8 +59,7 @@ export const start: Observer = (sink, config, { onLeave }) => {
     stopLeave()
   }
   const stopLeave = onLeave(() => {
-    const [navigation] = performance.getEntriesByType('navigation') as Entry[]
-    if (navigation) vitals.ttfb_ms = Math.round(navigation.responseStart)
+    if (navigation) vitals.ttfb_ms = since(navigation.responseStart)
     // The slowest but one in fifty, so that a single hiccup on a long page does not decide.
     const durations = [...slowest.values()].sort((a, b) => b - a)
     if (durations.length) vitals.inp_ms = durations[Math.floor(durations.length / 50)]!

@@ -1,0 +1,23 @@
+// In a web view the session belongs to the app, which must hear that it goes on (contract: section 6, cookies).
+
+import { guard } from '../guard'
+import type { Observer } from '../types'
+
+const SESSION_MS = 30 * 60_000
+
+export const start: Observer = (_sink, _config, { session }) => {
+  const extend = guard(() => {
+    if (!/(^|; )_hp2_wv_id\./.test(document.cookie)) return
+    const handlers = (window as any).webkit?.messageHandlers // any: only web views have it
+    handlers?.HeapSwiftBridge?.postMessage({
+      type: 'heapjs-extend-session',
+      sessionId: session.sessionInfo?.id,
+      expirationDate: Date.now() + SESSION_MS,
+    })
+  })
+  session.opened = extend
+  extend()
+  return () => {
+    session.opened = undefined
+  }
+}
