@@ -74,6 +74,7 @@ class Labelling:
         policy: str = "",
         neutral: bool = True,
         app_id: str = "",
+        nonce: str = "",
     ) -> str:
         """A page of another origin with our script and no code of its own in it; its address."""
         app_id = app_id or self.app_id
@@ -81,8 +82,8 @@ class Labelling:
         early = f"/early{len(self.site.pages)}.js"
         self.site.pages[early] = (before, {})
         html = (
-            f"<!doctype html><meta charset=utf-8><title>Page</title><script src='{early}'></script>"
-            f"<script async src='{self.cairn.url}{name}'></script><body>{body}"
+            f"<!doctype html><meta charset=utf-8><title>Page</title><script src='{early}' nonce='{nonce}'></script>"
+            f"<script async src='{self.cairn.url}{name}' nonce='{nonce}'></script><body>{body}"
         )
         self.site.pages[path] = (html, {"content-security-policy": policy} if policy else {})
         return self.site.url(path)

@@ -209,18 +209,22 @@ def test_a_form_is_submitted_as_a_whole(labelling: Labelling) -> None:
     expect(panel).to_contain_text("2 events in the last 30 days, by 1 user.")
 
 
+NONCE = (
+    "default-src 'none'; script-src 'nonce-n1' 'strict-dynamic'; connect-src {cairn}; "
+    "style-src 'nonce-n1'; base-uri 'none'; require-trusted-types-for 'script'"
+)
 STRICT = (
     "default-src 'none'; script-src 'self' {cairn}; connect-src {cairn}; style-src 'self'; base-uri 'none'; "
     "require-trusted-types-for 'script'; trusted-types cairn"
 )
 
 
-@pytest.mark.parametrize("neutral", [True, False])
-def test_under_a_strict_policy(labelling: Labelling, cairn: Served, neutral: bool) -> None:
-    policy = STRICT.format(cairn=cairn.url)
+@pytest.mark.parametrize(("policy", "neutral"), [(STRICT, True), (STRICT, False), (NONCE, True)])
+def test_under_a_strict_policy(labelling: Labelling, cairn: Served, policy: str, neutral: bool) -> None:
     address = labelling.put(
-        "<button class=go>Go</button>", path=f"/strict{neutral}", policy=policy, neutral=neutral
-    )
+        "<button class=go>Go</button>", path="/strict", policy=policy.format(cairn=cairn.url),
+        neutral=neutral, nonce="n1",
+    )  # fmt: skip
     page = labelling.context.new_page()
     complaints = complaints_of(page)
     page.goto(f"{address}#cairn-label={labelling.grant()}")
