@@ -28,6 +28,7 @@ class Kind:
     VIEW = "view"  # a screen of an app appeared or went
     NOTIFICATION = "notification"
     VERSION = "version"  # the app was installed or updated
+    ACCOUNT = "account"  # an account got properties; kept with the account, never as a user's event
 
 
 # What is known of the page, session and device beside the event's own properties; columns of the store, in this order.
@@ -84,6 +85,7 @@ class Draft(Struct, gc=False):  # no cycles, and the collector would walk tens o
     element_id: int = 0  # of `element`; 0 until known
     user_properties: dict[str, Scalar] = field(default_factory=dict)  # to set on the user
     merge_user_id: int = 0  # this other user id now belongs to `identity` (identify); 0 none
+    account_id: str = ""  # of kind ACCOUNT; empty: that of the user
     source: str = ""  # the source's name; "heap" for the server API
     library: str = ""
     ip: str = ""
@@ -95,7 +97,7 @@ class Draft(Struct, gc=False):  # no cycles, and the collector would walk tens o
 
 
 class Refused(Struct, frozen=True):
-    """An event, or a whole request, that cannot be kept: its reason and what a person needs to find it."""
+    """What is not stored as an event: its reason and what a person needs to find it."""
 
     environment_id: int  # 0: the key is unknown
     received_ms: int

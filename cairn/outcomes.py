@@ -19,6 +19,7 @@ class Reason(StrEnum):
     """Each member's text is its stable name; `REASONS` says what it means and what to do."""
 
     STORED = "stored"
+    ACCOUNT_CHANGED = "account_changed"
     # filtered
     UNSUPPORTED_EVENT_TYPE = "unsupported_event_type"
     SOURCE_DISABLED = "source_disabled"
@@ -28,7 +29,7 @@ class Reason(StrEnum):
     SDK_HEALTH = "sdk_health"
     BOT = "bot"
     BLOCKED_PAGE = "blocked_page"
-    NO_ACCOUNTS = "no_accounts"
+    NO_ACCOUNT_KEY = "no_account_key"
     # invalid
     MALFORMED_JSON = "malformed_json"
     NOT_UTF8 = "not_utf8"
@@ -40,6 +41,7 @@ class Reason(StrEnum):
     UNKNOWN_KEY = "unknown_key"
     BAD_REQUEST = "bad_request"
     NO_USER = "no_user"
+    NO_ACCOUNT = "no_account"
     ID_NOT_STRING = "id_not_string"
     ID_TOO_LONG = "id_too_long"
     TWO_USERS = "two_users"
@@ -66,6 +68,10 @@ class Reason(StrEnum):
 
 REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.STORED: (Outcome.ACCEPTED, "Stored and countable."),
+    Reason.ACCOUNT_CHANGED: (
+        Outcome.ACCEPTED,
+        "Kept with the account, for all of its users. It is no user's event.",
+    ),
     Reason.UNSUPPORTED_EVENT_TYPE: (
         Outcome.FILTERED,
         "Segment does not send this call type to Heap (page, screen, group, alias).",
@@ -90,9 +96,9 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
         Outcome.FILTERED,
         "A flag SDK reported on itself; kept with the connected SDKs, not as behaviour.",
     ),
-    Reason.NO_ACCOUNTS: (
+    Reason.NO_ACCOUNT_KEY: (
         Outcome.FILTERED,
-        "Cairn keeps users, not accounts: account properties are answered and left out.",
+        "No user property names the account of a user yet. Choose the Account ID property under Accounts.",
     ),
     Reason.BOT: (
         Outcome.FILTERED,
@@ -120,6 +126,10 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.NO_USER: (
         Outcome.INVALID,
         "The event names no user. Send an identity, a user id or an anonymous id.",
+    ),
+    Reason.NO_ACCOUNT: (
+        Outcome.INVALID,
+        "The user has no account: the Account ID property is empty. Set it first, or send an account_id.",
     ),
     Reason.ID_NOT_STRING: (Outcome.INVALID, "A user's id must be text."),
     Reason.ID_TOO_LONG: (Outcome.INVALID, "A user's id may have 255 characters."),

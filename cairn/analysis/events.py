@@ -79,8 +79,7 @@ def _received(
     parts = []
     if only.outcome in ("", Outcome.ACCEPTED):
         parts.append(_stored_sql(stored_where))
-    if only.outcome != Outcome.ACCEPTED:
-        parts.append(_refused_sql(refused_where))
+    parts.append(_refused_sql(refused_where))  # also of account properties, which are accepted but no event
     ordered = [f"({part} ORDER BY 1 DESC LIMIT {{limit:UInt32}})" for part in parts]
     sql = f"SELECT * FROM ({' UNION ALL '.join(ordered)}) ORDER BY 1 DESC, event_id LIMIT {{limit:UInt32}}"
     rows = store.query(environment_id, sql, {"since": since, "limit": limit, **parameters})

@@ -8,6 +8,7 @@ from msgspec import Struct
 from cairn.analysis.users import BEHAVIOUR
 from cairn.clock import to_ms
 from cairn.event import Kind
+from cairn.outcomes import Outcome
 from cairn.store.schema import CANONICAL, DATABASE
 from cairn.store.store import Store
 
@@ -120,7 +121,7 @@ def refusals(
                toUnixTimestamp64Milli(max(received_at)), toString(argMax(source, received_at)),
                argMax(detail, received_at)
         FROM {DATABASE}.refusals
-        WHERE environment_id = {{environment:UInt32}}
+        WHERE environment_id = {{environment:UInt32}} AND outcome != '{Outcome.ACCEPTED}'
           AND received_at > fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
         GROUP BY reason ORDER BY refused DESC, reason LIMIT 50
         """,

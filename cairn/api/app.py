@@ -11,7 +11,17 @@ from cairn.api.endpoint import PREFIX, Endpoint, nothing_here, routes
 from cairn.api.heap_deletion import heap_deletion_routes
 from cairn.api.labeller import labeller_routes
 from cairn.api.openapi import openapi
-from cairn.api.resources import defined_events, environments, events, flags, privacy, rules, segments, users
+from cairn.api.resources import (
+    accounts,
+    defined_events,
+    environments,
+    events,
+    flags,
+    privacy,
+    rules,
+    segments,
+    users,
+)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *environments.ENDPOINTS,
@@ -19,6 +29,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *flags.ENDPOINTS,
     *rules.ENDPOINTS,
     *users.ENDPOINTS,
+    *accounts.ENDPOINTS,
     *events.ENDPOINTS,
     *defined_events.ENDPOINTS,
     *privacy.ENDPOINTS,

@@ -118,6 +118,13 @@ environments = Table(
     UniqueConstraint("project_id", "key"),
     sqlite_autoincrement=True,
 )
+account_keys = Table(  # which user property names the account of a user
+    "account_keys",
+    metadata,
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    _text("key"),
+    _moment("updated_at"),
+)
 members = Table(
     "members",
     metadata,

@@ -15,7 +15,7 @@ from cairn.ingest.feed import sent_user
 from cairn.ingest.place import Locate
 from cairn.ingest.remembered import Remembered
 from cairn.outcomes import Reason
-from cairn.store.store import PropertyChange, SeenElement, Store
+from cairn.store.store import AccountChange, PropertyChange, SeenElement, Store
 from cairn.workspace.directory import Directory
 
 Parser = Callable[[Arrival], Sequence[Draft | Refused]]
@@ -26,6 +26,7 @@ MOST_EVENTS = (
     1 << _EVENT_BITS
 ) - 1  # per request with a place of their own; all beyond are refusals and share one
 _ITEM_BITS = 15  # of a log position; group commits are far smaller, and one that is larger runs into the next
+ORDER_BITS = 22  # of a property's version, below its time
 _ENTRY_SHIFT = _EVENT_BITS + _ITEM_BITS  # leaves 35 bits: ten years of a hundred commits a second
 
 
@@ -70,6 +71,9 @@ class Batch:
         default_factory=dict
     )  # by environment, user, key
 
+    accounts: dict[tuple[int, str, str], AccountChange] = field(
+        default_factory=dict
+    )  # by environment, account, key
     elements: dict[tuple[int, int], SeenElement] = field(
         default_factory=dict
     )  # not known to be stored, by environment and number
@@ -106,6 +110,11 @@ def entry_of(log_position: int) -> int:
 def place_of(log_position: int) -> int:
     """Which of its entry's items it came in."""
     return log_position >> _EVENT_BITS & (1 << _ITEM_BITS) - 1
+
+
+def version_of(draft: Draft) -> int:
+    """Of the properties a draft sets: the newest time wins, then what arrived last."""
+    return draft.time_ms << ORDER_BITS | entry_of(draft.log_position) & (1 << ORDER_BITS) - 1
 
 
 def _payload(draft: Draft) -> str:

@@ -9,7 +9,7 @@ Source: contracts/heap.md section 7 (initial_* come from the first session seen)
 from collections.abc import Iterator
 
 from cairn.event import Draft, Scalar
-from cairn.ingest.batch import Batch, Parts, entry_of
+from cairn.ingest.batch import ORDER_BITS, Batch, Parts, entry_of
 from cairn.ingest.channel import UTM, Landing, landing_facts
 from cairn.store.rows import text_of
 from cairn.store.schema import FIRST_SEEN_KEY
@@ -22,7 +22,6 @@ _FACTS = (
 )  # fmt: skip
 INITIAL: dict[str, str] = {f"initial_{name}": name for name in _FACTS}  # user property -> fact
 
-_ORDER_BITS = 22  # as of every property's version
 _LATEST_MS = (1 << 42) - 1  # ms; the year 2109, beyond every time that is accepted
 
 Place = tuple[int, int]  # environment, user
@@ -53,12 +52,12 @@ def set_first_seen(batch: Batch, parts: Parts) -> None:
 
 def first_version(draft: Draft) -> int:
     """Rises as the event lies earlier, and among equal times as it arrived earlier."""
-    order = entry_of(draft.log_position) & (1 << _ORDER_BITS) - 1
-    return (_LATEST_MS - draft.time_ms) << _ORDER_BITS | (1 << _ORDER_BITS) - 1 - order
+    order = entry_of(draft.log_position) & (1 << ORDER_BITS) - 1
+    return (_LATEST_MS - draft.time_ms) << ORDER_BITS | (1 << ORDER_BITS) - 1 - order
 
 
 def time_of(version: int) -> int:
-    return _LATEST_MS - (version >> _ORDER_BITS)
+    return _LATEST_MS - (version >> ORDER_BITS)
 
 
 def _sightings(batch: Batch) -> Iterator[tuple[Draft, dict[str, str]]]:

@@ -13,7 +13,8 @@ import msgspec
 from cairn import ids
 from cairn.clock import to_ms
 from cairn.event import Arrival, Draft, Refused
-from cairn.ingest.batch import MOST_EVENTS, PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, entry_of
+from cairn.ingest.accounts import set_account_properties
+from cairn.ingest.batch import MOST_EVENTS, PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, version_of
 from cairn.ingest.enriching import (
     add_device,
     add_landing,
@@ -36,7 +37,6 @@ FUTURE_MS = 24 * 3_600_000  # ms; how far ahead of its receipt an event may lie
 OLDEST_MS = (
     946_684_800_000  # ms, 2000-01-01 UTC: before it, seconds were sent for milliseconds, or no time at all
 )
-_ORDER_BITS = 22  # of a property's version, below its time
 
 Step = Callable[[Batch, Parts], None]
 _arrivals = msgspec.msgpack.Decoder(Arrival)
@@ -108,7 +108,7 @@ def resolve_users(batch: Batch, parts: Parts) -> None:
             canonical_id = found
         if not draft.user_id:
             draft.user_id = canonical_id or _anonymous(draft.anonymous_id, anonymous)
-        if draft.user_id:
+        if draft.user_id or draft.account_id:
             kept.append(draft)
         else:
             batch.refuse(draft, Reason.NO_USER, "identity, user_id or anonymous id: one is needed")
@@ -193,6 +193,7 @@ STEPS: tuple[Step, ...] = (
     merge_users,  # after drop_repeats: an old event that comes again must not undo an un-merge
     set_first_seen,
     set_properties,
+    set_account_properties,
     name_elements,
 )
 
@@ -240,7 +241,7 @@ def _repeated(draft: Draft) -> str:
 
 
 def _set(batch: Batch, draft: Draft, user_id: int, key: str, value: str) -> None:
-    version = draft.time_ms << _ORDER_BITS | entry_of(draft.log_position) & (1 << _ORDER_BITS) - 1
+    version = version_of(draft)
     place = (draft.environment_id, user_id, key)
     earlier = batch.properties.get(place)
     if earlier is None or version >= earlier.version:

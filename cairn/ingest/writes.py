@@ -41,6 +41,14 @@ def write_properties(batch: Batch, parts: Parts) -> None:
             parts.remembered.first_seen.put((change.environment_id, change.user_id), change.version)
 
 
+def write_accounts(batch: Batch, parts: Parts) -> None:
+    for change, detail in _insert(list(batch.accounts.values()), parts.store.insert_account_properties):
+        logger.error(
+            "account_property_not_stored",
+            extra={"environment_id": change.environment_id, "key": change.key, "error": detail},
+        )
+
+
 def write_elements(batch: Batch, parts: Parts) -> None:
     """Before the events that name them: an event must not name a shape that nobody knows."""
     lost = _insert(list(batch.elements.values()), parts.store.insert_elements)
@@ -72,6 +80,7 @@ def write_refusals(batch: Batch, parts: Parts) -> None:
 WRITES: tuple[Write, ...] = (
     write_merges,
     write_properties,
+    write_accounts,
     write_elements,
     write_events,
     write_refusals,

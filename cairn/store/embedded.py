@@ -22,7 +22,7 @@ from cairn.store.known import Ids, KnownIds
 from cairn.store.migrations import migrate
 from cairn.store.question import bound, reads_user_map
 from cairn.store.schema import DATABASE, FIRST_SEEN_KEY
-from cairn.store.store import MapChange, PropertyChange, Row, SeenElement
+from cairn.store.store import AccountChange, MapChange, PropertyChange, Row, SeenElement
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +138,10 @@ class EmbeddedStore:
         if seen := [(one.environment_id, one.user_id) for one in changes if one.key == FIRST_SEEN_KEY]:
             self._seen_users.add(_hashes(seen))
         self._insert("user_properties", table)
+
+    def insert_account_properties(self, changes: Sequence[AccountChange]) -> None:
+        if changes:
+            self._insert("account_properties", rows.account_properties_table(changes))
 
     def insert_user_map(self, changes: Sequence[MapChange]) -> None:
         if changes:

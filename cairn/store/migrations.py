@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from cairn.store.errors import StoreTooNew
-from cairn.store.schema import CAPTURED, DATABASE, DICTIONARY, ELEMENTS, TABLES
+from cairn.store.schema import ACCOUNTS, CAPTURED, DATABASE, DICTIONARY, ELEMENTS, TABLES
 
 
 class Migration(Struct, frozen=True):
@@ -21,6 +21,7 @@ class Migration(Struct, frozen=True):
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "first tables", (*TABLES, DICTIONARY)),
     Migration(2, "captured facts and elements", (CAPTURED, ELEMENTS)),
+    Migration(3, "account properties", (ACCOUNTS,)),
 )
 
 _VERSIONS = f"""

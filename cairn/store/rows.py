@@ -12,7 +12,7 @@ from cairn import ids
 from cairn.event import FACTS, Draft, Element, Refused, Scalar
 from cairn.outcomes import outcome_of
 from cairn.store.errors import RowsNotStorable
-from cairn.store.store import MapChange, PropertyChange, SeenElement
+from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement
 
 _CODES = {pa.uint32(): "I", pa.uint64(): "Q", pa.int32(): "i", pa.timestamp("ms", "UTC"): "q"}
 _TIME = pa.timestamp("ms", "UTC")
@@ -129,6 +129,25 @@ def properties_table(changes: Sequence[PropertyChange]) -> pa.Table:
     except _WRONG as error:
         raise RowsNotStorable(
             f"a user property has a value that cannot be stored: {error}", field="properties"
+        ) from error
+
+
+def account_properties_table(changes: Sequence[AccountChange]) -> pa.Table:
+    """Raises RowsNotStorable."""
+    try:
+        return pa.table(
+            {
+                "environment_id": _numbers([c.environment_id for c in changes], pa.uint32()),
+                "account_id": pa.array([c.account_id for c in changes], pa.string()),
+                "key": _repeated([c.key for c in changes]),
+                "value": pa.array([c.value for c in changes], pa.string()),
+                "time": _numbers([c.time_ms for c in changes], _TIME),
+                "version": _numbers([c.version for c in changes], pa.uint64()),
+            }
+        )
+    except _WRONG as error:
+        raise RowsNotStorable(
+            f"an account property has a value that cannot be stored: {error}", field="account_properties"
         ) from error
 
 

@@ -116,6 +116,20 @@ ELEMENTS = f"""
     SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 """
 
+# One row per (environment, account, key); the newest version wins, as of user properties.
+ACCOUNTS = f"""
+    CREATE TABLE IF NOT EXISTS {DATABASE}.account_properties (
+        environment_id UInt32,
+        account_id String,
+        key LowCardinality(String),
+        value String,
+        time DateTime64(3, 'UTC'),
+        version UInt64
+    ) ENGINE = ReplacingMergeTree(version)
+    ORDER BY (environment_id, account_id, key)
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+"""
+
 DICTIONARY = f"""
     CREATE DICTIONARY IF NOT EXISTS {DATABASE}.merged_users (
         environment_id UInt32, user_id UInt64, canonical_id UInt64

@@ -25,6 +25,17 @@ class PropertyChange(Struct, frozen=True, gc=False):
     version: int
 
 
+class AccountChange(Struct, frozen=True):
+    """One property set on one account. The newest `version` wins, as in PropertyChange."""
+
+    environment_id: int
+    account_id: str
+    key: str
+    value: str
+    time_ms: int
+    version: int
+
+
 class MapChange(Struct, frozen=True):
     """From now on `user_id` belongs to `canonical_id`; equal: it stands for itself again."""
 
@@ -70,6 +81,8 @@ class Store(Protocol):
     def insert_events(self, events: Sequence[Draft]) -> None: ...
 
     def insert_properties(self, changes: Sequence[PropertyChange]) -> None: ...
+
+    def insert_account_properties(self, changes: Sequence[AccountChange]) -> None: ...
 
     def insert_user_map(self, changes: Sequence[MapChange]) -> None: ...
 

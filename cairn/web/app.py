@@ -17,6 +17,7 @@ from cairn.web.form import Form
 from cairn.web.guard import SecurityHeaders, is_secure
 from cairn.web.pages import (
     account,
+    accounts,
     deletion,
     entry,
     events,
@@ -38,6 +39,7 @@ PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *live.PAGES,
     *users.PAGES,
+    *accounts.PAGES,
     *label.PAGES,  # before the event of any id
     *events.PAGES,
     *segments.PAGES,

@@ -1,6 +1,7 @@
-"""Account properties: Heap groups users into accounts, Cairn does not yet. They are answered, shown and left out.
+"""Account properties: what is known of the company, team or household that users belong to.
 
-Source: contracts/heap.md sections 2.5 and 2.7.
+A back end names the account. A capture client names its user, and the account is the one the user belongs to.
+Source: contracts/heap.md sections 2.5, 2.7 and 4.5.
 """
 
 from typing import Any
@@ -8,35 +9,44 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from cairn.event import Arrival, Draft, Refused
+from cairn.event import Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
+from cairn.wire.heap_user import check_environment, user_id_of
 from cairn.wire.mending import read_object
-from cairn.wire.reading import open_batch
+from cairn.wire.properties import joined_scalars
+from cairn.wire.reading import Json, open_batch, safe_text
 from cairn.wire.refusal import Unfit, refused
+from cairn.wire.users import check_identity
 
-_NAME = "Set account properties"
+MOST_ACCOUNTS = 1_000  # per request
+NAME = "Set account properties"
+_RESERVED = frozenset(("id", "account_id"))  # they would clash with the account's own name
+_SERVER = "server"  # what Heap shows without `library`
 
 
 class _Envelope(Struct):
     accounts: list[Raw] | None = None
     env_id: Any = None  # Any: foreign JSON
+    library: Any = None
 
 
 _envelopes = msgspec.json.Decoder(_Envelope)
 
 
 def parse_add_account_properties(arrival: Arrival) -> list[Draft | Refused]:
-    """One refusal per account, so that people see what was sent and why it is not used."""
+    """One result per account, in order; nothing here raises."""
     try:
         envelope, accounts = open_batch(arrival.body, _envelopes, "accounts")
+        if envelope.accounts is None and not accounts:
+            accounts = [arrival.body]
+        if not accounts:
+            raise Unfit(Reason.EMPTY_BATCH, "accounts: holds nothing; send at least one")
     except Unfit as unfit:
-        return [refused(arrival, unfit, arrival.body, name=_NAME)]
-    if envelope.accounts is None and not accounts:
-        accounts = [arrival.body]
-    if not accounts:
-        empty = Unfit(Reason.EMPTY_BATCH, "accounts: holds nothing; send at least one")
-        return [refused(arrival, empty, arrival.body, name=_NAME)]
-    return [_one(arrival, account) for account in accounts]
+        return [refused(arrival, unfit, arrival.body, name=NAME)]
+    library = safe_text(envelope.library) if isinstance(envelope.library, str) and envelope.library else ""
+    parsed = [_one(arrival, account, library) for account in accounts[:MOST_ACCOUNTS]]
+    excess = Unfit(Reason.TOO_MANY_EVENTS, f"accounts: one request carries {MOST_ACCOUNTS} at most")
+    return parsed + [refused(arrival, excess, account, name=NAME) for account in accounts[MOST_ACCOUNTS:]]
 
 
 def first_app_id(body: bytes) -> str:
@@ -45,13 +55,54 @@ def first_app_id(body: bytes) -> str:
     return str(envelope.env_id) if isinstance(envelope.env_id, str | int) else ""
 
 
-def _one(arrival: Arrival, account: Raw | bytes) -> Refused:
-    user = ""
+def _one(arrival: Arrival, account: Raw | bytes, library: str) -> Draft | Refused:
     try:
-        given = read_object(account)
-        named = given.get("account_id") or given.get("identity") or given.get("user_id")
-        user = str(named) if isinstance(named, str | int) else ""
-        unfit = Unfit(Reason.NO_ACCOUNTS, "account properties: Cairn keeps users, not accounts")
-    except Unfit as error:
-        unfit = error
-    return refused(arrival, unfit, account, name=_NAME, user=user)
+        return _draft(arrival, read_object(account), library)
+    except Unfit as unfit:
+        return refused(arrival, unfit, account, name=NAME)
+
+
+def _draft(arrival: Arrival, given: dict[str, Json], library: str) -> Draft:
+    account_id, user_id, user_agent = _named(given), 0, ""
+    if not account_id:
+        check_environment(str(given.get("env_id") or ""), arrival.extra.get("app_id", ""))
+        user_id, user_agent = _user_of(given), arrival.user_agent
+    return Draft(
+        arrival.environment_id,
+        Kind.ACCOUNT,
+        NAME,
+        arrival.received_ms,
+        arrival.received_ms,
+        user_id=user_id,
+        account_id=account_id,
+        properties=_properties(given),
+        source=arrival.source,
+        library=library or ("" if user_id else _SERVER),
+        user_agent=user_agent,
+    )
+
+
+def _named(given: dict[str, Json]) -> str:
+    """The account's id; empty when a user stands for it. A number is taken for its digits. Raises Unfit."""
+    named = given.get("account_id")
+    if named is None or named == "":
+        return ""
+    if isinstance(named, bool) or not isinstance(named, str | int):
+        raise Unfit(Reason.ID_NOT_STRING, "account_id: must be text")
+    return check_identity(str(named), "account_id", is_zero_allowed=True)
+
+
+def _user_of(given: dict[str, Json]) -> int:
+    named = given.get("user_id")
+    if not isinstance(named, str | int) or isinstance(named, bool):
+        raise Unfit(Reason.NO_ACCOUNT, "account_id: is missing; send the account the properties belong to")
+    return user_id_of(named)
+
+
+def _properties(given: dict[str, Json]) -> dict[str, Scalar]:
+    properties = given.get("properties")
+    if properties is None:
+        return {}
+    if not isinstance(properties, dict):
+        raise Unfit(Reason.PROPERTIES_NOT_OBJECT, "properties: must be an object")
+    return {key: value for key, value in joined_scalars(properties).items() if key.lower() not in _RESERVED}

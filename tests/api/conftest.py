@@ -33,7 +33,8 @@ from cairn.privacy.request import LeavingUser, ask_deletion
 from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.store.embedded import open_embedded
-from cairn.store.store import PropertyChange
+from cairn.store.store import AccountChange, PropertyChange
+from cairn.workspace.account_key import write_account_key
 from cairn.workspace.api_token import create_token
 from cairn.workspace.environment import get_environment
 from cairn.workspace.permission import Role
@@ -76,6 +77,7 @@ class Tenant:
             "user": self.identity,
             "snapshot_id": self.snapshot_id,
             "deletion_id": self.deletion_id,
+            "account": f"{self.name} ltd",
         }
 
 
@@ -164,6 +166,7 @@ def make_tenant(core: Core, name: str) -> Tenant:
             NewRule(kind="rollout", key=name, allocations=(Allocation(1),)),
             now,
         )
+        write_account_key(connection, environment.project_id, f"{name} company", now)
         tenant = Tenant(
             name=name,
             workspace_id=workspace.id,
@@ -204,8 +207,15 @@ def _behaviour(core: Core, tenant: Tenant, merge: merges.Merge) -> None:
     core.store.insert_properties(
         [
             PropertyChange(tenant.environment, tenant.user_id, key, value, now, now << 22)
-            for key, value in (("identity", tenant.identity), ("plan", tenant.name))
+            for key, value in (
+                ("identity", tenant.identity),
+                ("plan", tenant.name),
+                (f"{tenant.name} company", tenant.path["account"]),
+            )
         ]
+    )
+    core.store.insert_account_properties(
+        [AccountChange(tenant.environment, tenant.path["account"], "seats", "3", now, now << 22)]
     )
     core.store.insert_events(
         [

@@ -23,6 +23,9 @@ APPROVED = [
     "DELETE /segments/{segment_id}",
     "DELETE /snapshots/{snapshot_id}",
     "DELETE /users/{user}",
+    "GET /account_property",
+    "GET /accounts",
+    "GET /accounts/{account}",
     "GET /capture",
     "GET /defined-events",
     "GET /defined-events/findings",
@@ -58,6 +61,7 @@ APPROVED = [
     "POST /segments/preview",
     "POST /snapshots",
     "POST /users/{user}/unmerge",
+    "PUT /account_property",
     "PUT /capture",
     "PUT /flags/{key}/environments/{environment}",
     "PUT /flags/{key}/environments/{environment}/rules/{rule_id}/position",
@@ -155,6 +159,7 @@ def test_role_decides(world: World, endpoint: Endpoint, role: Role) -> None:
         user="nobody",
         snapshot_id=2**31 - 1,
         deletion_id="nothing",
+        account="nothing",
     )
     body = {} if endpoint.body_type is None else {"json": {"no_such_field": 1}}
     response = world.call(endpoint.method, path, role=role, **body)

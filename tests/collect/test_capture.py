@@ -179,6 +179,12 @@ def test_the_classic_script_gets_an_image_whatever_it_asks(served: Served, query
         ("/k/a", {"env_id": "11", "user_id": "7", "properties": {"plan": "pro"}}),
     ],
 )
-def test_account_properties_are_answered_and_shown(served: Served, path: str, body: Any) -> None:
+def test_account_properties_reach_the_log(served: Served, path: str, body: Any) -> None:
     assert post(served, path, body).status_code == 200
-    assert served.refusals() == [("no_accounts", 5)]
+    [draft] = served.drafts()
+    named = (draft.account_id, draft.user_id)
+    assert (draft.kind, draft.environment_id, named) == (
+        "account",
+        5,
+        ("", 7) if "env_id" in body else ("acme", 0),
+    )

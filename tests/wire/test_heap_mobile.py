@@ -1,6 +1,5 @@
 """Heap's classic mobile clients, and account properties: what they send and what it becomes."""
 
-import json
 import zlib
 from typing import Any
 
@@ -190,16 +189,3 @@ def test_android_user_properties() -> None:
 )
 def test_android_bodies_that_hold_nothing(parser: str, body: bytes) -> None:
     refused(parser, body)
-
-
-@pytest.mark.parametrize(
-    ("body", "users"),
-    [
-        ({"app_id": "55", "account_id": "acme", "properties": {"plan": "pro"}}, ["acme"]),
-        ({"app_id": "55", "accounts": [{"account_id": "a"}, {"account_id": 5}, 7]}, ["a", "5", ""]),
-    ],
-)
-def test_account_properties_are_left_out_for_all_to_see(body: dict[str, Any], users: list[str]) -> None:
-    events = parse("heap.add_account_properties", json.dumps(body).encode())
-    assert [getattr(event, "user", None) for event in events] == users
-    assert events[0].reason == "no_accounts"

@@ -72,7 +72,7 @@ def check(results: list[Draft | Refused]) -> None:
         for text in texts:
             assert "\0" not in text
             text.encode()
-        assert event.identity or event.user_id
+        assert event.identity or event.user_id or event.account_id
         assert (
             0 <= event.user_id < 2**53 and 0 <= event.merge_user_id < 2**53 and 0 <= event.session_id < 2**53
         )

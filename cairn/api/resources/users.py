@@ -1,12 +1,13 @@
 """Users of the product: who they are, what they did, which segments they are in, and what was merged into them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from cairn.analysis import users
-from cairn.analysis.users import Cursor, User
+from cairn.analysis import accounts, users
+from cairn.analysis.users import Cursor, PropertyValue, User
 from cairn.api.endpoint import After, Call, Endpoint, EnvironmentName, Next, Query
 from cairn.api.page import read_cursor, write_cursor
 from cairn.clock import from_ms
@@ -16,6 +17,7 @@ from cairn.ids import MAX_USER_ID
 from cairn.ingest.loaded import Loaded
 from cairn.members.sets import users_set
 from cairn.segments.definition import list_segments
+from cairn.workspace.account_key import read_account_key
 from cairn.workspace.environment import Environment, get_environment
 from cairn.workspace.permission import Verb
 
@@ -60,6 +62,11 @@ class UserSegment(Struct, frozen=True):
     since: datetime
 
 
+class UserAccount(Struct, frozen=True):
+    id: str
+    properties: dict[str, UserProperty]
+
+
 class UserMerge(Struct, frozen=True):
     at: datetime
     kind: str  # merge, unmerge
@@ -74,6 +81,7 @@ class UserDetails(Struct, frozen=True):
     user_ids: list[int]  # every raw id whose events are this user's
     segments: list[UserSegment]
     merges: list[UserMerge]
+    account: UserAccount | None = None  # null: the Account ID property is empty, or none is chosen
 
 
 class UserEvent(Struct, frozen=True):
@@ -140,6 +148,7 @@ def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetail
             UserMerge(item.at, item.kind, item.user_id, item.canonical_id, item.identity, item.cause)
             for item in merges.history(call.connection, environment.id, ids)
         ],
+        account=_account(call, environment, found),
     )
 
 
@@ -210,14 +219,25 @@ def _segments(call: Call, environment: Environment, user_id: int) -> list[UserSe
     return found
 
 
+def _account(call: Call, environment: Environment, user: User) -> UserAccount | None:
+    key = read_account_key(call.connection, environment.project_id)
+    if key not in user.properties or not user.properties[key].value:
+        return None
+    account_id = user.properties[key].value
+    known = accounts.read_account(call.core.store, environment.id, key, account_id)
+    return UserAccount(account_id, properties_answer(known.properties if known else {}))
+
+
+def properties_answer(properties: Mapping[str, PropertyValue]) -> dict[str, UserProperty]:
+    return {key: UserProperty(each.value, from_ms(each.set_ms)) for key, each in properties.items()}
+
+
 def _answer(user: User) -> UserAnswer:
     return UserAnswer(
         id=user.user_id,
         identity=user.identity or None,
         last_seen_at=from_ms(user.last_seen_ms) if user.last_seen_ms else None,
-        properties={
-            key: UserProperty(each.value, from_ms(each.set_ms)) for key, each in user.properties.items()
-        },
+        properties=properties_answer(user.properties),
     )
 
 

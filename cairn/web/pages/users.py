@@ -6,7 +6,9 @@ import sqlalchemy as sa
 from msgspec import Struct
 from starlette.responses import Response
 
+from cairn.analysis import accounts
 from cairn.analysis import users as users_of
+from cairn.analysis.accounts import Account
 from cairn.analysis.users import TimelineEvent, User, read_cursor
 from cairn.db.tables import segment_states, segments
 from cairn.errors import NotFound
@@ -17,6 +19,7 @@ from cairn.store.schema import IDENTITY_KEY
 from cairn.web.english import Words, sentence
 from cairn.web.render import day
 from cairn.web.visit import Page, Visit, get, post
+from cairn.workspace.account_key import read_account_key
 from cairn.workspace.permission import Verb
 
 KEY_PROPERTIES = 3  # shown in the list, after e-mail and name
@@ -72,12 +75,20 @@ def user_page(visit: Visit) -> Response:
         ids = raw_ids(connection, visit.here.id, [user.user_id])[user.user_id]
         past = history(connection, visit.here.id, [user.user_id])
         belongs = _segments_of(visit, connection, user.user_id)
+        account_key = read_account_key(connection, visit.here.project_id)
     told = [Told(event, sentence(event.kind, event.name, event.properties)) for event in line.events]
     days = [(title, list(group)) for title, group in groupby(told, lambda one: _day_of(visit, one))]
     return visit.page(
         "user.html", user=user, days=days, next=line.next, after=after, ids=ids, past=_newest_first(past),
-        belongs=belongs, may_unmerge=visit.may(Verb.CORRECT_USERS),
+        belongs=belongs, account=_account_of(visit, account_key, user), may_unmerge=visit.may(Verb.CORRECT_USERS),
     )  # fmt: skip
+
+
+def _account_of(visit: Visit, key: str, user: User) -> Account | None:
+    account_id = user.properties[key].value if key in user.properties else ""
+    if not account_id:
+        return None
+    return accounts.read_account(visit.core.store, visit.here.id, key, account_id)
 
 
 def _day_of(visit: Visit, told: Told) -> str:

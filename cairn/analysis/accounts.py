@@ -1,0 +1,82 @@
+"""Accounts: the companies, teams or households users belong to, and the properties kept of them.
+
+A user belongs to the account that the project's Account ID property names (workspace.account_key).
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from cairn.analysis.users import PropertyValue
+from cairn.store.schema import CANONICAL, DATABASE
+from cairn.store.store import Store
+
+PAGE = 50  # accounts on a page
+
+
+class Account(Struct, frozen=True):
+    id: str
+    users: int  # after merges; 0 while no Account ID property is chosen
+    properties: dict[str, PropertyValue] = {}
+
+
+class AccountPage(Struct, frozen=True):
+    accounts: list[Account]
+    next: str | None = None  # the last account's id
+
+
+def list_accounts(store: Store, environment_id: int, account_key: str, *, after: str = "") -> AccountPage:
+    """Every account that has users or properties, by id."""
+    found = _counted(store, environment_id, account_key, "id > {after:String}", {"after": after})
+    more = len(found) > PAGE
+    accounts = _with_properties(store, environment_id, found[:PAGE])
+    return AccountPage(accounts, accounts[-1].id if more else None)
+
+
+def read_account(store: Store, environment_id: int, account_key: str, account_id: str) -> Account | None:
+    """None: nothing is known of it."""
+    found = _counted(store, environment_id, account_key, "id = {wanted:String}", {"wanted": account_id})
+    return _with_properties(store, environment_id, found)[0] if found else None
+
+
+def _counted(
+    store: Store, environment_id: int, account_key: str, where: str, parameters: dict[str, str]
+) -> list[Account]:
+    """Without properties, one more than a page holds."""
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT id, sum(users) FROM (
+            SELECT account AS id, count() AS users FROM (
+                SELECT {CANONICAL} AS canonical, argMax(value, version) AS account
+                FROM {DATABASE}.user_properties
+                WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}}
+                GROUP BY canonical)
+            WHERE account != '' GROUP BY account
+            UNION ALL
+            SELECT DISTINCT account_id AS id, toUInt64(0) AS users FROM {DATABASE}.account_properties
+            WHERE environment_id = {{environment:UInt32}})
+        WHERE {where} GROUP BY id ORDER BY id LIMIT {{limit:UInt32}}
+        """,
+        {"key": account_key, "limit": PAGE + 1, **parameters},
+    )
+    return [Account(str(account_id), int(users)) for account_id, users in rows]
+
+
+def _with_properties(store: Store, environment_id: int, accounts: Sequence[Account]) -> list[Account]:
+    if not accounts:
+        return []
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT account_id, key, argMax(value, version), toUnixTimestamp64Milli(argMax(time, version))
+        FROM {DATABASE}.account_properties
+        WHERE environment_id = {{environment:UInt32}} AND account_id IN {{accounts:Array(String)}}
+        GROUP BY account_id, key ORDER BY account_id, key
+        """,
+        {"accounts": [one.id for one in accounts]},
+    )
+    known: dict[str, dict[str, PropertyValue]] = {}
+    for account_id, key, value, set_ms in rows:
+        known.setdefault(account_id, {})[key] = PropertyValue(value, int(set_ms))
+    return [Account(one.id, one.users, known.get(one.id, {})) for one in accounts]

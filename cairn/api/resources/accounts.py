@@ -1,0 +1,103 @@
+"""Accounts: the companies, teams or households users belong to, and which user property names them."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from cairn.analysis import accounts
+from cairn.analysis.accounts import Account
+from cairn.api.endpoint import After, Call, Endpoint, Next
+from cairn.api.resources.users import EnvironmentQuery, UserProperty, properties_answer
+from cairn.errors import NotFound
+from cairn.workspace.account_key import LONGEST_KEY, read_account_key, write_account_key
+from cairn.workspace.environment import get_environment, list_environments
+from cairn.workspace.permission import Verb
+
+AccountName = Annotated[
+    str, Meta(min_length=1, max_length=1000, description="An account's id. Limit: without '/'.")
+]
+
+
+class AccountNotFound(NotFound):
+    """Nothing is known of this account in this environment."""
+
+    code = "account_not_found"
+
+
+class AccountAnswer(Struct, frozen=True):
+    id: str
+    users: int  # users whose Account ID property names it, after merges
+    properties: dict[str, UserProperty]
+
+
+class AccountList(Struct, frozen=True):
+    accounts: list[AccountAnswer]
+    next: Next = None
+
+
+class AccountKey(Struct, frozen=True, forbid_unknown_fields=True):
+    key: Annotated[
+        str,
+        Meta(
+            max_length=LONGEST_KEY,
+            description="The user property whose value is the account's id; empty: none.",
+        ),
+    ]
+
+
+class AccountsQuery(EnvironmentQuery, frozen=True):
+    after: After = ""
+
+
+def read_accounts(call: Call, query: AccountsQuery) -> AccountList:
+    """List accounts by id. Pages of 50."""
+    environment = get_environment(call.connection, call.workspace_id, query.environment)
+    key = read_account_key(call.connection, environment.project_id)
+    page = accounts.list_accounts(call.core.store, environment.id, key, after=query.after)
+    return AccountList([_answer(one) for one in page.accounts], page.next)
+
+
+def read_account(call: Call, account: AccountName, query: EnvironmentQuery) -> AccountAnswer:
+    """Read an account: its properties, and how many users belong to it."""
+    environment = get_environment(call.connection, call.workspace_id, query.environment)
+    key = read_account_key(call.connection, environment.project_id)
+    found = accounts.read_account(call.core.store, environment.id, key, account)
+    if found is None:
+        raise AccountNotFound("nothing is known of this account in this environment", field="account")
+    return _answer(found)
+
+
+def read_account_property(call: Call, query: EnvironmentQuery) -> AccountKey:
+    """Read the Account ID property: which user property names a user's account. It holds for the whole project."""
+    environment = get_environment(call.connection, call.workspace_id, query.environment)
+    return AccountKey(read_account_key(call.connection, environment.project_id))
+
+
+def change_account_property(call: Call, query: EnvironmentQuery, body: AccountKey) -> AccountKey:
+    """Choose the Account ID property. Retroactive: every user with that property belongs to its account."""
+    environment = get_environment(call.connection, call.workspace_id, query.environment)
+    chosen = write_account_key(call.connection, environment.project_id, body.key, call.now)
+    call.changed.update(
+        one.id
+        for one in list_environments(call.connection, call.workspace_id)
+        if one.project_id == environment.project_id
+    )
+    return AccountKey(chosen)
+
+
+def _answer(account: Account) -> AccountAnswer:
+    return AccountAnswer(account.id, account.users, properties_answer(account.properties))
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/accounts", Verb.SEE, read_accounts),
+    Endpoint("GET", "/accounts/{account}", Verb.SEE, read_account),
+    Endpoint("GET", "/account_property", Verb.SEE, read_account_property),
+    Endpoint(
+        "PUT",
+        "/account_property",
+        Verb.DEFINE,
+        change_account_property,
+        example={"key": "company_id"},
+    ),
+)

@@ -1,0 +1,89 @@
+"""The loader's step that keeps account properties: with their account, and with nobody's events.
+
+A back end names the account; of a capture client it is the one that the user's Account ID property names by now.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from cairn.db.engine import reading
+from cairn.event import Draft, Kind
+from cairn.identity.merges import canonical, raw_ids
+from cairn.ingest.batch import Batch, Parts, version_of
+from cairn.outcomes import REASONS, Reason
+from cairn.store.rows import text_of
+from cairn.store.schema import DATABASE
+from cairn.store.store import AccountChange
+from cairn.workspace.account_key import account_keys_of
+
+Place = tuple[int, int]  # environment, user
+
+
+def set_account_properties(batch: Batch, parts: Parts) -> None:
+    """Must follow `set_properties`: a user may get account and account properties in one batch."""
+    changing = [draft for draft in batch.drafts if draft.kind == Kind.ACCOUNT]
+    if not changing:
+        return
+    with reading(parts.engine) as connection:
+        keys = account_keys_of(connection, (draft.environment_id for draft in changing))
+    unnamed = [draft for draft in changing if not draft.account_id and draft.environment_id in keys]
+    accounts = _accounts_of(unnamed, keys, batch, parts)
+    for draft in changing:
+        account_id = draft.account_id or accounts.get((draft.environment_id, draft.user_id), "")
+        if account_id:
+            _collect(batch, draft, account_id)
+            batch.refuse(draft, Reason.ACCOUNT_CHANGED, f"account {account_id!r}")
+        else:
+            reason = Reason.NO_ACCOUNT if draft.environment_id in keys else Reason.NO_ACCOUNT_KEY
+            batch.refuse(draft, reason, REASONS[reason][1])
+    batch.drafts = [draft for draft in batch.drafts if draft.kind != Kind.ACCOUNT]
+
+
+def _collect(batch: Batch, draft: Draft, account_id: str) -> None:
+    version = version_of(draft)
+    for key, value in draft.properties.items():
+        place = (draft.environment_id, account_id, key)
+        earlier = batch.accounts.get(place)
+        if earlier is None or version >= earlier.version:
+            batch.accounts[place] = AccountChange(*place, text_of(value), draft.time_ms, version)
+
+
+def _accounts_of(
+    drafts: list[Draft], keys: Mapping[int, str], batch: Batch, parts: Parts
+) -> dict[Place, str]:
+    """The account each of these users belongs to, after merges."""
+    users: defaultdict[int, set[int]] = defaultdict(set)
+    for draft in drafts:
+        users[draft.environment_id].add(draft.user_id)
+    found: dict[Place, str] = {}
+    for environment_id, wanted in users.items():
+        with reading(parts.engine) as connection:
+            leads = canonical(connection, environment_id, wanted)
+            own = raw_ids(connection, environment_id, {leads.get(one, one) for one in wanted})
+        raws = {raw for some in own.values() for raw in some}
+        values = _values(environment_id, keys[environment_id], raws, batch, parts)
+        for user_id in wanted:
+            known = [values[raw] for raw in own[leads.get(user_id, user_id)] if raw in values]
+            found[environment_id, user_id] = max(known)[1] if known else ""
+    return found
+
+
+def _values(
+    environment_id: int, key: str, raws: set[int], batch: Batch, parts: Parts
+) -> dict[int, tuple[int, str]]:
+    """(version, value) of the property, of each raw user that has it, stored or in this batch."""
+    rows = parts.store.query(
+        environment_id,
+        f"""
+        SELECT user_id, max(version), argMax(value, version) FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}} AND user_id IN {{users:Array(UInt64)}}
+        GROUP BY user_id
+        """,
+        {"key": key, "users": sorted(raws)},
+    )
+    found = {int(user_id): (int(version), str(value)) for user_id, version, value in rows}
+    for raw in raws:
+        change = batch.properties.get((environment_id, raw, key))
+        if change is not None and change.version >= found.get(raw, (0, ""))[0]:
+            found[raw] = (change.version, change.value)
+    return found
