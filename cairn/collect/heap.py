@@ -26,11 +26,14 @@ SOURCE = "heap"
 class Endpoint(Struct, frozen=True):
     parser: str
     bulk_key: str  # the array that makes a request a bulk one; empty: always single
+    # What Heap documents: no limit is known of the paths that Segment and Looker call, nor of identify and accounts.
+    limits_single: bool = False
+    limits_bulk: bool = False
 
 
 ENDPOINTS: dict[str, Endpoint] = {
-    "/api/track": Endpoint("heap.track", "events"),
-    "/api/add_user_properties": Endpoint("heap.add_user_properties", "users"),
+    "/api/track": Endpoint("heap.track", "events", limits_single=True, limits_bulk=True),
+    "/api/add_user_properties": Endpoint("heap.add_user_properties", "users", limits_single=True),
     "/api/v1/identify": Endpoint("heap.identify", ""),
     "/api/integrations/track": Endpoint("heap.integrations.track", "events"),
     "/api/integrations/add_user_properties": Endpoint("heap.integrations.add_user_properties", "users"),
@@ -84,7 +87,7 @@ async def collect_heap(request: Request, receive: Receive, parts: Parts) -> Answ
             raise Unfit(
                 Reason.TOO_MANY_EVENTS, f"{endpoint.bulk_key}: one request carries {MOST_EVENTS} at most"
             )
-        if wait_s := _seconds_to_wait(parts, app_id, head, items):
+        if wait_s := _seconds_to_wait(parts, request.path, app_id, head, items):
             parts.refuse(request, _too_fast(), body, environment_id=environment_id, source=SOURCE)
             return heap_error(429, "Too many requests").with_headers(retry_after(wait_s))
         arrival = Arrival(endpoint.parser, environment_id, 0, SOURCE, parts.now_ms(), request.ip, "", body)
@@ -114,12 +117,18 @@ def _fault(arrival: Arrival) -> Refused | None:
     return event if isinstance(event, Refused) and outcome_of(event.reason) is Outcome.INVALID else None
 
 
-def _seconds_to_wait(parts: Parts, app_id: str, head: _Head, items: Sequence[Raw | bytes]) -> int:
+def _seconds_to_wait(parts: Parts, path: str, app_id: str, head: _Head, items: Sequence[Raw | bytes]) -> int:
+    endpoint = ENDPOINTS[path]
     if not parts.settings.rate_limits:
         return 0
     if items:
-        return parts.rates.wait_for_bulk(app_id, map(_user_of, items), parts.now_ms())
-    return parts.rates.wait_for_single(app_id, _name(head), parts.now_ms())
+        users = map(_user_of, items)
+        return parts.rates.wait_for_bulk(path, app_id, users, parts.now_ms()) if endpoint.limits_bulk else 0
+    return (
+        parts.rates.wait_for_single(path, app_id, _name(head), parts.now_ms())
+        if endpoint.limits_single
+        else 0
+    )
 
 
 def _user_of(item: Raw | bytes) -> str:

@@ -1,4 +1,4 @@
-"""Heap's documented rate limits, counted in fixed windows. Source: contracts/heap.md 2.2 and 2.3."""
+"""Heap's documented rate limits in fixed windows, for each path alone. Source: contracts/heap.md 2.2 and 2.3."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,13 +14,13 @@ class _Window:
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
         self._number = 0
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._counts: Counter[tuple[str, str, str]] = Counter()
 
-    def count(self, key: tuple[str, str], now_ms: int) -> int:
+    def count(self, key: tuple[str, str, str], now_ms: int) -> int:
         self._turn(now_ms)
         return self._counts[key]
 
-    def add(self, key: tuple[str, str], events: int) -> None:
+    def add(self, key: tuple[str, str, str], events: int) -> None:
         if key in self._counts or len(self._counts) < _MOST_KEYS:
             self._counts[key] += events
 
@@ -41,20 +41,20 @@ class HeapRates:
         self._single = _Window(SINGLE_WINDOW_S)
         self._bulk = _Window(BULK_WINDOW_S)
 
-    def wait_for_single(self, app_id: str, user: str, now_ms: int) -> int:
+    def wait_for_single(self, path: str, app_id: str, user: str, now_ms: int) -> int:
         """Seconds until the request may come again; 0: it is counted, go on."""
-        key = (app_id, user)
+        key = (path, app_id, user)
         if self._single.count(key, now_ms) >= SINGLE_REQUESTS:
             return self._single.seconds_left(now_ms)
         self._single.add(key, 1)
         return 0
 
-    def wait_for_bulk(self, app_id: str, users: Iterable[str], now_ms: int) -> int:
+    def wait_for_bulk(self, path: str, app_id: str, users: Iterable[str], now_ms: int) -> int:
         """The whole request counts or none of it."""
         events = Counter(users)
-        app = (app_id, "")
+        app = (path, app_id, "")
         full = self._bulk.count(app, now_ms) + events.total() > APP_EVENTS or any(
-            self._bulk.count((app_id, user), now_ms) + number > IDENTITY_EVENTS
+            self._bulk.count((path, app_id, user), now_ms) + number > IDENTITY_EVENTS
             for user, number in events.items()
             if user
         )
@@ -63,5 +63,5 @@ class HeapRates:
         self._bulk.add(app, events.total())
         for user, number in events.items():
             if user:
-                self._bulk.add((app_id, user), number)
+                self._bulk.add((path, app_id, user), number)
         return 0

@@ -153,6 +153,22 @@ def test_the_bulk_rate_limits(limited: Served, clock: StoppedClock) -> None:
     assert bulk(1000, "dana") == 200
 
 
+def test_each_path_has_limits_of_its_own_and_some_have_none(limited: Served) -> None:
+    who = {"app_id": "11", "identity": "dana"}
+
+    def answers(path: str, body: dict[str, Any], times: int = 31) -> list[int]:
+        return [post(limited, path, body).status_code for _ in range(times)]
+
+    assert answers("/api/track", {**who, "event": "e"}) == [200] * 30 + [429]
+    assert answers("/api/add_user_properties", {**who, "properties": {}}) == [200] * 30 + [429]
+    assert set(answers("/api/v1/identify", {**who, "user_id": "7"})) == {200}
+    assert set(answers("/api/add_account_properties", {"app_id": "11", "account_id": "a"})) == {200}
+    users = [{"identity": "dana", "properties": {}}] * 1000
+    assert set(answers("/api/add_user_properties", {"app_id": "11", "users": users}, 16)) == {200}
+    events = [{"event": "e", "user_identifier": {"identity": "dana"}}] * 1000
+    assert set(answers("/api/integrations/track", {"app_id": "11", "events": events}, 16)) == {200}
+
+
 def test_rate_limits_can_be_switched_off(log: EventLog) -> None:
     with serving(log, rate_limits="off") as served:
         assert {post(served, "/api/track", event()).status_code for _ in range(35)} == {200}
