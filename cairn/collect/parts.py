@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from cairn.clock import Clock, to_ms
+from cairn.collect.address import shortened
 from cairn.collect.commit import GroupCommit
 from cairn.collect.rates import HeapRates
 from cairn.collect.refusals import RefusalRecord
@@ -29,7 +30,14 @@ class Parts(Struct, frozen=True):
 
     async def append(self, arrivals: list[Arrival]) -> None:
         """Return when they are on the disk. Raises Unavailable."""
-        await self.commits.append([msgspec.msgpack.encode(arrival) for arrival in arrivals])
+        await self.commits.append([msgspec.msgpack.encode(self._without_address(one)) for one in arrivals])
+
+    def _without_address(self, arrival: Arrival) -> Arrival:
+        """The log keeps requests for days, so what an environment does not keep never gets there."""
+        if not arrival.ip or arrival.environment_id in self.directory().keeps_ip:
+            return arrival
+        ip = shortened(arrival.ip) if self.settings.location_file else ""
+        return msgspec.structs.replace(arrival, ip=ip)
 
     def refuse(
         self, request: Request, unfit: Unfit, body: bytes, *, environment_id: int = 0, source: str = ""

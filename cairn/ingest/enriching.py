@@ -4,7 +4,10 @@ What the client itself said is never overwritten. After `drop_repeats`, so that 
 that a changed rule does not judge an event anew that is stored already.
 """
 
+import re
 from collections.abc import Mapping
+
+import msgspec
 
 from cairn.event import Draft
 from cairn.ingest.batch import Batch, Parts
@@ -12,6 +15,9 @@ from cairn.ingest.channel import UTM, Landing, landing_facts
 from cairn.ingest.controls import is_page_captured
 from cairn.ingest.device import device_facts, is_bot
 from cairn.outcomes import Reason
+
+# Segment's `context.ip` and Wingify's `visitor_ip`; the second half may be cut off.
+_ADDRESS = re.compile(r'("(?:ip|visitor_ip)"\s*:\s*")[^"]+')
 
 
 def drop_bots(batch: Batch, parts: Parts) -> None:
@@ -68,6 +74,14 @@ def keep_address(batch: Batch, parts: Parts) -> None:
         draft.facts.pop("ip", None)
         if draft.ip and parts.controls.of(draft.environment_id).keep_ip:
             draft.facts["ip"] = draft.ip
+
+
+def hide_addresses(batch: Batch, parts: Parts) -> None:
+    """In what is shown of refused ones, as senders write addresses into payloads too. Must follow all that refuse."""
+    for place, refused in enumerate(batch.refusals):
+        if _ADDRESS.search(refused.payload) and not parts.controls.of(refused.environment_id).keep_ip:
+            payload = _ADDRESS.sub(r"\1(left out)", refused.payload)
+            batch.refusals[place] = msgspec.structs.replace(refused, payload=payload)
 
 
 def _is_blocked(draft: Draft, parts: Parts) -> bool:

@@ -21,6 +21,7 @@ from cairn.ingest.enriching import (
     add_location,
     drop_blocked_pages,
     drop_bots,
+    hide_addresses,
     keep_address,
 )
 from cairn.ingest.first_seen import set_first_seen
@@ -195,6 +196,7 @@ STEPS: tuple[Step, ...] = (
     set_properties,
     set_account_properties,
     name_elements,
+    hide_addresses,  # after all that refuse
 )
 
 

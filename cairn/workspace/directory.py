@@ -44,6 +44,7 @@ class Directory(Struct, frozen=True):
     sdks: dict[str, Sdk] = {}  # by hash of the SDK key
     accounts: dict[str, int] = {}  # Wingify account id -> environment that answers keyless questions
     lists: dict[str, tuple[int, bool]] = {}  # attribute list id -> (account id, folds case)
+    keeps_ip: frozenset[int] = frozenset()  # environments whose events keep the address they came from
 
     def app(self, app_id: str) -> App | None:
         return self.apps.get(app_id)

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import sqlalchemy as sa
 
-from cairn.db.tables import attribute_lists, connections, environments, sources, workspaces
+from cairn.db.tables import attribute_lists, capture_settings, connections, environments, sources, workspaces
 from cairn.members.sets import Published
 from cairn.workspace.directory import DOCUMENT, App, Directory, Sdk, Source, encode
 from cairn.workspace.environment import PRODUCTION
@@ -34,12 +34,19 @@ def build_directory(connection: sa.Connection) -> Directory:
             row.id: (account_of[row.environment_id], row.folds_case)
             for row in connection.execute(sa.select(attribute_lists))
         },
+        keeps_ip=_keeping_ip(connection),
     )
 
 
 def publish_directory(connection: sa.Connection, published: Published) -> None:
     """Idempotent; the edge sees the change at its next poll."""
     published.publish({DOCUMENT: encode(build_directory(connection))})
+
+
+def _keeping_ip(connection: sa.Connection) -> frozenset[int]:
+    """As privacy.capture.CaptureSettings says it."""
+    rows = connection.execute(sa.select(capture_settings.c.environment_id, capture_settings.c.body))
+    return frozenset(row.environment_id for row in rows if row.body.get("are_ips_kept"))
 
 
 def _sources(connection: sa.Connection, workspace_of: dict[int, int]) -> dict[str, Source]:

@@ -24,7 +24,7 @@ from cairn.wire.parsers import PARSERS
 from cairn.workspace.directory import App, Directory, Source
 
 DIRECTORY = Directory(
-    apps={"1234567890": App(1, 2), "11": App(5, 2)},
+    apps={"1234567890": App(1, 2), "11": App(5, 2), "22": App(6, 2)},
     sources={
         key_hash("wk_node"): Source(21, 1, 2, "back end", "server", True, (1,)),
         key_hash("wk_web"): Source(22, 1, 2, "site", "web", True, (1,)),
@@ -32,6 +32,7 @@ DIRECTORY = Directory(
         key_hash("wk_off"): Source(24, 1, 2, "off", "server", False, (1,)),
         key_hash("wk_loose"): Source(25, 1, 2, "loose", "server", True, ()),
     },
+    keeps_ip=frozenset({1, 5}),
 )
 
 

@@ -47,6 +47,7 @@ def plain(arrival: Arrival) -> list[Draft | Refused]:
                     arrival.received_ms,
                     Reason(fields["refuse"]),
                     name=fields.get("name", ""),
+                    payload=fields.get("payload", ""),
                 )
             )
             continue

@@ -111,6 +111,19 @@ def test_addresses_are_kept_where_the_environment_says_so(
     assert rig.events(environment_id + 1, "ip") == ["", ""]
 
 
+def test_what_is_shown_of_refused_ones_keeps_no_address_either(
+    rig: Rig, members: LmdbMembers, environment_id: int
+) -> None:
+    body = '{"event":"Paid","context":{"ip":"203.0.113.7"},"d":{"visitor_ip" : "203.0.113.8"}'
+    for keep in (False, True):
+        allow(members, environment_id, {"keep_ip": keep})
+        rig.send({"refuse": "event_not_defined", "payload": body}, environment_id=environment_id)
+        rig.load()
+    first, second = rig.refusals(environment_id, "payload")
+    assert "203.0.113" not in first and first.count("(left out)") == 2
+    assert second == body
+
+
 @pytest.mark.parametrize(
     ("document", "event", "expected"),
     [
