@@ -30,6 +30,7 @@ class Reason(StrEnum):
     BOT = "bot"
     BLOCKED_PAGE = "blocked_page"
     NO_ACCOUNT_KEY = "no_account_key"
+    MERGE_TAKEN_BACK = "merge_taken_back"
     # invalid
     MALFORMED_JSON = "malformed_json"
     NOT_UTF8 = "not_utf8"
@@ -99,6 +100,10 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.NO_ACCOUNT_KEY: (
         Outcome.FILTERED,
         "No user property names the account of a user yet. Choose the Account ID property under Accounts.",
+    ),
+    Reason.MERGE_TAKEN_BACK: (
+        Outcome.FILTERED,
+        "A member took this merge back. Only another identify call makes it again.",
     ),
     Reason.BOT: (
         Outcome.FILTERED,

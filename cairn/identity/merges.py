@@ -31,6 +31,7 @@ class MergeRequest(Struct, frozen=True):
     identity: str
     cause: str
     at: datetime
+    is_explicit: bool = True  # an identify call; not an event that only carries the identity along
 
 
 class Merge(Struct, frozen=True):
@@ -96,7 +97,8 @@ def merge_all(connection: sa.Connection, requests: Sequence[MergeRequest]) -> li
     """Merge in order, in one write transaction. Shape: one answer per request, in their order.
 
     Refuses a second identity of a user id (IDENTITY_TAKEN) and, for `SERVER_IDENTIFY`, the eleventh user id of an
-    identity in a month (TOO_MANY_USERS_FOR_IDENTITY).
+    identity in a month (TOO_MANY_USERS_FOR_IDENTITY). What was taken back is merged again by an explicit request only
+    (MERGE_TAKEN_BACK), because clients carry the identity along with every event.
     Guarantee: the same again changes nothing; without refusals the order does not matter.
     """
     maps: dict[int, _Map] = {}
@@ -167,6 +169,8 @@ class _Map:
         ids = {request.user_id for request in requests}.union(self._own.values())
         self._rows = _mapped(connection, environment_id, ids)
         self._taken = _identities(connection, environment_id, ids)
+        carried = {request.user_id for request in requests if not request.is_explicit}
+        self._taken_back = _taken_back(connection, environment_id, carried)
         limited = [request for request in requests if request.cause == SERVER_IDENTIFY]
         self._months = _users_by_month(
             connection,
@@ -185,6 +189,8 @@ class _Map:
         user_id, identity = request.user_id, request.identity
         if row := self._rows.get(user_id):
             return row if row.identity == identity else Reason.IDENTITY_TAKEN
+        if not request.is_explicit and self._taken_back.get(user_id) == identity:
+            return Reason.MERGE_TAKEN_BACK
         target = self._target(identity)
         if user_id == target:
             return Merge(request.environment_id, user_id, user_id, identity, 0, is_new=False)
@@ -214,6 +220,22 @@ def _mapped(connection: sa.Connection, environment_id: int, ids: Iterable[int]) 
             found[row.user_id] = Merge(
                 environment_id, row.user_id, row.canonical_id, row.identity, row.version or 0, is_new=False
             )
+    return found
+
+
+def _taken_back(connection: sa.Connection, environment_id: int, ids: Iterable[int]) -> dict[int, str]:
+    """The identity each of these ids was taken out of last, of those that were not merged since."""
+    found = {}
+    for some in _chunks(ids):
+        newest = (
+            sa.select(sa.func.max(merges.c.id))
+            .where(merges.c.environment_id == environment_id, merges.c.user_id.in_(some))
+            .group_by(merges.c.user_id)
+        )
+        statement = sa.select(merges.c.user_id, merges.c.identity).where(
+            merges.c.id.in_(newest), merges.c.kind == "unmerge"
+        )
+        found.update((row.user_id, row.identity) for row in connection.execute(statement))
     return found
 
 

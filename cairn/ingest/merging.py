@@ -59,8 +59,9 @@ def _request(draft: Draft) -> MergeRequest:
     is_limited = draft.source == HEAP_SERVER and says_only_who(draft)
     cause = SERVER_IDENTIFY if is_limited else f"{draft.kind} from {draft.source}"
     return MergeRequest(
-        draft.environment_id, draft.merge_user_id, draft.identity, cause, from_ms(draft.received_ms)
-    )
+        draft.environment_id, draft.merge_user_id, draft.identity, cause, from_ms(draft.received_ms),
+        is_explicit=draft.kind == Kind.IDENTIFY,
+    )  # fmt: skip
 
 
 def _detail(draft: Draft, reason: Reason) -> str:

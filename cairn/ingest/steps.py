@@ -158,7 +158,8 @@ def set_properties(batch: Batch, parts: Parts) -> None:
     }
     for draft in batch.drafts:
         for key, value in draft.user_properties.items():
-            _set(batch, draft, draft.user_id, key, text_of(value))
+            if key != IDENTITY_KEY:  # built in: whoever could set it would be somebody else in every list
+                _set(batch, draft, draft.user_id, key, text_of(value))
         if new and draft.identity and draft.event_id not in batch.not_merged:
             canonical_id = new.pop((draft.environment_id, draft.identity), 0)
             if canonical_id:

@@ -22,7 +22,7 @@ def touched(batch: Batch) -> list[Loaded]:
         loaded.merged |= merged
         if draft.identity:
             loaded.by_property.setdefault(IDENTITY_KEY, set()).update(merged or {draft.user_id})
-        for key in draft.user_properties:
+        for key in draft.user_properties.keys() - {IDENTITY_KEY}:
             loaded.by_property.setdefault(key, set()).add(draft.user_id)
     return list(found.values())
 

@@ -149,7 +149,7 @@ def _draft(batch: _Batch, message: Message) -> Draft:
     if kind is None:
         raise Unfit(Reason.BAD_REQUEST, "the message: is none of session, pageview, event, user")
     user_id = user_id_of(message.user_id or (message.user.id if message.user else ""))
-    identity, detail = identity_of(message.identity)
+    identity, detail = identity_of(message.identity or (message.user.identity if message.user else ""))
     said = _KINDS[kind](message, masks)
     page, session = message.pageview_info, message.session_info
     source_library = text_of(message.source_library.name)
@@ -177,7 +177,7 @@ def _draft(batch: _Batch, message: Message) -> Draft:
         properties=joined_scalars(properties) if properties else {},
         facts=facts,
         element=said.element,
-        user_properties=joined_scalars(said.user_properties) if said.user_properties else {},
+        user_properties=user_changes(said.user_properties) if said.user_properties else {},
         source=arrival.source,
         library=source_library or text_of(message.base_library.name),
         ip=arrival.ip,

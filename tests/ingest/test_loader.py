@@ -268,6 +268,32 @@ class TestMerges:
         rig.load()
         assert canonical_of(rig, environment_id, 7) == identified_user_id(environment_id, "bob")
 
+    def test_what_was_taken_back_is_merged_again_by_an_identify_call_only(
+        self, rig: Rig, environment_id: int
+    ) -> None:
+        from cairn.identity.merges import unmerge
+        from tests.ingest.rig import NOW
+
+        carried = {"user_id": 7, "identity": "ann", "merge_user_id": 7}
+        rig.send(carried, environment_id=environment_id)
+        rig.load()
+        assert canonical_of(rig, environment_id, 7) == identified_user_id(environment_id, "ann")
+        with rig.engine.begin() as connection:
+            change = unmerge(connection, environment_id, 7, "a member", NOW)
+        assert change is not None
+        rig.store.insert_user_map([change])
+        rig.send(carried, carried, environment_id=environment_id)
+        rig.load()
+        assert canonical_of(rig, environment_id, 7) == 7
+        assert outcomes(rig, environment_id) == ["stored"] * 3
+        assert "took this merge back" in rig.feed.recent(environment_id, 1)[0].detail
+        rig.send(identify(7, "ann"), environment_id=environment_id)
+        rig.load()
+        assert canonical_of(rig, environment_id, 7) == identified_user_id(environment_id, "ann")
+        rig.send(carried, environment_id=environment_id)
+        rig.load()
+        assert canonical_of(rig, environment_id, 7) == identified_user_id(environment_id, "ann")
+
     def test_a_merge_that_was_not_copied_is_copied_at_the_start(self, rig: Rig, environment_id: int) -> None:
         from cairn.identity.merges import merge
         from tests.ingest.rig import NOW
@@ -303,6 +329,16 @@ class TestUserProperties:
         rig.send({"user_id": 1, "user_properties": {"plan": "last"}}, environment_id=environment_id)
         rig.load()
         assert rig.properties(environment_id) == {(1, "plan"): "last"}
+
+    def test_nobody_takes_an_identity_by_a_property(self, rig: Rig, environment_id: int) -> None:
+        rig.send(
+            {"identity": "ann", "user_properties": {"identity": "boss", "plan": "pro"}},
+            {"user_id": 7, "user_properties": {"identity": "boss"}},
+            environment_id=environment_id,
+        )
+        rig.load()
+        ann = identified_user_id(environment_id, "ann")
+        assert rig.properties(environment_id) == {(ann, "identity"): "ann", (ann, "plan"): "pro"}
 
     def test_identity_and_email_as_sent(self, rig: Rig, environment_id: int) -> None:
         rig.send(

@@ -178,10 +178,12 @@ def test_an_apps_page_device_and_version_are_facts() -> None:
 def test_the_first_that_is_heard_of_a_user_sets_initial_properties() -> None:
     user = {
         "id": "7", "initial_referrer": "https://a.test/?token=x", "initial_utm": {"source": "news"},
-        "initial_pageview_info": {"url": {"domain": "a.test", "path": "/start"}}, "properties": {"plan": "pro"},
+        "initial_pageview_info": {"url": {"domain": "a.test", "path": "/start"}}, "identity": "dana",
+        "properties": {"plan": "pro", "id": "8", "User_ID": "8"},
     }  # fmt: skip
     found = both({"id": "1", "user_id": "7", "user": user})
     assert (found.kind, found.name) == ("identify", "First seen")
+    assert (found.identity, found.merge_user_id) == ("dana", 7)
     assert found.user_properties == {
         "plan": "pro", "initial_referrer": "https://a.test/?token={token}", "initial_utm_source": "news",
         "initial_landing_domain": "a.test", "initial_landing_path": "/start",
