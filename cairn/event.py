@@ -37,10 +37,10 @@ FACTS: tuple[str, ...] = (
     "domain", "path", "query", "hash", "title", "previous_path", "view",
     # session: as the client sent them, the same for each event of the session
     "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
-    "landing_domain", "landing_path", "landing_query", "channel",
+    "landing_domain", "landing_path", "landing_query", "landing_hash", "channel",
     # device and place
     "platform", "device_type", "device", "browser", "browser_version", "os", "os_version", "app_name", "app_version",
-    "carrier", "country", "region", "city", "ip",
+    "device_id", "carrier", "country", "region", "city", "ip",
 )  # fmt: skip
 
 

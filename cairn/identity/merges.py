@@ -225,7 +225,7 @@ def _mapped(connection: sa.Connection, environment_id: int, ids: Iterable[int]) 
 
 def _taken_back(connection: sa.Connection, environment_id: int, ids: Iterable[int]) -> dict[int, str]:
     """The identity each of these ids was taken out of last, of those that were not merged since."""
-    found = {}
+    found: dict[int, str] = {}
     for some in _chunks(ids):
         newest = (
             sa.select(sa.func.max(merges.c.id))

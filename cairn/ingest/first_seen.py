@@ -17,8 +17,8 @@ from cairn.store.store import PropertyChange
 
 _FACTS = (
     "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
-    "landing_domain", "landing_path", "landing_query", "channel", "platform", "device_type", "browser", "os",
-    "country", "region", "city",
+    "landing_domain", "landing_path", "landing_query", "landing_hash", "channel", "platform", "device_type", "device",
+    "browser", "os", "app_name", "app_version", "country", "region", "city",
 )  # fmt: skip
 INITIAL: dict[str, str] = {f"initial_{name}": name for name in _FACTS}  # user property -> fact
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from cairn.store.errors import StoreTooNew
-from cairn.store.schema import ACCOUNTS, CAPTURED, DATABASE, DICTIONARY, ELEMENTS, TABLES
+from cairn.store.schema import ACCOUNTS, CAPTURED, DATABASE, DICTIONARY, ELEMENTS, MORE_CAPTURED, TABLES
 
 
 class Migration(Struct, frozen=True):
@@ -22,6 +22,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "first tables", (*TABLES, DICTIONARY)),
     Migration(2, "captured facts and elements", (CAPTURED, ELEMENTS)),
     Migration(3, "account properties", (ACCOUNTS,)),
+    Migration(4, "landing hash and device id", (MORE_CAPTURED,)),
 )
 
 _VERSIONS = f"""

@@ -97,6 +97,12 @@ CAPTURED = f"ALTER TABLE {DATABASE}.events " + ", ".join(
     for column in ("element UInt64", *(f"{name} LowCardinality(String)" for name in _CAPTURED_COLUMNS))
 )
 
+# What was added to them later.
+MORE_CAPTURED = (
+    f"ALTER TABLE {DATABASE}.events ADD COLUMN IF NOT EXISTS landing_hash LowCardinality(String), "
+    "ADD COLUMN IF NOT EXISTS device_id String"
+)
+
 # The shapes that `events.element` numbers. The number depends on the shape alone, so writing one twice is harmless.
 ELEMENTS = f"""
     CREATE TABLE IF NOT EXISTS {DATABASE}.elements (

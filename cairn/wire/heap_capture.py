@@ -17,6 +17,7 @@ from cairn.wire.heap_event import Said, say_event
 from cairn.wire.heap_facts import (
     Masks,
     facts_of,
+    first_facts,
     plain_properties,
     session_facts,
     text_of,
@@ -202,7 +203,7 @@ def _say_user(message: Message, masks: Masks) -> Said:
         search_keyword=user.initial_search_keyword,
         initial_pageview_info=user.initial_pageview_info,
     )
-    initial = {**session_facts(session, masks), **utm_facts(user.initial_utm)}
+    initial = {**session_facts(session, masks), **utm_facts(user.initial_utm, masks)}
     changes = {**plain_properties(user.properties), **_initial(initial)}
     return Said(Kind.IDENTIFY, "First seen", user_properties=changes)
 
@@ -253,8 +254,11 @@ def _identified(batch: _Batch, message: UserIdentification) -> Draft:
 
 def _with_properties(batch: _Batch, message: UserProperties) -> Draft:
     check_environment(text_of(message.env_id), batch.app_id)
-    initial = _initial(session_facts(message.initial_session_info, batch.masks))
-    changes = user_changes({**plain_properties(message.properties), **initial})
+    initial = {
+        **session_facts(message.initial_session_info, batch.masks),
+        **first_facts(message.initial_device, message.initial_application),
+    }
+    changes = user_changes({**plain_properties(message.properties), **_initial(initial)})
     return _about_user(batch, message, "Set properties", batch.arrival.received_ms, changes=changes)
 
 

@@ -11,10 +11,10 @@ from msgspec import Struct
 from cairn.event import Element, Kind
 from cairn.outcomes import Reason
 from cairn.wire import capture_pb2
-from cairn.wire.heap_facts import Masks, enum_name, plain_properties, text_of
+from cairn.wire.heap_facts import Masks, enum_name, masked, plain_properties, text_of
 from cairn.wire.heap_message import ApplicationInfo, ElementNode, Event, Message, Text
 from cairn.wire.heap_open import Reader, read_protobuf
-from cairn.wire.hierarchy import element_of, node_text
+from cairn.wire.hierarchy import element_of, node_text, without_text
 from cairn.wire.reading import Json
 from cairn.wire.refusal import Unfit
 
@@ -67,7 +67,7 @@ def checked_name(given: Text) -> str:
 def _custom(message: Message, event: Event, _masks: Masks) -> Said:
     custom = event.custom
     assert custom is not None
-    given = [custom.source_properties, custom.properties, _visibility(event)]
+    given = [masked(plain_properties(custom.source_properties)), custom.properties, _visibility(event)]
     element = None
     if message.source_library.name == OURSELVES:
         own = plain_properties(custom.properties)
@@ -89,11 +89,12 @@ def _interaction(message: Message, event: Event, _masks: Masks) -> Said:
     if not kind:
         kind = Kind.CLICK if message.base_library.platform == "web" else Kind.TOUCH
     own: dict[str, Json] = {"callback": text_of(interaction.callback_name)}
+    element = element_of_nodes(interaction.nodes, text_of(interaction.hierarchy))
     return Said(
         kind,
         custom[:LONGEST_NAME] or kind,
-        (interaction.source_properties, own, _visibility(event)),
-        element_of_nodes(interaction.nodes, text_of(interaction.hierarchy)),
+        (masked(plain_properties(interaction.source_properties)), own, _visibility(event)),
+        without_text(element) if kind == Kind.CHANGE else element,
     )
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from cairn.wire.heap_message import DeviceInfo, Message, PageviewInfo, SessionInfo, Text, Utm
-from cairn.wire.masking import cut, mask_text, mask_url
+from cairn.wire.heap_message import ApplicationInfo, DeviceInfo, Message, PageviewInfo, SessionInfo, Text, Utm
+from cairn.wire.masking import cut, mask_known, mask_text, mask_url
 from cairn.wire.reading import Json
 from cairn.wire.users import LONGEST_ID
 
@@ -18,11 +18,19 @@ class Masks:
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._urls: dict[str, str] = {}
+        self._known: dict[str, str] = {}
 
     def text(self, given: Text) -> str:
         text = text_of(given)
         if (masked := self._texts.get(text)) is None:
             masked = self._texts[text] = mask_text(text)
+        return masked
+
+    def known(self, given: Text) -> str:
+        """Campaign words: long ids stay, as in a query."""
+        text = text_of(given)
+        if (masked := self._known.get(text)) is None:
+            masked = self._known[text] = cut(mask_known(text))
         return masked
 
     def url(self, given: Text) -> str:
@@ -65,20 +73,32 @@ def session_facts(session: SessionInfo, masks: Masks) -> dict[str, str]:
     return {
         "referrer": masks.url(session.referrer),
         "search_keyword": masks.text(session.search_keyword),
-        **utm_facts(session.utm),
+        **utm_facts(session.utm, masks),
         "landing_domain": text_of(landing.domain),
         "landing_path": masks.url(landing.path),
         "landing_query": masks.url(landing.query),
+        "landing_hash": masks.url(landing.hash),
     }
 
 
-def utm_facts(utm: Utm) -> dict[str, str]:
+def utm_facts(utm: Utm, masks: Masks) -> dict[str, str]:
     return {
-        "utm_source": text_of(utm.source),
-        "utm_medium": text_of(utm.medium),
-        "utm_campaign": text_of(utm.campaign),
-        "utm_term": text_of(utm.term),
-        "utm_content": text_of(utm.content),
+        "utm_source": masks.known(utm.source),
+        "utm_medium": masks.known(utm.medium),
+        "utm_campaign": masks.known(utm.campaign),
+        "utm_term": masks.known(utm.term),
+        "utm_content": masks.known(utm.content),
+    }
+
+
+def first_facts(device: DeviceInfo, application: ApplicationInfo) -> dict[str, str]:
+    """What an app says of the device it was first opened on."""
+    return {
+        "platform": text_of(device.platform),
+        "device_type": enum_name(device.type, DEVICE_TYPES),
+        "device": text_of(device.model),
+        "app_name": text_of(application.name) or text_of(application.identifier),
+        "app_version": text_of(application.version_string),
     }
 
 
@@ -87,6 +107,7 @@ def _device_facts(device: DeviceInfo) -> dict[str, str]:
     return {
         "device_type": enum_name(device.type, DEVICE_TYPES),
         "device": text_of(device.model) or text_of(told.model),
+        "device_id": text_of(device.vendor_id),
         "carrier": text_of(device.carrier),
         "browser_version": text_of(told.browser_version),
         "os_version": _os_version(text_of(told.platform_version), text_of(device.user_agent)),
@@ -127,6 +148,11 @@ def plain_properties(given: Mapping[str, Json]) -> dict[str, Json]:
     if type(given) is dict:
         return {key: _plain(value) if type(value) is dict else value for key, value in given.items()}
     return {key: value.string for key, value in given.items()}
+
+
+def masked(captured: Mapping[str, Json]) -> dict[str, Json]:
+    """Properties that a client took from the screen by itself, as against those an application chose to send."""
+    return {key: mask_text(value) if type(value) is str else value for key, value in captured.items()}
 
 
 def _plain(value: dict[str, Json]) -> Json:

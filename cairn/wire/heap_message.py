@@ -53,6 +53,7 @@ class DeviceInfo(Struct, frozen=True):
     user_agent: Text = ""
     type: Text = 0
     carrier: Text = ""
+    vendor_id: Text = ""
     uach: Uach = Uach()
 
 
@@ -209,6 +210,8 @@ class UserProperties(Struct, frozen=True):
     user_id: Text = ""
     properties: Properties = field(default_factory=dict)
     library: LibraryInfo = LibraryInfo()
+    initial_device: DeviceInfo = DeviceInfo()
+    initial_application: ApplicationInfo = ApplicationInfo()
     initial_session_info: SessionInfo = SessionInfo()
 
 

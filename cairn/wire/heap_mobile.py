@@ -11,10 +11,10 @@ from msgspec import Raw, Struct, field
 from cairn.event import Arrival, Draft, Element, Kind, Refused
 from cairn.outcomes import Reason
 from cairn.wire.heap_event import Properties, Said, checked_name
-from cairn.wire.heap_facts import enum_name, plain_properties, text_of
+from cairn.wire.heap_facts import enum_name, masked, plain_properties, text_of
 from cairn.wire.heap_open import MOST_MESSAGES
 from cairn.wire.heap_user import any_id, check_environment, identity_of, moment_ms, user_id_of
-from cairn.wire.hierarchy import element_of, node_text
+from cairn.wire.hierarchy import element_of, node_text, without_text
 from cairn.wire.masking import cut, mask_text
 from cairn.wire.mending import read_object
 from cairn.wire.properties import joined_scalars
@@ -30,6 +30,7 @@ _SOURCE_KINDS = (
     ("touch", Kind.TOUCH), ("press", Kind.TOUCH), ("edit", Kind.CHANGE), ("change", Kind.CHANGE),
     ("screen", Kind.VIEW), ("navigation", Kind.VIEW), ("page", Kind.VIEW),
 )  # fmt: skip
+_TEXTS = ("targetText", "target_text")
 
 
 class Mobile(Struct, frozen=True):
@@ -125,12 +126,15 @@ def say_source(name: str, given: Properties, visibility: Json) -> Said:
     """An event that a framework on top of the client captured by itself; its name says what sort. Raises Unfit."""
     folded = name.lower()
     kind = next((kind for part, kind in _SOURCE_KINDS if part in folded), Kind.CUSTOM)
-    own = plain_properties(given)
+    own = masked(plain_properties(given))
     hierarchy = next(
         (own[key] for key in ("hierarchy", "touchableHierarchy") if isinstance(own.get(key), str)), ""
     )
-    text = own.get("targetText") or own.get("target_text") or ""
+    text = next((own[key] for key in _TEXTS if own.get(key)), "")
     element = element_of(hierarchy, "", text=text if isinstance(text, str) else "") if hierarchy else None
+    if kind == Kind.CHANGE:
+        element = without_text(element)
+        own = {key: value for key, value in own.items() if key not in _TEXTS}
     return Said(kind, checked_name(name), (own, visible(visibility)), element)
 
 
@@ -148,6 +152,7 @@ def _ios(message: dict[str, Json], arrival: Arrival) -> Mobile:
         "view": _text(page, "viewController") or _text(page, "screenA11yId"),
         "platform": _text(device, "platform"),
         "device": _text(device, "phoneModel"),
+        "device_id": _text(device, "iosVendorId"),
         "carrier": _text(device, "carrier"),
         "app_name": _text(application, "appName"),
         "app_version": _text(application, "appVersion"),
@@ -163,8 +168,17 @@ def _ios(message: dict[str, Json], arrival: Arrival) -> Mobile:
         pageview=_text(page, "id"),
         facts=facts,
         library="ios",
-        properties=_part(message, "properties"),
+        properties={**_screen(page), **_part(message, "properties")},
     )
+
+
+def _screen(page: dict[str, Json]) -> Properties:
+    """How the screen is announced to those who do not see it."""
+    named = {
+        "screen_a11y_id": _text(page, "screenA11yId"),
+        "screen_a11y_label": _text(page, "screenA11yLabel"),
+    }
+    return {key: mask_text(value) for key, value in named.items() if value}
 
 
 def _say_ios(message: dict[str, Json], page: dict[str, Json]) -> Said:

@@ -15,7 +15,7 @@ from cairn.outcomes import Reason
 from cairn.wire.heap_event import checked_name
 from cairn.wire.heap_facts import Masks
 from cairn.wire.heap_user import any_id, check_environment, identity_of, moment_ms, user_changes, user_id_of
-from cairn.wire.hierarchy import element_of
+from cairn.wire.hierarchy import element_of, without_text
 from cairn.wire.masking import cut
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import safe_text
@@ -31,13 +31,16 @@ _INTERACTIONS = frozenset((Kind.CLICK, Kind.CHANGE, Kind.SUBMIT, Kind.TOUCH))
 _SESSION_FACTS = {
     "r": "referrer", "e": "search_keyword", "us": "utm_source", "um": "utm_medium", "ut": "utm_term",
     "uc": "utm_content", "ua": "utm_campaign", "d": "landing_domain", "h": "landing_path", "q": "landing_query",
+    "g": "landing_hash",
 }  # fmt: skip
 _PAGE_FACTS = {"d": "domain", "h": "path", "q": "query", "g": "hash", "t": "title", "pr": "previous_path"}
-_IOS_FACTS = {"m": "device", "p": "platform"}  # further ones of the iOS client's pageview call
-_PLAIN_FACTS = frozenset(
-    ("utm_source", "utm_medium", "utm_term", "utm_content", "utm_campaign", "domain", "landing_domain", "device",
-     "platform")
-)  # fmt: skip
+_IOS_FACTS = {
+    "m": "device",
+    "p": "platform",
+    "vid": "device_id",
+}  # further ones of the iOS client's pageview call
+_PLAIN_FACTS = frozenset(("domain", "landing_domain", "device", "device_id", "platform"))
+_CAMPAIGN_FACTS = frozenset(("utm_source", "utm_medium", "utm_term", "utm_content", "utm_campaign"))
 _TEXT_FACTS = frozenset(("title", "search_keyword"))
 
 Parsed = list[Draft | Refused]
@@ -122,7 +125,7 @@ class _EventOf:
             time_ms=moment_ms(given.get("ts"), call.arrival.received_ms),
             facts=self._facts,
             properties=joined_scalars(properties),
-            element=_element(given),
+            element=without_text(_element(given)) if kind == Kind.CHANGE else _element(given),
         )
 
 
@@ -208,6 +211,8 @@ def _facts(given: Mapping[str, str], names: Mapping[str, str], masks: Masks) -> 
         if value := given.get(short):
             if name in _PLAIN_FACTS:
                 facts[name] = cut(value)
+            elif name in _CAMPAIGN_FACTS:
+                facts[name] = masks.known(value)
             else:
                 facts[name] = masks.text(value) if name in _TEXT_FACTS else masks.url(value)
     return facts

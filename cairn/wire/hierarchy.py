@@ -3,15 +3,23 @@
 Source: contracts/heap.md 5.4 (grammar, limits); contract/hierarchy.json holds the browser script to the same.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from cairn.event import Element
 from cairn.wire.masking import cut, mask_known, mask_text, mask_url
 
 LONGEST_HIERARCHY = 1_024  # characters, filled from the target outwards
 _MOST_ATTRIBUTES = 50  # kept of one element; the script sends a dozen
-# Their text is what the person typed or chose: never kept, whoever sent it.
-_HOLDS_VALUE = frozenset(("input", "textarea", "select", "option"))
+# Their text is what the person typed or chose: never kept, whoever sent it. Tags of the web, and classes of apps.
+_HOLDS_VALUE = re.compile(
+    r"input|textarea|select|option|.*(edittext|textfield|textinput|securefield|editabletext|textformfield|uitextview|"
+    r"autocompletetextview|searchbar|searchview).*",
+    re.IGNORECASE,
+)
+_VALUE_PART = "[value="  # of a hierarchy
 _FORBIDDEN = str.maketrans("", "", ";|")  # they end a part and a node
 
 
@@ -47,11 +55,16 @@ def element_of(
         tag=tag,
         dom_id=mask_text(dom_id) if dom_id else "",
         classes=cut(" ".join(sorted(set(classes.split())))) if classes else "",
-        text=mask_text(text.strip()) if text and tag.lower() not in _HOLDS_VALUE else "",
+        text=mask_text(text.strip()) if text and not _HOLDS_VALUE.fullmatch(tag) else "",
         href=mask_url(href) if href else "",
         label=mask_text(label) if label else "",
         attributes=kept,
     )
+
+
+def without_text(element: Element | None) -> Element | None:
+    """Of something that was changed: its text may be what was typed, whatever it is made of."""
+    return msgspec.structs.replace(element, text="") if element is not None and element.text else element
 
 
 def _sorted_parts(parts: Iterable[str]) -> list[str]:
@@ -63,7 +76,7 @@ def _sorted_parts(parts: Iterable[str]) -> list[str]:
         mark = part[:1]
         if mark == "." and len(part) > 1:
             classes.append(part)
-        elif mark == "[" and "=" in part:
+        elif mark == "[" and "=" in part and not part.startswith(_VALUE_PART):
             attributes.append(part if part[-1] == "]" else part + "]")
         elif mark == "#" and len(part) > 1 and not dom_id:
             dom_id = part

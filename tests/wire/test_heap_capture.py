@@ -235,6 +235,50 @@ def test_captured_text_is_masked_again_but_properties_are_the_senders_own() -> N
     )
 
 
+def test_campaign_words_are_masked_and_long_ids_stay() -> None:
+    utm = {
+        "source": "ann@shop.test",
+        "content": "ann%40shop.test",
+        "term": "a1" * 20,
+        "campaign": "sk_live_abcDEF123456",
+    }
+    found = both(message(session_info={"id": "1", "utm": utm}, session={}))
+    assert [found.facts[f"utm_{key}"] for key in utm] == ["{email}", "{email}", "a1" * 20, "{token}"]
+
+
+def test_what_a_client_saw_by_itself_is_masked() -> None:
+    custom = {
+        "name": "Paid",
+        "properties": {"to": "ann@shop.test"},
+        "source_properties": {"seen": "ann@shop.test"},
+    }
+    assert both(message(properties={}, event={"custom": custom})).properties == {
+        "to": "ann@shop.test",
+        "seen": "{email}",
+    }
+    touch = {"builtin": 2, "source_properties": {"seen": "ann@shop.test"}}
+    assert both(message(properties={}, event={"interaction": touch})).properties == {"seen": "{email}"}
+
+
+@pytest.mark.parametrize(
+    "tag", ["div", "my-field", "UITextField", "androidx.appcompat.widget.AppCompatEditText"]
+)
+def test_the_text_of_what_was_changed_is_never_kept(tag: str) -> None:
+    nodes = [{"node_name": tag, "node_text": "typed"}]
+    hierarchy = f"@{tag};[name=q];[value=typed];|"
+    found = both(message(event={"interaction": {"builtin": 3, "nodes": nodes, "hierarchy": hierarchy}}))
+    assert found.element == Element(hierarchy=f"@{tag};[name=q];|", tag=tag)
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"), [("UITextField", ""), ("RCTTextInput", ""), ("UILabel", "Pay"), ("a", "Pay")]
+)
+def test_a_touched_field_keeps_no_text(tag: str, text: str) -> None:
+    nodes = [{"node_name": tag, "node_text": "Pay"}]
+    found = both(message(event={"interaction": {"builtin": 2, "nodes": nodes}}))
+    assert found.element is not None and found.element.text == text
+
+
 def test_what_was_typed_is_never_kept() -> None:
     nodes = [{"node_name": "input", "node_text": "typed", "attributes": {"value": "typed", "name": "q"}}]
     found = both(message(event={"interaction": {"builtin": 3, "nodes": nodes}}))
@@ -418,11 +462,18 @@ def test_user_properties() -> None:
 
 
 def test_the_first_session_of_an_app_sets_initial_properties() -> None:
-    session = {"referrer": "https://a.test/", "utm": {"source": "news"}}
-    found = draft("heap.capture.add_user_properties", {**PROPERTIES, "initial_session_info": session})
-    assert found.user_properties == {
-        "plan": "pro", "initial_referrer": "https://a.test/", "initial_utm_source": "news",
-    }  # fmt: skip
+    first = {
+        "initial_session_info": {"referrer": "https://a.test/", "utm": {"source": "news"}},
+        "initial_device": {"platform": "iOS 19", "model": "iPhone16,1", "type": 1},
+        "initial_application": {"name": "Shop", "version_string": "4.2"},
+    }
+    body = protobuf({**PROPERTIES, **first}, capture_pb2.UserProperties).SerializeToString()
+    for one in ({**PROPERTIES, **first}, body):
+        assert draft("heap.capture.add_user_properties", one).user_properties == {
+            "plan": "pro", "initial_referrer": "https://a.test/", "initial_utm_source": "news",
+            "initial_platform": "iOS 19", "initial_device": "iPhone16,1", "initial_device_type": "Mobile",
+            "initial_app_name": "Shop", "initial_app_version": "4.2",
+        }  # fmt: skip
 
 
 def test_nul_is_replaced_in_either_form() -> None:

@@ -18,8 +18,9 @@ IOS: dict[str, Any] = {
     "applicationInfo": {"appName": "Shop", "appVersion": "4.2", "libraryVersion": "8.0"},
     "deviceInfo": {"iosVendorId": "V", "carrier": "T", "phoneModel": "iPhone16,1", "platform": "iOS 19"},
     "sessionInfo": {"id": "9", "timestamp": "1770113400000"},
-    "pageviewInfo": {"id": "8", "title": "Cart", "viewController": "CartViewController"},
-}
+    "pageviewInfo": {"id": "8", "title": "Cart", "viewController": "CartViewController",
+                     "screenA11yLabel": "Cart of ann@shop.test"},
+}  # fmt: skip
 TOUCH = {
     "touchEvent": {
         "type": "tap",
@@ -39,9 +40,10 @@ def ios(event: dict[str, Any] | None = None, **change: Any) -> Draft:
 def test_a_touch() -> None:
     assert ios(TOUCH) == Draft(
         APP, "touch", "touch", 1770113472000, NOW_MS, user_id=7, key_space=f"heap.ios/{APP}", key="100",
-        sent_ms=1770113480000, session_id=9, pageview_id=8, properties={"touch_type": "tap"},
+        sent_ms=1770113480000, session_id=9, pageview_id=8,
+        properties={"touch_type": "tap", "screen_a11y_label": "Cart of {email}"},
         facts={"title": "Cart", "view": "CartViewController", "platform": "iOS 19", "device": "iPhone16,1",
-               "carrier": "T", "app_name": "Shop", "app_version": "4.2"},
+               "device_id": "V", "carrier": "T", "app_name": "Shop", "app_version": "4.2"},
         element=Element(hierarchy="@UIWindow;|@UIView;|@UIButton;|", tag="UIButton", text="Buy",
                         attributes={"ivar": "_buy"}),
         source="shop", library="ios", ip="203.0.113.9", user_agent="curl/8",
@@ -64,7 +66,24 @@ def test_a_touch() -> None:
 )  # fmt: skip
 def test_kinds_of_ios(event: dict[str, Any] | None, expected: tuple[str, str, dict[str, Any]]) -> None:
     found = ios(event)
+    assert found.properties.pop("screen_a11y_label") == "Cart of {email}"
     assert (found.kind, found.name, found.properties) == expected
+
+
+def test_what_a_framework_saw_is_masked_and_what_was_typed_is_left_out() -> None:
+    seen = {
+        "touchableHierarchy": {"string": "@App;|@Text;|"},
+        "targetText": {"string": "Write ann@shop.test"},
+    }
+    touch = ios({"sourceEvent": {"name": "touch", "sourceProperties": seen}})
+    assert touch.properties["targetText"] == "Write {email}"
+    assert touch.element is not None and touch.element.text == "Write {email}"
+    typed = ios({"sourceEvent": {"name": "text_edit", "sourceProperties": seen}})
+    assert "targetText" not in typed.properties
+    assert typed.element is not None and typed.element.text == ""
+    field = {"touchEvent": {**TOUCH["touchEvent"], "targetView": "UITextField", "targetText": "secret"}}
+    found = ios(field).element
+    assert found is not None and (found.tag, found.text) == ("UITextField", "")
 
 
 @pytest.mark.parametrize(

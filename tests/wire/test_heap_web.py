@@ -24,6 +24,10 @@ SP = [
     "/",
     "e",
     "shoes",
+    "g",
+    "#top",
+    "uc",
+    "ann@shop.test",
 ]
 LANDING = {
     "referrer": "https://s.test/",
@@ -32,6 +36,8 @@ LANDING = {
     "utm_campaign": "feb",
     "landing_domain": "a.test",
     "landing_path": "/",
+    "landing_hash": "#top",
+    "utm_content": "{email}",
     "platform": "web",
 }
 
@@ -96,10 +102,11 @@ def test_a_pageview_of_an_app() -> None:
         "p": "iOS 19",
         "g": "x",
         "t": "Cart",
+        "vid": "V-1",
     }
     found = draft("heap.web", query(parameters))
     assert (found.kind, found.library) == ("pageview", "ios")
-    assert found.facts == {"device": "iPhone16,1", "platform": "iOS 19", "title": "Cart"}
+    assert found.facts == {"device": "iPhone16,1", "platform": "iOS 19", "device_id": "V-1", "title": "Cart"}
 
 
 def test_masking() -> None:
