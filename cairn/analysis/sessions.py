@@ -1,22 +1,63 @@
-"""Sessions by a gap of one's own choosing, where those the client sent do not fit. Pure.
+"""Sessions: as the clients captured them, or split anew by a gap of one's own choosing.
 
 Captured events carry the session the client knew; server events carry none, and Heap's rules (30 minutes without a
-pageview on the web, 5 in the background of an app) cannot be changed there. Here a session ends with a silence longer
-than the gap, whatever the events are.
+pageview on the web, 5 in the background of an app) cannot be changed there. With a gap a session ends with a silence
+longer than it, whatever the events are.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 
+import sqlalchemy as sa
 from msgspec import Struct
+
+from cairn.analysis.users import BEHAVIOUR, raw_ids
+from cairn.clock import to_ms
+from cairn.event import Kind
+from cairn.store.schema import CANONICAL, DATABASE
+from cairn.store.store import Store
+
+PAGE = 50  # sessions on a page
+MINUTE_MS = 60_000
+LEAST_GAP_MIN, MOST_GAP_MIN = 1, 24 * 60  # minutes
 
 # The same in the store: the session's number, from 0, of each of a user's `times` (sorted epoch milliseconds).
 SESSION_NUMBERS = "arrayCumSum(arrayMap(silence -> silence > {gap_ms:Int64}, arrayDifference(times)))"
+_COUNTED = (
+    f"{BEHAVIOUR} AND kind != '{Kind.SESSION}'"  # that a session began is not a thing that was done in it
+)
 
 
 class Session(Struct, frozen=True):
     start_ms: int
     end_ms: int  # of the last event; a session of one event takes no time
     events: int
+
+
+class UserSession(Struct, frozen=True):
+    """One session of a user, and where it led."""
+
+    start_ms: int
+    end_ms: int
+    events: int
+    pageviews: int
+    entry: str  # path of the first page, empty for none
+    exit: str
+
+
+class SessionPage(Struct, frozen=True):
+    sessions: list[UserSession]
+    next: int | None = None  # the last one's start
+
+
+class DayOfSessions(Struct, frozen=True):
+    """The sessions that began on one day, UTC."""
+
+    start_ms: int
+    sessions: int
+    users: int
+    events: int
+    median_s: float  # from first to last event
 
 
 def sessions_of(times_ms: Iterable[int], *, gap_ms: int) -> list[Session]:
@@ -29,3 +70,91 @@ def sessions_of(times_ms: Iterable[int], *, gap_ms: int) -> list[Session]:
         else:
             found[-1] = Session(last.start_ms, time_ms, last.events + 1)
     return found
+
+
+def user_sessions(
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    user_id: int,
+    *,
+    gap_ms: int | None = None,
+    before_ms: int | None = None,
+) -> SessionPage:
+    """A canonical user's sessions over all raw ids, newest first: as captured, or by a gap."""
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT min(at), max(at) AS last, count(), countIf(kind = '{Kind.PAGEVIEW}'),
+               argMinIf(path, at, path != ''), argMaxIf(path, at, path != '')
+        FROM ({_captured("1 AS owner", _OF_USER) if gap_ms is None else _split("1 AS owner", _OF_USER)})
+        GROUP BY session HAVING min(at) < {{before:Int64}}
+        ORDER BY min(at) DESC, session DESC LIMIT {{limit:UInt32}}
+        """,
+        {
+            "users": raw_ids(connection, environment_id, user_id),
+            "before": 2**62 if before_ms is None else before_ms,
+            "limit": PAGE + 1,
+            **({} if gap_ms is None else {"gap_ms": gap_ms}),
+        },
+    )
+    sessions = [UserSession(*row) for row in rows]
+    return SessionPage(sessions[:PAGE], sessions[PAGE - 1].start_ms if len(sessions) > PAGE else None)
+
+
+def session_days(
+    store: Store, environment_id: int, *, since: datetime, until: datetime, gap_ms: int | None = None
+) -> list[DayOfSessions]:
+    """Sessions by the day they began on, oldest first, days without any left out.
+
+    Limit: what lies outside the range is not looked at, so a session that began before it is cut.
+    """
+    owner, where = f"{CANONICAL} AS owner", _IN_RANGE
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT intDiv(first, 86400000) * 86400000 AS day, count(), uniqExact(owner), sum(events),
+               quantileExact(0.5)(last - first) / 1000
+        FROM (
+            SELECT owner, session, min(at) AS first, max(at) AS last, count() AS events
+            FROM ({_captured(owner, where) if gap_ms is None else _split(owner, where)})
+            GROUP BY owner, session)
+        GROUP BY day ORDER BY day
+        """,
+        {
+            "since": to_ms(since), "until": to_ms(until), **({} if gap_ms is None else {"gap_ms": gap_ms}),
+        },
+        timeout_s=30.0,
+    )  # fmt: skip
+    return [
+        DayOfSessions(int(day), int(sessions), int(users), int(events), float(median))
+        for day, sessions, users, events, median in rows
+    ]
+
+
+_OF_USER = "user_id IN {users:Array(UInt64)}"
+_IN_RANGE = """
+    time >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({until:Int64}, 'UTC')
+    AND toDate(time) >= toDate(fromUnixTimestamp64Milli({since:Int64}, 'UTC'))
+    AND toDate(time) <= toDate(fromUnixTimestamp64Milli({until:Int64}, 'UTC'))"""
+
+
+def _captured(owner: str, where: str) -> str:
+    """Events that have a session. Shape: owner, session, at, kind, path."""
+    return f"""
+        SELECT {owner}, session_id AS session, toUnixTimestamp64Milli(time) AS at, kind, path
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}} AND session_id != 0 AND {_COUNTED} AND {where}"""
+
+
+def _split(owner: str, where: str) -> str:
+    """All events, their sessions numbered anew. Shape: owner, session, at, kind, path."""
+    return f"""
+        SELECT owner, session, one.1 AS at, one.2 AS kind, one.3 AS path
+        FROM (
+            SELECT {owner}, arraySort(groupArray((toUnixTimestamp64Milli(time), toString(kind), toString(path))))
+                   AS some, arrayMap(one -> one.1, some) AS times, {SESSION_NUMBERS} AS numbers
+            FROM {DATABASE}.events
+            WHERE environment_id = {{environment:UInt32}} AND {_COUNTED} AND {where}
+            GROUP BY owner)
+        ARRAY JOIN some AS one, numbers AS session"""

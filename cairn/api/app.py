@@ -20,6 +20,7 @@ from cairn.api.resources import (
     privacy,
     rules,
     segments,
+    sessions,
     users,
 )
 
@@ -29,6 +30,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *flags.ENDPOINTS,
     *rules.ENDPOINTS,
     *users.ENDPOINTS,
+    *sessions.ENDPOINTS,
     *accounts.ENDPOINTS,
     *events.ENDPOINTS,
     *defined_events.ENDPOINTS,

@@ -2,16 +2,30 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cairn.analysis.sessions import SESSION_NUMBERS, Session, sessions_of
+from cairn.analysis.pulse import DAY_MS
+from cairn.analysis.sessions import (
+    MINUTE_MS,
+    SESSION_NUMBERS,
+    Session,
+    UserSession,
+    session_days,
+    sessions_of,
+    user_sessions,
+)
+from cairn.clock import to_ms
+from cairn.event import Draft, Kind
+from cairn.ids import identified_user_id
 from cairn.store.embedded import open_embedded
+from tests.analysis.conftest import ELSEWHERE, HERE, NOW, Past
 
-MINUTE_MS = 60_000
 TIMES = st.lists(st.integers(0, 60), max_size=25)
 
 
@@ -64,3 +78,85 @@ def test_the_store_splits_alike(tmp_path: Path) -> None:
 )
 def test_the_gap_itself_is_no_end(times: list[int], expected: list[Session]) -> None:
     assert sessions_of(times, gap_ms=30 * MINUTE_MS) == expected
+
+
+@pytest.fixture(scope="module")
+def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Past, list[Draft]]]:
+    """Six raw users, two of them one, with events at random moments of four days and in random captured sessions."""
+    past, draw = Past(tmp_path_factory.mktemp("visited")), random.Random(7)
+    past.identified("ann", 1, 2)
+    drafts = []
+    for number in range(400):
+        kind = draw.choice([Kind.PAGEVIEW, Kind.CLICK, Kind.CUSTOM, Kind.SESSION, Kind.IDENTIFY])
+        at = to_ms(NOW) - draw.randrange(4 * 24 * 60) * MINUTE_MS - number  # no two at once
+        facts = {"path": f"/{draw.randrange(5)}"} if kind in (Kind.PAGEVIEW, Kind.CLICK) else {}
+        drafts.append(
+            Draft(HERE, kind, kind, at, at, user_id=draw.randrange(1, 7), event_id=number + 1,
+                  session_id=draw.choice([0, 71, 72, 73]), facts=facts)
+        )  # fmt: skip
+    past.store.insert_events(drafts)
+    yield past, drafts
+    past.close()
+
+
+def counted(drafts: list[Draft], users: set[int]) -> list[Draft]:
+    did = [one for one in drafts if one.user_id in users and one.kind not in (Kind.IDENTIFY, Kind.SESSION)]
+    return sorted(did, key=lambda one: one.time_ms)
+
+
+def groups(drafts: list[Draft], gap_minutes: int | None) -> list[list[Draft]]:
+    """The sessions of one user's events, by hand."""
+    if gap_minutes is None:
+        named = sorted({one.session_id for one in drafts} - {0})
+        return [[one for one in drafts if one.session_id == number] for number in named]
+    found: list[list[Draft]] = []
+    for one in drafts:
+        if found and one.time_ms - found[-1][-1].time_ms <= gap_minutes * MINUTE_MS:
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return found
+
+
+@pytest.mark.parametrize("gap", [None, 1, 30, 600])
+def test_a_users_sessions_over_all_her_ids(visited: tuple[Past, list[Draft]], gap: int | None) -> None:
+    past, drafts = visited
+    ann = identified_user_id(HERE, "ann")
+    expected = []
+    for session in groups(counted(drafts, {1, 2, ann}), gap):
+        paths = [one.facts["path"] for one in session if "path" in one.facts]
+        pages = sum(one.kind == Kind.PAGEVIEW for one in session)
+        ends = (paths[0], paths[-1]) if paths else ("", "")
+        expected.append(UserSession(session[0].time_ms, session[-1].time_ms, len(session), pages, *ends))
+    expected.sort(key=lambda session: -session.start_ms)
+    gap_ms = gap * MINUTE_MS if gap else None
+    found: list[UserSession] = []
+    with past.reading() as connection:
+        before = None
+        while True:
+            page = user_sessions(past.store, connection, HERE, ann, gap_ms=gap_ms, before_ms=before)
+            found += page.sessions
+            if (before := page.next) is None:
+                break
+        assert user_sessions(past.store, connection, ELSEWHERE, ann, gap_ms=gap_ms).sessions == []
+    assert found == expected
+
+
+@pytest.mark.parametrize("gap", [None, 1, 30, 600])
+def test_the_sessions_of_each_day(visited: tuple[Past, list[Draft]], gap: int | None) -> None:
+    past, drafts = visited
+    by_day: dict[int, list[tuple[int, list[Draft]]]] = {}
+    for owner, users in enumerate([{1, 2}, {3}, {4}, {5}, {6}]):
+        for session in groups(counted(drafts, users), gap):
+            by_day.setdefault(session[0].time_ms // DAY_MS * DAY_MS, []).append((owner, session))
+    found = session_days(
+        past.store, HERE, since=NOW - timedelta(days=5), until=NOW + timedelta(hours=1),
+        gap_ms=gap * MINUTE_MS if gap else None,
+    )  # fmt: skip
+    assert [(one.start_ms, one.sessions, one.users, one.events) for one in found] == [
+        (day, len(some), len({owner for owner, _ in some}), sum(len(session) for _, session in some))
+        for day, some in sorted(by_day.items())
+    ]
+    for one in found:
+        lengths = sorted(some[-1].time_ms - some[0].time_ms for _, some in by_day[one.start_ms])
+        assert lengths[(len(lengths) - 1) // 2] <= one.median_s * 1000 <= lengths[len(lengths) // 2]

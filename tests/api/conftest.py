@@ -228,6 +228,8 @@ def _behaviour(core: Core, tenant: Tenant, merge: merges.Merge) -> None:
                 user_id=tenant.raw_id if number % 2 else tenant.user_id,
                 event_id=event_id(tenant.name, str(number)),
                 properties={"shop": tenant.name},
+                session_id=7,
+                facts={"path": f"/{tenant.name}"},
                 source=tenant.name,
             )
             for number in range(60)

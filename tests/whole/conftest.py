@@ -1,8 +1,10 @@
 """A served Cairn, from the bytes a client sends to what a person reads. Its environments are the demo's."""
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,9 @@ class Whole:
         body = {"env_id": self.app_id, "user_id": str(user_id), "identity": identity}
         assert self.http.post(f"{CAPTURE}/identify", json=body).status_code == 200
 
-    def api(self, method: str, path: str, *, status: int = 200, **options: Any) -> Any:
-        params = {"environment": self.environment, **options.pop("params", {})}
+    def api(self, method: str, path: str, *, status: int = 200, is_here: bool = True, **options: Any) -> Any:
+        """`is_here`: of this environment, not of the whole workspace."""
+        params = ({"environment": self.environment} if is_here else {}) | options.pop("params", {})
         answer = self.http.request(method, f"/api/v1{path}", headers=self._headers, params=params, **options)
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
@@ -63,8 +66,24 @@ class Whole:
         )
         return list(found.json()["events"]) if found.status_code == 200 else []
 
+    @contextmanager
+    def signed_in(self) -> Iterator[httpx.Client]:
+        """The pages, as the demo's owner sees them."""
+        with httpx.Client(base_url=self.cairn.url, timeout=30, follow_redirects=True) as browser:
+            form = {"email": self.cairn.demo["email"], "password": self.cairn.demo["password"]}
+            done = browser.post("/sign-in", data={**form, "csrf": token_in(browser.get("/sign-in").text)})
+            assert done.status_code == 200, done.text
+            yield browser
+
     def live(self, **only: str) -> list[dict[str, Any]]:
         return list(self.api("GET", "/events", params={"limit": 200, **only})["events"])
+
+
+def token_in(page: str) -> str:
+    """What a form of the page sends along to prove that it is ours."""
+    found = re.search(r'name="csrf" value="([^"]*)"', page)
+    assert found, page
+    return found[1]
 
 
 def eventually(holds: Callable[[], Any], timeout_s: float = 60.0) -> Any:

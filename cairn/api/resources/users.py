@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from cairn.analysis import accounts, users
+from cairn.analysis import accounts, merged, users
 from cairn.analysis.users import Cursor, PropertyValue, User
 from cairn.api.endpoint import After, Call, Endpoint, EnvironmentName, Next, Query
 from cairn.api.page import read_cursor, write_cursor
@@ -67,6 +67,22 @@ class UserAccount(Struct, frozen=True):
     properties: dict[str, UserProperty]
 
 
+class BroughtProperty(Struct, frozen=True):
+    key: str
+    value: str
+    without: str | None  # what it would be without this id; null: nothing
+
+
+class UserId(Struct, frozen=True):
+    """A raw id, and what the user has because of it."""
+
+    user_id: int
+    events: int
+    first_at: datetime | None
+    last_at: datetime | None
+    properties: list[BroughtProperty]
+
+
 class UserMerge(Struct, frozen=True):
     at: datetime
     kind: str  # merge, unmerge
@@ -81,6 +97,7 @@ class UserDetails(Struct, frozen=True):
     user_ids: list[int]  # every raw id whose events are this user's
     segments: list[UserSegment]
     merges: list[UserMerge]
+    ids: list[UserId]  # what each of `user_ids` brought, the user's own first
     account: UserAccount | None = None  # null: the Account ID property is empty, or none is chosen
 
 
@@ -148,6 +165,7 @@ def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetail
             UserMerge(item.at, item.kind, item.user_id, item.canonical_id, item.identity, item.cause)
             for item in merges.history(call.connection, environment.id, ids)
         ],
+        ids=_ids(call, environment, found.user_id),
         account=_account(call, environment, found),
     )
 
@@ -217,6 +235,19 @@ def _segments(call: Call, environment: Environment, user_id: int) -> list[UserSe
         if since is not None:
             found.append(UserSegment(segment.id, segment.key, segment.name, from_ms(since)))
     return found
+
+
+def _ids(call: Call, environment: Environment, user_id: int) -> list[UserId]:
+    return [
+        UserId(
+            one.user_id,
+            one.events,
+            from_ms(one.first_ms) if one.events else None,
+            from_ms(one.last_ms) if one.events else None,
+            [BroughtProperty(each.key, each.value, each.without) for each in one.properties],
+        )
+        for one in merged.merged_ids(call.core.store, call.connection, environment.id, user_id)
+    ]
 
 
 def _account(call: Call, environment: Environment, user: User) -> UserAccount | None:

@@ -9,6 +9,8 @@ from starlette.responses import Response
 from cairn.analysis import accounts
 from cairn.analysis import users as users_of
 from cairn.analysis.accounts import Account
+from cairn.analysis.merged import merged_ids
+from cairn.analysis.sessions import LEAST_GAP_MIN, MINUTE_MS, MOST_GAP_MIN, user_sessions
 from cairn.analysis.users import TimelineEvent, User, read_cursor
 from cairn.db.tables import segment_states, segments
 from cairn.errors import NotFound
@@ -24,6 +26,8 @@ from cairn.workspace.permission import Verb
 
 KEY_PROPERTIES = 3  # shown in the list, after e-mail and name
 PLAIN_KEYS = (IDENTITY_KEY, "email", "_email", "name")
+SHOWN_SESSIONS = 20  # on the user's page; the API has all
+GAPS = ("5", "15", "30", "60", "240")  # minutes, offered
 UNMERGE_CAUSE = "taken back by a member"
 
 
@@ -72,16 +76,28 @@ def user_page(visit: Visit) -> Response:
                 visit.url(f"/users/{user.user_id}"), "This id belongs to the following user by a merge."
             )
         line = users_of.timeline(store, connection, visit.here.id, user.user_id, after=after)
-        ids = raw_ids(connection, visit.here.id, [user.user_id])[user.user_id]
+        ids = merged_ids(store, connection, visit.here.id, user.user_id)
         past = history(connection, visit.here.id, [user.user_id])
         belongs = _segments_of(visit, connection, user.user_id)
         account_key = read_account_key(connection, visit.here.project_id)
+        gap = _gap(visit)
+        seen = user_sessions(
+            store, connection, visit.here.id, user.user_id, gap_ms=gap * MINUTE_MS if gap else None
+        )
     told = [Told(event, sentence(event.kind, event.name, event.properties)) for event in line.events]
     days = [(title, list(group)) for title, group in groupby(told, lambda one: _day_of(visit, one))]
     return visit.page(
         "user.html", user=user, days=days, next=line.next, after=after, ids=ids, past=_newest_first(past),
-        belongs=belongs, account=_account_of(visit, account_key, user), may_unmerge=visit.may(Verb.CORRECT_USERS),
+        belongs=belongs, sessions=seen.sessions[:SHOWN_SESSIONS], gap=gap, gaps=GAPS,
+        account=_account_of(visit, account_key, user), may_unmerge=visit.may(Verb.CORRECT_USERS),
     )  # fmt: skip
+
+
+def _gap(visit: Visit) -> int:
+    """Minutes of silence that end a session; 0: as captured."""
+    text = visit.ask("gap")
+    minutes = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
+    return minutes if LEAST_GAP_MIN <= minutes <= MOST_GAP_MIN else 0
 
 
 def _account_of(visit: Visit, key: str, user: User) -> Account | None:

@@ -1,0 +1,75 @@
+"""What each merged id brought to its user: events, and the property values that show because of it.
+
+So a merge says what it changed, and an un-merge what it will change back.
+"""
+
+from collections import defaultdict
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.analysis.users import BEHAVIOUR, MAX_RAW_IDS, raw_ids
+from cairn.store.schema import DATABASE, IDENTITY_KEY, INITIAL
+from cairn.store.store import Store
+
+
+class Brought(Struct, frozen=True):
+    """A property whose value came with this id."""
+
+    key: str
+    value: str
+    without: str | None  # what it would be without this id; None: nothing
+
+
+class MergedId(Struct, frozen=True):
+    user_id: int
+    events: int  # behaviour only
+    first_ms: int  # 0: none
+    last_ms: int
+    properties: list[Brought]
+
+
+def merged_ids(store: Store, connection: sa.Connection, environment_id: int, user_id: int) -> list[MergedId]:
+    """Every raw id of a canonical user: the user's own first, then rising."""
+    ids = raw_ids(connection, environment_id, user_id)[:MAX_RAW_IDS]
+    did = _did(store, environment_id, ids)
+    brought = _brought(store, environment_id, ids)
+    ordered = sorted(ids, key=lambda raw: (raw != user_id, raw))
+    return [MergedId(raw, *did.get(raw, (0, 0, 0)), brought.get(raw, [])) for raw in ordered]
+
+
+def _did(store: Store, environment_id: int, ids: list[int]) -> dict[int, tuple[int, int, int]]:
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT user_id, count(), toUnixTimestamp64Milli(min(time)), toUnixTimestamp64Milli(max(time))
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}} AND {BEHAVIOUR}
+        GROUP BY user_id
+        """,
+        {"users": ids},
+    )
+    return {int(raw): (int(count), int(first), int(last)) for raw, count, first, last in rows}
+
+
+def _brought(store: Store, environment_id: int, ids: list[int]) -> dict[int, list[Brought]]:
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT key, user_id, argMax(value, version), max(version) FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}} AND key != {{own:String}}
+        GROUP BY key, user_id ORDER BY key
+        """,
+        {"users": ids, "own": IDENTITY_KEY},
+    )
+    by_key: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for key, raw, value, version in rows:
+        by_key[str(key)].append((int(version), int(raw), str(value)))
+    found: defaultdict[int, list[Brought]] = defaultdict(list)
+    for key, values in sorted(by_key.items(), key=lambda one: one[0] in INITIAL):  # those are said last
+        values.sort(reverse=True)
+        _, raw, value = values[0]
+        without = values[1][2] if len(values) > 1 else None
+        if value and value != without:
+            found[raw].append(Brought(key, value, without or None))
+    return found
