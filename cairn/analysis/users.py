@@ -14,7 +14,7 @@ from cairn.clock import to_ms
 from cairn.event import Kind
 from cairn.identity import merges
 from cairn.ids import MAX_USER_ID, identified_user_id
-from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
+from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 from cairn.store.store import Store
 
 PAGE = 50  # users or events on a page
@@ -241,7 +241,7 @@ def properties_of(
         environment_id,
         f"""
         SELECT {CANONICAL} AS canonical, key, argMax(value, version),
-               toUnixTimestamp64Milli(argMax(time, version))
+               toUnixTimestamp64Milli(argMax(time, version)), max(version)
         FROM {DATABASE}.user_properties
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
         GROUP BY canonical, key ORDER BY canonical, key
@@ -249,7 +249,10 @@ def properties_of(
         {"users": list(owners)[:MAX_RAW_IDS]},
     )
     properties: dict[int, dict[str, PropertyValue]] = {}
-    for user_id, key, value, set_ms in rows:
+    first = {int(row[0]): int(row[4]) for row in rows if row[1] == FIRST_SEEN_KEY}
+    for user_id, key, value, set_ms, version in rows:
+        if key in INITIAL and (not value or version < first.get(int(user_id), 0)):
+            continue  # not of the first session
         properties.setdefault(int(user_id), {})[key] = PropertyValue(value, int(set_ms))
     return properties
 

@@ -46,7 +46,7 @@ from cairn.conditions.tree import (
     UserProperty,
     Visitor,
 )  # fmt: skip
-from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
+from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 
 
 class Statement(Struct, frozen=True):
@@ -131,7 +131,7 @@ def relevance(condition: Condition) -> Relevance:
     ]
     return Relevance(
         events=tuple(dict.fromkeys(events)),
-        property_keys=frozenset(key for key, _, _ in leaves.tests),
+        property_keys=_watched(key for key, _, _ in leaves.tests),
         windows=tuple(dict.fromkeys(windows)),
         holds_for_strangers=leaves.needs_strangers,
     )
@@ -189,9 +189,10 @@ class _Pass:
         is 0, as no positive test holds for a property that is not set.
         """
         keys = tuple(dict.fromkeys([key for key, _, _ in self.tests] + [IDENTITY_KEY]))
+        if any(key in INITIAL for key in keys):
+            keys = tuple(dict.fromkeys((*keys, FIRST_SEEN_KEY)))
         tests = "".join(
-            f", argMaxIf({passes(operator, operand, 'value', '1', self.bindings)}, version,"
-            f" key = {self.bindings.text(key)}) AS t{n}"
+            f", {self._newest(key, passes(operator, operand, 'value', '1', self.bindings))} AS t{n}"
             for (key, operator, operand), n in self.tests.items()
         )
         identity = self.bindings.text(IDENTITY_KEY)
@@ -203,6 +204,15 @@ class _Pass:
                 WHERE environment_id = {{environment:UInt32}}
                     AND {self.bindings.contains("key", keys, "String")} {among}
                 GROUP BY canonical_id)"""
+
+    def _newest(self, key: str, test: str) -> str:
+        """Whether a user's newest value passes; of an initial property only when it is of the first session."""
+        named = f"key = {self.bindings.text(key)}"
+        newest = f"argMaxIf({test}, version, {named})"
+        if key not in INITIAL or key == FIRST_SEEN_KEY:
+            return newest
+        first = f"maxIf(version, key = {self.bindings.text(FIRST_SEEN_KEY)})"
+        return f"if(maxIf(version, {named}) >= {first}, {newest}, 0)"
 
     def _expression(self, node: Condition, place: str) -> str:
         match node:
@@ -233,6 +243,12 @@ def _placed(rows: str) -> str:
     """Rows by raw user with the column that the user map is looked up by. A level of its own: an alias beside the
     tenant's filter would take the filter's place."""
     return f"(SELECT {{environment:UInt32}} AS environment_id, * FROM ({rows}))"
+
+
+def _watched(keys: Iterable[str]) -> frozenset[str]:
+    """An earlier first session can take an initial property away without naming it."""
+    named = frozenset(keys)
+    return named | {FIRST_SEEN_KEY} if named & INITIAL.keys() else named
 
 
 def _existing(among: str) -> list[str]:

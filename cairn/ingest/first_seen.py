@@ -12,15 +12,8 @@ from cairn.event import Draft, Scalar
 from cairn.ingest.batch import ORDER_BITS, Batch, Parts, entry_of
 from cairn.ingest.channel import UTM, Landing, landing_facts
 from cairn.store.rows import text_of
-from cairn.store.schema import FIRST_SEEN_KEY
+from cairn.store.schema import FIRST_SEEN_KEY, INITIAL
 from cairn.store.store import PropertyChange
-
-_FACTS = (
-    "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
-    "landing_domain", "landing_path", "landing_query", "landing_hash", "channel", "platform", "device_type", "device",
-    "browser", "os", "app_name", "app_version", "country", "region", "city",
-)  # fmt: skip
-INITIAL: dict[str, str] = {f"initial_{name}": name for name in _FACTS}  # user property -> fact
 
 _LATEST_MS = (1 << 42) - 1  # ms; the year 2109, beyond every time that is accepted
 

@@ -151,6 +151,15 @@ CANONICAL = f"dictGetOrDefault('{DATABASE}.merged_users', 'canonical_id', (envir
 # The one of the `initial_*` user properties that every user has who was seen in a session, so its rows say who was.
 FIRST_SEEN_KEY = "initial_channel"
 
+_FIRST_FACTS = (
+    "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
+    "landing_domain", "landing_path", "landing_query", "landing_hash", "channel", "platform", "device_type", "device",
+    "browser", "os", "app_name", "app_version", "country", "region", "city",
+)  # fmt: skip
+# User property -> fact, of where and how a user was first seen. All come from one event and have its version, so one
+# with a lower version than FIRST_SEEN_KEY is of a later session, of another id that was merged, and does not count.
+INITIAL: dict[str, str] = {f"initial_{name}": name for name in _FIRST_FACTS}
+
 IDENTITY_KEY = (
     "identity"  # the built-in user property that holds the identity; its user_id is the canonical one
 )
