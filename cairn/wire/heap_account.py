@@ -51,7 +51,9 @@ def parse_add_account_properties(arrival: Arrival) -> list[Draft | Refused]:
 
 def first_app_id(body: bytes) -> str:
     """The environment that a capture client names; empty when it names none. Raises Unfit: it is unreadable."""
-    envelope, _ = open_batch(body, _envelopes, "accounts")
+    envelope, accounts = open_batch(body, _envelopes, "accounts")
+    if len(accounts) > MOST_ACCOUNTS:
+        raise Unfit(Reason.TOO_MANY_EVENTS, f"accounts: one request carries {MOST_ACCOUNTS} at most")
     return str(envelope.env_id) if isinstance(envelope.env_id, str | int) else ""
 
 

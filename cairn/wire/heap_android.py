@@ -12,7 +12,7 @@ from cairn.wire import capture_pb2
 from cairn.wire.heap_event import Said, checked_name
 from cairn.wire.heap_facts import plain_properties
 from cairn.wire.heap_mobile import Mobile, draft_of, say_source, visible
-from cairn.wire.heap_open import MOST_MESSAGES, Reader, inflated, open_messages, read_protobuf
+from cairn.wire.heap_open import MOST_MESSAGES, Reader, first_message, inflated, open_messages, read_protobuf
 from cairn.wire.heap_user import check_environment, moment_ms, user_changes, user_id_of
 from cairn.wire.hierarchy import element_of, node_text
 from cairn.wire.masking import mask_text
@@ -51,7 +51,8 @@ def first_app_id(body: bytes, parser: str) -> str:
     """The environment that the first message names. Raises Unfit: it is unreadable."""
     body = inflated(body)
     if parser == "heap.android.track":
-        return str(read_protobuf(_messages, bytes(open_messages(body).messages[0])).env_id)
+        first = first_message(open_messages(body).messages, "events")
+        return str(read_protobuf(_messages, bytes(first)).env_id)
     reader = _migrations if parser == "heap.android.identify" else _user_properties
     return str(read_protobuf(reader, body).env_id)
 

@@ -24,7 +24,15 @@ from cairn.wire.heap_facts import (
     utm_facts,
 )
 from cairn.wire.heap_message import Message, SessionInfo, User, UserIdentification, UserProperties, decode
-from cairn.wire.heap_open import MOST_MESSAGES, Closed, Reader, is_json, open_messages, read_protobuf
+from cairn.wire.heap_open import (
+    MOST_MESSAGES,
+    Closed,
+    Reader,
+    first_message,
+    is_json,
+    open_messages,
+    read_protobuf,
+)
 from cairn.wire.heap_user import (
     any_id,
     check_environment,
@@ -97,7 +105,7 @@ def first_app_id(body: bytes, content_type: str, parser: str) -> str:
     if parser == "heap.capture.add_user_properties":
         return text_of(_read(body, content_type, _user_properties, _json_user_properties).env_id)
     opened = open_messages(body, content_type)
-    first = opened.messages[0]
+    first = first_message(opened.messages, "events")
     try:
         if opened.is_json:
             return text_of(decode(first, _json_messages, is_odd=False).env_id)

@@ -12,7 +12,7 @@ from cairn.event import Arrival, Draft, Element, Kind, Refused
 from cairn.outcomes import Reason
 from cairn.wire.heap_event import Properties, Said, checked_name
 from cairn.wire.heap_facts import enum_name, masked, plain_properties, text_of
-from cairn.wire.heap_open import MOST_MESSAGES
+from cairn.wire.heap_open import MOST_MESSAGES, first_message
 from cairn.wire.heap_user import any_id, check_environment, identity_of, moment_ms, user_id_of
 from cairn.wire.hierarchy import element_of, node_text, without_text
 from cairn.wire.masking import cut, mask_text
@@ -81,8 +81,9 @@ def first_app_id(body: bytes) -> str:
     _, messages = open_batch(body, _envelopes, "messages")
     if not messages:
         raise Unfit(Reason.EMPTY_BATCH, "messages: holds nothing; send at least one")
+    first = first_message(messages, "messages")
     try:
-        return _text(read_object(messages[0]), "envId")
+        return _text(read_object(first), "envId")
     except Unfit:
         return ""  # only this one is broken
 

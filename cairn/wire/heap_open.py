@@ -53,6 +53,13 @@ def open_messages(body: bytes, content_type: str = "") -> Opened:
     return Opened(False, messages)
 
 
+def first_message(messages: Sequence[Closed], key: str) -> Closed:
+    """Of a request that is not yet accepted. Raises Unfit: a megabyte of empty messages would be half a million."""
+    if len(messages) > MOST_MESSAGES:
+        raise Unfit(Reason.TOO_MANY_EVENTS, f"{key}: {len(messages)} messages, {MOST_MESSAGES} are allowed")
+    return messages[0]
+
+
 def is_json(body: bytes, content_type: str = "") -> bool:
     """No capture message in protobuf begins with a brace or bracket. A leading line feed is protobuf's, unless said."""
     if body[:1] in (b"{", b"["):
