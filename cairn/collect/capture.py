@@ -15,6 +15,7 @@ from cairn.event import Arrival
 from cairn.outcomes import Reason
 from cairn.wire import heap_android, heap_capture, heap_mobile, pixel
 from cairn.wire.heap_account import first_app_id as account_app_id
+from cairn.wire.heap_open import is_json
 from cairn.wire.refusal import Unfit
 from cairn.workspace.directory import App
 
@@ -42,6 +43,8 @@ IMAGES: dict[str, str] = {
     "/api/add_user_properties_v3": "heap.web.add_user_properties",
 }
 _GIF = Answer(200, pixel.GIF, ((b"content-type", b"image/gif"), (b"cache-control", b"no-store")))
+# A client that sends protobuf may read it too, and `{}` is none: PostMobileTrackResponse with status OK.
+_ACCEPTED_PROTOBUF = Answer(200, b"\x0a\x02OK", ((b"content-type", b"application/octet-stream"),))
 _ENCODINGS = ("gzip", "deflate")
 
 
@@ -82,7 +85,8 @@ async def collect_capture(request: Request, receive: Receive, parts: Parts) -> A
         return heap_error(400, f"Bad request: {unfit.detail}")
     extra: Extra = {"app_id": app_id, "sent_ms": sent_ms, "content_type": content_type}
     await parts.append([_arrival(request, parts, app, parser, body, extra)])
-    return HEAP_ACCEPTED
+    is_v2 = parser.startswith("heap.capture.")
+    return _ACCEPTED_PROTOBUF if is_v2 and not is_json(body, content_type) else HEAP_ACCEPTED
 
 
 async def _collect_image(request: Request, parts: Parts) -> Answer:

@@ -21,6 +21,7 @@ _EVENT_COLUMNS = (
     "event_id", "time", "received_at", "kind", "name", "user_id", "session_id", "pageview_id", "source", "library",
     "properties",
 )  # fmt: skip
+_ELEMENT_COLUMNS = ("hierarchy", "tag", "dom_id", "classes", "text", "href", "label", "attributes")
 
 
 class UserExport(Struct):
@@ -124,7 +125,7 @@ def _events(store: Store, environment_id: int, ids: list[int]) -> Iterator[list[
         rows = store.query(
             environment_id,
             f"""
-            SELECT toUnixTimestamp64Milli(time) AS at, {chosen} FROM {DATABASE}.events
+            SELECT toUnixTimestamp64Milli(time) AS at, element, {chosen} FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}} AND user_id IN {{ids:Array(UInt64)}}
               AND (at, event_id) > ({{after_ms:Int64}}, {{after_id:UInt64}})
             ORDER BY at, event_id LIMIT {_PER_QUESTION}
@@ -134,17 +135,37 @@ def _events(store: Store, environment_id: int, ids: list[int]) -> Iterator[list[
         )
         if not rows:
             return
-        yield [_event(row[1:]) for row in rows]
-        after = (int(rows[-1][0]), int(rows[-1][1]))
+        shapes = _elements(store, environment_id, {int(row[1]) for row in rows} - {0})
+        yield [_event(row[2:], shapes.get(int(row[1]))) for row in rows]
+        after = (int(rows[-1][0]), int(rows[-1][2]))
         if len(rows) < _PER_QUESTION:
             return
 
 
-def _event(row: tuple[Any, ...]) -> dict[str, Any]:
+def _elements(store: Store, environment_id: int, numbers: set[int]) -> dict[int, dict[str, Any]]:
+    """What the events were done on, by its number; only what is known of each."""
+    if not numbers:
+        return {}
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT element_id, {", ".join(_ELEMENT_COLUMNS)} FROM {DATABASE}.elements FINAL
+        WHERE environment_id = {{environment:UInt32}} AND element_id IN {{numbers:Array(UInt64)}}
+        """,
+        {"numbers": sorted(numbers)},
+    )
+    return {
+        int(row[0]): {name: value for name, value in zip(_ELEMENT_COLUMNS, row[1:], strict=True) if value}
+        for row in rows
+    }
+
+
+def _event(row: tuple[Any, ...], element: dict[str, Any] | None) -> dict[str, Any]:
     told = dict(zip((*_EVENT_COLUMNS, *FACTS), row, strict=True))
     # 64 bits are more than a JavaScript number holds; a fact that is empty is not known.
-    return {
+    known = {
         key: str(value) if key == "event_id" else value
         for key, value in told.items()
         if key in _EVENT_COLUMNS or value
     }
+    return known | {"element": element} if element else known
