@@ -5,9 +5,11 @@ What an environment allows to be captured is decided elsewhere: `configuration` 
 """
 
 import asyncio
+import gzip
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ NEUTRAL_CAPTURE = {
 
 _CONFIGURATION_AGE_S = 60  # how long a browser may act on an old configuration; then one conditional request
 _PINNED_AGE_S = 3600  # a page that pins another version gets today's, so the answer must not live for ever
+_PACKET_BYTES = 1_400  # what one packet carries; to compress less gains nothing
 _FOREVER = "public, max-age=31536000, immutable"
 
 _JAVASCRIPT = (b"content-type", b"text/javascript; charset=utf-8")
@@ -132,8 +135,8 @@ class ScriptFiles:
             + msgspec.json.encode(known)
             + b")"
         )
-        # One packet either way, so compressing each environment's own copy would gain nothing.
-        file = _File(etag=f'"{hashlib.sha256(body).hexdigest()[:20]}"', bodies={"": body})
+        bodies = {"": body} if len(body) <= _PACKET_BYTES else {"": body, "gzip": _zipped(body)}
+        file = _File(etag=f'"{hashlib.sha256(body).hexdigest()[:20]}"', bodies=bodies)
         return _respond(
             file, request, f"public, max-age={_CONFIGURATION_AGE_S}, stale-while-revalidate=86400"
         )
@@ -158,6 +161,12 @@ class ScriptFiles:
             for encoding, ending in (("", ""), ("gzip", ".gz"), ("br", ".br"))
         }
         return _File(etag=f'"{sha256[:20]}"', bodies=bodies)
+
+
+@lru_cache(256)
+def _zipped(body: bytes) -> bytes:
+    """An environment's loader, which cannot be compressed ahead: it carries the configuration of now."""
+    return gzip.compress(body, mtime=0)
 
 
 def comment(text: str, status: int) -> Answer:

@@ -53,6 +53,22 @@ def test_a_changed_configuration_is_a_new_version_of_the_loader(site: Site) -> N
     assert after.status_code == 200 and after.headers["etag"] != before.headers["etag"]
 
 
+def test_a_long_configuration_is_compressed(site: Site) -> None:
+    site.configuration["capture"] = {
+        "mode": "block",
+        "pages": [f"/private/{number}" for number in range(100)],
+    }
+    with httpx.Client() as client:
+        request = httpx.Request("GET", site.url(LOADERS[0]), headers={"accept-encoding": "gzip"})
+        answer = client.send(request, stream=True)
+        raw = b"".join(answer.iter_raw())
+        answer.close()
+    assert answer.headers["content-encoding"] == "gzip"
+    plain = ask(site, LOADERS[0])
+    assert gzip.decompress(raw) == plain.content and len(raw) < 0.6 * len(plain.content)
+    assert plain.headers["etag"] != answer.headers["etag"]
+
+
 def runtimes(version: str) -> list[str]:
     return [
         f"/v5/heapjs-static/{version}/core/heap.js",
