@@ -17,10 +17,10 @@ _CURRENT = """<script>
     script.src = '%(url)s/config/' + envId + '/heap_config.js';
     var first = document.getElementsByTagName('script')[0];
     first.parentNode.insertBefore(script, first);
-    ('init startTracking stopTracking track resetIdentity identify identifyHashed getSessionId getUserId getIdentity ' +
-     'addUserProperties addEventProperties removeEventProperty clearEventProperties addAccountProperties addAdapter ' +
-     'addTransformer addTransformerFn onReady addPageviewProperties removePageviewProperty clearPageviewProperties ' +
-     'trackPageview').split(' ').forEach(function (name) {
+    ('init startTracking stopTracking track resetIdentity identify identifyHashed getSessionId getUserId ' +
+     'getIdentity addUserProperties addEventProperties removeEventProperty clearEventProperties ' +
+     'addAccountProperties addAdapter addTransformer addTransformerFn onReady addPageviewProperties ' +
+     'removePageviewProperty clearPageviewProperties trackPageview').split(' ').forEach(function (name) {
       heap[name] = function () {
         var given = arguments;
         heapReadyCb.push({ name: name, fn: function () { heap[name] && heap[name].apply(heap, given); } });
