@@ -26,7 +26,7 @@ from cairn.collect.configuration import CaptureConfigurations
 from cairn.collect.request import request_of
 from cairn.collect.script import ScriptFiles, comment
 from cairn.errors import Misconfigured, Unavailable
-from cairn.eventlog.sqlite import open_log
+from cairn.eventlog.sqlite import SqliteLog
 from cairn.gateway.answers import Receive, Scope, Send
 from cairn.gateway.app import Gateway
 from cairn.gateway.request_line import LenientProtocol
@@ -34,6 +34,7 @@ from cairn.members.lmdb import open_members
 from cairn.members.sets import Published
 from cairn.paths import Paths
 from cairn.proxy import Proxy
+from cairn.room import DiskWatch
 from cairn.settings import Settings
 from cairn.workspace.directory import DOCUMENT, Directory, decode
 
@@ -81,12 +82,14 @@ class Edge:
     ) -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         paths = Paths(settings.data_dir)
-        self._log = open_log(paths.log)
+        # Opened when it is first written: a full disk must not keep flags from being decided.
+        self._log = SqliteLog(paths.log)
+        self._disk = DiskWatch(settings.data_dir)
         self._members = open_members(paths.members)
         self._directory = PublishedDirectory(self._members)
         # Before anything is answered: an SDK whose key is unknown at its start stays off until it is restarted.
         self._directory.refresh()
-        self._collector = Collector(self._log, self._directory, clock, settings)
+        self._collector = Collector(self._log, self._directory, clock, settings, check_room=self._disk.check)
         self._gateway = Gateway(
             self._members, self._members, self._directory, self._collector.append, clock,
             refresh=self._directory.refresh, poll_interval_ms=settings.poll_interval_ms,
@@ -143,17 +146,34 @@ class Edge:
         is_failing = False
         while True:
             try:
-                await loop.run_in_executor(self._watcher, self._directory.refresh)
+                await loop.run_in_executor(self._watcher, self._look)
                 is_failing = False
-            except Unavailable as error:
+            except (Unavailable, OSError) as error:
                 if not is_failing:  # once, not twenty times a second
                     logger.warning("directory_not_read", extra={"why": str(error)})
                 is_failing = True
             await asyncio.sleep(WATCH_INTERVAL_S)
 
+    def _look(self) -> None:
+        self._disk.look()
+        self._directory.refresh()
+
     async def _say_health(self, send: Send) -> None:
+        room = self._disk.room
+        try:
+            damage = await asyncio.get_running_loop().run_in_executor(self._watcher, self._log.damaged)
+        except Unavailable as error:
+            damage = [(0, str(error))]
         body = msgspec.json.encode(
-            {"gateway": self._gateway.health(), "collector": {"unrecorded": self._collector.unrecorded}}
+            {
+                "gateway": self._gateway.health(),
+                "collector": {
+                    "unrecorded": self._collector.unrecorded,
+                    "refusing": room.text if room.is_short else self._collector.error,
+                },
+                "disk": {"free_mb": room.free_bytes >> 20, "reserved_mb": room.reserved_bytes >> 20},
+                "log": {"damaged": [reason for _, reason in damage]},
+            }
         )
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -3,6 +3,7 @@ alone; whoever serves holds the locks of what it serves, and its processes inher
 last of them is gone, however they ended.
 """
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -38,8 +39,9 @@ class Ownership:
     def note(self, url: str) -> None:
         """Say who and where, for those who find the directory taken."""
         for lock in self.locks:
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"process {os.getpid()} at {url}\n".encode(), 0)
+            with contextlib.suppress(OSError):  # a full disk: then nobody is named to whoever comes second
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, f"process {os.getpid()} at {url}\n".encode(), 0)
 
     def close(self) -> None:
         for lock in self.locks:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from cairn.db.engine import reading
 from cairn.db.tables import environments
-from cairn.errors import CairnError
+from cairn.errors import CairnError, Unavailable
 from cairn.flags.publish import publish_environment
 from cairn.members.lmdb import LmdbMembers
 from cairn.privacy.capture import publish_capture
@@ -33,7 +33,10 @@ class Publisher:
         self._lock = threading.Lock()
         self._changed: set[int] = set()
         self._lists_changed: set[int] = set()
+        self._seen = -1  # the database's version that was published whole; -1: none yet
+        self._lists_at = 0.0
         self.warnings: dict[int, list[str]] = {}
+        self.error = ""  # why nothing can be published; empty: it can
 
     def changed(self, environment_id: int) -> None:
         """Something of this environment was changed and committed; publish it now."""
@@ -53,21 +56,31 @@ class Publisher:
         self._publish(set(ids))
 
     def run(self, stop: threading.Event) -> None:
-        seen, lists_at = self._data_version(), 0.0
         while not stop.is_set():
             self._wake.wait(WATCH_INTERVAL_S)
             self._wake.clear()
-            with self._lock:
-                due, self._changed = self._changed, set()
-                if time.monotonic() - lists_at >= LISTS_INTERVAL_S and self._lists_changed:
-                    due, lists_at = due | self._lists_changed, time.monotonic()
-                    self._lists_changed = set()
-            version = self._data_version()
-            if due and version == seen:
-                self._publish_changed(due)
-            elif version != seen or due:
-                seen = version
-                self.publish_all()
+            try:
+                self._publish_due()
+                self.error = ""
+            except Exception as error:  # the job boundary: what is in force stays, and it is tried again
+                if not self.error:
+                    logger.exception("not_published")
+                self.error = str(error)
+                self._seen = -1  # then everything is published
+                stop.wait(LISTS_INTERVAL_S)
+
+    def _publish_due(self) -> None:
+        with self._lock:
+            due, self._changed = self._changed, set()
+            if time.monotonic() - self._lists_at >= LISTS_INTERVAL_S and self._lists_changed:
+                due, self._lists_at = due | self._lists_changed, time.monotonic()
+                self._lists_changed = set()
+        version = self._data_version()
+        if version != self._seen:
+            self.publish_all()
+            self._seen = version
+        elif due:
+            self._publish_changed(due)
 
     def _publish_changed(self, environment_ids: set[int]) -> None:
         with reading(self._engine) as connection:
@@ -87,6 +100,8 @@ class Publisher:
                         poll_interval_ms=self._settings.poll_interval_ms,
                         inline_limit=self._settings.inline_limit,
                     )
+            except Unavailable:
+                raise
             except CairnError as error:
                 # The last good settings file stays in force; the page of the flag shows the warning.
                 logger.warning(

@@ -26,7 +26,7 @@ from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.migrate import migrate
 from cairn.definitions.matching import Definitions
 from cairn.demo.shop import shop_routes
-from cairn.eventlog.sqlite import SqliteLog, open_log
+from cairn.eventlog.sqlite import SqliteLog
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import READER, Loader
 from cairn.ingest.place import open_locations
@@ -40,6 +40,7 @@ from cairn.publisher import Publisher
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
 from cairn.store.embedded import open_embedded
+from cairn.troubles import troubles_of
 from cairn.web.app import build_web
 from cairn.workspace.directory import DOCUMENT, Directory, decode
 from cairn.workspace.sealed import open_seal
@@ -93,7 +94,7 @@ class CoreProcess:
         self.settings, self.clock = settings, clock
         self.engine = open_metadata(settings)
         seal = open_seal(settings.data_dir)
-        self.log: SqliteLog = open_log(paths.log)
+        self.log = SqliteLog(paths.log)
         self.members = open_members(paths.members)
         self.store = open_embedded(paths.store, memory_mb=settings.store_memory_mb)
         self.feed = Feed()
@@ -132,6 +133,7 @@ class CoreProcess:
             changed=self.publisher.changed,
             live=self.live,
             definitions=definitions,
+            troubles=troubles_of(settings.data_dir, self.log, self.loader, self.live, self.publisher, clock),
         )
         self.app: Starlette = build_web(core, api=[*build_api(core), *shop_routes(self.engine)])
         self.workers = Workers(
@@ -202,8 +204,9 @@ def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
 
 def _use_own_temporary_folder(folder: Path) -> None:
     """Inserts pass through files; a kill could leave one behind, and what people did belongs nowhere but here."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # kept: a full disk has no room for a new one
+    for left in folder.iterdir():
+        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
     tempfile.tempdir = str(folder)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec import Struct
 
 from cairn.clock import Clock
 from cairn.definitions.matching import Definitions
@@ -12,6 +13,14 @@ from cairn.members.sets import Members, Published
 from cairn.settings import Settings
 from cairn.store.store import Store
 from cairn.workspace.sealed import Seal
+
+
+class Trouble(Struct, frozen=True):
+    """Something is wrong with this Cairn itself."""
+
+    label: str
+    title: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Core:
     clock: Clock
     changed: Callable[[int], None]
     live: Any  # segments.live, a sibling this layer may not import; None where no segments are counted
+    troubles: Callable[[], list[Trouble]] = list  # what is wrong at the moment of asking
     definitions: Definitions = None  # type: ignore[assignment]  # of `store`; made here when none is given
 
     def __post_init__(self) -> None:

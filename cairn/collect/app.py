@@ -38,15 +38,21 @@ class Collector:
     """Belongs to one event loop. `directory` is asked at every request, so it must answer from memory."""
 
     def __init__(
-        self, log: EventLog, directory: Callable[[], Directory], clock: Clock, settings: Settings
-    ) -> None:
-        commits = GroupCommit(log)
+        self, log: EventLog, directory: Callable[[], Directory], clock: Clock, settings: Settings,
+        *, check_room: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        commits = GroupCommit(log, check_room=check_room)
         self._parts = Parts(commits, RefusalRecord(commits), HeapRates(), directory, clock, settings)
 
     @property
     def unrecorded(self) -> int:
         """Refused requests that were only counted, since the start."""
         return self._parts.refusals.unrecorded
+
+    @property
+    def error(self) -> str:
+        """Why the log could not be written last; empty: it could."""
+        return self._parts.commits.error
 
     def handles(self, method: str, path: str, raw_path: bytes) -> bool:
         """Whatever the method: a wrong one is answered here too."""

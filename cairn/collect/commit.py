@@ -1,7 +1,7 @@
 """Group commit: requests that arrive while the disk is busy share its next sync."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cairn.errors import Unavailable
@@ -22,8 +22,16 @@ class Overloaded(Unavailable):
 class GroupCommit:
     """Writes items to the log, each group in one append, in the order they came. Belongs to one event loop."""
 
-    def __init__(self, log: EventLog, *, most_pending_bytes: int = MOST_PENDING_BYTES) -> None:
-        self._log = log
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        most_pending_bytes: int = MOST_PENDING_BYTES,
+        check_room: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`check_room` raises Unavailable when nothing more is to be accepted."""
+        self._log, self._check_room = log, check_room
+        self.error = ""  # why the last group could not be written; empty: it could
         self._most_pending_bytes = most_pending_bytes
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log")
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
@@ -42,7 +50,7 @@ class GroupCommit:
         """Write it with the next group, and let nobody wait for it or learn that it failed."""
         try:
             [written] = self._enqueue([item])
-        except Overloaded:
+        except Unavailable:
             return
         written.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -53,6 +61,7 @@ class GroupCommit:
         self._thread.shutdown()
 
     def _enqueue(self, items: Sequence[bytes]) -> list["asyncio.Future[None]"]:
+        self._check_room()
         size = sum(map(len, items))
         if self._pending_bytes + size > self._most_pending_bytes:
             raise Overloaded
@@ -71,9 +80,9 @@ class GroupCommit:
             items = [item for item, _ in group]
             try:
                 await loop.run_in_executor(self._thread, self._log.append, items)
-                failure = None
+                failure, self.error = None, ""
             except Exception as error:  # the boundary of a group: every request in it must learn of it
-                failure = error
+                failure, self.error = error, str(error)
             self._pending_bytes -= sum(map(len, items))
             for _, written in group:
                 if written.done():

@@ -71,6 +71,7 @@ class Loader:
         self._loading = threading.Lock()
         self.seconds: defaultdict[str, float] = defaultdict(float)  # spent so far, by step
         self.events = 0  # decided so far
+        self.error = ""  # why the last load failed; empty: it did not
 
     def load_once(self) -> int:
         """Load what is there, up to a batch; return how many requests it was.
@@ -115,14 +116,13 @@ class Loader:
             began = time.monotonic()
             try:
                 count = self.load_once()
-            except (
-                Exception
-            ):  # a job boundary: whatever it is, the events are in the log, and it is tried again
+            except Exception as error:  # a job boundary: the events are in the log, and it is tried again
                 logger.exception("load_failed", extra={"retry_in_s": pause_s})
+                self.error = str(error)
                 stop.wait(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
-            pause_s = _FIRST_PAUSE_S
+            pause_s, self.error = _FIRST_PAUSE_S, ""
             pace_s = next(pace_s for requests, pace_s in _PACES_S if count >= requests)
             stop.wait(max(0.0, pace_s - (time.monotonic() - began)))
 
@@ -147,8 +147,8 @@ class Loader:
             for step in (*STEPS, *WRITES):
                 with self._timed(step.__name__):
                     step(batch, self._parts)
-        except (Unavailable, sa.exc.OperationalError):
-            raise
+        except (Unavailable, sa.exc.OperationalError, OSError, MemoryError):
+            raise  # the machine's fault, not the request's
         except Exception as error:  # a job boundary: one request's fault must not stop the others
             if len(items) == 1:
                 logger.exception("request_not_loaded", extra={"log_position": items[0].log_position})

@@ -184,8 +184,8 @@ class Worker:
             try:
                 if not self.run_one():
                     stop.wait(POLL_S)
-            except sa.exc.OperationalError:
-                # The database is locked or away: the job's lease ends, and it is done later.
+            except sa.exc.DBAPIError:
+                # The database is locked, full or away: the job's lease ends, and it is done later.
                 logger.warning("jobs_database_away", exc_info=True)
                 stop.wait(POLL_S)
 

@@ -124,6 +124,11 @@ class LiveSegments:
         with self._working:
             self._save(to_ms(self._clock()))
 
+    @property
+    def error(self) -> str:
+        """Why the last pass failed; empty: it did not."""
+        return self._error
+
     def settle(self) -> None:
         """Do everything that is due now, at once. Raises what a pass raises."""
         while self._pass(is_urgent=True) or self._pending.users():

@@ -245,6 +245,8 @@ class EmbeddedStore:
             self._writing().insert_arrow(table, table_rows, database=DATABASE)
         except Error as error:
             raise of_insert(error) from error
+        except OSError as error:  # rows pass through a file
+            raise StoreBusy(f"the event store did not take the rows: {error}") from error
 
     def _command(self, sql: str) -> None:
         try:

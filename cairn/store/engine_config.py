@@ -51,8 +51,9 @@ def write_engine_config(folder: Path, *, memory_mb: int) -> Path:
     lines = [f"  <{name}>{value}</{name}>" for name, value in values.items()]
     cleanup = "".join(f"<{name}>{value}</{name}>" for name, value in _CLEANUP.items())
     lines.append(f"  <merge_tree>{cleanup}</merge_tree>")
-    path = folder / FILE
-    unfinished = path.with_suffix(".new")
-    unfinished.write_text("\n".join(["<clickhouse>", *lines, "</clickhouse>", ""]))
-    os.replace(unfinished, path)
+    path, text = folder / FILE, "\n".join(["<clickhouse>", *lines, "</clickhouse>", ""])
+    if not path.exists() or path.read_text() != text:  # else a full disk would keep the core from starting
+        unfinished = path.with_suffix(".new")
+        unfinished.write_text(text)
+        os.replace(unfinished, path)
     return path

@@ -133,7 +133,10 @@ def _too_long(
 
 
 def _concerns(visit: Visit, defined: Defined, refusals: list[pulse.Refusals]) -> list[Concern]:
-    found = []
+    found = [
+        Concern("bad", trouble.label, trouble.title, trouble.text, visit.url("/live"), "Look")
+        for trouble in visit.core.troubles()
+    ]
     for segment_id, name, drift, error in defined.troubled:
         url = visit.url(f"/segments/{segment_id}")
         if error:

@@ -1,0 +1,61 @@
+"""How much room is left on the disk under a folder, and when it is too little to accept events.
+
+What was accepted must still be loaded, and people must still be able to sign in and see why nothing is accepted: so the
+last of the room is kept for that.
+"""
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+from cairn.errors import Unavailable
+
+MOST_RESERVED_BYTES = 256 << 20
+RESERVED_SHARE = 0.05  # of a small disk
+
+
+class DiskFull(Unavailable):
+    """The disk under the data directory has too little room. Free some, or enlarge it; nothing else needs doing."""
+
+    code = "disk_full"
+
+    def __init__(self, room: "Room") -> None:
+        super().__init__(room.text, field="data_dir")
+
+
+class Room(Struct, frozen=True):
+    free_bytes: int
+    reserved_bytes: int
+
+    @property
+    def is_short(self) -> bool:
+        return self.free_bytes < self.reserved_bytes
+
+    @property
+    def text(self) -> str:
+        free, reserved = self.free_bytes / 2**20, self.reserved_bytes / 2**20
+        return f"the disk has {free:.1f} MB left and {reserved:.1f} MB are kept free; free some of it"
+
+
+def room_of(folder: Path) -> Room:
+    """Raises OSError when the folder is away."""
+    found = os.statvfs(folder)
+    size = found.f_blocks * found.f_frsize
+    return Room(found.f_bavail * found.f_frsize, min(MOST_RESERVED_BYTES, int(size * RESERVED_SHARE)))
+
+
+class DiskWatch:
+    """The room as of the last look."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.room = room_of(folder)
+
+    def look(self) -> None:
+        self.room = room_of(self._folder)
+
+    def check(self) -> None:
+        """Raises DiskFull."""
+        if self.room.is_short:
+            raise DiskFull(self.room)

@@ -1,0 +1,77 @@
+"""What is wrong with this Cairn itself, in words for whoever looks at the Home page."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from cairn.analysis.core import Trouble
+from cairn.clock import Clock, to_ms
+from cairn.errors import Unavailable
+from cairn.event import Arrival
+from cairn.eventlog.log import EventLog
+from cairn.ingest.loader import READER, Loader
+from cairn.publisher import Publisher
+from cairn.room import room_of
+from cairn.segments.live import LiveSegments
+
+LATE = timedelta(minutes=1)  # events are visible within a second when all is well
+
+_arrivals = msgspec.msgpack.Decoder(Arrival)
+
+
+def troubles_of(
+    data_dir: Path, log: EventLog, loader: Loader, live: LiveSegments, publisher: Publisher, clock: Clock
+) -> Callable[[], list[Trouble]]:
+    """A question that can be asked at any time; it costs some file reads."""
+
+    def ask() -> list[Trouble]:
+        return [*_of_disk(data_dir), *_of_log(log, clock), *_of_workers(loader, live, publisher)]
+
+    return ask
+
+
+def _of_disk(data_dir: Path) -> Iterator[Trouble]:
+    room = room_of(data_dir)
+    if room.is_short:
+        yield Trouble(
+            "disk full",
+            "Events are not accepted: the disk is full",
+            f"Senders are told to come again: {room.text}.",
+        )
+
+
+def _of_log(log: EventLog, clock: Clock) -> Iterator[Trouble]:
+    try:
+        damage, waiting = log.damaged(), log.read(log.committed(READER), limit_items=1)
+    except Unavailable as error:
+        yield Trouble("log away", "The event log cannot be read", f"{error}.")
+        return
+    if damage:
+        told = "; ".join(reason for _, reason in damage[:3])
+        more = f"; and {len(damage) - 3} more" if len(damage) > 3 else ""
+        text = f"{told}{more}. All else was loaded; what came before was not touched."
+        yield Trouble("log damaged", "The event log was damaged, and some of it may be lost", text)
+    if waiting:
+        late = timedelta(milliseconds=to_ms(clock()) - _received_ms(waiting[0].items, to_ms(clock())))
+        if late > LATE:
+            title = f"Events become visible {int(late.total_seconds() // 60)} min after they arrive"
+            yield Trouble("behind", title, "More arrive than are loaded, or loading stopped. None is lost.")
+
+
+def _of_workers(loader: Loader, live: LiveSegments, publisher: Publisher) -> Iterator[Trouble]:
+    for label, title, error in (
+        ("not loaded", "Events are accepted, but cannot be loaded now", loader.error),
+        ("segments", "Live segments wait", live.error),
+        ("not published", "Changes of flags, keys and lists are not in force yet", publisher.error),
+    ):
+        if error:
+            yield Trouble(label, title, f"{error}. It is tried again until it succeeds.")
+
+
+def _received_ms(items: tuple[bytes, ...], unknown: int) -> int:
+    try:
+        return _arrivals.decode(items[0]).received_ms
+    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError):
+        return unknown
