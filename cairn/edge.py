@@ -19,7 +19,7 @@ import msgspec
 import uvicorn
 import uvloop
 
-from cairn.clock import Clock, utc_now
+from cairn.clock import Clock, PossibleClock, utc_now
 from cairn.collect.answer import no_such_call, send_answer
 from cairn.collect.app import Collector
 from cairn.collect.configuration import CaptureConfigurations
@@ -236,7 +236,7 @@ def run_edge(settings: Settings, *, socket_fd: int | None = None, ready_fd: int 
 
 
 async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
-    edge = build_edge(settings)
+    edge = build_edge(settings, clock=PossibleClock([Paths(settings.data_dir).log_end]))
     config = uvicorn.Config(
         edge, interface="asgi3", http=LenientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
         server_header=False, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S, backlog=2048,

@@ -77,6 +77,7 @@ class Draft(Struct, gc=False):  # no cycles, and the collector would walk tens o
     key: str = ""
     event_id: int = 0
     sent_ms: int = 0  # the sender's clock at sending, for skew; 0 unknown
+    late_ms: int = 0  # how far our clock was set back since, for the order of what is set on users
     session_id: int = 0
     pageview_id: int = 0
     properties: dict[str, Scalar] = field(default_factory=dict)

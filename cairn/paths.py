@@ -7,6 +7,7 @@ class Paths:
     def __init__(self, data_dir: Path) -> None:
         self.metadata = data_dir / "cairn.db"
         self.log = data_dir / "log" / "collect.db"
+        self.log_end = data_dir / "log" / "collect.db.tail"  # written at every append
         self.members = data_dir / "members"
         self.store = data_dir / "store"
         self.core_socket = data_dir / "core.sock"

@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 
 from cairn.analysis.core import Core
 from cairn.api.app import build_api
-from cairn.clock import Clock, utc_now
+from cairn.clock import Clock, PossibleClock, utc_now
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.migrate import migrate
 from cairn.definitions.matching import Definitions
@@ -142,7 +142,7 @@ class CoreProcess:
                 "segments": self.live.run,
                 "publisher": self.publisher.run,
                 "jobs": Worker(
-                    self.engine, self._jobs(paths), recurring={retention.JOB: retention.EVERY}
+                    self.engine, self._jobs(paths), recurring={retention.JOB: retention.EVERY}, clock=clock
                 ).run,
             }
         )
@@ -179,7 +179,7 @@ def open_metadata(settings: Settings) -> sa.Engine:
 def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM. `ready` is called once the socket answers."""
     _use_own_temporary_folder(Paths(settings.data_dir).temporary)
-    process = CoreProcess(settings)
+    process = CoreProcess(settings, clock=PossibleClock([Paths(settings.data_dir).log_end]))
     # What start-up made stays; the loader makes and drops thousands of objects at a time that hold no cycles.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from cairn.analysis.core import Trouble
-from cairn.clock import Clock, to_ms
+from cairn.clock import Clock, is_possible, to_ms, utc_now
 from cairn.errors import Unavailable
 from cairn.event import Arrival
 from cairn.eventlog.log import EventLog
@@ -27,9 +27,21 @@ def troubles_of(
     """A question that can be asked at any time; it costs some file reads."""
 
     def ask() -> list[Trouble]:
-        return [*_of_disk(data_dir), *_of_log(log, clock), *_of_workers(loader, live, publisher)]
+        return [
+            *_of_clock(),
+            *_of_disk(data_dir),
+            *_of_log(log, clock),
+            *_of_workers(loader, live, publisher),
+        ]
 
     return ask
+
+
+def _of_clock() -> Iterator[Trouble]:
+    shown = utc_now()
+    if not is_possible(shown):
+        text = "Time is counted on from the last moment known. Set the clock, best by a time server."
+        yield Trouble("clock", f"The machine's clock is wrong: it shows {shown:%Y-%m-%d %H:%M} UTC", text)
 
 
 def _of_disk(data_dir: Path) -> Iterator[Trouble]:

@@ -46,7 +46,7 @@ def set_first_seen(batch: Batch, parts: Parts) -> None:
 def first_version(draft: Draft) -> int:
     """Rises as the event lies earlier, and among equal times as it arrived earlier."""
     order = entry_of(draft.log_position) & (1 << ORDER_BITS) - 1
-    return (_LATEST_MS - draft.time_ms) << ORDER_BITS | (1 << ORDER_BITS) - 1 - order
+    return (_LATEST_MS - draft.time_ms - draft.late_ms) << ORDER_BITS | (1 << ORDER_BITS) - 1 - order
 
 
 def time_of(version: int) -> int:

@@ -40,6 +40,7 @@ class Remembered:
         self.merges = Recent[str]()  # the identity each raw user was merged on
         self.elements = Recent[int]()  # by their number
         self.first_seen = Recent[int]()  # versions of what is stored of a user's first session
+        self.newest_ms = -1  # the latest receipt of all events so far; -1: the store is to be asked
         self._history_end = -1
 
     def check_history(self, end: int) -> None:

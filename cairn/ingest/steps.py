@@ -76,9 +76,19 @@ def check_sources(batch: Batch, parts: Parts) -> None:
 
 
 def correct_clocks(batch: Batch, parts: Parts) -> None:
-    """Move a time from the sender's clock to ours. Source: contracts/segment.md 1.5."""
+    """Move a time from the sender's clock to ours, and note how far ours was set back before the receipt.
+
+    Source: contracts/segment.md 1.5.
+    """
+    remembered = parts.remembered
+    if remembered.newest_ms < 0:
+        remembered.newest_ms = parts.store.newest_received_ms()
     for draft in batch.drafts:
-        if draft.sent_ms and draft.time_ms != draft.received_ms:  # equal: the sender named no time
+        remembered.newest_ms = max(remembered.newest_ms, draft.received_ms)
+        names_time = draft.time_ms != draft.received_ms
+        if draft.sent_ms or not names_time:  # its time is by our clock
+            draft.late_ms = remembered.newest_ms - draft.received_ms
+        if draft.sent_ms and names_time:
             draft.time_ms = draft.received_ms - (draft.sent_ms - draft.time_ms)
 
 

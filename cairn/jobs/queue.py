@@ -27,6 +27,7 @@ MAX_ATTEMPTS = 12  # with the back-off below about nine hours; then a person mus
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)
 LEASE = timedelta(seconds=60)  # renewed by heartbeats; how long a killed worker's job lies still
+CLOCK_STEP = timedelta(minutes=1)  # a clock set back by less is only a little late
 POLL_S = 0.5  # s; how late a job may start when nothing else is to be done
 KEEP_DONE = timedelta(days=7)  # finished jobs, for people to look at
 MAX_ERROR = 2000  # characters of an error that are kept
@@ -253,8 +254,14 @@ class Worker:
 
 
 def _due(kinds: list[str], now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    is_ready = sa.and_(jobs.c.state == State.WAITING, jobs.c.run_at <= now)
-    is_silent = sa.and_(jobs.c.state == State.RUNNING, jobs.c.lease_until <= now)
+    # What lies further ahead than it can was written before the clock was set back; it is due, or it would lie for
+    # hours.
+    is_made_ahead = jobs.c.created_at > now + CLOCK_STEP
+    is_tried_ahead = sa.and_(jobs.c.attempts > 0, jobs.c.run_at > now + LONGEST_RETRY + CLOCK_STEP)
+    is_time = sa.or_(jobs.c.run_at <= now, is_made_ahead, is_tried_ahead)
+    is_ready = sa.and_(jobs.c.state == State.WAITING, is_time)
+    lease_ends = sa.or_(jobs.c.lease_until <= now, jobs.c.lease_until > now + LEASE + CLOCK_STEP)
+    is_silent = sa.and_(jobs.c.state == State.RUNNING, lease_ends)
     return sa.or_(is_ready, is_silent), jobs.c.kind.in_(kinds)
 
 

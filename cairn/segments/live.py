@@ -97,7 +97,7 @@ class LiveSegments:
         self._working = threading.Lock()
         self._watched: dict[Place, Watched] = {}
         self._swept_ms: dict[int, int] = {}  # by environment
-        self._refreshed_ms = self._saved_ms = self._next_sweep_ms = 0
+        self._refreshed_ms = self._saved_ms = self._sweep_at_ms = self._sweep_pause_ms = 0
         self._evaluation_ms = self._latency_ms = self._sweep_ms = 0.0
         self._error = ""
 
@@ -178,7 +178,7 @@ class LiveSegments:
                     taken.remove(loaded)
                     self._evaluation_ms = (time.perf_counter() - heard) * 1000
                     self._latency_ms = self._evaluation_ms + self._pending.waited_ms
-                if is_urgent or now_ms >= self._next_sweep_ms:
+                if is_urgent or not 0 <= now_ms - self._sweep_at_ms < self._sweep_pause_ms:
                     self._sweep(now_ms)
                 is_more_due = self._count_due(now_ms)
                 self._judge_suspects(now_ms)
@@ -312,7 +312,8 @@ class LiveSegments:
             for watched in some:
                 watched.swept_ms = now_ms
         self._sweep_ms = (time.perf_counter() - started) * 1000
-        self._next_sweep_ms = now_ms + max(SWEEP_MS, int(SWEEP_SHARE * self._sweep_ms))
+        self._sweep_at_ms = now_ms
+        self._sweep_pause_ms = max(SWEEP_MS, int(SWEEP_SHARE * self._sweep_ms))
 
     def _sweep_one(self, environment_id: int, some: Sequence[Watched], since_ms: int, now_ms: int) -> None:
         try:
@@ -380,7 +381,7 @@ class LiveSegments:
     def _judge_suspects(self, now_ms: int) -> None:
         """What a recount found different, and no event explained within a moment, had drifted."""
         for watched in self._watched.values():
-            if watched.suspected_ms and now_ms - watched.suspected_ms >= GRACE_MS:
+            if watched.suspected_ms and abs(now_ms - watched.suspected_ms) >= GRACE_MS:
                 watched.suspected_ms = 0
                 if watched.suspects:
                     watched.drift, watched.is_saved = len(watched.suspects), False

@@ -199,6 +199,10 @@ class EmbeddedStore:
         }
         return {(row[0], row[1]): row[2] for row in self._read(sql, parameters)}
 
+    def newest_received_ms(self) -> int:
+        sql = f"SELECT toUnixTimestamp64Milli(max(received_at)) FROM {DATABASE}.events"
+        return int(self._read(sql, {})[0][0])
+
     def user_map_version(self) -> int:
         return int(self._read(f"SELECT max(version) FROM {DATABASE}.user_map", {})[0][0])
 

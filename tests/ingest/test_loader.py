@@ -483,3 +483,19 @@ class TestElements:
         rig.load()
         assert outcomes(rig, environment_id) == ["stored", "stored"]
         assert rig.events(environment_id, "element > 0") == [0, 1]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_is_set_after_the_clock_was_set_back_wins(rig: Rig, environment_id: int, restarts: bool) -> None:
+    """The clock was two hours ahead when the first was received, or the sender's was, which was corrected by ours."""
+    for user_id, skewed in ((1, False), (2, True)):
+        for plan, received_ms in (("free", NOW_MS + 2 * HOUR_MS), ("pro", NOW_MS), ("team", NOW_MS + 1)):
+            times = {"sent_ms": received_ms - 500, "time_ms": received_ms - 600} if skewed else {}
+            rig.send(
+                {"user_id": user_id, "user_properties": {"plan": plan}, **times},
+                environment_id=environment_id, received_ms=received_ms,
+            )  # fmt: skip
+            rig.load()
+            if restarts:
+                rig.restart()
+    assert rig.properties(environment_id) == {(1, "plan"): "team", (2, "plan"): "team"}

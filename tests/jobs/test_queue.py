@@ -299,3 +299,26 @@ def test_job_of_a_killed_worker_is_done_by_the_next(tmp_path: Path) -> None:
         pass
     assert done == [{"n": 7}]
     engine.dispose()
+
+
+def test_a_clock_set_back_keeps_no_job_waiting(engine: sa.Engine) -> None:
+    """Asked for, taken, or put back, all while the clock was two hours ahead."""
+    ahead = NOW + timedelta(hours=2)
+    asked = _add(engine, run_at=ahead, now=ahead)
+    with engine.begin() as connection:
+        job = claim(connection, "w1", ["work"], now=NOW)
+    assert job is not None and job.id == asked
+    with engine.begin() as connection:
+        heartbeat(connection, job, now=ahead)  # then its worker is killed
+        again = claim(connection, "w2", ["work"], now=NOW)
+    assert again is not None and again.id == asked
+    with engine.begin() as connection:
+        fail(connection, again, "away", now=ahead)
+        last = claim(connection, "w3", ["work"], now=NOW)
+    assert last is not None and last.id == asked
+
+
+def test_a_job_for_later_waits_also_when_the_clock_steps_a_little(engine: sa.Engine) -> None:
+    _add(engine, run_at=NOW + timedelta(hours=5))
+    with engine.begin() as connection:
+        assert claim(connection, "w1", ["work"], now=NOW - 30 * SECOND) is None

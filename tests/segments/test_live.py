@@ -389,3 +389,17 @@ def test_in_any_stream_members_equal_a_full_count_at_every_quiet_moment(
     world.settle(*waiting)
     world.check(watched)
     world.close()
+
+
+def test_a_clock_that_was_ahead_holds_up_no_end_of_a_window(world: World) -> None:
+    """Without the urgency of `settle`: passes as they come in a running core."""
+    segment = world.define("buyers", BUYERS)
+    world.settle(world.did(1, "Order Completed", ago_ms=29 * DAY), world.did(1, "Order Completed"))
+    world.now_ms = NOW_MS + 7_200_000
+    world.settle()
+    for now_ms in (NOW_MS, NOW_MS + 2_000, NOW_MS + DAY):
+        world.now_ms = now_ms
+        for _ in range(3):
+            world.live._pass(is_urgent=False)
+        assert world.users(segment) == ({1} if now_ms < NOW_MS + DAY else set())
+    world.check([segment])
