@@ -17,7 +17,7 @@ ROUNDS = 12
 FILES = ("collect.db", "collect.db-wal", "collect.db-shm", "collect.db.cursors", "collect.db.tail")
 
 
-def damage_log(data_dir: Path, draw: random.Random) -> dict[str, Any]:
+def damage_log(data_dir: Path, draw: random.Random, *, rounds: int = ROUNDS) -> dict[str, Any]:
     """Each round: killed with events in the log that are not loaded, one file damaged, started again."""
     served = Served(data_dir, options=("--rate-limits", "false")).make_demo().start()
     port = served.port
@@ -25,7 +25,7 @@ def damage_log(data_dir: Path, draw: random.Random) -> dict[str, Any]:
     done: list[str] = []
     told = 0
     try:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             senders = start_senders(served.url, served.production, number)
             time.sleep(draw.uniform(0.5, 1.5))
             served.kill_everything()
