@@ -50,7 +50,7 @@ def damage_log(data_dir: Path, draw: random.Random, *, rounds: int = ROUNDS) -> 
         "damaged": done, "acknowledged": len(acknowledged), "events_lost": len(lost), "doubled": len(doubled),
         "reported": [reason for _, reason in damage][:12], "rounds_with_a_word_on_home": told,
         # A damaged row is a group of requests; every one that is lost must have been named.
-        "kept": not doubled and (not lost or bool(holes)),
+        "kept": not doubled and (not lost or bool(holes)) and (not damage or told > 0),
     }  # fmt: skip
 
 
