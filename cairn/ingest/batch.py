@@ -114,7 +114,9 @@ def place_of(log_position: int) -> int:
 
 def version_of(draft: Draft) -> int:
     """Of the properties a draft sets: the newest time wins, then what arrived last."""
-    return (draft.time_ms + draft.late_ms) << ORDER_BITS | entry_of(draft.log_position) & (1 << ORDER_BITS) - 1
+    return (draft.time_ms + draft.late_ms) << ORDER_BITS | entry_of(draft.log_position) & (
+        1 << ORDER_BITS
+    ) - 1
 
 
 def _payload(draft: Draft) -> str:
