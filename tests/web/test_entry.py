@@ -60,6 +60,10 @@ def test_cookies_and_headers_protect_the_session(world: World, browse: Callable[
     assert "unsafe" not in CONTENT_SECURITY_POLICY
 
 
+PARTS = {
+    "environment": "production", "key": "flag", "user_id": 1, "segment_id": 1, "rule_id": 1, "token_id": 1,
+    "source_id": 1, "event_id": 1, "snapshot_id": 1,
+}  # fmt: skip
 POSTS = [page.path for page in PAGES if page.method == "POST"]
 
 
@@ -68,17 +72,7 @@ POSTS = [page.path for page in PAGES if page.method == "POST"]
 def test_every_change_needs_the_token_of_the_session(
     world: World, owner: Browser, path: str, attack: str
 ) -> None:
-    path = path.format(
-        environment="production",
-        user_id=1,
-        segment_id=1,
-        key="flag",
-        rule_id=1,
-        token_id=1,
-        source_id=1,
-        event_id=1,
-        snapshot_id=1,
-    )
+    path = path.format(**PARTS)
     headers = {"sec-fetch-site": "cross-site"} if attack == "other site" else {}
     token = {"no token": "", "wrong token": "x" * 43, "other site": owner.csrf}[attack]
     before = list(world.changed)
@@ -89,17 +83,7 @@ def test_every_change_needs_the_token_of_the_session(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.method} {page.path}")
 def test_only_members_get_in(world: World, browse: Callable[..., Browser], page: object) -> None:
-    path = page.path.format(  # type: ignore[attr-defined]
-        environment="production",
-        user_id=1,
-        segment_id=1,
-        key="flag",
-        rule_id=1,
-        token_id=1,
-        source_id=1,
-        event_id=1,
-        snapshot_id=1,
-    )
+    path = page.path.format(**PARTS)  # type: ignore[attr-defined]
     method = page.method  # type: ignore[attr-defined]
     answer = browse().client.request(method, path, follow_redirects=False)
     if page.verb is None:  # type: ignore[attr-defined]

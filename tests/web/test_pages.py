@@ -138,7 +138,8 @@ def test_a_flag_is_made_ruled_switched_tried_and_archived(world: World, owner: B
     world.user("vera@shop.test", plan="vip")
     segment = make_segment(owner, "vips", **{"g0.r0.value": "vip"})
     world.live.settle()
-    fields = {"v0.key": "headline", "v0.type": "string", "v0.value": "Hello", "w0.0": "Welcome <b>back</b>"}
+    fields = {"v0.key": "headline", "v0.type": "string", "v0.value": "Hello", "w0.0": "Welcome <b>back</b>",
+              "v1.key": "gifts", "v1.type": "boolean", "v1.value": "false", "w0.1": "true"}  # fmt: skip
     make_flag(owner, "new-checkout", name="New checkout", **fields)
     assert "on for nobody" in owner.get(f"{HERE}/flags/new-checkout").text
     new_rule = f"{HERE}/flags/new-checkout/rules/new"
@@ -160,6 +161,7 @@ def test_a_flag_is_made_ruled_switched_tried_and_archived(world: World, owner: B
     assert "A rollout rule gives it to this user" in tried
     assert "is in the list since" in tried
     assert "Welcome &lt;b&gt;back&lt;/b&gt;" in tried
+    assert '<dt class="mono">gifts</dt><dd class="mono">true</dd>' in tried
     assert "No rule is meant for this user" in owner.get(f"{HERE}/flags/new-checkout?as=nobody").text
     context = json.dumps({"id": "1", "customVariables": {"wrong_name": "vera@shop.test"}})
     assert "No rule is meant" in owner.get(f"{HERE}/flags/new-checkout", params={"context": context}).text
