@@ -8,23 +8,35 @@ from msgspec import Struct, structs
 
 from cairn.analysis.users import canonical_of, identities_of, raw_ids
 from cairn.clock import to_ms
+from cairn.conditions.clause import Bindings, event_clause
+from cairn.conditions.tree import EventMatch
+from cairn.event import Element
 from cairn.ids import identified_user_id
 from cairn.outcomes import Outcome, Reason
+from cairn.store.captured import FACTS_MAP, read_elements, with_element
 from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
 from cairn.store.store import Store
 
 RECENT = timedelta(hours=1)  # looked at first; the minmax index on received_at keeps it cheap
 LOOK_BACK = timedelta(days=7)  # then this far, when the hour did not fill the page
 MAX_EVENTS = 200
+SEARCHED_FACTS = ("path", "title")
 
 
 class Filter(Struct, frozen=True):
     """What the reader wants to see. Empty: everything."""
 
-    text: str = ""  # in the name or in any property's value
+    text: str = ""  # in the name, a property's value, the page's path or title, or the element's text
     user: str = ""  # an identity, an e-mail, or a user id
     source: str = ""
     outcome: str = ""  # one of Outcome
+    kind: str = ""  # one of Kind
+    match: EventMatch | None = None  # a defined event, resolved
+
+    @property
+    def says_what(self) -> bool:
+        """It asks for what happened, which is not known of a refused request."""
+        return bool(self.kind) or self.match is not None
 
 
 class Seen(Struct, frozen=True):
@@ -44,6 +56,9 @@ class Seen(Struct, frozen=True):
     properties: dict[str, str]
     payload: str  # of a refused one, as received
     event_id: int  # 0 of a refused one
+    session_id: int = 0
+    facts: dict[str, str] = {}
+    element: Element | None = None
 
 
 def latest(
@@ -69,7 +84,7 @@ def refused(store: Store, environment_id: int, *, now: datetime, limit: int = 50
     """Only what was refused. Environment 0 holds what came with an unknown key."""
     sql = f"{_refused_sql('')} ORDER BY 1 DESC LIMIT {{limit:UInt32}}"
     rows = store.query(environment_id, sql, {"since": max(to_ms(now - LOOK_BACK), 0), "limit": limit})
-    return [Seen(*row) for row in rows]
+    return [Seen(*with_element(row, {})) for row in rows]
 
 
 def _received(
@@ -79,23 +94,31 @@ def _received(
     parts = []
     if only.outcome in ("", Outcome.ACCEPTED):
         parts.append(_stored_sql(stored_where))
-    parts.append(_refused_sql(refused_where))  # also of account properties, which are accepted but no event
+    if not only.says_what:
+        parts.append(_refused_sql(refused_where))  # also of account properties, which are accepted but no event
+    if not parts:
+        return []
     ordered = [f"({part} ORDER BY 1 DESC LIMIT {{limit:UInt32}})" for part in parts]
     sql = f"SELECT * FROM ({' UNION ALL '.join(ordered)}) ORDER BY 1 DESC, event_id LIMIT {{limit:UInt32}}"
     rows = store.query(environment_id, sql, {"since": since, "limit": limit, **parameters})
-    return [Seen(*row) for row in rows]
+    elements = read_elements(store, environment_id, (row[-1] for row in rows))
+    return [Seen(*with_element(row, elements)) for row in rows]
 
 
 def _stored_sql(where: str) -> str:
+    within = "environment_id = {environment:UInt32} AND received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+    # The newest are found first by two columns, so that the other forty are read of them alone.
     return f"""
         SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(time) AS at,
                '{Outcome.ACCEPTED}' AS outcome, '{Reason.STORED}' AS reason, toString(kind) AS kind,
                toString(name) AS name, '' AS user, {CANONICAL} AS canonical, toString(source) AS source,
                toString(library) AS library, '' AS detail,
-               CAST(properties, 'Map(String, String)') AS properties, '' AS payload, event_id
+               CAST(properties, 'Map(String, String)') AS properties, '' AS payload, event_id, session_id,
+               {FACTS_MAP} AS facts, element
         FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}}
-          AND received_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""
+        WHERE {within} AND event_id IN (
+            SELECT event_id FROM {DATABASE}.events WHERE {within} {where}
+            ORDER BY received_at DESC LIMIT {{limit:UInt32}})"""
 
 
 def _refused_sql(where: str) -> str:
@@ -103,7 +126,8 @@ def _refused_sql(where: str) -> str:
         SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(received_at) AS at,
                toString(outcome) AS outcome, toString(reason) AS reason, '' AS kind, name, user,
                toUInt64(0) AS canonical, toString(source) AS source, '' AS library, detail,
-               CAST(map(), 'Map(String, String)') AS properties, payload, toUInt64(0) AS event_id
+               CAST(map(), 'Map(String, String)') AS properties, payload, toUInt64(0) AS event_id,
+               toUInt64(0) AS session_id, CAST(map(), 'Map(String, String)') AS facts, toUInt64(0) AS element
         FROM {DATABASE}.refusals
         WHERE environment_id = {{environment:UInt32}}
           AND received_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""
@@ -118,13 +142,23 @@ def _conditions(
         parameters["text"] = only.text
         found = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
         in_values = f"arrayExists(v -> {found.format('v')}, mapValues(properties))"
-        stored += f" AND ({found.format('name')} OR {in_values})"
+        in_page = " OR ".join(found.format(column) for column in SEARCHED_FACTS)
+        in_element = f"""element IN (SELECT element_id FROM {DATABASE}.elements
+            WHERE environment_id = {{environment:UInt32}} AND {found.format("text")})"""
+        stored += f" AND ({found.format('name')} OR {in_values} OR {in_page} OR {in_element})"
         places = " OR ".join(found.format(column) for column in ("name", "payload", "reason"))
         refused_ones += f" AND ({places})"
     if only.source:
         parameters["source"] = only.source
         stored += " AND source = {source:String}"
         refused_ones += " AND source = {source:String}"
+    if only.kind:
+        parameters["kind"] = only.kind
+        stored += " AND kind = {kind:String}"
+    if only.match is not None:
+        bindings = Bindings()
+        stored += f" AND {event_clause(only.match, bindings)}"
+        parameters |= bindings.values
     if only.outcome:
         parameters["outcome"] = only.outcome
         refused_ones += " AND outcome = {outcome:String}"

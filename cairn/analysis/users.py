@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.clock import to_ms
-from cairn.event import Kind
+from cairn.event import Element, Kind
 from cairn.identity import merges
 from cairn.ids import MAX_USER_ID, identified_user_id
+from cairn.store.captured import FACTS_MAP, read_elements, with_element
 from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 from cairn.store.store import Store
 
@@ -86,6 +87,8 @@ class TimelineEvent(Struct, frozen=True):
     raw_user_id: int  # which of the merged ids did it
     session_id: int
     properties: dict[str, str]
+    facts: dict[str, str]
+    element: Element | None
 
 
 class Timeline(Struct, frozen=True):
@@ -300,7 +303,7 @@ def timeline(
         environment_id,
         f"""
         SELECT event_id, toUnixTimestamp64Milli(time) AS at, toUnixTimestamp64Milli(received_at), kind, name,
-               source, library, user_id, session_id, properties
+               source, library, user_id, session_id, properties, {FACTS_MAP}, element
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
           AND (at, event_id) < ({{after_ms:Int64}}, {{after_id:UInt64}})
@@ -313,7 +316,8 @@ def timeline(
             "limit": PAGE + 1,
         },
     )
-    events = [TimelineEvent(*row) for row in rows]
+    elements = read_elements(store, environment_id, (row[-1] for row in rows))
+    events = [TimelineEvent(*with_element(row, elements)) for row in rows]
     last = events[PAGE - 1] if len(events) > PAGE else None
     return Timeline(events[:PAGE], Cursor(last.time_ms, last.event_id) if last else None)
 

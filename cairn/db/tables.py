@@ -232,8 +232,17 @@ defined_events = Table(
     _flag("verified"),
     _moment("created_at"),
     _moment("updated_at"),
+    _text("created_by"),
     Index(None, "project_id"),
     sqlite_autoincrement=True,
+)
+expected_names = Table(  # custom events that may come though no definition names them
+    "expected_names",
+    metadata,
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(1024), primary_key=True),
+    _text("marked_by"),
+    _moment("marked_at"),
 )
 attribute_lists = Table(
     "attribute_lists",

@@ -48,7 +48,13 @@ class DefinedEventInUse(Conflict):
 
 
 def create_defined_event(
-    connection: sa.Connection, workspace_id: int, project_id: int, new: NewDefinedEvent, now: datetime
+    connection: sa.Connection,
+    workspace_id: int,
+    project_id: int,
+    new: NewDefinedEvent,
+    now: datetime,
+    *,
+    by: str = "",
 ) -> DefinedEvent:
     """Raises InvalidInput naming the field, NotFound for the project and DefinedEventNameTaken."""
     owned = sa.select(projects.c.id).where(
@@ -62,7 +68,7 @@ def create_defined_event(
         "workspace_id": workspace_id, "project_id": project_id, "name": name,
         "category": _clean_category(new.category), "description": _clean_description(new.description),
         "body": msgspec.to_builtins(new.definition), "version": 1, "state": "active", "verified": new.verified,
-        "created_at": now, "updated_at": now,
+        "created_by": by, "created_at": now, "updated_at": now,
     }  # fmt: skip
     inserted = connection.execute(sa.insert(defined_events).values(**row).returning(*defined_events.c))
     return _event(inserted.one())

@@ -1,7 +1,6 @@
 """What is wrong with definitions: those that stopped counting, those that say the same, and names nobody planned."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import datetime
 from typing import Literal
 
@@ -11,12 +10,12 @@ from msgspec import Struct
 from cairn.clock import to_ms
 from cairn.conditions.tree import ElementMatch, EventMatch, ResolvedMatch
 from cairn.definitions.defined_event import list_defined_events
+from cairn.definitions.expected import list_expected, planned_names
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import DefinedEvent
 from cairn.definitions.selector import read_selector, relaxed
 from cairn.definitions.shapes import Asked, EnvironmentShapes
-from cairn.definitions.volume import DAY_MS, behaviour, names_seen, volumes
-from cairn.event import Kind
+from cairn.definitions.volume import DAY_MS, NameSeen, Volume, behaviour, measured, names_seen
 from cairn.store.store import Store
 
 RECENT_DAYS = 3  # compared with the days before
@@ -24,7 +23,9 @@ LEAST_HISTORY_DAYS = 4  # fewer days with events say nothing about what is usual
 LEAST_EXPECTED = 10.0  # events; below, none at all may be chance
 BROKEN_SHARE = 0.1  # of what was to be expected
 CANDIDATES = 3  # selectors offered for a broken one
-UNPLANNED = 20  # names shown
+LEAST_ALIKE = 5  # events; fewer may be the same by chance
+NEW_DAYS = 7  # since a name was first seen
+SHOWN_NAMES = 3  # in one finding
 
 State = Literal["good", "broken", "new", "silent"]
 
@@ -34,8 +35,12 @@ class Report(Struct, frozen=True):
 
     event: DefinedEvent
     match: EventMatch
-    days: list[int]  # events per day, oldest first
+    volume: Volume  # of the last 30 days
     state: State  # silent: nothing in these days
+
+    @property
+    def days(self) -> list[int]:
+        return self.volume.days
 
 
 class Finding(Struct, frozen=True):
@@ -64,10 +69,10 @@ def reports(
     asked = [EventMatch(defined=event.id) for event in events]
     matches = definitions.resolve_events(connection, environment_id, asked)
     everything = behaviour(store, environment_id, now)
-    counted = volumes(store, environment_id, matches, now)
+    counted = measured(store, environment_id, matches, now)
     return [
-        Report(event, match, days, judged(days, everything))
-        for event, match, days in zip(events, matches, counted, strict=True)
+        Report(event, match, volume, judged(volume.days, everything))
+        for event, match, volume in zip(events, matches, counted, strict=True)
     ]
 
 
@@ -94,21 +99,40 @@ def findings(
     *,
     known: Sequence[Report] | None = None,
 ) -> list[Finding]:
-    """Broken ones first, then duplicates. `known`: the reports, when the caller has them."""
+    """Broken ones first, then duplicates, then new names. `known`: the reports, when the caller has them."""
     if known is None:
         known = reports(store, connection, definitions, workspace_id, project_id, environment_id, now)
-    if not known:
+    found: list[Finding] = []
+    if known:
+        shapes = definitions.shapes(environment_id)
+        since_ms = to_ms(now) - (RECENT_DAYS + 1) * DAY_MS
+        found += [_broken(report, shapes, since_ms) for report in known if report.state == "broken"]
+        found += map(_twice, duplicates(known))
+    planned = planned_names([report.event for report in known], list_expected(connection, project_id))
+    if planned:
+        found += new_names(names_seen(store, environment_id), planned, now)
+    return found
+
+
+def unplanned(seen: Sequence[NameSeen], planned: Set[str]) -> list[NameSeen]:
+    """Names of custom events that are in no plan, in the order given."""
+    return [each for each in seen if each.name not in planned]
+
+
+def new_names(seen: Sequence[NameSeen], planned: Set[str], now: datetime) -> list[Finding]:
+    """One finding for the unplanned names that came up of late. Nothing where nobody keeps a plan."""
+    since_ms = to_ms(now) - NEW_DAYS * DAY_MS
+    fresh = [each.name for each in unplanned(seen, planned) if each.first_ms >= since_ms] if planned else []
+    if not fresh:
         return []
-    shapes = definitions.shapes(environment_id)
-    since_ms = to_ms(now) - (RECENT_DAYS + 1) * DAY_MS
-    broken = [_broken(report, shapes, since_ms) for report in known if report.state == "broken"]
-    return [*broken, *_duplicates(known)]
-
-
-def unplanned(store: Store, environment_id: int, known: Sequence[DefinedEvent]) -> list[tuple[str, int, int]]:
-    """Names of custom events that no definition names, newest first. Shape: (name, first seen in epoch ms, events)."""
-    planned = {part.name for event in known for part in event.definition.parts if part.kind == Kind.CUSTOM}
-    return [row for row in names_seen(store, environment_id) if row[0] not in planned][:UNPLANNED]
+    title = f"{len(fresh)} new event names" if len(fresh) > 1 else "A new event name"
+    more = f" and {len(fresh) - SHOWN_NAMES} more" if len(fresh) > SHOWN_NAMES else ""
+    named = ", ".join(f"“{name}”" for name in fresh[:SHOWN_NAMES])
+    return [
+        Finding(
+            "unplanned", title, f"{named}{more}. Define them, mark them as expected, or see who sends them."
+        )
+    ]
 
 
 def candidates(selector: str, shapes: EnvironmentShapes, since_ms: int) -> tuple[str, ...]:
@@ -133,27 +157,43 @@ def _broken(report: Report, shapes: EnvironmentShapes, since_ms: int) -> Finding
     recent = sum(report.days[-RECENT_DAYS:])
     text = f"{usual:,.0f} a day before, {recent:,} in the last {RECENT_DAYS} days."
     if offered:
-        text += f" {offered[0]} would match again."
+        text += f" The selector “{offered[0]}” would match what is on the page now."
     elif selectors:
-        text += " Has the page changed? Its selector finds no new element."
+        text += " Has the page changed? Its selector finds no new element: edit it, or archive the event."
+    else:
+        text += " Was it renamed, or is nothing sent any more? Edit it, or archive the event."
     return Finding("broken", f"{report.event.name} stopped", text, report.event.id, offered[:CANDIDATES])
 
 
-def _duplicates(known: Sequence[Report]) -> list[Finding]:
-    same: Mapping[object, list[DefinedEvent]] = defaultdict(list)
+def duplicates(known: Sequence[Report]) -> list[list[DefinedEvent]]:
+    """Groups of events that are the same: written alike, or meaning the same, or counting the very same events."""
+    groups: list[tuple[set[object], list[DefinedEvent]]] = []
     for report in known:
-        if (meaning := _meaning(report.match)) is not None:
-            same[meaning].append(report.event)
-    return [
-        Finding(
-            "duplicate",
-            f"{events[0].name} is defined twice",
-            f"{' and '.join(event.name for event in events[1:])} counts exactly the same events; archive one of them.",
-            events[0].id,
-        )
-        for events in same.values()
-        if len(events) > 1
-    ]
+        marks = set(_marks(report))
+        alike = [group for group in groups if group[0] & marks]
+        groups = [group for group in groups if not group[0] & marks]
+        events = [event for _, some in alike for event in some]
+        groups.append((marks.union(*(some for some, _ in alike)), [*events, report.event]))
+    return [events for _, events in groups if len(events) > 1]
+
+
+def _marks(report: Report) -> Iterator[object]:
+    definition = report.event.definition
+    yield frozenset(definition.parts), frozenset(definition.events)
+    if (meaning := _meaning(report.match)) is not None:
+        yield meaning
+    events = sum(report.days)
+    if events >= LEAST_ALIKE:
+        yield events, report.volume.checksum
+
+
+def _twice(events: Sequence[DefinedEvent]) -> Finding:
+    others = " and ".join(event.name for event in events[1:])
+    counts = "counts" if len(events) == 2 else "count"
+    title = f"{events[0].name} is defined {'twice' if len(events) == 2 else f'{len(events)} times'}"
+    return Finding(
+        "duplicate", title, f"{others} {counts} exactly the same events; archive all but one.", events[0].id
+    )
 
 
 def _meaning(match: EventMatch) -> frozenset[object] | None:

@@ -77,6 +77,11 @@ class Definitions:
         shapes = self.shapes(environment_id)
         return [ResolvedMatch(any_of=_alternatives((part,), (), shapes)) for part in parts]
 
+    def parts_of(self, connection: sa.Connection, environment_id: int, event_id: int) -> tuple[Part, ...]:
+        """A defined event's own parts and those of its members, for `happened_as`. Raises as `resolve`."""
+        known = _known(connection, environment_id, [event_id])
+        return _parts(known[event_id].definition, known)
+
     def shapes(self, environment_id: int) -> EnvironmentShapes:
         """Up to date with the store."""
         with self._lock:

@@ -59,6 +59,7 @@ class DefinedEvent(Struct, frozen=True):
     version: int  # rises with every change of the definition
     state: State
     verified: bool
+    created_by: str  # a member's e-mail or a token's name; empty: made with the workspace
     created_at: datetime
     updated_at: datetime
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import xor
 
 from msgspec import Struct
 
@@ -9,6 +11,7 @@ from cairn.clock import to_ms
 from cairn.conditions.clause import Bindings, between, event_clause
 from cairn.conditions.tree import EventMatch
 from cairn.event import Element
+from cairn.store.captured import FACTS_MAP, read_elements, with_element
 from cairn.store.schema import CANONICAL, DATABASE
 from cairn.store.store import Row, Store
 
@@ -16,6 +19,24 @@ DAYS = 30
 DAY_MS = 86_400_000
 MATCHES_PER_QUESTION = 20  # share one pass over the events
 COUNT_TIMEOUT_S = 60.0  # of a count over all history
+
+
+class Volume(Struct, frozen=True):
+    """One match in the last days."""
+
+    days: list[int]  # events per day, oldest first
+    last_ms: int  # 0: none in these days
+    checksum: int  # of the ids of the events: two matches of the same events have the same
+
+
+class NameSeen(Struct, frozen=True):
+    """The name of a custom event, over all history."""
+
+    name: str
+    first_ms: int
+    last_ms: int
+    events: int
+    source: str  # of the last one
 
 
 class Total(Struct, frozen=True):
@@ -42,9 +63,7 @@ class Example(Struct, frozen=True):
     kind: str
     name: str
     user_id: int  # after merges
-    domain: str
-    path: str
-    title: str
+    facts: dict[str, str]
     properties: dict[str, str]
     element: Element | None
 
@@ -53,37 +72,56 @@ def volumes(
     store: Store, environment_id: int, matches: Sequence[EventMatch], now: datetime, *, days: int = DAYS
 ) -> list[list[int]]:
     """For each match how many happened per day. Days are spans of 24 hours that end now, oldest first."""
-    found: list[list[int]] = []
+    return [volume.days for volume in measured(store, environment_id, matches, now, days=days)]
+
+
+def measured(
+    store: Store, environment_id: int, matches: Sequence[EventMatch], now: datetime, *, days: int = DAYS
+) -> list[Volume]:
+    """The same with what else is known of these days, twenty matches in one pass over the events."""
+    found: list[Volume] = []
     for start in range(0, len(matches), MATCHES_PER_QUESTION):
-        found += _volumes(store, environment_id, matches[start : start + MATCHES_PER_QUESTION], now, days)
+        found += _measured(store, environment_id, matches[start : start + MATCHES_PER_QUESTION], now, days)
     return found
 
 
 def behaviour(store: Store, environment_id: int, now: datetime, *, days: int = DAYS) -> list[int]:
-    """Everything that people did, the same way."""
-    return _volumes(store, environment_id, [EventMatch(kind="")], now, days)[0]
+    """Everything that people did, per day."""
+    return volumes(store, environment_id, [EventMatch(kind="")], now, days=days)[0]
 
 
-def _volumes(
+def _measured(
     store: Store, environment_id: int, matches: Sequence[EventMatch], now: datetime, days: int
-) -> list[list[int]]:
+) -> list[Volume]:
     bindings = Bindings()
     now_ms = to_ms(now)
     clauses = [event_clause(match, bindings) for match in matches]
-    counts = ", ".join(f"countIf({clause})" for clause in clauses)
+    asked = ", ".join(
+        f"countIf({clause}), groupBitXorIf(cityHash64(event_id), {clause}), "
+        f"toUnixTimestamp64Milli(maxIf(time, {clause}))"
+        for clause in clauses
+    )
     span = between(now_ms - days * DAY_MS, now_ms, bindings)
     rows = store.query(
         environment_id,
-        f"""SELECT intDiv({bindings.whole(now_ms)} - toUnixTimestamp64Milli(time), {DAY_MS}) AS days_ago, {counts}
+        f"""SELECT intDiv({bindings.whole(now_ms)} - toUnixTimestamp64Milli(time), {DAY_MS}) AS days_ago, {asked}
             FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}} AND {span} AND ({" OR ".join(clauses)})
             GROUP BY days_ago""",
         bindings.values,
     )
-    by_day = {int(row[0]): row[1:] for row in rows}
-    empty = (0,) * len(matches)
-    newest_last = [by_day.get(days_ago, empty) for days_ago in reversed(range(days))]
-    return [[int(day[place]) for day in newest_last] for place in range(len(matches))]
+    return [
+        _volume([(int(row[0]), *row[at : at + 3]) for row in rows], days)
+        for at in range(1, 3 * len(matches), 3)
+    ]
+
+
+def _volume(rows: Sequence[Row], days: int) -> Volume:
+    """From (days ago, events, their checksum, the last of them) of each day that has any."""
+    counts = {days_ago: int(events) for days_ago, events, _, _ in rows}
+    last_ms = max((int(last) for _, events, _, last in rows if events), default=0)
+    checksum = reduce(xor, (int(row[2]) for row in rows), 0)
+    return Volume([counts.get(days_ago, 0) for days_ago in reversed(range(days))], last_ms, checksum)
 
 
 def recents(
@@ -144,44 +182,28 @@ def _latest(
     rows = store.query(
         environment_id,
         f"""SELECT event_id, toUnixTimestamp64Milli(time) AS at, toString(kind), toString(name), {CANONICAL},
-                   toString(domain), toString(path), toString(title),
-                   CAST(properties, 'Map(String, String)'), element
+                   {FACTS_MAP}, CAST(properties, 'Map(String, String)'), element
             FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}} AND {within} AND {clause}
             ORDER BY at DESC, event_id LIMIT {int(limit)}""",
         bindings.values,
     )
-    elements = _elements(store, environment_id, sorted({row[9] for row in rows if row[9]}))
+    elements = read_elements(store, environment_id, (row[-1] for row in rows))
     for row in rows:
-        fields: Row = (*row[:8], dict(row[8]), elements.get(row[9]))
-        yield Example(*fields)
+        yield Example(*with_element(row, elements))
 
 
-def _elements(store: Store, environment_id: int, numbers: Sequence[int]) -> dict[int, Element]:
-    if not numbers:
-        return {}
+def names_seen(store: Store, environment_id: int, *, limit: int = 1_000) -> list[NameSeen]:
+    """Names of custom events, newest first."""
     rows = store.query(
         environment_id,
-        f"""SELECT element_id, hierarchy, toString(tag), dom_id, classes, text, href, label,
-                   CAST(attributes, 'Map(String, String)')
-            FROM {DATABASE}.elements
-            WHERE environment_id = {{environment:UInt32}} AND element_id IN {{numbers:Array(UInt64)}}""",
-        {"numbers": list(numbers)},
-    )
-    found: dict[int, Element] = {}
-    for number, *facts, attributes in rows:
-        fields: Row = (*facts, dict(attributes))
-        found[number] = Element(*fields)
-    return found
-
-
-def names_seen(store: Store, environment_id: int, *, limit: int = 1_000) -> list[tuple[str, int, int]]:
-    """Names of custom events, newest first. Shape: (name, first seen in epoch ms, events)."""
-    rows = store.query(
-        environment_id,
-        f"""SELECT toString(name) AS known, toUnixTimestamp64Milli(min(time)) AS first_seen, count()
+        f"""SELECT toString(name) AS known, toUnixTimestamp64Milli(min(time)) AS first_seen,
+                   toUnixTimestamp64Milli(max(time)), count(), toString(argMax(source, time))
             FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}} AND kind = 'custom'
             GROUP BY known ORDER BY first_seen DESC, known LIMIT {int(limit)}""",
     )
-    return [(name, int(first_seen), int(events)) for name, first_seen, events in rows]
+    return [
+        NameSeen(name, int(first), int(last), int(events), source)
+        for name, first, last, events, source in rows
+    ]

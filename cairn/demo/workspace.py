@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cairn.conditions.tree import Did, EventMatch, InList, Last, UserProperty
+from cairn.conditions.tree import Did, EventMatch, InList, Last, PropertyFilter, UserProperty
 from cairn.db.tables import workspaces
+from cairn.definitions.defined_event import create_defined_event
+from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.demo.history import arrivals
 from cairn.eventlog.log import EventLog
 from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
@@ -62,6 +64,7 @@ def _make(connection: sa.Connection, seal: Seal, now: datetime) -> dict[str, Any
         connection, workspace.id, email=EMAIL, name="Demo owner", password=password, role=Role.OWNER, now=now
     )
     _, token = create_token(connection, workspace.id, name="Demo", now=now)
+    _define_events(connection, workspace, now)
     segments = _make_segments(connection, workspace, now)
     _make_flag(connection, workspace, segments, now)
     environments = {
@@ -112,6 +115,25 @@ def _make_segments(connection: sa.Connection, workspace: Workspace, now: datetim
     ):
         made[new.key] = create_segment(connection, workspace.id, project_id, new, now).id
     return made
+
+
+DEFINED = (  # (name, category, description, part)
+    ("Cart - Add", "Cart", "The button on a product's page.", Part("click", selector="main button.add")),
+    ("Cart - Open", "Cart", "The link in the header.", Part("click", selector="header a.basket")),
+    (
+        "Product - View", "Product", "Any product's page.",
+        Part("pageview", tests=(PropertyFilter("path", "contains", "/product/"),)),
+    ),
+    ("Checkout - Start", "Checkout", "", Part("click", tests=(PropertyFilter("text", "is", "Check out"),))),
+    ("Checkout - Order", "Checkout", "The form is sent.", Part("submit", selector="form.checkout")),
+)  # fmt: skip
+
+
+def _define_events(connection: sa.Connection, workspace: Workspace, now: datetime) -> None:
+    project_id = _project_id(connection, workspace)
+    for name, category, description, part in DEFINED:
+        new = NewDefinedEvent(name, Definition((part,)), category, description)
+        create_defined_event(connection, workspace.id, project_id, new, now)
 
 
 def _append_history(log: EventLog, told: dict[str, Any], now: datetime) -> None:

@@ -4,9 +4,9 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence, Set
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from cairn.event import Draft, Refused, Scalar
+from cairn.event import Draft, Element, Refused, Scalar
 from cairn.outcomes import Outcome, Reason, outcome_of
 
 SHOWN_PER_PUBLISH = (
@@ -31,6 +31,10 @@ class FeedItem(Struct, frozen=True):
     properties: dict[str, Scalar]
     payload: str
     event_id: int = 0  # 0 for a refusal
+    library: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+    element: Element | None = None
+    session_id: int = 0
 
 
 class Feed:
@@ -99,6 +103,7 @@ def _item(number: int, one: Draft | Refused) -> FeedItem:
     return FeedItem(
         number, one.received_ms, one.time_ms, Outcome.ACCEPTED, Reason.STORED, one.detail, one.kind, one.name,
         one.user_id, sent_user(one), one.source, one.properties or one.user_properties, "", one.event_id,
+        one.library, one.facts, one.element, one.session_id,
     )  # fmt: skip
 
 

@@ -15,7 +15,9 @@ from cairn.conditions.to_sql import Users, only
 from cairn.conditions.tree import And, Condition, Did, Not, Or, UserProperty
 from cairn.definitions.matching import Definitions
 from cairn.errors import NotFound
+from cairn.event import Element
 from cairn.identity.merges import canonical, raw_ids
+from cairn.store.captured import FACTS_MAP, read_elements, with_element
 from cairn.store.schema import DATABASE
 from cairn.store.store import Store
 
@@ -30,6 +32,8 @@ class Counted(Struct, frozen=True):
     kind: str
     name: str
     properties: dict[str, str]
+    facts: dict[str, str]
+    element: Element | None
 
 
 class Why(Struct, frozen=True):
@@ -136,13 +140,15 @@ class _Evidence:
         )
         rows = self._store.query(
             self._environment_id,
-            f"""SELECT event_id, time, kind, name, properties, count() OVER ()
+            f"""SELECT count() OVER (), event_id, time, kind, name, properties, {FACTS_MAP}, element
                 FROM {DATABASE}.events
                 WHERE environment_id = {{environment:UInt32}} AND {which} AND user_id IN {{raws:Array(UInt64)}}
                 ORDER BY time DESC, event_id LIMIT {LATEST}""",
             bindings.values | {"raws": self._all_raws()},
         )
-        return (rows[0][5] if rows else 0), tuple(Counted(*row[:5]) for row in rows)
+        elements = read_elements(self._store, self._environment_id, (row[-1] for row in rows))
+        latest = tuple(Counted(*with_element(row[1:], elements)) for row in rows)
+        return (rows[0][0] if rows else 0), latest
 
     def _all_raws(self) -> list[int]:
         return [raw for raws in self._raws.values() for raw in raws]

@@ -1,14 +1,37 @@
 """Events as sentences: what happened, in words a colleague would use. Pure; escaping is the template's business."""
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
-from cairn.event import Kind
+from cairn.event import Element, Kind
 
 SHOWN = 2  # properties told beside an event's name; the rest is a click away
 LONGEST = 80  # characters of one value
 MONEY_KEYS = ("revenue", "total", "value", "amount", "price")
+NOUNS = {
+    "a": "link", "button": "button", "form": "form", "img": "picture", "svg": "picture", "select": "choice",
+    "option": "choice", "textarea": "field", "label": "label", "summary": "summary", "video": "video",
+}  # fmt: skip
+INPUTS = {"button": "button", "submit": "button", "reset": "button", "checkbox": "box", "radio": "choice"}
+# What an element without text is called by, the first that it has; then its id, its classes, its tag.
+NAMING_ATTRIBUTES = ("name", "title", "alt", "placeholder", "data-testid", "for")
+
+
+class Told(Protocol):
+    """What can be told: of the Live page, a timeline, or a definition's examples."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def properties(self) -> Mapping[str, str]: ...
+    @property
+    def facts(self) -> Mapping[str, str]: ...
+    @property
+    def element(self) -> Element | None: ...
 
 
 class Word(Struct, frozen=True):
@@ -17,13 +40,11 @@ class Word(Struct, frozen=True):
 
 
 Words = list[Word]
-Properties = Mapping[str, str]
 
 
-def sentence(kind: str, name: str, properties: Properties) -> Words:
-    """“Clicked **Add to cart** on /product/42”, “**Order Completed** · 129.5 EUR”."""
-    say = _SENTENCES.get(kind, _custom)
-    return say(name, properties)
+def sentence(told: Told) -> Words:
+    """“Clicked button **Add to cart** on /product/42”, “**Order Completed** · 129.5 EUR”."""
+    return _SENTENCES.get(told.kind, _custom)(told)
 
 
 def plain(words: Words) -> str:
@@ -34,13 +55,38 @@ def short(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def _custom(name: str, properties: Properties) -> Words:
-    words = [Word(short(name) or "Unnamed event", strong=True)]
-    told = _told(properties)
-    return [*words, Word(f" · {told}")] if told else words
+def element_words(element: Element) -> Words:
+    """“button **Add to cart**”: what it is, and how a person who sees it would call it."""
+    tag = element.tag.lower()
+    noun = NOUNS.get(tag) or (
+        INPUTS.get(element.attributes.get("type", ""), "field") if tag == "input" else ""
+    )
+    name = element.text or element.label or _attribute(element)
+    if name:
+        return [*([Word(f"{noun} ")] if noun else []), Word(short(name), strong=True)]
+    return [*([Word(f"{noun or tag} ")] if noun or tag else []), Word(short(_address(element)), strong=True)]
 
 
-def _told(properties: Properties) -> str:
+def _attribute(element: Element) -> str:
+    return next((element.attributes[key] for key in NAMING_ATTRIBUTES if element.attributes.get(key)), "")
+
+
+def _address(element: Element) -> str:
+    """How a style sheet would find it."""
+    if element.dom_id:
+        return f"#{element.dom_id}"
+    return "." + ".".join(element.classes.split()[:2]) if element.classes else element.tag or "something"
+
+
+def _custom(told: Told) -> Words:
+    words = [Word(short(told.name) or "Unnamed event", strong=True)]
+    if told.element is not None:
+        words += [Word(" on "), *element_words(told.element)]
+    shown = _shown(told.properties)
+    return [*words, Word(f" · {shown}")] if shown else words
+
+
+def _shown(properties: Mapping[str, str]) -> str:
     money = next((key for key in MONEY_KEYS if key in properties), "")
     if money:
         currency = properties.get("currency", "")
@@ -49,53 +95,93 @@ def _told(properties: Properties) -> str:
     return ", ".join(f"{short(key, 30)} {short(value, 40)}" for key, value in shown[:SHOWN])
 
 
-def _pageview(name: str, properties: Properties) -> Words:
-    place = properties.get("path") or properties.get("title") or name
-    return [Word("Viewed "), Word(short(place) or "a page", strong=True)]
+def _fact(told: Told, key: str) -> str:
+    """A fact, or a property of that name, as senders without facts have it."""
+    return told.facts.get(key) or told.properties.get(key, "")
 
 
-def _on_element(verb: str) -> Callable[[str, Properties], Words]:
-    def say(name: str, properties: Properties) -> Words:
-        target = properties.get("text") or properties.get("target_text") or name or "something"
-        words = [Word(f"{verb} "), Word(short(target), strong=True)]
-        path = properties.get("path", "")
-        return [*words, Word(f" on {short(path)}")] if path else words
+def _pageview(told: Told) -> Words:
+    path, title = _fact(told, "path"), _fact(told, "title")
+    words = [Word("Viewed "), Word(short(path or title or told.name) or "a page", strong=True)]
+    return [*words, Word(f" · {short(title)}")] if path and title else words
+
+
+def _view(told: Told) -> Words:
+    name = _fact(told, "view") or _fact(told, "title") or told.name
+    did = "Left" if told.properties.get("transition") == "disappeared" else "Saw"
+    return [Word(f"{did} screen "), Word(short(name) or "without a name", strong=True)]
+
+
+def _on_element(verb: str) -> Callable[[Told], Words]:
+    def say(told: Told) -> Words:
+        words = [Word(f"{verb} "), *_target(told)]
+        place = _fact(told, "path") or _fact(told, "view")
+        return [*words, Word(f" on {short(place)}")] if place else words
 
     return say
 
 
-def _session(name: str, properties: Properties) -> Words:
-    return [Word("Started a session")]
+def _target(told: Told) -> Words:
+    if told.element is not None:
+        return element_words(told.element)
+    text = told.properties.get("text") or told.properties.get("target_text") or told.name
+    return [Word(short(text) or "something", strong=True)]
 
 
-def _identify(name: str, properties: Properties) -> Words:
-    identity = properties.get("identity", "")
+def _session(told: Told) -> Words:
+    where = _fact(told, "landing_path") or _fact(told, "path")
+    words = [Word("Started a session")]
+    if where:
+        words += [Word(" on "), Word(short(where), strong=True)]
+    source = told.facts.get("utm_source") or told.facts.get("referrer") or told.facts.get("channel", "")
+    return [*words, Word(f", from {short(source)}")] if source else words
+
+
+def _version(told: Told) -> Words:
+    version, before = told.properties.get("current_version", ""), told.properties.get("previous_version", "")
+    words = [
+        Word("Updated to version " if before else "Installed version "),
+        Word(short(version) or "unknown", strong=True),
+    ]
+    return [*words, Word(f" from {short(before)}")] if before else words
+
+
+def _notification(told: Told) -> Words:
+    title = told.properties.get("title_text", "")
+    return [Word("Opened notification "), Word(short(title) or "without a title", strong=True)]
+
+
+def _identify(told: Told) -> Words:
+    identity = told.properties.get("identity", "")
     if identity:
         return [Word("Was identified as "), Word(short(identity), strong=True)]
-    shown = [key for key in properties if key != "identity"][:SHOWN]
+    shown = [key for key in told.properties if key != "identity"][:SHOWN]
     if not shown:
         return [Word("User properties were set")]
     words = [Word("Set ")]
     for place, key in enumerate(shown):
         words += [Word(" and ")] if place else []
-        words += [Word(short(key, 40), strong=True), Word(f" to {short(properties[key], 40)}")]
+        words += [Word(short(key, 40), strong=True), Word(f" to {short(told.properties[key], 40)}")]
     return words
 
 
-def _exposure(name: str, properties: Properties) -> Words:
-    flag = properties.get("flag") or name or "a flag"
+def _exposure(told: Told) -> Words:
+    flag = told.properties.get("flag") or told.name or "a flag"
     words = [Word("Saw flag "), Word(short(flag), strong=True)]
-    variation = properties.get("variation", "")
+    variation = told.properties.get("variation", "")
     return [*words, Word(f", variation {short(variation)}")] if variation else words
 
 
-_SENTENCES: dict[str, Callable[[str, Properties], Words]] = {
+_SENTENCES: dict[str, Callable[[Told], Words]] = {
     Kind.PAGEVIEW: _pageview,
+    Kind.VIEW: _view,
     Kind.CLICK: _on_element("Clicked"),
     Kind.CHANGE: _on_element("Changed"),
     Kind.SUBMIT: _on_element("Submitted"),
     Kind.TOUCH: _on_element("Touched"),
     Kind.SESSION: _session,
+    Kind.VERSION: _version,
+    Kind.NOTIFICATION: _notification,
     Kind.IDENTIFY: _identify,
     Kind.EXPOSURE: _exposure,
 }

@@ -1,5 +1,6 @@
 """The defined event editor's form: parts with tests, to and from a definition. Pure."""
 
+import re
 from typing import get_args
 
 from msgspec import Struct, structs
@@ -7,7 +8,7 @@ from msgspec import Struct, structs
 from cairn.conditions.tree import PropertyFilter, TextOperator
 from cairn.definitions.model import ELEMENT_KEYS, Definition, Part, PartKind, check_definition
 from cairn.errors import InvalidInput
-from cairn.event import FACTS
+from cairn.event import FACTS, Element
 from cairn.web.form import Form
 from cairn.web.segment_form import OPERATORS, WITH_LIST, WITHOUT_VALUE
 
@@ -19,6 +20,8 @@ KINDS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 KEYS: tuple[str, ...] = (*ELEMENT_KEYS, *FACTS)  # offered; any property's name is accepted
 MAX_ROWS = 20
+_STEADY_ATTRIBUTES = ("data-testid", "data-test", "data-qa", "data-cy")
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")  # of CSS, without those that need escaping
 
 
 class TestRow(Struct, frozen=True):
@@ -39,6 +42,32 @@ class Draft(Struct, frozen=True):
 
     parts: tuple[PartRow, ...] = (PartRow(),)
     events: tuple[int, ...] = ()  # of a combo
+
+
+def begun(kind: str, name: str, selector: str, text: str) -> Draft:
+    """What the editor starts with when an address says so."""
+    if name:
+        return Draft((PartRow("custom", name),))
+    if not kind and not selector:
+        return Draft()
+    tests = (TestRow("text", "is", text),) if text else ()
+    return Draft((PartRow(kind if kind in dict(KINDS) else "click", "", selector, tests),))
+
+
+def begun_with(element: Element) -> dict[str, str]:
+    """A selector of the element itself, and its text where it stands on something to press."""
+    attribute = next((key for key in _STEADY_ATTRIBUTES if element.attributes.get(key)), "")
+    if attribute:
+        return {"selector": f'[{attribute}="{_quoted(element.attributes[attribute])}"]'}
+    if element.dom_id:
+        return {"selector": f'[id="{_quoted(element.dom_id)}"]'}
+    classes = "".join(f".{name}" for name in element.classes.split() if _IDENTIFIER.fullmatch(name))
+    tag = element.tag if _IDENTIFIER.fullmatch(element.tag) else ""
+    return {"selector": tag + classes or "*", **({"text": element.text} if element.text else {})}
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def read(form: Form) -> Draft:

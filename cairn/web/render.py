@@ -30,8 +30,10 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, share=share, ago=ago, day=day, clock=clock_time, full=full_time)
-    environment.globals.update(static=static_url, query=query, spark=spark, count=count)
+    environment.filters.update(
+        number=number, share=share, ago=ago, day=day, clock=clock_time, full=full_time, iso=iso_time
+    )
+    environment.globals.update(static=static_url, query=query, spark=spark, bars=bars, count=count)
     return environment
 
 
@@ -113,6 +115,11 @@ def clock_time(value: int | datetime, at: tzinfo) -> str:
     return f"{moment(value, at):%H:%M:%S}"
 
 
+def iso_time(value: int | datetime) -> str:
+    """For machines: `2026-11-03T10:42:07.000+00:00`."""
+    return moment(value, UTC).isoformat(timespec="milliseconds")
+
+
 def full_time(value: int | datetime, at: tzinfo) -> str:
     """`3 Nov 2026, 10:42:07`."""
     then = moment(value, at)
@@ -128,3 +135,19 @@ def spark(values: Sequence[float], *, width: int = 120, height: int = 36) -> str
     low, span = height - 3, height - 6  # the line's own width stays inside
     points = [f"{place * step:.1f} {low - value / top * span:.1f}" for place, value in enumerate(values)]
     return "M" + " ".join(points)
+
+
+def bars(
+    values: Sequence[float], *, width: int = 600, height: int = 120
+) -> list[tuple[float, float, float, float]]:
+    """A bar chart from zero. Shape: (x, y, width, height) for each value."""
+    unit, step = height / (max(values, default=0) or 1), width / max(1, len(values))
+    return [
+        (
+            round(place * step + 1, 1),
+            round(height - value * unit, 1),
+            round(step - 2, 1),
+            round(value * unit, 1),
+        )
+        for place, value in enumerate(values)
+    ]

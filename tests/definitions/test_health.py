@@ -6,9 +6,11 @@ import pytest
 
 from cairn.conditions.tree import PropertyFilter
 from cairn.db.engine import reading
+from cairn.definitions.expected import planned_names
 from cairn.definitions.health import Finding, findings, judged, reports, unplanned
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, Part
+from cairn.definitions.volume import names_seen
 from cairn.event import Draft, Element
 from cairn.store.embedded import EmbeddedStore
 from tests.definitions.world import NOW, Project, load
@@ -66,12 +68,16 @@ def test_findings(store: EmbeddedStore, tmp_path: Path) -> None:
         "Bought": "broken", "Any button": "good", "Any button again": "good", "Nothing": "silent",
         "Nothing else": "silent", "Planned": "new",
     }  # fmt: skip
-    broken, duplicate = found
+    broken, duplicate, new = found
     assert (broken.kind, broken.event_id) == ("broken", bought.id)
     assert "#shop > button" in broken.candidates
     assert (duplicate.kind, duplicate.event_id) == ("duplicate", first.id)
     assert second.name in duplicate.text
-    assert [row[0] for row in unplanned(store, here, [planned])] == ["Fresh name"]
+    assert (new.kind, new.event_id) == ("unplanned", 0)
+    assert "“Fresh name”" in new.text
+    assert [each.name for each in unplanned(names_seen(store, here), planned_names([planned], []))] == [
+        "Fresh name"
+    ]
 
 
 def test_nothing_is_found_where_nothing_is_defined(store: EmbeddedStore, tmp_path: Path) -> None:

@@ -66,6 +66,24 @@ def test_names_that_no_definition_names_are_offered(owner: Browser) -> None:
     assert "Unplanned names" not in owner.get(EVENTS).text
 
 
+def test_a_new_name_stands_out_until_it_is_expected(world: World, owner: Browser) -> None:
+    owner.get(EVENTS)
+    owner.post(f"{EVENTS}/names/expect", {"name": "Known to us"})
+    assert "A new event name" not in owner.get("/env/production").text
+    world.event("Mistyped")
+    for path in ("/env/production", EVENTS):
+        text = owner.get(path).text
+        assert "A new event name" in text and "“Mistyped”" in text
+    assert ">new</span>" in owner.get(EVENTS).text.split("Unplanned names")[1]
+    assert "Mistyped is expected" in owner.post(f"{EVENTS}/names/expect", {"name": "Mistyped"}).text
+    text = owner.get(EVENTS).text
+    assert "A new event name" not in text and "2 expected names" in text and "owner@shop.test" in text
+    assert "not expected any more" in owner.post(f"{EVENTS}/names/forget", {"name": "Mistyped"}).text
+    assert "A new event name" in owner.get("/env/production").text
+    owner.post(f"{EVENTS}/names/expect", {"name": "Mistyped"})
+    assert owner.post(f"{EVENTS}/names/expect", {"name": ""}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("form", "said"),
     [
@@ -148,5 +166,7 @@ def test_home_says_what_needs_a_look(world: World, owner: Browser) -> None:
                 connection, world.a.workspace_id, world.a.environment.project_id,
                 NewDefinedEvent(name, Definition((Part("click", selector="button.btn"),))), NOW,
             )  # fmt: skip
-    assert "is defined twice" in owner.get("/env/production").text
-    assert "is defined twice" in owner.get(EVENTS).text
+    for path in ("/env/production", EVENTS):
+        text = owner.get(path).text
+        assert "is defined 3 times" in text, "the two, and the one that counts the same by another selector"
+        assert "Twice and Twice again count exactly the same events" in text

@@ -44,6 +44,7 @@ class DefinedEventAnswer(Struct, frozen=True):
     state: str  # active, archived
     verified: bool
     used_in: list[UsedIn]
+    created_by: str
     created_at: datetime
     updated_at: datetime
 
@@ -119,7 +120,10 @@ def read_defined_events(call: Call, query: DefinedEventsQuery) -> DefinedEventLi
 def create_a_defined_event(call: Call, body: NewDefinedEvent) -> DefinedEventAnswer:
     """Define an event. It counts everything that was ever captured."""
     project = list_projects(call.connection, call.workspace_id)[0]
-    return _answer(call, create_defined_event(call.connection, call.workspace_id, project.id, body, call.now))
+    made = create_defined_event(
+        call.connection, call.workspace_id, project.id, body, call.now, by=call.caller
+    )
+    return _answer(call, made)
 
 
 def read_defined_event(call: Call, event_id: Id) -> DefinedEventAnswer:
@@ -178,7 +182,7 @@ def try_definition(call: Call, query: InEnvironment, body: DefinitionTest) -> Tr
                 kind=each.kind,
                 name=each.name,
                 user_id=each.user_id,
-                path=each.path,
+                path=each.facts.get("path", ""),
                 text=each.element.text if each.element else "",
                 hierarchy=each.element.hierarchy if each.element else "",
             )
@@ -213,6 +217,7 @@ def _answer(call: Call, event: DefinedEvent) -> DefinedEventAnswer:
         state=event.state,
         verified=event.verified,
         used_in=[UsedIn(each.what, each.id, each.name) for each in used_in(call.connection, event)],
+        created_by=event.created_by,
         created_at=event.created_at,
         updated_at=event.updated_at,
     )

@@ -1,9 +1,13 @@
 """Defined events: the list with volume and health, one event, and the editor that counts before it saves."""
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 from msgspec import Struct, structs
 from starlette.responses import Response
 
+from cairn.analysis.users import identities_of
+from cairn.clock import to_ms
 from cairn.conditions.describe import Part as Words
 from cairn.conditions.describe import describe_test
 from cairn.conditions.tree import EventMatch
@@ -17,15 +21,30 @@ from cairn.definitions.defined_event import (
     update_defined_event,
     used_in,
 )
-from cairn.definitions.health import Finding, Report, findings, judged, reports, unplanned
+from cairn.definitions.expected import expect_names, list_expected, no_longer_expect, planned_names
+from cairn.definitions.health import NEW_DAYS, Finding, Report, findings, judged, reports, unplanned
 from cairn.definitions.model import Changes, DefinedEvent, Definition, NewDefinedEvent, Part
-from cairn.definitions.volume import Example, Total, behaviour, latest, names_seen, total, volumes
+from cairn.definitions.volume import (
+    DAY_MS,
+    DAYS,
+    Example,
+    Total,
+    behaviour,
+    latest,
+    measured,
+    names_seen,
+    total,
+)
 from cairn.errors import CairnError, InvalidInput, NotFound
 from cairn.web import event_form
-from cairn.web.event_form import Draft, PartRow
+from cairn.web.english import Words as EventWords
+from cairn.web.english import sentence
+from cairn.web.event_form import Draft
+from cairn.web.render import count
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
+MOST_NAMES = 20  # unplanned ones shown
 BADGES = {
     "good": ("good", "good"),
     "broken": ("stopped", "bad"),
@@ -34,11 +53,19 @@ BADGES = {
 }
 
 
+class Matched(Struct, frozen=True):
+    """An event that counts, as a sentence."""
+
+    event: Example
+    words: EventWords
+    user: str  # identity; empty: anonymous
+
+
 class Tried(Struct, frozen=True):
     """What a definition matches now, before it is kept."""
 
     total: Total
-    latest: list[Example]
+    matched: list[Matched]
 
 
 def told(part: Part) -> list[Words]:
@@ -59,13 +86,20 @@ def events_page(visit: Visit) -> Response:
         everything = list_defined_events(
             connection, visit.workspace_id, visit.here.project_id, with_archived=True
         )
-    text = visit.ask("q").lower()
-    shown = [each for each in known if text in f"{each.event.name} {each.event.category}".lower()]
+        expected = list_expected(connection, visit.here.project_id)
+    text, category = visit.ask("q").lower(), visit.ask("category")
+    planned = planned_names([each.event for each in known], expected)
     return visit.page(
-        "events.html", shown=shown, total=len(known), text=visit.ask("q"), findings=found, badges=BADGES, told=told,
+        "events.html", total=len(known), text=visit.ask("q"), category=category, findings=found, badges=BADGES,
+        told=told,
+        shown=[
+            each for each in known
+            if text in f"{each.event.name} {each.event.category}".lower() and category in ("", each.event.category)
+        ],
+        categories=sorted({each.event.category for each in known if each.event.category}),
         archived=[event for event in everything if event.state == "archived"],
-        unplanned=unplanned(visit.core.store, visit.here.id, [each.event for each in known]),
-        kinds=dict(event_form.KINDS),
+        unplanned=unplanned(names_seen(visit.core.store, visit.here.id), planned), expected=expected,
+        most_names=MOST_NAMES, fresh_ms=to_ms(visit.now) - NEW_DAYS * DAY_MS,
     )  # fmt: skip
 
 
@@ -102,12 +136,19 @@ def event_page(visit: Visit) -> Response:
                 connection, visit.workspace_id, event.project_id, with_archived=True
             )
         }
-    days = volumes(store, environment_id, [match], visit.now)[0]
+    volume = measured(store, environment_id, [match], visit.now)[0]
     return visit.page(
-        "events_one.html", event=event, days=days, used=used, names=names, told=told, badges=BADGES,
-        state=judged(days, behaviour(store, environment_id, visit.now)),
-        total=total(store, environment_id, match, visit.now), latest=latest(store, environment_id, match, visit.now),
+        "events_one.html", event=event, days=volume.days, used=used, names=names, told=told, badges=BADGES,
+        state=judged(volume.days, behaviour(store, environment_id, visit.now)),
+        starts=[visit.now - timedelta(days=DAYS - place) for place in range(DAYS)],
+        total=total(store, environment_id, match, visit.now),
+        matched=_matched(visit, latest(store, environment_id, match, visit.now)),
     )  # fmt: skip
+
+
+def _matched(visit: Visit, examples: list[Example]) -> list[Matched]:
+    known = identities_of(visit.core.store, visit.here.id, {each.user_id for each in examples})
+    return [Matched(each, sentence(each), known.get(each.user_id, "")) for each in examples]
 
 
 def _here(visit: Visit, connection: sa.Connection) -> DefinedEvent:
@@ -119,8 +160,9 @@ def _here(visit: Visit, connection: sa.Connection) -> DefinedEvent:
 
 
 def new_event_page(visit: Visit) -> Response:
-    name = visit.ask("name")
-    return _editor(visit, None, Draft((PartRow("custom", name),)) if name else Draft())
+    return _editor(
+        visit, None, event_form.begun(visit.ask("kind"), visit.ask("name"), visit.ask("selector"), visit.ask("text"))
+    )  # fmt: skip
 
 
 def edit_event_page(visit: Visit) -> Response:
@@ -150,7 +192,7 @@ def _editor(
         "events_edit.html", event=event, draft=draft, error=error, tried=tried, choices=event_form, form=visit.form,
         others=others, categories=sorted({each.category for each in known if each.category}),
         wrong_part=event_form.place_of(invalid), status=422 if error else 200,
-        names=[name for name, _, _ in names_seen(visit.core.store, visit.here.id, limit=200)],
+        names=[each.name for each in names_seen(visit.core.store, visit.here.id, limit=200)],
     )  # fmt: skip
 
 
@@ -185,7 +227,8 @@ def _tried(visit: Visit, event: DefinedEvent | None, definition: Definition) -> 
         match = visit.core.definitions.matches_of(connection, visit.here.id, definition)
     store = visit.core.store
     return Tried(
-        total(store, visit.here.id, match, visit.now), latest(store, visit.here.id, match, visit.now)
+        total(store, visit.here.id, match, visit.now),
+        _matched(visit, latest(store, visit.here.id, match, visit.now)),
     )
 
 
@@ -196,9 +239,15 @@ def _saved(visit: Visit, event: DefinedEvent | None, definition: Definition) -> 
     with visit.core.engine.begin() as connection:
         if event is None:
             new = NewDefinedEvent(name, definition, category, description, verified)
-            return create_defined_event(connection, visit.workspace_id, visit.here.project_id, new, visit.now)
+            return create_defined_event(
+                connection, visit.workspace_id, visit.here.project_id, new, visit.now, by=_member(visit)
+            )
         changes = Changes(name, category, description, definition, verified)
         return update_defined_event(connection, visit.workspace_id, event.id, changes, visit.now)
+
+
+def _member(visit: Visit) -> str:
+    return visit.signed_in.member.email
 
 
 def archive_event(visit: Visit) -> Response:
@@ -215,10 +264,32 @@ def restore_event(visit: Visit) -> Response:
     return visit.go(visit.url(f"/events/{event.id}"), f"Event {event.name} is back.")
 
 
+def expect_name(visit: Visit) -> Response:
+    """One name, or every unplanned one that the page has shown."""
+    names = [value for name, value in visit.form if name == "name"]
+    with visit.core.engine.begin() as connection:
+        added = expect_names(connection, visit.here.project_id, names, by=_member(visit), now=visit.now)
+    told = (
+        f"{names[0]} is expected."
+        if len(names) == 1
+        else f"{count(added, 'name is', 'names are')} expected now."
+    )
+    return visit.go(visit.url("/events#names"), told)
+
+
+def forget_name(visit: Visit) -> Response:
+    name = visit.form("name")
+    with visit.core.engine.begin() as connection:
+        no_longer_expect(connection, visit.here.project_id, name)
+    return visit.go(visit.url("/events#names"), f"{name} is not expected any more.")
+
+
 PAGES: tuple[Page, ...] = (
     get("/env/{environment}/events", events_page),
     get("/env/{environment}/events/new", new_event_page, Verb.DEFINE),
     post("/env/{environment}/events/new", save_new_event),
+    post("/env/{environment}/events/names/expect", expect_name),
+    post("/env/{environment}/events/names/forget", forget_name),
     get("/env/{environment}/events/{event_id}", event_page),
     get("/env/{environment}/events/{event_id}/edit", edit_event_page, Verb.DEFINE),
     post("/env/{environment}/events/{event_id}/edit", save_event),

@@ -7,26 +7,45 @@ import asyncio
 import hashlib
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator
+from typing import Any
 
-from msgspec import Struct
+import sqlalchemy as sa
+from msgspec import Struct, structs
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from cairn.analysis import pulse
-from cairn.analysis.events import Filter, Seen, latest, meant, refused
+from cairn.analysis.events import SEARCHED_FACTS, Filter, Seen, latest, meant, refused
+from cairn.conditions.tree import EventMatch
+from cairn.definitions.defined_event import list_defined_events
+from cairn.definitions.matching import happened_as
+from cairn.definitions.model import Part
 from cairn.errors import CairnError
+from cairn.event import Kind
 from cairn.ingest.feed import FeedItem
 from cairn.outcomes import REASONS, Outcome, Reason
 from cairn.store.rows import text_of
 from cairn.web.english import Word, Words, sentence, short
+from cairn.web.event_form import begun_with
 from cairn.web.render import query, templates
-from cairn.web.visit import Door, Page, Visit, get
+from cairn.web.snippets import page_script
+from cairn.web.visit import Door, Page, Visit, get, place_of
 from cairn.workspace.permission import Role, Verb
 
 ROWS = 100
+ROWS_AT_ONCE = 25  # sent in one go; 100 a second are more than anybody reads, and the browser stays at ease
+RATE_OVER_S = 5.0  # what "so many a second" is the mean of
+DEFINED = "defined-"  # then a defined event's id, where a kind may stand
+KINDS: tuple[tuple[str, str], ...] = (
+    (Kind.CLICK, "Clicks"), (Kind.PAGEVIEW, "Page views"), (Kind.CHANGE, "Changes"), (Kind.SUBMIT, "Submissions"),
+    (Kind.TOUCH, "Touches"), (Kind.VIEW, "Screens"), (Kind.SESSION, "Sessions"), (Kind.CUSTOM, "Custom events"),
+    (Kind.IDENTIFY, "Identifications"), (Kind.EXPOSURE, "Exposures"), (Kind.NOTIFICATION, "Notifications"),
+    (Kind.VERSION, "App versions"),
+)  # fmt: skip
 STREAM_TICK_S = 0.25  # how often the feed is looked at
 STREAM_LIFE_S = 600.0  # then the browser connects anew, so that a signed-out one does not stay
 HEARTBEAT_S = 15.0
@@ -40,6 +59,7 @@ class Row(Struct, frozen=True):
     words: Words
     explanation: str  # of a refused one
     payload: str  # to read
+    definable: dict[str, str]  # what the editor of defined events starts with
 
 
 def rows_of(found: list[Seen]) -> list[Row]:
@@ -48,8 +68,9 @@ def rows_of(found: list[Seen]) -> list[Row]:
 
 def _row(seen: Seen) -> Row:
     explanation = "" if seen.outcome == Outcome.ACCEPTED else explain(seen.reason)
-    words = sentence(seen.kind, seen.name, seen.properties) if not explanation else _refused_words(seen)
-    return Row(_row_id(seen), seen, words, explanation, _payload(seen))
+    words = _refused_words(seen) if explanation else sentence(seen)
+    definable = {} if seen.element is None else {"kind": seen.kind, **begun_with(seen.element)}
+    return Row(_row_id(seen), seen, words, explanation, _payload(seen), definable)
 
 
 def _row_id(seen: Seen) -> str:
@@ -74,39 +95,74 @@ def _payload(seen: Seen) -> str:
         return seen.payload
     shown = {
         "name": seen.name, "kind": seen.kind, "user": seen.user or str(seen.user_id), "source": seen.source,
-        "library": seen.library, "properties": dict(sorted(seen.properties.items())),
+        "library": seen.library, "session": seen.session_id, "properties": dict(sorted(seen.properties.items())),
+        "element": _given(structs.asdict(seen.element)) if seen.element else {}, "facts": seen.facts,
     }  # fmt: skip
-    return json.dumps(shown, indent=2, ensure_ascii=False)
+    return json.dumps(_given(shown) | {"properties": shown["properties"]}, indent=2, ensure_ascii=False)
 
 
-def asked(visit: Visit) -> Filter:
-    outcome = visit.ask("outcome")
-    return Filter(
+def _given(values: dict[str, Any]) -> dict[str, Any]:  # Any: what JSON holds
+    """Without what is empty."""
+    return {key: value for key, value in values.items() if value}
+
+
+class Asked(Struct, frozen=True):
+    """What the address asks for. `parts`: of the defined event it names, to compare new events with."""
+
+    only: Filter
+    type: str = ""
+    parts: tuple[Part, ...] | None = None
+    is_unknown: bool = False  # events with unknown keys instead of this environment's
+
+    @property
+    def address(self) -> str:
+        only, keys = self.only, "unknown" if self.is_unknown else ""
+        return query(
+            {"q": only.text, "user": only.user, "type": self.type, "source": only.source, "outcome": only.outcome,
+             "keys": keys}
+        )  # fmt: skip
+
+
+def asked(visit: Visit, connection: sa.Connection) -> Asked:
+    """Raises NotFound for a defined event that is not the project's."""
+    outcome, wanted = visit.ask("outcome"), visit.ask("type")
+    only = Filter(
         visit.ask("q"), visit.ask("user"), visit.ask("source"), outcome if outcome in list(Outcome) else ""
     )
+    unknown = wants_unknown(visit)
+    if wanted in dict(KINDS):
+        return Asked(structs.replace(only, kind=wanted), wanted, None, unknown)
+    number = wanted.removeprefix(DEFINED)
+    if wanted.startswith(DEFINED) and number.isascii() and number.isdigit() and len(number) < 10:
+        definitions, environment_id = visit.core.definitions, visit.here.id
+        match = definitions.resolve_events(connection, environment_id, [EventMatch(defined=int(number))])[0]
+        parts = definitions.parts_of(connection, environment_id, int(number))
+        return Asked(structs.replace(only, match=match), wanted, parts, unknown)
+    return Asked(only, is_unknown=unknown)
 
 
 def live_page(visit: Visit) -> Response:
-    only, unknown = asked(visit), wants_unknown(visit)
-    after = visit.core.feed.newest(
-        0 if unknown else visit.here.id
-    )  # before the question: rather twice than never
-    found = _stored(visit, only, unknown=unknown)
+    with visit.reading() as connection:
+        wanted = asked(visit, connection)
+        after = visit.core.feed.newest(
+            0 if wanted.is_unknown else visit.here.id
+        )  # before the question: rather twice than never
+        found = _stored(visit, connection, wanted)
+        known = list_defined_events(connection, visit.workspace_id, visit.here.project_id)
     heard = pulse.heard_from(visit.core.store, visit.here.id, now=visit.now)
-    address = {"q": only.text, "user": only.user, "source": only.source, "outcome": only.outcome}
     return visit.page(
-        "live.html", rows=rows_of(found), only=only, unknown=unknown, outcomes=list(Outcome), after=after,
-        sources=sorted({each.source for each in heard}), is_owner=is_owner(visit),
-        address=query({**address, "keys": "unknown" if unknown else ""}),
+        "live.html", rows=rows_of(found), only=wanted.only, type=wanted.type, unknown=wanted.is_unknown,
+        outcomes=list(Outcome), after=after, sources=sorted({each.source for each in heard}), is_owner=is_owner(visit),
+        kinds=KINDS, defined=[(f"{DEFINED}{each.id}", each.name) for each in known], address=wanted.address,
+        snippet=page_script(place_of(visit)), has_heard=bool(heard),
     )  # fmt: skip
 
 
-def _stored(visit: Visit, only: Filter, *, unknown: bool) -> list[Seen]:
+def _stored(visit: Visit, connection: sa.Connection, wanted: Asked) -> list[Seen]:
     store = visit.core.store
-    if unknown:
+    if wanted.is_unknown:
         return refused(store, 0, now=visit.now, limit=ROWS)
-    with visit.reading() as connection:
-        return latest(store, connection, visit.here.id, now=visit.now, only=only, limit=ROWS)
+    return latest(store, connection, visit.here.id, now=visit.now, only=wanted.only, limit=ROWS)
 
 
 def is_owner(visit: Visit) -> bool:
@@ -124,11 +180,11 @@ class Tail:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._feed = visit.core.feed
-        self._environment_id = 0 if wants_unknown(visit) else visit.here.id
-        self._only = asked(visit)
         with visit.reading() as connection:
-            only, store = self._only, visit.core.store
+            self._asked = asked(visit, connection)
+            only, store = self._asked.only, visit.core.store
             self._users = set(meant(store, connection, visit.here.id, only.user)) if only.user else set()
+        self._environment_id = 0 if self._asked.is_unknown else visit.here.id
         after = visit.request.headers.get("last-event-id") or visit.ask("after")
         self.after = int(after) if after.isascii() and after.isdigit() and len(after) < 18 else 0
         if self.after > self.newest():
@@ -138,33 +194,58 @@ class Tail:
         return int(self._feed.newest(self._environment_id))
 
     def rows(self) -> str:
-        """The new ones as HTML, newest first; empty when there are none."""
+        """The new ones as HTML, newest first; empty when there are none. At high rates only the newest of them."""
         items = self._feed.recent(self._environment_id, ROWS, after=self.after)
         self.after = max(self.after, self.newest())
-        fitting = [seen_of(item) for item in items if fits(item, self._only, self._users)]
+        fitting = [seen_of(item) for item in items if fits(item, self._asked, self._users)][:ROWS_AT_ONCE]
         if not fitting:
             return ""
         template = templates().get_template("_rows.html")
         return template.render(visit=self._visit, zone=self._visit.zone, rows=rows_of(fitting))
 
 
-def fits(item: FeedItem, only: Filter, users: set[int]) -> bool:
+class Rate:
+    """Events a second, from how far the feed's numbers have come."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def at(self, now_s: float, number: int) -> int:
+        self._marks.append((now_s, number))
+        while self._marks[0][0] < now_s - RATE_OVER_S and len(self._marks) > 2:
+            self._marks.popleft()
+        (first_s, first), passed = self._marks[0], number - self._marks[0][1]
+        return round(passed / (now_s - first_s)) if now_s > first_s and number >= first else 0
+
+
+def fits(item: FeedItem, asked: Asked, users: set[int]) -> bool:
     """The same meaning as the question to the store (analysis.events)."""
+    only = asked.only
     if only.source and item.source != only.source:
         return False
     if only.outcome and item.outcome != only.outcome:
         return False
+    if only.kind and item.kind != only.kind:
+        return False
+    if asked.parts is not None and not (item.outcome == Outcome.ACCEPTED and happened_as(asked.parts, item)):
+        return False
     if only.user and item.user_id not in users and only.user.lower() not in item.user.lower():
         return False
-    values = (item.name, item.payload, item.reason, *map(text_of, item.properties.values()))
-    return not only.text or any(only.text.lower() in value.lower() for value in values)
+    return not only.text or any(only.text.lower() in value.lower() for value in _searched(item))
+
+
+def _searched(item: FeedItem) -> list[str]:
+    facts = [item.facts.get(key, "") for key in SEARCHED_FACTS]
+    text = item.element.text if item.element else ""
+    return [item.name, item.payload, item.reason, text, *facts, *map(text_of, item.properties.values())]
 
 
 def seen_of(item: FeedItem) -> Seen:
     return Seen(
         item.received_ms, item.time_ms, item.outcome, item.reason, item.kind, item.name, item.user, item.user_id,
-        item.source, "", item.detail, {key: text_of(value) for key, value in item.properties.items()}, item.payload,
-        item.event_id,
+        item.source, item.library, item.detail, {key: text_of(value) for key, value in item.properties.items()},
+        item.payload, item.event_id, item.session_id, {key: value for key, value in item.facts.items() if value},
+        item.element,
     )  # fmt: skip
 
 
@@ -194,13 +275,18 @@ def _tail_of(door: Door, request: Request) -> Tail | None:
 async def _stream(tail: Tail) -> AsyncIterator[str]:
     yield "event: hello\ndata: \n\n"
     started = said = time.monotonic()
-    while time.monotonic() - started < STREAM_LIFE_S:
+    rate, told = Rate(), 0
+    while (now := time.monotonic()) - started < STREAM_LIFE_S:
+        a_second = rate.at(now, tail.newest())
         if tail.newest() != tail.after and (html := await run_in_threadpool(tail.rows)):
-            said = time.monotonic()
+            said = now
             yield f"id: {tail.after}\nevent: rows\n{_data(html)}\n\n"
-        elif time.monotonic() - said > HEARTBEAT_S:
-            said = time.monotonic()
+        elif now - said > HEARTBEAT_S:
+            said = now
             yield ": still here\n\n"
+        if a_second != told:
+            told = a_second
+            yield f"event: rate\ndata: {a_second}\n\n"
         await asyncio.sleep(STREAM_TICK_S)
 
 

@@ -159,7 +159,7 @@ def _told(why: Why, names: Mapping[int, str]) -> Reasoned:
         case _:
             joined = "not"
     words = [] if why.nodes else describe(why.condition, event_names=names)
-    events = [(event, sentence(event.kind, event.name, event.properties)) for event in why.latest]
+    events = [(event, sentence(event)) for event in why.latest]
     return Reasoned(why, words, joined, [_told(node, names) for node in why.nodes], events)
 
 

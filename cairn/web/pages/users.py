@@ -84,7 +84,7 @@ def user_page(visit: Visit) -> Response:
         seen = user_sessions(
             store, connection, visit.here.id, user.user_id, gap_ms=gap * MINUTE_MS if gap else None
         )
-    told = [Told(event, sentence(event.kind, event.name, event.properties)) for event in line.events]
+    told = [Told(event, sentence(event)) for event in line.events]
     days = [(title, list(group)) for title, group in groupby(told, lambda one: _day_of(visit, one))]
     return visit.page(
         "user.html", user=user, days=days, next=line.next, after=after, ids=ids, past=_newest_first(past),

@@ -81,15 +81,22 @@ function onEscape() {
   if (document.activeElement?.matches('input, textarea')) document.activeElement.blur()
 }
 
+// Filters of a page apply as soon as one is chosen; without this there is a button.
+document.addEventListener('change', (event) => {
+  if (event.target.matches('form[data-auto] select')) event.target.form.requestSubmit()
+})
+
 // Live lists: `data-live` is the address of new rows; its `stream` sends them as they come, `rows` is asked otherwise.
 class LiveList {
   constructor(list) {
     this.list = list
     this.paused = false
     this.waiting = []
+    this.missed = 0 // while paused, beyond what is kept
     this.seen = new Set([...list.children].map((row) => row.dataset.id))
     this.button = document.querySelector('[data-pause]')
     this.button?.addEventListener('click', () => this.toggle())
+    list.addEventListener('toggle', () => this.hold(), true) // it does not bubble
     document.addEventListener('visibilitychange', () => (document.hidden ? this.disconnect() : this.connect()))
     this.connect()
   }
@@ -108,6 +115,7 @@ class LiveList {
     const hello = setTimeout(fallBack, HELLO_TIMEOUT_MS)
     this.source.addEventListener('hello', () => { clearTimeout(hello); this.say('live') })
     this.source.addEventListener('rows', (event) => this.take(event.data, event.lastEventId))
+    this.source.addEventListener('rate', (event) => { this.rate = Number(event.data); this.say('live') })
     this.source.onerror = () => { if (this.source?.readyState === EventSource.CLOSED) { clearTimeout(hello); fallBack() } else this.say('reconnecting') }
   }
 
@@ -136,11 +144,14 @@ class LiveList {
     template.innerHTML = html
     const rows = [...template.content.children].filter((row) => !this.seen.has(row.dataset.id))
     for (const row of rows) this.seen.add(row.dataset.id)
-    if (this.paused) {
-      this.waiting = [...rows, ...this.waiting].slice(0, LIVE_ROWS)
-      return this.label()
+    for (const id of this.seen) { // oldest first; a repeat comes soon or never
+      if (this.seen.size <= 4 * LIVE_ROWS) break
+      this.seen.delete(id)
     }
-    this.show(rows)
+    if (!this.paused) return this.show(rows)
+    this.missed += Math.max(0, rows.length + this.waiting.length - LIVE_ROWS)
+    this.waiting = [...rows, ...this.waiting].slice(0, LIVE_ROWS)
+    this.label()
   }
 
   show(rows) {
@@ -154,14 +165,26 @@ class LiveList {
   }
 
   toggle() {
-    this.paused = !this.paused
-    if (!this.paused) { this.show(this.waiting); this.waiting = [] }
+    if (this.paused) for (const open of this.list.querySelectorAll('details[open]')) open.open = false
+    this.pause(!this.paused)
+  }
+
+  /** Who reads a payload is not to lose it: new rows wait until it is closed. */
+  hold() {
+    const reads = Boolean(this.list.querySelector('details[open]'))
+    if (reads && !this.paused) { this.holds = true; this.pause(true) } else if (!reads && this.holds) this.pause(false)
+  }
+
+  pause(paused) {
+    this.paused = paused
+    if (!paused) { this.holds = false; this.show(this.waiting); this.waiting = []; this.missed = 0 }
     this.label()
   }
 
   label() {
-    this.button.setAttribute('aria-pressed', String(this.paused))
-    this.button.textContent = this.paused ? (this.waiting.length ? `Go on (${this.waiting.length} new)` : 'Go on') : 'Pause'
+    const count = this.waiting.length + this.missed
+    this.button?.setAttribute('aria-pressed', String(this.paused))
+    if (this.button) this.button.textContent = this.paused ? (count ? `Go on (${count} new)` : 'Go on') : 'Pause'
     this.say(this.paused ? 'paused' : 'live')
   }
 
@@ -169,8 +192,11 @@ class LiveList {
     const badge = document.querySelector('[data-live-state]')
     if (!badge) return
     const shown = this.paused ? 'paused' : state
-    badge.textContent = shown
+    const text = shown === 'live' && this.rate ? `live, ${this.rate.toLocaleString('en')} a second` : shown
+    if (badge.textContent === text) return
+    badge.textContent = text
     badge.dataset.state = { live: 'good', reconnecting: 'warn' }[shown] || ''
+    badge.title = this.rate > 40 ? 'More arrive than can be read: some of them are shown.' : ''
   }
 }
 
