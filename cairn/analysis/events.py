@@ -95,7 +95,9 @@ def _received(
     if only.outcome in ("", Outcome.ACCEPTED):
         parts.append(_stored_sql(stored_where))
     if not only.says_what:
-        parts.append(_refused_sql(refused_where))  # also of account properties, which are accepted but no event
+        parts.append(
+            _refused_sql(refused_where)
+        )  # also of account properties, which are accepted but no event
     if not parts:
         return []
     ordered = [f"({part} ORDER BY 1 DESC LIMIT {{limit:UInt32}})" for part in parts]

@@ -23,7 +23,7 @@ LEAST_GAP_MIN, MOST_GAP_MIN = 1, 24 * 60  # minutes
 
 # The same in the store: the session's number, from 0, of each of a user's `times` (sorted epoch milliseconds).
 SESSION_NUMBERS = "arrayCumSum(arrayMap(silence -> silence > {gap_ms:Int64}, arrayDifference(times)))"
-_COUNTED = (
+COUNTED = (
     f"{BEHAVIOUR} AND kind != '{Kind.SESSION}'"  # that a session began is not a thing that was done in it
 )
 
@@ -144,7 +144,7 @@ def _captured(owner: str, where: str) -> str:
     return f"""
         SELECT {owner}, session_id AS session, toUnixTimestamp64Milli(time) AS at, kind, path
         FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND session_id != 0 AND {_COUNTED} AND {where}"""
+        WHERE environment_id = {{environment:UInt32}} AND session_id != 0 AND {COUNTED} AND {where}"""
 
 
 def _split(owner: str, where: str) -> str:
@@ -155,6 +155,6 @@ def _split(owner: str, where: str) -> str:
             SELECT {owner}, arraySort(groupArray((toUnixTimestamp64Milli(time), toString(kind), toString(path))))
                    AS some, arrayMap(one -> one.1, some) AS times, {SESSION_NUMBERS} AS numbers
             FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND {_COUNTED} AND {where}
+            WHERE environment_id = {{environment:UInt32}} AND {COUNTED} AND {where}
             GROUP BY owner)
         ARRAY JOIN some AS one, numbers AS session"""

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.clock import to_ms
+from cairn.conditions.clause import Bindings, between, event_clause
+from cairn.conditions.tree import EventMatch
 from cairn.event import Element, Kind
 from cairn.identity import merges
 from cairn.ids import MAX_USER_ID, identified_user_id
@@ -27,6 +29,7 @@ LOOK_BACK = (
     timedelta(days=30),
     timedelta(days=366),
 )
+DOERS_LOOK_BACK = timedelta(days=30)
 SEARCHED_KEYS = (IDENTITY_KEY, "email", "_email", "name")  # user properties that a search looks into
 # What people did; the rest says who they are and what they were shown.
 BEHAVIOUR = f"kind NOT IN ('{Kind.IDENTIFY}', '{Kind.EXPOSURE}')"
@@ -147,6 +150,41 @@ def _seen(
         },
     )
     return [(int(user), int(seen), int(count)) for user, seen, count in rows]
+
+
+def list_doers(
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    match: EventMatch,
+    *,
+    now: datetime,
+    after: Cursor | None = None,
+) -> UserPage:
+    """Who did one event in the last 30 days, who did it last first. Times and counts are those of the event."""
+    bindings, now_ms = Bindings(), to_ms(now)
+    clause = event_clause(match, bindings)
+    span = between(now_ms - DOERS_LOOK_BACK // timedelta(milliseconds=1), now_ms, bindings)
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen, count()
+        FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}} AND {span} AND {clause}
+        GROUP BY canonical HAVING (seen, canonical) < ({{after_ms:Int64}}, {{after_id:UInt64}})
+        ORDER BY seen DESC, canonical DESC LIMIT {{limit:UInt32}}
+        """,
+        bindings.values
+        | {
+            "after_ms": after.time_ms if after else 2**62,
+            "after_id": after.id if after else 0,
+            "limit": PAGE + 1,
+        },
+    )
+    found = [User(int(user), "", int(seen), int(count)) for user, seen, count in rows]
+    users = _with_properties(store, connection, environment_id, found[:PAGE])
+    more = len(found) > PAGE
+    return UserPage(users, Cursor(users[-1].last_seen_ms, users[-1].user_id) if more else None)
 
 
 def search_users(

@@ -87,6 +87,32 @@ def try_flag(
     return Tried(resolution, sentence, steps, members, shown)
 
 
+class SeenFlag(Struct, frozen=True):
+    """One flag as one user gets it."""
+
+    flag: Flag
+    is_on: bool
+    variation: str
+    sentence: str
+
+
+def flags_for(
+    core: Core, connection: sa.Connection, environment_id: int, somebody: str, *, now: datetime
+) -> list[SeenFlag]:
+    """Every flag decided for a user who passes this identity or id, also as every custom variable."""
+    ruleset = load_ruleset(connection, environment_id)
+    found = []
+    for flag in ruleset.flags:
+        decided = evaluate(
+            ruleset, flag.key, _context("", somebody, _lists(flag)), now=now,
+            in_list=lambda list_id, value: core.members.contains(list_set(list_id), value),
+        )  # fmt: skip
+        variation = decided.variation.name or decided.variation.key if decided.variation else ""
+        sentence = f"{REASONS[decided.reason]} {decided.detail}".strip()
+        found.append(SeenFlag(flag, decided.is_on, variation, sentence))
+    return found
+
+
 def _lists(flag: Flag | None) -> list[InList]:
     found = (leaf for rule in (flag.rules if flag else ()) for leaf in leaves(rule.condition))
     return list(dict.fromkeys(leaf for leaf in found if isinstance(leaf, InList)))

@@ -10,15 +10,19 @@ from cairn.analysis import accounts
 from cairn.analysis import users as users_of
 from cairn.analysis.accounts import Account
 from cairn.analysis.merged import merged_ids
-from cairn.analysis.sessions import LEAST_GAP_MIN, MINUTE_MS, MOST_GAP_MIN, user_sessions
+from cairn.analysis.sessions import LEAST_GAP_MIN, MINUTE_MS, MOST_GAP_MIN, Session, user_sessions
+from cairn.analysis.timeline_sessions import TimelineSessions, timeline_sessions
 from cairn.analysis.users import TimelineEvent, User, read_cursor
+from cairn.conditions.tree import EventMatch
 from cairn.db.tables import segment_states, segments
+from cairn.definitions.defined_event import list_defined_events
 from cairn.errors import NotFound
 from cairn.identity.merges import HistoryItem, history, raw_ids, unmerge
 from cairn.ingest.loaded import Loaded
 from cairn.members.sets import users_set
 from cairn.store.schema import IDENTITY_KEY
-from cairn.web.english import Words, sentence
+from cairn.web.english import Words, sentence, short
+from cairn.web.playground import flags_for
 from cairn.web.render import day
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.account_key import read_account_key
@@ -44,18 +48,46 @@ class Told(Struct, frozen=True):
     words: Words
 
 
+class Stretch(Struct, frozen=True):
+    """Events that follow each other in one session, or outside of any, on one day."""
+
+    day: str
+    told: list[Told]
+    number: int = 0  # the session's, from the user's first; 0: none
+    session: Session | None = None
+    about: list[str] = []  # whence, with what, where
+
+
 def users_page(visit: Visit) -> Response:
-    text, cursor = visit.ask("q"), read_cursor(visit.ask("after"))
+    text, cursor, did = visit.ask("q"), read_cursor(visit.ask("after")), _number(visit.ask("did"))
     store = visit.core.store
     with visit.reading() as connection:
-        if text:
+        known = list_defined_events(connection, visit.workspace_id, visit.here.project_id)
+        event = next((each for each in known if each.id == did), None)
+        if event is not None:
+            asked = [EventMatch(defined=event.id)]
+            match = visit.core.definitions.resolve_events(connection, visit.here.id, asked)[0]
+            found = users_of.list_doers(store, connection, visit.here.id, match, now=visit.now, after=cursor)
+        elif text:
             after_id = cursor.id if cursor else 0
             found = users_of.search_users(
                 store, connection, visit.here.id, text, now=visit.now, after_id=after_id
             )
         else:
             found = users_of.list_users(store, connection, visit.here.id, now=visit.now, after=cursor)
-    return visit.page("users.html", found=found, text=text, cursor=cursor, shown=_shown)
+    return visit.page(
+        "users.html",
+        found=found,
+        text="" if event else text,
+        cursor=cursor,
+        shown=_shown,
+        event=event,
+        known=known,
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _shown(user: User) -> list[tuple[str, str]]:
@@ -84,10 +116,13 @@ def user_page(visit: Visit) -> Response:
         seen = user_sessions(
             store, connection, visit.here.id, user.user_id, gap_ms=gap * MINUTE_MS if gap else None
         )
-    told = [Told(event, sentence(event)) for event in line.events]
-    days = [(title, list(group)) for title, group in groupby(told, lambda one: _day_of(visit, one))]
+        flags = flags_for(
+            visit.core, connection, visit.here.id, user.identity or str(user.user_id), now=visit.now
+        )
+    split = timeline_sessions(store, visit.here.id, [each.user_id for each in ids], gap_ms=gap * MINUTE_MS)
     return visit.page(
-        "user.html", user=user, days=days, next=line.next, after=after, ids=ids, past=_newest_first(past),
+        "user.html", user=user, stretches=_stretches(visit, line.events, split), split=split, next=line.next,
+        after=after, ids=ids, flags=flags, past=_newest_first(past),
         belongs=belongs, sessions=seen.sessions[:SHOWN_SESSIONS], gap=gap, gaps=GAPS,
         account=_account_of(visit, account_key, user), may_unmerge=visit.may(Verb.CORRECT_USERS),
     )  # fmt: skip
@@ -107,8 +142,28 @@ def _account_of(visit: Visit, key: str, user: User) -> Account | None:
     return accounts.read_account(visit.core.store, visit.here.id, key, account_id)
 
 
-def _day_of(visit: Visit, told: Told) -> str:
-    return day(told.event.time_ms, visit.zone, visit.now)
+def _stretches(visit: Visit, events: list[TimelineEvent], sessions: TimelineSessions) -> list[Stretch]:
+    told = [Told(event, sentence(event)) for event in events]
+    grouped = groupby(
+        told,
+        lambda one: (
+            sessions.place_of(one.event.session_id, one.event.time_ms),
+            day(one.event.time_ms, visit.zone, visit.now),
+        ),
+    )
+    return [_stretch(place, title, list(group), sessions) for (place, title), group in grouped]
+
+
+def _stretch(place: int | None, title: str, told: list[Told], sessions: TimelineSessions) -> Stretch:
+    if place is None:
+        return Stretch(title, told)
+    facts: dict[str, str] = {}
+    for one in told:
+        facts = {**one.event.facts, **facts}
+    device = " on ".join(filter(None, (facts.get("browser", ""), facts.get("os", ""))))
+    whence = facts.get("utm_source") or facts.get("referrer") or facts.get("channel", "")
+    about = [f"from {short(whence, 40)}" if whence else "", device, facts.get("country", "")]
+    return Stretch(title, told, place + 1, sessions.sessions[place], [each for each in about if each])
 
 
 def _newest_first(past: list[HistoryItem]) -> list[HistoryItem]:

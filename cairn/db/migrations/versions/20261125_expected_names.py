@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261125_expected_names"
-down_revision = "20261123_defined_events"
+down_revision = "20261125_account_keys"
 
 
 def upgrade() -> None:

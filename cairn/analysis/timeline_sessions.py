@@ -1,0 +1,44 @@
+"""Which session each event of a user's timeline belongs to: the one the client sent, or one split anew by a gap."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from cairn.analysis.sessions import COUNTED, Session, sessions_of
+from cairn.store.schema import DATABASE
+from cairn.store.store import Store
+
+_OF_USER = f"""FROM {DATABASE}.events
+               WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}"""
+
+
+class TimelineSessions(Struct, frozen=True):
+    """Over all history. `ids` of captured ones; without, every event belongs to one."""
+
+    sessions: list[Session]  # oldest first
+    ids: list[int] = []
+    gap_ms: int = 0
+
+    def place_of(self, session_id: int, time_ms: int) -> int | None:
+        """Which of the sessions an event belongs to; None: it was sent outside of any."""
+        if not self.ids:
+            place = bisect_right(self.sessions, time_ms, key=lambda one: one.start_ms) - 1
+            return place if place >= 0 and time_ms <= self.sessions[place].end_ms + self.gap_ms else None
+        return self.ids.index(session_id) if session_id in self.ids else None
+
+
+def timeline_sessions(
+    store: Store, environment_id: int, raw_ids: Sequence[int], *, gap_ms: int
+) -> TimelineSessions:
+    """`gap_ms` 0: as captured. Otherwise a session ends with a silence longer than that."""
+    users = {"users": list(raw_ids)}
+    if gap_ms:
+        sql = f"SELECT toUnixTimestamp64Milli(time) {_OF_USER} AND {COUNTED}"
+        times = (int(row[0]) for row in store.query(environment_id, sql, users))
+        return TimelineSessions(sessions_of(times, gap_ms=gap_ms), gap_ms=gap_ms)
+    sql = f"""SELECT session_id, toUnixTimestamp64Milli(min(time)) AS start, toUnixTimestamp64Milli(max(time)),
+                     countIf({COUNTED})
+              {_OF_USER} AND session_id != 0 GROUP BY session_id ORDER BY start, session_id"""
+    rows = store.query(environment_id, sql, users)
+    return TimelineSessions([Session(*map(int, row[1:])) for row in rows], [int(row[0]) for row in rows])
