@@ -13,10 +13,8 @@ PAGES = {
     "home": "/env/production",
     "live": "/env/production/live",
     "users": "/env/production/users",
-    "segments": "/env/production/segments",
-    "flags": "/env/production/flags",
-    "keys": "/env/production/keys",
 }
+USER = "ada@shop.test"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
@@ -28,27 +26,40 @@ def main() -> None:
             time.sleep(5)
             page = browser.new_page(viewport={"width": 1360, "height": 900})
             sign_in(page, served)
+            walk(page, served)
             for name, path in PAGES.items():
                 page.goto(served.url + path)
                 page.wait_for_timeout(800)
                 page.screenshot(path=str(FOLDER / f"{name}.png"))
+            page.goto(f"{served.url}/env/production/users?q={USER}")
+            page.locator("tbody td a").first.click()
+            page.wait_for_timeout(800)
+            page.screenshot(path=str(FOLDER / "user.png"))
             label(page, served)
         finally:
             browser.close()
             served.stop()
 
 
-def label(page: Page, served: Served) -> None:
-    """A few visits of the demo shop, then the labeller over it."""
-    shop = f"{served.url}/demo/shop/{served.production['app_id']}/"
-    page.goto(shop)
-    page.wait_for_function("window.heap && window.heap.loaded")
+def shop_of(served: Served) -> str:
+    return f"{served.url}/demo/shop/{served.production['app_id']}/"
+
+
+def walk(page: Page, served: Served) -> None:
+    """A visit of the demo shop, for Live to show."""
+    page.goto(shop_of(served))
+    page.wait_for_timeout(2000)  # the script has loaded; the shop's policy allows no waiting within
     for product in ("tent", "map-case", "tent", "head-torch"):
         page.click(f"a.product[href$={product}] b")
         page.click("button.add")
         page.click("a.logo")
-    page.goto(f"{shop}about")
+    page.goto(f"{shop_of(served)}about")
     page.wait_for_timeout(3000)
+
+
+def label(page: Page, served: Served) -> None:
+    """The labeller over the demo shop."""
+    shop = shop_of(served)
     page.goto(f"{served.url}/env/production/events/label?address={shop}product/tent")
     link = page.get_by_role("link", name="Open http").get_attribute("href")
     assert link

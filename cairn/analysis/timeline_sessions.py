@@ -14,7 +14,7 @@ _OF_USER = f"""FROM {DATABASE}.events
 
 
 class TimelineSessions(Struct, frozen=True):
-    """Over all history. `ids` of captured ones; without, every event belongs to one."""
+    """Over all history. `ids`: of captured ones. `gap_ms`: that split them; 0 of captured ones."""
 
     sessions: list[Session]  # oldest first
     ids: list[int] = []
@@ -22,10 +22,16 @@ class TimelineSessions(Struct, frozen=True):
 
     def place_of(self, session_id: int, time_ms: int) -> int | None:
         """Which of the sessions an event belongs to; None: it was sent outside of any."""
-        if not self.ids:
+        if self.gap_ms:
             place = bisect_right(self.sessions, time_ms, key=lambda one: one.start_ms) - 1
-            return place if place >= 0 and time_ms <= self.sessions[place].end_ms + self.gap_ms else None
+            near = (at for at in (place, place + 1) if 0 <= at < len(self.sessions) and self._reaches(at, time_ms))
+            return next(near, None)
         return self.ids.index(session_id) if session_id in self.ids else None
+
+    def _reaches(self, place: int, time_ms: int) -> bool:
+        """What is not counted, an identification say, belongs to the session it stands beside."""
+        session = self.sessions[place]
+        return session.start_ms - self.gap_ms <= time_ms <= session.end_ms + self.gap_ms
 
 
 def timeline_sessions(

@@ -157,8 +157,9 @@ def define(asked: Asked, body: NewDefinedEvent) -> Defined:
             field="definition.events",
         )
     event = create_defined_event(
-        asked.connection, asked.member.workspace_id, asked.environment.project_id, body, asked.now
-    )
+        asked.connection, asked.member.workspace_id, asked.environment.project_id, body, asked.now,
+        by=asked.member.email,
+    )  # fmt: skip
     match = asked.core.definitions.matches_of(asked.connection, asked.environment.id, event.definition)
     return Defined(asked.known(event), asked.recents([match])[0], DAYS)
 

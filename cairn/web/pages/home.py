@@ -183,10 +183,9 @@ def _refused(number: int) -> str:
 
 
 def _of_event(visit: Visit, finding: Finding) -> Concern:
-    state, label = ("bad", "stopped") if finding.kind == "broken" else ("warn", "duplicate")
-    return Concern(
-        state, label, finding.title, finding.text, visit.url(f"/events/{finding.event_id}"), "Look"
-    )
+    state, label = ("bad", "stopped") if finding.kind == "broken" else ("warn", finding.kind)
+    url = visit.url(f"/events/{finding.event_id}" if finding.event_id else "/events#names")
+    return Concern(state, label, finding.title, finding.text, url, "Look")
 
 
 def _unknown_keys(visit: Visit) -> list[Concern]:
