@@ -93,7 +93,8 @@ def _number(text: str) -> int:
 def _shown(user: User) -> list[tuple[str, str]]:
     """The properties told in the list."""
     rest = [(key, each.value) for key, each in user.properties.items() if key not in PLAIN_KEYS]
-    rest.sort(key=lambda told: told[0].startswith("initial_"))  # where somebody came from says less than who they are
+    # Where somebody came from says less than who they are.
+    rest.sort(key=lambda told: told[0].startswith("initial_"))
     return rest[:KEY_PROPERTIES]
 
 
