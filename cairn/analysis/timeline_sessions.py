@@ -24,7 +24,9 @@ class TimelineSessions(Struct, frozen=True):
         """Which of the sessions an event belongs to; None: it was sent outside of any."""
         if self.gap_ms:
             place = bisect_right(self.sessions, time_ms, key=lambda one: one.start_ms) - 1
-            near = (at for at in (place, place + 1) if 0 <= at < len(self.sessions) and self._reaches(at, time_ms))
+            near = (
+                at for at in (place, place + 1) if 0 <= at < len(self.sessions) and self._reaches(at, time_ms)
+            )
             return next(near, None)
         return self.ids.index(session_id) if session_id in self.ids else None
 

@@ -25,33 +25,6 @@ class Snippet(Struct, frozen=True):
     note: str = ""
 
 
-def page_script(place: Place) -> Snippet:
-    code = f"""<script>window.cairn = window.cairn || []</script>
-<script async src="{place.url}/k/{place.app_id}.js"></script>"""
-    note = "In the head of every page. Clicks, changes, submissions, page views and sessions are captured from then on."
-    return Snippet("A site that has no script yet", code, note)
-
-
-def page_heap(place: Place) -> Snippet:
-    code = f"""// heap.load(…) stays as it is, with this app id
-heap.load({_text(place.app_id)})
-// current snippet: where it says cdn.us.heap-api.com
-script.src = {_text(place.url)} + '/config/' + envId + '/heap_config.js'
-// classic snippet: where it says cdn.heapanalytics.com
-script.src = {_text(place.url)} + '/js/heap-' + id + '.js'"""
-    note = "Users keep their identity: the cookies are the same."
-    return Snippet("A site that has Heap's snippet", code, note)
-
-
-def mobile(place: Place) -> Snippet:
-    code = f"""// Swift, React Native bridge, Flutter: an option of startRecording
-baseUrl: {_text(place.url)}
-// classic React Native: heap.config.json
-"captureBaseUrl": {_text(place.url)}"""
-    note = f"The app id is {place.app_id}. Nothing else of the app changes."
-    return Snippet("Heap's mobile SDKs", code, note)
-
-
 def curl_track(place: Place) -> Snippet:
     body = _body({"app_id": place.app_id, "identity": "ann@shop.test", "event": "Hello Cairn"})
     return Snippet(

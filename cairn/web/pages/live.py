@@ -29,10 +29,10 @@ from cairn.event import Kind
 from cairn.ingest.feed import FeedItem
 from cairn.outcomes import REASONS, Outcome, Reason
 from cairn.store.rows import text_of
+from cairn.web.browser_snippet import neutral
 from cairn.web.english import Word, Words, sentence, short
 from cairn.web.event_form import begun_with
 from cairn.web.render import query, templates
-from cairn.web.snippets import page_script
 from cairn.web.visit import Door, Page, Visit, get, place_of
 from cairn.workspace.permission import Role, Verb
 
@@ -154,7 +154,7 @@ def live_page(visit: Visit) -> Response:
         "live.html", rows=rows_of(found), only=wanted.only, type=wanted.type, unknown=wanted.is_unknown,
         outcomes=list(Outcome), after=after, sources=sorted({each.source for each in heard}), is_owner=is_owner(visit),
         kinds=KINDS, defined=[(f"{DEFINED}{each.id}", each.name) for each in known], address=wanted.address,
-        snippet=page_script(place_of(visit)), has_heard=bool(heard),
+        snippet=neutral(place_of(visit)), has_heard=bool(heard),
     )  # fmt: skip
 
 
