@@ -75,10 +75,9 @@ def test_snapshots_are_delivered_and_javascript_waits_for_the_owner(whole: Whole
         )
         script = {"name": "Total", "reading": "javascript", "target": "() => 42"}
         add(status=422, **script)
-        eventually(lambda: '"f":{"Plan":"select[name=plan]"}' in configuration())
-        text = configuration()
-        assert '"t":{"Label":"${this}"}' in text
-        assert '"a":{"Price":{"target":"b","attribute":"data-price"}}' in text
+        last = '"a":{"Price":{"target":"b","attribute":"data-price"}}'
+        text = eventually(lambda: found if last in (found := configuration()) else "")
+        assert '"f":{"Plan":"select[name=plan]"}' in text and '"t":{"Label":"${this}"}' in text
         assert "() => 42" not in text
         allowed = {"csrf": token, "mode": "all", "may_run_javascript": "1", "is_text_captured": "1"}
         saved = browser.post(page_of(whole, "/privacy"), data=allowed)
