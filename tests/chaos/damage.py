@@ -36,7 +36,8 @@ def damage_log(data_dir: Path, draw: random.Random, *, rounds: int = ROUNDS) -> 
             served.start(port=port)
             wait_for_core(served)
             wait_for_quiet(served)
-            told += any("The event log" in one for one in home_concerns(signed_in(served), served))
+            with signed_in(served) as page:
+                told += any("The event log" in one for one in home_concerns(page, served))
     finally:
         served.stop()
     stored = keys(data_dir)

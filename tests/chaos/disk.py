@@ -99,6 +99,7 @@ def _fill_under(served: Served, folder: Path, part: str) -> dict[str, Any]:
         wait_for_quiet(served)
         time.sleep(SETTLE_S + 6)  # the longest pause of a worker that failed
         calm = home_concerns(page, served)
+        page.close()
     finally:
         served.stop()
     is_refused = part in REFUSES
