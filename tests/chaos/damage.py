@@ -36,8 +36,9 @@ def damage_log(data_dir: Path, draw: random.Random, *, rounds: int = ROUNDS) -> 
             served.start(port=port)
             wait_for_core(served)
             wait_for_quiet(served)
-            with signed_in(served) as page:
-                told += any("The event log" in one for one in home_concerns(page, served))
+            page = signed_in(served)
+            told += any("The event log" in one for one in home_concerns(page, served))
+            page.close()
     finally:
         served.stop()
     stored = keys(data_dir)
