@@ -177,7 +177,8 @@ def test_an_apps_page_device_and_version_are_facts() -> None:
 
 def test_the_first_that_is_heard_of_a_user_sets_initial_properties() -> None:
     user = {
-        "id": "7", "initial_referrer": "https://a.test/?token=x", "initial_utm": {"source": "news"},
+        "id": "7", "initial_referrer": "https://a.test/?token=x",
+        "initial_utm": {"source": "news", "term": "ann@shop.test"},
         "initial_pageview_info": {"url": {"domain": "a.test", "path": "/start"}}, "identity": "dana",
         "properties": {"plan": "pro", "id": "8", "User_ID": "8"},
     }  # fmt: skip
@@ -186,6 +187,7 @@ def test_the_first_that_is_heard_of_a_user_sets_initial_properties() -> None:
     assert (found.identity, found.merge_user_id) == ("dana", 7)
     assert found.user_properties == {
         "plan": "pro", "initial_referrer": "https://a.test/?token={token}", "initial_utm_source": "news",
+        "initial_utm_term": "{email}",
         "initial_landing_domain": "a.test", "initial_landing_path": "/start",
     }  # fmt: skip
 
@@ -241,9 +243,12 @@ def test_campaign_words_are_masked_and_long_ids_stay() -> None:
         "content": "ann%40shop.test",
         "term": "a1" * 20,
         "campaign": "sk_live_abcDEF123456",
+        "medium": "4242 4242 4242 4242",
     }
     found = both(message(session_info={"id": "1", "utm": utm}, session={}))
-    assert [found.facts[f"utm_{key}"] for key in utm] == ["{email}", "{email}", "a1" * 20, "{token}"]
+    assert [found.facts[f"utm_{key}"] for key in utm] == [
+        "{email}", "{email}", "a1" * 20, "{token}", "{card}",
+    ]  # fmt: skip
 
 
 def test_what_a_client_saw_by_itself_is_masked() -> None:
