@@ -20,7 +20,8 @@ const load = (): void => {
   /** Load a file of ours, under strict content-security policies too. */
   const insert = (url: string): void => {
     const element = document.createElement('script')
-    element.async = true
+    // Functions of JavaScript snapshots, where there are some, come before the runtime: it opens the first pageview.
+    element.async = !C.server.functions
     // Where scripts are admitted by nonce, ours admits what it loads.
     if (script?.nonce) element.nonce = script.nonce
     element.src = policy ? policy.createScriptURL(url) : url
@@ -41,6 +42,7 @@ const load = (): void => {
     const folder = (sdk.domain || origin) + (isNeutral ? '/k/' : '/v5/heapjs-static/') + sdk.version + '/' + (isNeutral ? '' : core + '/')
     heap.serverConfig = server
     cairn.boot = { envId, server, isNeutral, origin, late: () => insert(folder + 'later.js') }
+    server.functions?.map((path: string) => insert(origin + path))
     insert(folder + (isNeutral ? core : 'heap') + '.js')
     // A link from Cairn opens the labeller; it stays open in this tab. Nobody but the labeller sees its grant: it is
     // out of the address before the runtime, or whatever else the page runs, has looked.

@@ -1,5 +1,5 @@
 // Snapshots: extra properties read from the page when an event fires, as set per environment (heap_config.js).
-// Attributes, text and form values; JavaScript snapshots are not run: they would need eval.
+// Attributes, text, form values, and what JavaScript returns: functions the loader has fetched as files, by their ids.
 
 import { attribute, closestTo } from './dom'
 import { chainOf, textOf } from './element'
@@ -17,12 +17,13 @@ export const snapshotOf = (kind: string, target: Element | null, config: Config)
         : matchesPage(selector, location.hostname, location.pathname) && document.body
       if (!matched) continue
       const find = (where: string) => (where === '${this}' ? matched : document.querySelector(where))
-      const { a = {}, s = {}, t = {}, f = {} } = rules[selector]!
+      const { a = {}, s = {}, t = {}, f = {}, j = {} } = rules[selector]!
       for (const name of Object.keys(a)) put(taken, name, attributeOf(find(a[name]!.target), a[name]!.attribute))
       for (const texts of config.disableTextCapture ? [] : [s, t]) {
         for (const name of Object.keys(texts)) put(taken, name, shownText(find(texts[name]!)))
       }
       for (const name of Object.keys(f)) put(taken, name, formValue(find(f[name]!)))
+      for (const name of Object.keys(j)) returned(taken, name, j[name]!, matched)
     } catch {
       // A selector this browser cannot read skips its own snapshot, not the event.
     }
@@ -32,6 +33,17 @@ export const snapshotOf = (kind: string, target: Element | null, config: Config)
 
 const put = (taken: Properties, name: string, value: string): void => {
   if (value) taken[name] = value
+}
+
+/** Run a function of the environment's owner. What throws, never came, or returns anything but a scalar, sets nothing. */
+const returned = (taken: Properties, name: string, id: string, matched: Element): void => {
+  try {
+    const value = (window as any).cairn.boot[id].call(matched, matched) // any: a global of the page, and the owner's code
+    if (typeof value === 'string') put(taken, name, maskText(value))
+    else if (typeof value === 'boolean' || Number.isFinite(value)) taken[name] = value
+  } catch {
+    // The others, and the event, go on.
+  }
 }
 
 const allowed = (element: Element | null) => {

@@ -40,6 +40,7 @@ export type SnapshotRule = {
   s?: Record<string, string>
   t?: Record<string, string>
   f?: Record<string, string>
+  j?: Record<string, string> // ids of functions
 }
 export type Snapshots = Record<string, Record<string, SnapshotRule>>
 

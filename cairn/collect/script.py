@@ -1,22 +1,22 @@
 """The browser's scripts, served first-party: loader per environment, runtime and labeller by versioned name.
 
 The files are built ahead by `browser/build.mjs` with their gzip and brotli twins; here they are only chosen and sent.
-What an environment allows to be captured is decided elsewhere: `configuration` is asked for it.
+What an environment allows to be captured is decided elsewhere: `configurations` is asked for it.
 """
 
 import asyncio
 import gzip
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from cairn.collect.answer import Answer, Headers, send_answer
+from cairn.collect.functions import Configuration, file_of, functions_of, without_bodies
 from cairn.collect.request import Receive, Request, Scope, Send, request_of
 from cairn.errors import Misconfigured
 
@@ -27,6 +27,8 @@ _LOADERS = tuple(
 )
 _RUNTIME = re.compile(r"/v5/heapjs-(?:static|experimental)/([^/]+)/([a-z-]+)/(heap|later|labeller)\.js")
 _NEUTRAL_RUNTIME = re.compile(r"/k/([^/]+)/(core|core-snapshots|later|labeller)\.js")
+# The function of a JavaScript snapshot, by app id and its own id.
+_FUNCTION = re.compile(r"/(?:v5/functions|k)/(\d{1,16})/([0-9a-f]{20})\.js")
 
 # Where the script on the neutral path sends to; the collector answers them as /api/capture/v2/<name>.
 NEUTRAL_CAPTURE = {
@@ -51,9 +53,6 @@ _SENT_ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
 )
 
-Configuration = Mapping[
-    str, Any
-]  # Any: what heap_config.js carries as serverConfig, section 4.2 of the contract
 Configurations = Callable[[str], Awaitable[Configuration | None]]
 
 
@@ -97,7 +96,7 @@ class ScriptFiles:
 
     def handles(self, method: str, path: str) -> bool:
         return method in ("GET", "HEAD") and any(
-            pattern.fullmatch(path) for pattern in (*_LOADERS, _RUNTIME, _NEUTRAL_RUNTIME)
+            pattern.fullmatch(path) for pattern in (*_LOADERS, _RUNTIME, _NEUTRAL_RUNTIME, _FUNCTION)
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,6 +108,8 @@ class ScriptFiles:
         for pattern in _LOADERS:
             if match := pattern.fullmatch(path):
                 return await self._loader(built, match[1], request, is_neutral=path.startswith("/k/"))
+        if match := _FUNCTION.fullmatch(path):
+            return await self._function(match[1], match[2], request)
         if match := _RUNTIME.fullmatch(path):
             version, plugins, name = match.groups()
             wanted = name if name != "heap" else "core-snapshots" if "snapshots" in plugins else "core"
@@ -124,7 +125,10 @@ class ScriptFiles:
         if configuration is None:
             return comment("no environment has this id; copy it from Environments", 404)
         plugins = ["core", "snapshots"] if configuration.get("snapshots") else ["core"]
-        server = {**configuration, "sdk": {"version": built.version, "plugins": plugins}}
+        server = {**without_bodies(configuration), "sdk": {"version": built.version, "plugins": plugins}}
+        if functions := functions_of(configuration):
+            folder = f"/k/{environment}/" if is_neutral else f"/v5/functions/{environment}/"
+            server["functions"] = [f"{folder}{identifier}.js" for identifier in functions]
         if is_neutral:
             server["paths"] = {name: path for path, name in NEUTRAL_CAPTURE.items()}
         known = {"envId": environment, "server": server, "isNeutral": is_neutral}
@@ -135,11 +139,14 @@ class ScriptFiles:
             + msgspec.json.encode(known)
             + b")"
         )
-        bodies = {"": body} if len(body) <= _PACKET_BYTES else {"": body, "gzip": _zipped(body)}
-        file = _File(etag=f'"{hashlib.sha256(body).hexdigest()[:20]}"', bodies=bodies)
-        return _respond(
-            file, request, f"public, max-age={_CONFIGURATION_AGE_S}, stale-while-revalidate=86400"
-        )
+        age = f"public, max-age={_CONFIGURATION_AGE_S}, stale-while-revalidate=86400"
+        return _respond(_file(body), request, age)
+
+    async def _function(self, environment: str, identifier: str, request: Request) -> Answer:
+        body = functions_of(await self._configurations(environment) or {}).get(identifier)
+        if body is None:
+            return comment("no JavaScript snapshot of this environment has this id", 404)
+        return _respond(_file(file_of(identifier, body)), request, _FOREVER)
 
     def _load(self) -> _Built:
         """The built files, read once. Raises Misconfigured when they were never built."""
@@ -163,9 +170,14 @@ class ScriptFiles:
         return _File(etag=f'"{sha256[:20]}"', bodies=bodies)
 
 
+def _file(body: bytes) -> _File:
+    """What an environment's configuration of now makes, and no build could compress ahead."""
+    bodies = {"": body} if len(body) <= _PACKET_BYTES else {"": body, "gzip": _zipped(body)}
+    return _File(etag=f'"{hashlib.sha256(body).hexdigest()[:20]}"', bodies=bodies)
+
+
 @lru_cache(256)
 def _zipped(body: bytes) -> bytes:
-    """An environment's loader, which cannot be compressed ahead: it carries the configuration of now."""
     return gzip.compress(body, mtime=0)
 
 

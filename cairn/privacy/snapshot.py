@@ -3,6 +3,7 @@
 Source: contracts/heap.md 4.2 (`snapshots`) and section 9.
 """
 
+import re
 from datetime import datetime
 from typing import Literal
 
@@ -22,6 +23,7 @@ LONGEST_NAME = 255  # characters
 LONGEST_SELECTOR = 500  # characters
 LONGEST_FUNCTION = 5_000  # characters
 MOST_SNAPSHOTS = 200  # per environment: every page load carries them
+_RETURNS = re.compile(r"\breturn\b")
 _CLOSES = {"(": ")", "[": "]"}
 
 
@@ -30,7 +32,7 @@ class NewSnapshot(Struct, frozen=True, forbid_unknown_fields=True):
     trigger: Trigger
     place: str  # CSS selector of the element acted on; for pageview a page pattern
     reading: Reading
-    target: str  # CSS selector of what is read, or ${this}; for javascript a function's source
+    target: str  # CSS selector of what is read, or ${this}; for javascript the body of a function
     attribute: str = ""  # for reading attribute
 
 
@@ -137,9 +139,7 @@ def _checked(new: NewSnapshot, *, may_run_javascript: bool) -> dict[str, str]:
     if new.reading == "javascript":
         if not may_run_javascript:
             raise JavascriptNotAllowed("reading: JavaScript snapshots are off here", field="reading")
-        target = new.target.strip()
-        if not 0 < len(target) <= LONGEST_FUNCTION:
-            raise InvalidInput(f"target: 1 to {LONGEST_FUNCTION} characters are accepted", field="target")
+        target = check_function(new.target)
     else:
         target = check_selector(new.target, "target", is_this_allowed=True)
     attribute = new.attribute.strip() if new.reading == "attribute" else ""
@@ -159,6 +159,19 @@ def _checked(new: NewSnapshot, *, may_run_javascript: bool) -> dict[str, str]:
         "name": name, "trigger": new.trigger, "place": place, "reading": new.reading, "target": target,
         "attribute": attribute,
     }  # fmt: skip
+
+
+def check_function(text: str) -> str:
+    """The body, trimmed. Raises InvalidInput. Whether it parses only the browser can say."""
+    body = text.strip()
+    if not 0 < len(body) <= LONGEST_FUNCTION:
+        raise InvalidInput(f"target: 1 to {LONGEST_FUNCTION} characters are accepted", field="target")
+    if not _RETURNS.search(body):
+        raise InvalidInput(
+            "target: the body of a function returns what it reads: return element.dataset.plan",
+            field="target",
+        )
+    return body
 
 
 def check_selector(text: str, field: str, *, is_this_allowed: bool = False) -> str:

@@ -238,7 +238,6 @@ SNAPSHOTS = {
             "t": {"Price": "#price"},
             "s": {"Owner": "#owner"},
             "f": {"Size": "#size", "Gift": "#gift", "Password": "#password", "Hidden": "#ignored"},
-            "j": {"Script": "return 1"},
         },
         "::broken": {"t": {"Never": "#price"}},
         "#other": {"t": {"Never": "#price"}},

@@ -83,6 +83,9 @@ def runtimes(version: str) -> list[str]:
     ]
 
 
+FUNCTIONS = [f"/{folder}/1234567890/{'a1' * 10}.js" for folder in ("k", "v5/functions")]
+
+
 def test_versioned_names_are_cached_for_ever(site: Site, version: str) -> None:
     for path in runtimes(version):
         answer = ask(site, path)
@@ -140,6 +143,38 @@ def test_the_files_hold_their_budget(script_folder: Path) -> None:
     assert manifest["files"]["core.js"]["budget"] == 8192
 
 
+CODE = "return '</script>' + `${document.title}` // é"
+
+
+def carried(text: str) -> Any:
+    found = re.search(r"\}\)\((\{.*\})\)$", text)
+    assert found
+    return json.loads(found[1])["server"]
+
+
+@pytest.mark.parametrize("path", LOADERS)
+def test_a_function_is_a_file_of_its_own_while_a_snapshot_has_it(site: Site, path: str) -> None:
+    site.configuration["snapshots"] = {"click": {"a": {"j": {"One": CODE, "Same": CODE}, "t": {"Two": "b"}}}}
+    loader = ask(site, path)
+    assert "return" not in loader.text.rpartition("})(")[2]
+    [file] = carried(loader.text)["functions"]
+    identifier = file.rpartition("/")[2].removesuffix(".js")
+    assert carried(loader.text)["snapshots"] == {
+        "click": {"a": {"j": {"One": identifier, "Same": identifier}, "t": {"Two": "b"}}}
+    }
+    assert file.startswith("/k/" if path.startswith("/k/") else "/v5/functions/")
+    answer = ask(site, file)
+    assert answer.status_code == 200 and answer.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert f"\n{CODE}\n" in answer.content.decode()
+    assert ask(site, file, if_none_match=answer.headers["etag"]).status_code == 304
+    site.configuration["snapshots"]["click"]["a"]["j"] = {"One": CODE + "!"}
+    assert ask(site, file).status_code == 404
+    assert carried(ask(site, path).text)["functions"] != [file]
+    del site.configuration["snapshots"]
+    assert "functions" not in carried(ask(site, path).text)
+
+
 NOT_OURS = [
     ("GET", "/js/heap-.js"),
     ("GET", "/js/heap-12345678901234567.js"),
@@ -149,6 +184,8 @@ NOT_OURS = [
     ("GET", "/v5/heapjs-static/1/core/../../x.js"),
     ("GET", "/v5/heapjs-static/1/core/other.js"),
     ("GET", "/k/1.2/loader.js"),
+    ("GET", "/k/123/abc.js"),
+    ("GET", "/v5/functions/abc/" + "a" * 20 + ".js"),
     ("GET", "/k/e"),
     ("POST", "/js/heap-123.js"),
 ]
@@ -161,7 +198,7 @@ def test_other_paths_are_not_handled(script_folder: Path, method: str, path: str
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_our_paths_are_handled(script_folder: Path, method: str) -> None:
-    for path in [*LOADERS, *runtimes("0.1.0-abc")]:
+    for path in [*LOADERS, *FUNCTIONS, *runtimes("0.1.0-abc")]:
         assert ScriptFiles(script_folder).handles(method, path)
 
 
@@ -169,7 +206,8 @@ def test_an_unknown_environment(script_folder: Path) -> None:
     async def unknown(_environment: str) -> None:
         return None
 
-    assert TestClient(ScriptFiles(script_folder, unknown)).get(LOADERS[0]).status_code == 404
+    for path in (LOADERS[0], *FUNCTIONS):
+        assert TestClient(ScriptFiles(script_folder, unknown)).get(path).status_code == 404
 
 
 def test_a_script_that_was_never_built_is_our_fault_and_not_the_pages(tmp_path: Path) -> None:

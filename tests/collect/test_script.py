@@ -24,6 +24,8 @@ from cairn.eventlog.log import START
 from cairn.eventlog.sqlite import open_log
 from cairn.members.lmdb import open_members
 from cairn.paths import Paths
+from cairn.privacy import capture
+from cairn.privacy.snapshot import Snapshot
 from cairn.settings import load
 from cairn.wire.parsers import PARSERS
 from cairn.workspace.directory import DOCUMENT, encode
@@ -149,9 +151,11 @@ def site(html: str) -> Iterator[int]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_from_a_page_to_drafts(tmp_path: Path, script_folder: Path, chromium: Browser) -> None:
@@ -198,3 +202,59 @@ def test_from_a_page_to_drafts(tmp_path: Path, script_folder: Path, chromium: Br
     assert paid.properties == {"amount": 5, "theme": "dark"}
     assert (found["Identify"].identity, found["Identify"].merge_user_id) == ("dana", user_id)
     assert found["Set properties"].user_properties == {"plan": "pro"}
+
+
+CART = """<!doctype html><meta charset=utf-8>
+<meta http-equiv=content-security-policy content="default-src 'none'; script-src 'nonce-n1' {url}; connect-src {url}">
+<script nonce=n1>{snippet}</script><body><div class=cart data-total=42><button><b>Buy</b></button></div>"""
+CART_SNAPSHOTS = [
+    Snapshot("Items", "pageview", "/cart", "javascript", "return document.querySelectorAll('.cart').length", id=1),
+    Snapshot("Total", "click", "button", "javascript", "return +this.closest('.cart').dataset.total", id=2),
+    Snapshot("Text", "click", "button", "text", "${this}", id=3),
+]  # fmt: skip
+
+
+def test_javascript_snapshots_run_only_while_they_are_on(
+    tmp_path: Path, script_folder: Path, chromium: Browser
+) -> None:
+    data = tmp_path / "data"
+
+    def document(*, is_on: bool) -> bytes:
+        settings = capture.CaptureSettings(may_run_javascript=is_on)
+        return msgspec.json.encode(capture.capture_document(settings, CART_SNAPSHOTS))
+
+    def visit(port: int) -> None:
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(f"http://shop.test:{port}/cart")
+        page.wait_for_function("window.heap && window.heap.loaded", timeout=PATIENCE_S * 1000)
+        with page.expect_response(
+            lambda response: "/track" in response.url and "interaction" in (response.request.post_data or "")
+        ):
+            page.click("b")
+        context.close()
+
+    with edge(data, script_folder, document(is_on=True)) as url:
+        host = url.replace("localhost", "capture.test")
+        html = CART.replace("{url}", host).replace("{snippet}", snippets.v5(host=host))
+        with site(html) as port:
+            loader = httpx.get(url + LOADERS[0]).text
+            files = re.findall(r"/v5/functions/\d+/\w+\.js", loader)
+            assert [httpx.get(url + file).status_code for file in files] == [200, 200]
+            visit(port)
+            members = open_members(Paths(data).members)
+            members.publish({capture_document(1): document(is_on=False)})
+            members.close()
+            assert "/v5/functions/" not in httpx.get(url + LOADERS[0]).text
+            assert [httpx.get(url + file).status_code for file in files] == [404, 404]
+            visit(port)
+    # By id: what is on its way when the page closes is sent again.
+    events = {draft.key: draft for draft in drafts(data)}.values()
+    shown = [draft for draft in events if draft.name in ("pageview", "click")]
+    names = ("Items", "Total", "Text")
+    assert [[draft.properties.get(name) for name in names] for draft in shown] == [
+        [1, None, None],
+        [None, 42, "Buy"],
+        [None, None, None],
+        [None, None, "Buy"],
+    ]

@@ -134,12 +134,20 @@ def test_javascript_is_an_owners_decision(world: World, browse: Callable[[], Bro
     admin.get("/env/production/privacy")
     admin.post("/env/production/privacy", {"mode": "all", "may_run_javascript": "1", "is_text_captured": "1"})
     script = {"name": "Cart", "trigger": "click", "place": "a", "reading": "javascript", "target": "() => 1"}
+    code = "const rows = document.querySelectorAll('li')\r\nreturn rows.length // all"
     assert admin.post("/env/production/privacy/snapshots", script).status_code == 422
     owner = browse().sign_in(world.a.email())
     owner.get("/env/production/privacy")
     owner.post("/env/production/privacy", {"mode": "all", "may_run_javascript": "1", "is_text_captured": "1"})
-    assert admin.post("/env/production/privacy/snapshots", script).status_code == 200
-    assert published(world)["snapshots"] == {"click": {"a": {"j": {"Cart": "() => 1"}}}}
+    for target, expected in (
+        ("() => 1", "returns what it reads"),
+        ("return 1" + " " * 5_000 + "// end", "1 to 5000"),
+    ):
+        refused = admin.post("/env/production/privacy/snapshots", {**script, "target": target})
+        assert refused.status_code == 422 and expected in refused.text
+    assert admin.post("/env/production/privacy/snapshots", {**script, "target": code}).status_code == 200
+    assert published(world)["snapshots"] == {"click": {"a": {"j": {"Cart": code}}}}
+    assert "rows.length // all" in admin.get("/env/production/privacy").text
     owner.post("/env/production/privacy", {"mode": "all", "is_text_captured": "1"})
     assert published(world)["snapshots"] == {}
 

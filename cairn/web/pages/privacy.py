@@ -33,7 +33,7 @@ SWITCHES: tuple[tuple[str, str, str], ...] = (  # (setting, what it is called, w
 OWNERS_SWITCH = (
     "may_run_javascript",
     "JavaScript snapshots",
-    "Published for adapters; Cairn's own script runs no code.",
+    "Admins may write functions that run on your pages when an event fires. Off: none is delivered.",
 )
 
 
