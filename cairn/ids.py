@@ -2,8 +2,12 @@
 
 import hashlib
 import secrets
+from typing import Annotated
+
+from msgspec import Meta
 
 MAX_USER_ID = 2**53 - 1  # Heap's user, session and pageview ids; exact in a JavaScript number
+RowId = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # what Cairn numbers itself, as JSON names it; 0: none
 
 
 def identified_user_id(environment_id: int, identity: str) -> int:

@@ -132,7 +132,7 @@ def _check(node: Condition, place: str, *, depth: int) -> int:
 def _check_did(node: Did, place: str) -> None:
     if not 0 <= node.count <= MAX_COUNT:
         raise _refused(f"{place}.count", f"is {node.count}, expected 0 to {MAX_COUNT}")
-    if node.event.defined and (node.event.name or node.event.defined < 0):
+    if node.event.defined and node.event.name:
         raise _refused(
             f"{place}.event", "has both `defined` and `name`; a defined event has its own, leave name out"
         )

@@ -9,6 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from cairn.ids import RowId
+
 Unit = Literal["minute", "hour", "day", "week"]
 UNIT_MS: dict[str, int] = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 604_800_000}
 
@@ -83,7 +85,7 @@ class EventMatch(Struct, frozen=True, forbid_unknown_fields=True):
     kind: str = "custom"
     name: str = ""
     filters: tuple[PropertyFilter, ...] = ()
-    defined: int = 0
+    defined: RowId = 0
 
 
 class ElementMatch(Struct, frozen=True):
@@ -151,7 +153,7 @@ class InList(Node, frozen=True, tag="in_list"):
     """A custom variable's value is in an attribute list: a segment's (by `segment_id`), or a list of its own."""
 
     attribute: str
-    segment_id: int = 0
+    segment_id: RowId = 0
     list_id: str = ""
 
 
@@ -180,7 +182,7 @@ class Device(Node, frozen=True, tag="device"):
 class OtherFlag(Node, frozen=True, tag="other_flag"):
     """Another flag was decided on, or off, for this visitor (Wingify: featureId)."""
 
-    flag_id: int
+    flag_id: RowId
     state: Literal["on", "off"]
 
 

@@ -10,6 +10,7 @@ from cairn.conditions.tree import PropertyFilter
 from cairn.definitions.selector import read_selector
 from cairn.errors import InvalidInput
 from cairn.event import Kind
+from cairn.ids import RowId
 
 MAX_PARTS, MAX_EVENTS, MAX_TESTS = 20, 50, 20  # of one definition; each is a piece of every question about it
 MAX_NAME = 1_024  # characters of a custom event's name (contracts/heap.md, section 6)
@@ -37,7 +38,7 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True):
     """What counts: any of the parts, or any of these defined events (a combo)."""
 
     parts: tuple[Part, ...] = ()
-    events: tuple[int, ...] = ()
+    events: tuple[RowId, ...] = ()
 
 
 class NewDefinedEvent(Struct, frozen=True, forbid_unknown_fields=True):

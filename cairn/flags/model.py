@@ -10,6 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from cairn.conditions.tree import EVERYBODY, Condition
+from cairn.ids import RowId
 
 VariableType = Literal["string", "integer", "double", "boolean", "json"]
 RuleKind = Literal["rollout", "testing", "personalise"]
@@ -47,7 +48,7 @@ class Metric(Struct, frozen=True, forbid_unknown_fields=True):
 class Allocation(Struct, frozen=True, forbid_unknown_fields=True):
     """How many of a rule's users get this variation, in percent. A rollout or personalise rule has exactly one."""
 
-    variation_id: int
+    variation_id: RowId
     weight: float = 100
     number: int = 0  # the variation's number at the wire; 0: its id
 
@@ -55,7 +56,7 @@ class Allocation(Struct, frozen=True, forbid_unknown_fields=True):
 class Forced(Struct, frozen=True, forbid_unknown_fields=True):
     """Whitelisting of a testing rule: whom the condition holds for gets the variation, whatever the traffic."""
 
-    variation_id: int
+    variation_id: RowId
     condition: Condition
 
 

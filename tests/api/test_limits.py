@@ -41,6 +41,13 @@ def _nested(levels: int) -> bytes:
             "condition.node.type",
             id="unknown condition",
         ),
+        pytest.param(
+            json.dumps({**SEGMENT, "condition": {"type": "did", "event": {"defined": 10**30}}}),
+            422,
+            "invalid_input",
+            "condition.event.defined",
+            id="number beyond every id",
+        ),
         pytest.param(_nested(3), 422, "invalid_input", "condition.node.node.node", id="nested"),
         pytest.param(_nested(1000), 422, "body_too_deep", "", id="a thousand levels"),
         pytest.param(b"[" * 10_000, 422, "body_too_deep", "", id="ten thousand brackets"),

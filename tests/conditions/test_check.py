@@ -112,6 +112,8 @@ def test_each_mistake_is_named_by_its_place(condition: Condition, place: str) ->
         ({"type": "user_property", "key": "a", "operator": "equals"}, r"\$.operator"),
         ({"type": "not", "node": {"type": "did", "event": {"nam": "x"}}}, r"\$.node.event"),
         ({"type": "did", "event": {}, "count": "2"}, r"\$.count"),
+        ({"type": "did", "event": {"defined": 10**30}}, r"\$.event.defined"),
+        ({"type": "did", "event": {"defined": -1}}, r"\$.event.defined"),
         ([], "condition"),
         (None, "condition"),
     ],
