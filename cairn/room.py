@@ -33,6 +33,11 @@ class Room(Struct, frozen=True):
         return self.free_bytes < self.reserved_bytes
 
     @property
+    def is_spent(self) -> bool:
+        """Even what is kept for loading is half gone: a write might be cut off."""
+        return self.free_bytes < self.reserved_bytes // 2
+
+    @property
     def text(self) -> str:
         free, reserved = self.free_bytes / 2**20, self.reserved_bytes / 2**20
         return f"the disk has {free:.1f} MB left and {reserved:.1f} MB are kept free; free some of it"

@@ -6,7 +6,9 @@ the edge serves, and answers pages and API on a local socket. Killing it loses n
 
 import gc
 import logging
+import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Callable
@@ -96,7 +98,7 @@ class CoreProcess:
         seal = open_seal(settings.data_dir)
         self.log = SqliteLog(paths.log)
         self.members = open_members(paths.members)
-        self.store = open_embedded(paths.store, memory_mb=settings.store_memory_mb)
+        self.store = open_embedded(paths.store, memory_mb=settings.store_memory_mb, on_cut_off=_start_again)
         self.feed = Feed()
         self.publisher = Publisher(self.engine, self.members, settings)
         definitions = Definitions(self.store)
@@ -200,6 +202,11 @@ def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
         _Announcing(config, ready).run()
     finally:
         process.close()
+
+
+def _start_again() -> None:
+    """End, as on SIGTERM; the supervisor starts the core anew."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _use_own_temporary_folder(folder: Path) -> None:

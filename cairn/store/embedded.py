@@ -3,7 +3,7 @@
 import logging
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from cairn.event import Draft, Refused
+from cairn.room import room_of
 from cairn.store import rows
+from cairn.store.cut_off import set_aside
+from cairn.store.disk_guard import DiskGuard
 from cairn.store.engine_config import write_engine_config
 from cairn.store.erase import Erased, Leaving, erase, rewrite
 from cairn.store.errors import StoreBusy, StoreInUse, of_insert, of_question
@@ -38,8 +41,12 @@ _KNOWN_ROW = np.dtype([("is_user", "u1"), ("id", "<u8")])
 _IDS_PER_BLOCK = 1 << 16  # ids read at once when the filter is filled
 
 
-def open_embedded(path: Path, *, memory_mb: int) -> "EmbeddedStore":
+def open_embedded(
+    path: Path, *, memory_mb: int, on_cut_off: Callable[[], None] = lambda: None
+) -> "EmbeddedStore":
     """Open the store in a folder, making or migrating it as needed. `memory_mb`: most memory one question may use.
+
+    `on_cut_off` is called, in any thread, when a full disk has cut off a part: only opening again mends it.
 
     Raises StoreInUse when another process has it open, StoreTooNew when a newer Cairn wrote it.
     """
@@ -47,7 +54,9 @@ def open_embedded(path: Path, *, memory_mb: int) -> "EmbeddedStore":
     folder.mkdir(parents=True, exist_ok=True)
     config = write_engine_config(folder, memory_mb=memory_mb)
     try:
-        store = EmbeddedStore(folder, config, memory_mb=memory_mb)
+        if names := set_aside(folder):
+            logger.error("parts_set_aside", extra={"parts": names})
+        store = EmbeddedStore(folder, config, memory_mb=memory_mb, on_cut_off=on_cut_off)
     except Error as error:
         raise StoreInUse(
             f"the event store in {folder} cannot be opened: is another Cairn running on it? {error}"
@@ -80,7 +89,7 @@ class _Asking:
 class EmbeddedStore:
     """Implements Store. Each thread gets clients of its own, as the engine's sessions are not to be shared."""
 
-    def __init__(self, folder: Path, config: Path, *, memory_mb: int) -> None:
+    def __init__(self, folder: Path, config: Path, *, memory_mb: int, on_cut_off: Callable[[], None]) -> None:
         self._folder, self._config, self._memory_mb = folder, config, memory_mb
         self._local = threading.local()
         self._clients: weakref.WeakSet[Client] = (
@@ -92,6 +101,8 @@ class EmbeddedStore:
         self._seen_users = KnownIds()
         self._filling = threading.Thread(target=self._fill_ids, name="known ids", daemon=True)
         self._engine = self._connect()  # keeps the engine open while no other client is
+        self._disk_guard = DiskGuard(folder, self._command, on_cut_off)
+        self._disk_guard.start()
 
     def start(self) -> None:
         """Begin to read the stored ids into memory, after the migrations."""
@@ -207,6 +218,7 @@ class EmbeddedStore:
         return int(self._read(f"SELECT max(version) FROM {DATABASE}.user_map", {})[0][0])
 
     def close(self) -> None:
+        self._disk_guard.close()
         self._is_closed = True
         if self._filling.ident is not None:
             self._filling.join()
@@ -245,12 +257,18 @@ class EmbeddedStore:
             raise StoreBusy("the event store is closed")
 
     def _insert(self, table: str, table_rows: Any) -> None:  # Any: pyarrow.Table
+        if (room := room_of(self._folder)).is_spent:
+            raise StoreBusy(f"the event store takes no rows: {room.text}")
         try:
             self._writing().insert_arrow(table, table_rows, database=DATABASE)
         except Error as error:
             raise of_insert(error) from error
         except OSError as error:  # rows pass through a file
             raise StoreBusy(f"the event store did not take the rows: {error}") from error
+        if self._disk_guard.has_cut_off():
+            raise StoreBusy(
+                "the disk was full before the rows were on it; they are written again after a restart"
+            )
 
     def _command(self, sql: str) -> None:
         try:

@@ -80,7 +80,9 @@ def _fill_under(served: Served, folder: Path, part: str) -> dict[str, Any]:
         caller.start()
         ballast = fill(folder)
         time.sleep(FULL_S / 2)
-        reasons = home_concerns(page, served)
+        deadline = time.monotonic() + LONGEST_BACK_S
+        while not (reasons := home_concerns(page, served)) and time.monotonic() < deadline:
+            time.sleep(0.2)
         for role in ("core", "edge"):
             os.kill(running(served, role), signal.SIGKILL)
         time.sleep(FULL_S / 2)
