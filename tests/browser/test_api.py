@@ -87,15 +87,13 @@ def test_pageview_properties_live_as_long_as_the_page(visit: Visit, site: Site) 
 
 
 def test_an_adapter_holds_events_until_it_is_done(visit: Visit, site: Site) -> None:
-    page = visit(is_ready=False)
-    page.evaluate(
-        """heapReadyCb.push({ name: 'addAdapter', fn: () => heap.addAdapter({ name: 'test', fn: (given) => {
+    adapter = """window.heapReadyCb = [{ name: 'addAdapter', fn: () => heap.addAdapter({ name: 'test', fn: (given) => {
              window.resolve = () => {
                given.addPageviewProperties({ 'VWO: hero': 'B' });
                heap.markAdapterAsResolved('test');
              }
-           } }, { isBlocking: true, blockDurationInMs: 60000 }) })"""
-    )
+           } }, { isBlocking: true, blockDurationInMs: 60000 }) }]"""
+    page = visit(is_ready=False, before=adapter)
     page.wait_for_function("window.resolve && cairn.loaded")
     page.wait_for_timeout(600)
     assert not site.posted
@@ -104,8 +102,8 @@ def test_an_adapter_holds_events_until_it_is_done(visit: Visit, site: Site) -> N
 
 
 def test_an_adapter_holds_events_no_longer_than_it_asked_for(visit: Visit, site: Site) -> None:
-    page = visit(is_ready=False)
-    page.evaluate("heap.addAdapter({ name: 'never', fn() {} }, { isBlocking: true, blockDurationInMs: 300 })")
+    adapter = "heap.addAdapter({ name: 'never', fn() {} }, { isBlocking: true, blockDurationInMs: 300 })"
+    visit(is_ready=False, before=f"window.heapReadyCb = [{{ name: 'addAdapter', fn: () => {adapter} }}]")
     site.wait_for("pageview")
 
 
