@@ -82,8 +82,10 @@ def test_a_walk_through_the_shop_is_captured(cairn: Served, page: Page) -> None:
     told = str(found)
     assert not [secret for secret in SECRETS if secret in told]
     headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
-    user = httpx2.get(f"{cairn.url}/api/v1/users/{EMAIL}?environment=production", headers=headers).json()
-    assert "heap_premium_users" in {one["key"] for one in user["segments"]}
+    address = f"{cairn.url}/api/v1/users/{EMAIL}?environment=production"
+    eventually(
+        lambda: "heap_premium_users" in str(httpx2.get(address, headers=headers).json()["segments"]), 30
+    )
 
 
 def test_only_the_demo_has_a_shop(cairn: Served) -> None:

@@ -1,5 +1,6 @@
 """A user leaves by the page, comes again, and leaves by Heap's own way; snapshots reach the browser's configuration."""
 
+import re
 import time
 from typing import Any
 
@@ -73,19 +74,22 @@ def test_snapshots_are_delivered_and_javascript_waits_for_the_owner(whole: Whole
             target="b",
             attribute="data-price",
         )
-        script = {"name": "Total", "reading": "javascript", "target": "() => 42"}
+        script = {"name": "Total", "reading": "javascript", "target": "return 42"}
         add(status=422, **script)
         last = '"a":{"Price":{"target":"b","attribute":"data-price"}}'
         text = eventually(lambda: found if last in (found := configuration()) else "")
         assert '"f":{"Plan":"select[name=plan]"}' in text and '"t":{"Label":"${this}"}' in text
-        assert "() => 42" not in text
+        assert '"j":' not in text and "return 42" not in text
         allowed = {"csrf": token, "mode": "all", "may_run_javascript": "1", "is_text_captured": "1"}
         saved = browser.post(page_of(whole, "/privacy"), data=allowed)
         assert saved.status_code == 200
         add(**script)
-        eventually(lambda: '"j":{"Total":"() => 42"}' in configuration())
+        [name] = eventually(lambda: re.findall(r'"j":\{"Total":"(\w+)"\}', configuration()))
+        file = f"/v5/functions/{whole.app_id}/{name}.js"
+        assert "return 42" in whole.http.get(file).text, "in a file of its own"
         browser.post(page_of(whole, "/privacy"), data={"csrf": token, "mode": "all", "is_text_captured": "1"})
-        eventually(lambda: "() => 42" not in configuration())
+        eventually(lambda: '"j":' not in configuration())
+        assert whole.http.get(file).status_code == 404
 
 
 def test_an_apps_client_is_answered_in_its_own_format(whole: Whole) -> None:
