@@ -26,7 +26,7 @@ const FILES = {
 
 /** Members that only our own files use: no page, no wire format, no cookie and no browser interface has these names. */
 const INTERNAL =
-  /^(announce|classes|early|eventProperties|hear|isHeld|isNewSession|isNewUser|onLeave|opened|openPage|restore|setRoots|switchUser|sessionInfo|keepEventProperties|tag|attr|resolve|kind|page|items|text|flush|save|refresh|sink|queue|read|write|transform|run)$/
+  /^(announce|classes|early|eventProperties|hear|isHeld|isNewSession|isNewUser|onLeave|opened|openPage|restore|roots|wants|switchUser|sessionInfo|keepEventProperties|tag|attr|resolve|kind|page|items|text|flush|save|refresh|sink|queue|read|write|transform|run|start|stop)$/
 const nameCache = {}
 
 const bundle = async ({ entry, snapshots = false, keepsNames = false }) => {
@@ -44,7 +44,8 @@ const bundle = async ({ entry, snapshots = false, keepsNames = false }) => {
   })
   const { code } = await minify(outputFiles[0].text, {
     ecma: 2020,
-    compress: { passes: 3, pure_getters: true, unsafe: true },
+    // Without sequences: gzip packs statements better than commas.
+    compress: { passes: 3, sequences: false, pure_getters: true, unsafe: true },
     // builtins: some of these names are also those of browser interfaces, none of which we call by them
     mangle: { toplevel: true, properties: !keepsNames && { regex: INTERNAL, builtins: true } },
     nameCache: keepsNames ? {} : nameCache, // the late script speaks with the runtime by these names

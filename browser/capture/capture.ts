@@ -80,7 +80,7 @@ export const openCapture = (environment: string, config: Config, session: Sessio
 
   /** Events before the first pageview, or with pageviews switched off, still belong to a page. */
   const isOnPage = (): boolean => {
-    if (!isPageCaptured(config.capture, location.hostname, location.pathname)) return false
+    if (!isPageCaptured(config.capture)) return false
     if (!session.page && session.openPage()) announce()
     // Applications set the title after they changed the address; what is not sent yet has the title of now.
     if (session.page) session.page.title = maskText(document.title)

@@ -3,30 +3,29 @@
 
 const { apply, getOwnPropertyDescriptor } = Reflect
 
-const getter = <T>(prototype: object, name: string): ((of: Node) => T) => {
-  const get = getOwnPropertyDescriptor(prototype, name)!.get!
-  return (of) => apply(get, of, []) as T
+/** A getter or a method as a function of its object. */
+const own = <T>(prototype: object, name: string): ((of: Node, ...given: string[]) => T) => {
+  const { get, value } = getOwnPropertyDescriptor(prototype, name)!
+  return (of, ...given) => apply(get ?? value, of, given) as T
 }
 
 const node = Node.prototype
 const element = Element.prototype
-const { getRootNode } = node
-const { getAttribute, closest } = element
 
-const parentElement = getter<Element | null>(node, 'parentElement')
-export const firstChild = getter<Node | null>(node, 'firstChild')
-export const nextSibling = getter<Node | null>(node, 'nextSibling')
-export const previousElement = getter<Element | null>(element, 'previousElementSibling')
-export const tagOf = getter<string>(element, 'localName')
-
-export const attribute = (element: Element, name: string): string | null => apply(getAttribute, element, [name])
-
-export const closestTo = (element: Element, selector: string): Element | null => apply(closest, element, [selector])
+const parentElement = own<Element | null>(node, 'parentElement')
+const rootOf = own<Node>(node, 'getRootNode')
+export const firstChild = own<Node | null>(node, 'firstChild')
+export const nextSibling = own<Node | null>(node, 'nextSibling')
+export const previousElement = own<Element | null>(element, 'previousElementSibling')
+export const tagOf = own<string>(element, 'localName')
+export const attribute = own<string | null>(element, 'getAttribute')
+export const attributeNames = own<string[]>(element, 'getAttributeNames')
+export const closestTo = /* @__PURE__ */ own<Element | null>(element, 'closest')
 
 /** The parent element, looking out of open shadow roots and same-origin frames up to our own document. */
 export const parentOf = (of: Element): Element | null => {
   const parent = parentElement(of)
-  const root: any = parent ?? apply(getRootNode, of, []) // any: a shadow root, a frame's document, or a lone element
+  const root: any = parent ?? rootOf(of) // any: a shadow root, a frame's document, or a lone element
   if (parent || root === of || root === document) return parent
   return root.host ?? root.defaultView?.frameElement
 }

@@ -1,6 +1,6 @@
 // From a live element to what is sent of it. The rules are in privacy.ts and hierarchy.ts; here the page is read.
 
-import { attribute, firstChild, nextSibling, parentOf, previousElement, tagOf } from './dom'
+import { attribute, attributeNames, firstChild, nextSibling, parentOf, previousElement, tagOf } from './dom'
 import { hierarchy, type Facts } from './hierarchy'
 import { cut, hidesText, holdsValue, maskText, maskUrl, redactedAttributes, TEXT_READ, type Seen } from './privacy'
 import type { Config, ElementNode } from './types'
@@ -23,7 +23,11 @@ const ATTRIBUTES = [
   'data-qa',
 ]
 
-const see = (element: Element): Seen => ({ tag: tagOf(element), attr: (name) => attribute(element, name) })
+const see = (element: Element): Seen => {
+  const names = attributeNames(element)
+  // Nearly all that is asked for is not there, which the list says sooner; it may have a name in other letters.
+  return { tag: tagOf(element), attr: (name) => (names.includes(name) || /[A-Z]/.test(name) ? attribute(element, name) : null) }
+}
 
 /** The element and everything around it, target first, out of shadow roots and frames. */
 export const chainOf = (target: Element): [Element[], Seen[]] => {
@@ -70,8 +74,8 @@ const factsOf = (seen: Seen, names: string[]): Facts => {
 }
 
 const positionOf = (element: Element): number => {
-  let nth = 1
-  for (let before = previousElement(element); before && nth <= SIBLINGS_LIMIT; before = previousElement(before)) nth++
+  let nth = 0
+  for (let one: Element | null = element; one && nth <= SIBLINGS_LIMIT; one = previousElement(one)) nth++
   return nth
 }
 

@@ -10,12 +10,11 @@ export const encode = (value: unknown, depth = 0): string => {
   if (depth > DEPTH_LIMIT) return 'null'
   if (!value || typeof value !== 'object') return stringify(value) ?? 'null'
   const isList = Array.isArray(value)
-  const keys = Object.keys(value)
   let body = ''
-  for (let i = 0; i < keys.length; i++) {
-    const member = (value as Record<string, unknown>)[keys[i]!]
+  for (const key of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[key]
     if (!isList && (member === undefined || typeof member === 'function')) continue
-    body += (body && ',') + (isList ? '' : stringify(keys[i]) + ':') + encode(member, depth + 1)
+    body += (body && ',') + (isList ? '' : stringify(key) + ':') + encode(member, depth + 1)
   }
   return isList ? `[${body}]` : `{${body}}`
 }

@@ -29,3 +29,12 @@ export const guard =
       return undefined
     }
   }
+
+/** For what the browser or the page may refuse: storage that is switched off, full, or out of reach in a frame. */
+export const attempt = <T>(run: () => T): T | null => {
+  try {
+    return run()
+  } catch {
+    return null
+  }
+}

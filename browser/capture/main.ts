@@ -76,7 +76,6 @@ const boot = guard((): void => {
     return entries.length
   }
   const install = (target: object): void => {
-    for (const name of Object.keys(methods)) pin(target, name, () => methods[name])
     const fields: Record<string, () => unknown> = {
       loaded: () => isLoaded,
       userId: () => tracking?.session.userId,
@@ -84,7 +83,7 @@ const boot = guard((): void => {
       adopt: () => adopt,
       push: () => push,
     }
-    for (const name of Object.keys(fields)) pin(target, name, fields[name]!)
+    for (const name of Object.keys({ ...methods, ...fields })) pin(target, name, fields[name] ?? (() => methods[name]))
   }
 
   let isLoaded = false

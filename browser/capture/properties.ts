@@ -8,7 +8,7 @@ const DEPTH_LIMIT = 5 // also what ends a cycle
 const VISITS_LIMIT = 1000 // somebody will pass the window
 
 /** Nested objects get dotted keys, arrays are joined with || (as the server API does), empty keys and values vanish. */
-export const cleanProperties = (given: unknown, isReserved = (_key: string) => false): Properties => {
+export const cleanProperties = (given: unknown, isReserved?: (key: string) => boolean): Properties => {
   const clean: Properties = {}
   let visits = 0
   const put = (prefix: string, value: unknown, depth: number): void => {
@@ -20,7 +20,7 @@ export const cleanProperties = (given: unknown, isReserved = (_key: string) => f
     else if (value && typeof value === 'object' && depth < DEPTH_LIMIT) {
       for (const key of Object.keys(value)) {
         const name = prefix ? prefix + '.' + key : key
-        if (visits++ > VISITS_LIMIT || !key.trim() || name.length > KEY_LIMIT || isReserved(name)) continue
+        if (visits++ > VISITS_LIMIT || !key.trim() || name.length > KEY_LIMIT || isReserved?.(name)) continue
         put(name, (value as Record<string, unknown>)[key], depth + 1)
       }
     }

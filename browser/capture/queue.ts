@@ -1,7 +1,7 @@
 // From message to server: queue, batch, send, try again, keep over page loads. Ids are made here, so a repeat is harmless.
 
 import { encode } from './encode'
-import { guard } from './guard'
+import { attempt, guard } from './guard'
 import type { Storage } from './storage'
 import type { Config } from './types'
 
@@ -102,21 +102,20 @@ export const openQueue = (
       // The send time lets the server correct this clock; the environment routes without opening the body.
       const query = `?a=${environment}&b=web&st=${Date.now()}`
       const url = config.ingestServer + (config.paths?.[path] ?? '/api/capture/v2/' + path) + query
-      let answer: Promise<Response> | undefined
-      try {
+      // A page may have replaced fetch by something that throws.
+      const answer = attempt(() =>
         // A string body is text/plain, which a page may send to another origin without asking first.
-        answer = send(url, {
+        send(url, {
           method: 'POST',
           body,
           keepalive: survives,
           credentials: 'omit',
           signal: AbortSignal.timeout?.(ANSWER_MS),
-        })
-      } catch {
-        // the page replaced fetch by something that throws
-      }
+        }),
+      )
       // Awaited, because a page may have replaced what promises offer.
-      status = answer ? (await answer).status : navigator.sendBeacon(url, body) ? 200 : 0
+      // A beacon answers no more than whether it was taken: 1 settles as any success does.
+      status = answer ? (await answer).status : +navigator.sendBeacon(url, body)
     } catch {
       // no answer
     }
@@ -164,7 +163,7 @@ export const openQueue = (
       }
       schedule(SOON_MS)
     },
-    flush: (isLeaving = false) => {
+    flush: (isLeaving) => {
       // Where the server did not answer last time, a page that goes would not hear that it fails again.
       const isWaiting = isHeld() || !navigator.onLine || (isLeaving && failures)
       // A page that is gone cannot hear that a request was too much: it sends what surely fits and keeps the rest.

@@ -8,18 +8,12 @@ import type { Stop } from './types'
 export type Root = Document | ShadowRoot
 type Want = (root: Root) => void
 
-let roots: Root[] = [document]
-const wants = new Set<Want>()
-
-/** Frames come and go: what is no longer shown is forgotten, else every closed frame would stay in memory. */
-export const setRoots = (shown: Root[]): void => {
-  const added = shown.filter((root) => !roots.includes(root))
-  roots = shown
-  for (const want of wants) added.forEach(want)
-}
+export const roots = new Set<Root>([document])
+/** What is heard: called with each root, those to come too. */
+export const wants = new Set<Want>()
 
 /** Hear an event wherever it can be heard, now and in roots to come. A frame that runs its own copy is left to it. */
-export const hear = (type: string, run: (event: Event) => void, inShadow = false): Stop => {
+export const hear = (type: string, run: (event: Event) => void, inShadow?: boolean): Stop => {
   const stops: Stop[] = []
   const want = (root: Root): void => {
     const view = (root as Document).defaultView as any // any: another window's globals

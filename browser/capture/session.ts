@@ -5,14 +5,16 @@ import { cleanProperties } from './properties'
 import type { Storage } from './storage'
 import type { Config, PageInfo, Properties, SessionInfo } from './types'
 
-// Reading cookies costs the page a question to another process after each write, so a map that
-// changes the address at every move must not write at every move.
-const WRITE_AGAIN_MS = 10_000
+// Reading cookies costs the page a question to another process after each write, so a map that changes the address at
+// every move must not write at every move. A session may end this much early.
+const WRITE_AGAIN_MS = 1000
 const SESSION_MS = 30 * 60_000 // without a pageview; other events do not extend it
+let random: number[] = []
 /** A random integer 0..2^53-1 as text: how users, sessions, pageviews and events are named. */
 export const newId = (): string => {
-  const [high, low] = crypto.getRandomValues(new Uint32Array(2))
-  return '' + ((high! & 0x1fffff) * 2 ** 32 + low!)
+  // Many at a time: each question to the generator costs as much as a fair part of a click.
+  if (!random.length) random = [...crypto.getRandomValues(new Uint32Array(64))]
+  return '' + ((random.pop()! & 0x1fffff) * 2 ** 32 + random.pop()!)
 }
 
 const idOf = (value: unknown): string => (/^\d{1,16}$/.test('' + value) ? '' + value : '')
@@ -42,7 +44,6 @@ export interface Session {
 }
 
 export const openSession = (storage: Storage, config: Config): Session => {
-  let lastPage = 0
   let written = 0
 
   const renewUser = (): void => {
@@ -58,12 +59,13 @@ export const openSession = (storage: Storage, config: Config): Session => {
     storage.refresh()
     const meta: Kept = storage.read('_hp5_meta') ?? {}
     const app: Kept | null = storage.read('_hp2_wv_id')
-    let classic = storage.read('_hp2_id') ?? {}
+    const isOurs = idOf(meta.userId)
+    let classic = (!isOurs && storage.read('_hp2_id')) || {}
     if (classic.split) {
       const [userId, , sessionId] = classic.split('.') // the oldest form: user.pageview.session
       classic = { userId, sessionId }
     }
-    const kept: Kept = app ?? (idOf(meta.userId) ? meta : classic)
+    const kept: Kept = app ?? (isOurs ? meta : classic)
     const userId = idOf(kept.userId)
     if (!userId) return session.userId ? undefined : renewUser()
     // Another tab may have signed in or out since; a session in memory then belongs to somebody else.
@@ -124,10 +126,9 @@ export const openSession = (storage: Storage, config: Config): Session => {
       const previous = session.page?.url.path ?? ownPath(document.referrer)
       const now = Date.now()
       session.page = undefined
-      if (!isPageCaptured(config.capture, hostname, pathname)) return false
-      if (now - lastPage >= SESSION_MS) session.sessionInfo = undefined
+      if (!isPageCaptured(config.capture)) return false
+      if (now - written >= SESSION_MS) session.sessionInfo = undefined
       restore()
-      lastPage = now
       enter({
         id: newId(),
         time: now,

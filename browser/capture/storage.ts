@@ -2,6 +2,7 @@
 // localStorage where asked. Cookieless: nothing is kept, nothing is read.
 
 import { encode, parse } from './encode'
+import { attempt } from './guard'
 import type { Config } from './types'
 
 const AGE_S = 34_127_999 // 13 months minus a day, as the cookies it continues
@@ -15,15 +16,6 @@ export interface Storage {
   /** False when it does not fit. `medium` is 'localstorage' or anything else for a cookie; null removes. It is kept
    * in one of them: a copy left in the other would come back when it is long out of date. */
   write(name: string, value: unknown, medium?: string): boolean
-}
-
-/** What the browser keeps may be switched off, full, or out of reach in a sandboxed frame. */
-const attempt = <T>(run: () => T): T | null => {
-  try {
-    return run()
-  } catch {
-    return null
-  }
 }
 
 export const openStorage = (environment: string, config: Config): Storage => {

@@ -3,15 +3,13 @@
 import { device, openCapture, type Capture } from './capture'
 import { guard } from './guard'
 import { onLeave, watchLeaving } from './leave'
-import { start as changes } from './observe/changes'
-import { start as clicks } from './observe/clicks'
+import { changes, clicks, submits } from './observe/interactions'
 import { start as late } from './observe/late'
 import { start as pageviews } from './observe/pageviews'
-import { start as submits } from './observe/submits'
 import type { Pipeline } from './pipeline'
 import { maskText } from './privacy'
 import { openQueue, type Queue } from './queue'
-import { hear, setRoots } from './roots'
+import { hear, roots, wants } from './roots'
 import { openSession, type Session } from './session'
 import { openStorage } from './storage'
 import type { Config, Stop } from './types'
@@ -40,7 +38,7 @@ export const startTracking = (
     return pipeline.transform(path, body)
   })
   const capture = openCapture(environment, config, session, queue)
-  const shared = { hear, setRoots, onLeave, early: [], device, load, session }
+  const shared = { hear, roots, wants, onLeave, early: [], device, load, session }
   queue.restore()
   const stops = [
     ...OBSERVERS.map((start) => guard(start)(capture.sink, config, shared)),
@@ -57,7 +55,7 @@ export const startTracking = (
     capture,
     queue,
     stop: () => {
-      for (const stop of stops) stop?.()
+      stops.forEach((stop) => stop?.())
       queue.clear()
     },
   }

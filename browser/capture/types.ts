@@ -1,5 +1,6 @@
 // The words the files of the capture script share. Message types follow the wire (contract: v2 capture as JSON).
 
+import type { Root } from './roots'
 import type { Session } from './session'
 
 export type Scalar = string | number | boolean
@@ -21,7 +22,8 @@ export interface Page {
   onLeave(leave: (isForGood: boolean) => void): Stop
   /** Fetch the late script. */
   load(): void
-  setRoots(shown: (Document | ShadowRoot)[]): void
+  roots: Set<Root>
+  wants: Set<(root: Root) => void>
   /** JavaScript errors from before the late observers arrived. */
   early: Event[]
   /** What every message says of the device; filled as the browser tells. */

@@ -42,7 +42,7 @@ describe('elements', () => {
 
 describe('pages', () => {
   test.each(named(cases.page_captured))('%s', (_name, { rules, domain, path, expect: expected }) =>
-    expect(isPageCaptured(rules, domain, path)).toBe(expected),
+    expect(isPageCaptured(rules, { hostname: domain, pathname: path })).toBe(expected),
   )
 })
 

@@ -3,7 +3,7 @@
 
 import { closestTo, on, targetOf } from '../dom'
 import { guard } from '../guard'
-import type { Observer, Stop } from '../types'
+import type { Observer } from '../types'
 
 const WAIT_MS = 2500 // slower answers without a sign of life feel dead too
 const LOOK_AGAIN_MS = 10_000 // a walk over a large page takes its time
@@ -15,10 +15,16 @@ const EFFECTS = ['scroll', 'selectionchange', 'focusin', 'input', 'visibilitycha
 const WINDOW_EFFECTS = ['pagehide', 'blur', 'popstate', 'hashchange']
 
 export const start: Observer = (sink, config, { hear }) => {
-  let forget: Stop = () => 0
+  let waiting: { target: Element; url: string; until: number } | undefined // the last click, while it has had no effect
+  let timer = 0 // one for many clicks: starting and ending one costs as much as the rest
   let shadows: Node[] = []
   let looked = -LOOK_AGAIN_MS
-  if (config.captureDeadClicks === false) return forget
+  if (config.captureDeadClicks === false) return () => 0
+  const forget = (): void => {
+    if (waiting) changes.disconnect()
+    waiting = undefined
+  }
+  const changes = new MutationObserver(forget)
   // Changes inside shadow roots are not seen from outside, so all of them are looked for when there is time.
   const look = guard((root: ParentNode = document): void => {
     root.querySelectorAll('*').forEach(({ shadowRoot }) => {
@@ -35,42 +41,44 @@ export const start: Observer = (sink, config, { hear }) => {
       look()
     })
   }
+  const judge = guard((): void => {
+    timer = 0
+    if (!waiting) return
+    const { target, url, until } = waiting
+    const left = until - performance.now()
+    if (left > 0) return wait(left)
+    forget()
+    if (location.href === url && !closestTo(target, ELSEWHERE)) sink({ kind: 'custom', name: 'Dead click', properties: {}, target })
+  })
+  const wait = (ms: number): void => {
+    timer ||= window.setTimeout(judge, ms)
+  }
   const onClick = (event: Event): void => {
     const target = targetOf(event)
-    forget()
-    lookLater(event.timeStamp)
-    if (!target || !(event as MouseEvent).detail) return
-    const clickable = closestTo(target, CLICKABLE)
-    if (!clickable && getComputedStyle(target).cursor !== 'pointer') return
-    const url = location.href
-    const seen = new MutationObserver(() => forget())
+    const now = event.timeStamp
+    lookLater(now)
+    const isClickable =
+      target &&
+      (event as MouseEvent).detail &&
+      (closestTo(target, CLICKABLE) || getComputedStyle(target).cursor === 'pointer')
+    if (!isClickable) return forget()
     const wide = { attributes: true, characterData: true, childList: true, subtree: true }
     for (const root of [document, ...shadows, ...event.composedPath()]) {
       const type = (root as Node).nodeType
-      if (type === 9 || type === 11) seen.observe(root as Node, wide) // documents and shadow roots
+      if (type === 9 || type === 11) changes.observe(root as Node, wide) // documents and shadow roots
     }
-    const timer = setTimeout(
-      guard(() => {
-        forget()
-        if (location.href !== url || closestTo(target, ELSEWHERE)) return
-        sink({ kind: 'custom', name: 'Dead click', properties: {}, target })
-      }),
-      WAIT_MS,
-    )
-    forget = () => {
-      forget = () => 0
-      seen.disconnect()
-      clearTimeout(timer)
-    }
+    waiting = { target, url: location.href, until: now + WAIT_MS }
+    wait(WAIT_MS)
   }
   lookLater(0)
   const stops = [
     hear('click', onClick),
-    ...EFFECTS.map((type) => on(document, type, () => forget())),
-    ...WINDOW_EFFECTS.map((type) => on(window, type, () => forget())),
+    ...EFFECTS.map((type) => on(document, type, forget)),
+    ...WINDOW_EFFECTS.map((type) => on(window, type, forget)),
   ]
   return () => {
     stops.forEach((stop) => stop())
+    clearTimeout(timer)
     forget()
   }
 }

@@ -1,20 +1,20 @@
 // Finds the roots beside our document: same-origin frames when they load, open shadow roots when somebody first
 // touches what is in them.
 
+import type { Root } from '../roots'
 import type { Observer } from '../types'
-
-type Root = Document | ShadowRoot
 
 const TOUCHED = ['focusin', 'pointerdown', 'input', 'click']
 
 const isShown = (root: Root): boolean => !!(root as Document).defaultView || !!(root as ShadowRoot).host?.isConnected
 
-export const start: Observer = (_sink, _config, { hear, setRoots }) => {
-  let roots: Root[] = [document]
+export const start: Observer = (_sink, _config, { hear, roots, wants }) => {
   const add = (root: Root | null): void => {
-    if (!root || roots.includes(root)) return
-    roots = [...roots.filter(isShown), root]
-    setRoots(roots)
+    if (!root || roots.has(root)) return
+    // Frames come and go: what is no longer shown is forgotten, else every closed frame would stay in memory.
+    for (const one of roots) if (!isShown(one)) roots.delete(one)
+    roots.add(root)
+    wants.forEach((want) => want(root))
     scan(root)
   }
   const addFrame = (frame: Element): void => {
@@ -34,6 +34,7 @@ export const start: Observer = (_sink, _config, { hear, setRoots }) => {
   scan(document)
   return () => {
     stops.forEach((stop) => stop())
-    setRoots([document])
+    roots.clear()
+    roots.add(document)
   }
 }

@@ -28,6 +28,6 @@ export const start: Observer = (sink, config, page) => {
   else (window.requestIdleCallback ?? setTimeout)(page.load)
   return () => {
     begin = undefined
-    for (const stop of stops) stop()
+    stops.forEach((stop) => stop())
   }
 }

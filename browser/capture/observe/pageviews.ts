@@ -8,8 +8,9 @@ export const start: Observer = (sink, config) => {
   if (config.disablePageviewAutocapture) return () => 0
   let shown = ''
   const look = guard(() => {
-    if (location.href === shown) return
-    shown = location.href
+    const { href } = location
+    if (href === shown) return
+    shown = href
     sink({ kind: 'pageview' })
   })
   look()

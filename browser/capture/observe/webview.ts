@@ -7,9 +7,9 @@ const SESSION_MS = 30 * 60_000
 
 export const start: Observer = (_sink, _config, { session }) => {
   const extend = guard(() => {
-    if (!/(^|; )_hp2_wv_id\./.test(document.cookie)) return
-    const handlers = (window as any).webkit?.messageHandlers // any: only web views have it
-    handlers?.HeapSwiftBridge?.postMessage({
+    const bridge = (window as any).webkit?.messageHandlers?.HeapSwiftBridge // any: only web views have it
+    if (!bridge || !/(^|; )_hp2_wv_id\./.test(document.cookie)) return
+    bridge.postMessage({
       type: 'heapjs-extend-session',
       sessionId: session.sessionInfo?.id,
       expirationDate: Date.now() + SESSION_MS,
