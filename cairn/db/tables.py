@@ -340,6 +340,7 @@ merges = Table(  # the history: a merge appends, an un-merge appends its reversa
     _text("cause"),
     _moment("at"),
     Index(None, "environment_id", "user_id"),
+    Index(None, "environment_id", "canonical_id"),
     sqlite_autoincrement=True,
 )
 

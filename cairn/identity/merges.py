@@ -6,13 +6,14 @@ Source: contracts/heap.md sections 2.4 and 7.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
+from cairn.db.among import among
 from cairn.db.tables import merges, user_map
 from cairn.ids import identified_user_id
 from cairn.outcomes import Reason
@@ -20,7 +21,6 @@ from cairn.store.store import MapChange
 
 SERVER_IDENTIFY = "server_identify"  # the cause that Heap limits
 USERS_PER_IDENTITY_AND_MONTH = 10  # calendar month, UTC; Heap ignores the eleventh
-_PER_STATEMENT = 5_000  # ids in one IN; SQLite binds at most 32,766
 
 
 class MergeRequest(Struct, frozen=True):
@@ -61,13 +61,10 @@ class HistoryItem(Struct, frozen=True):
 
 def canonical(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> dict[int, int]:
     """Where merged ids lead. Shape: raw id -> canonical id, only those that differ."""
-    found: dict[int, int] = {}
-    for some in _chunks(user_ids):
-        statement = sa.select(user_map.c.user_id, user_map.c.canonical_id).where(
-            user_map.c.environment_id == environment_id, user_map.c.user_id.in_(some)
-        )
-        found.update((row.user_id, row.canonical_id) for row in connection.execute(statement))
-    return found
+    statement = sa.select(user_map.c.user_id, user_map.c.canonical_id).where(
+        user_map.c.environment_id == environment_id, among(user_map.c.user_id, user_ids)
+    )
+    return {row.user_id: row.canonical_id for row in connection.execute(statement)}
 
 
 def raw_ids(
@@ -75,14 +72,13 @@ def raw_ids(
 ) -> dict[int, list[int]]:
     """Every id whose events belong to a user. Shape: canonical id -> itself, then the merged ones, rising."""
     found = {canonical_id: [canonical_id] for canonical_id in canonical_ids}
-    for some in _chunks(found):
-        statement = (
-            sa.select(user_map.c.canonical_id, user_map.c.user_id)
-            .where(user_map.c.environment_id == environment_id, user_map.c.canonical_id.in_(some))
-            .order_by(user_map.c.user_id)
-        )
-        for row in connection.execute(statement):
-            found[row.canonical_id].append(row.user_id)
+    statement = (
+        sa.select(user_map.c.canonical_id, user_map.c.user_id)
+        .where(user_map.c.environment_id == environment_id, among(user_map.c.canonical_id, found))
+        .order_by(user_map.c.user_id)
+    )
+    for row in connection.execute(statement):
+        found[row.canonical_id].append(row.user_id)
     return found
 
 
@@ -148,15 +144,16 @@ def unmerge(
 
 def history(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> list[HistoryItem]:
     """What was merged and un-merged for these ids, raw or canonical, oldest first."""
-    found: dict[int, HistoryItem] = {}
-    columns = [merges.c[name] for name in HistoryItem.__struct_fields__]
-    for some in _chunks(user_ids):
-        statement = sa.select(*columns).where(
+    some = list(user_ids)
+    statement = (
+        sa.select(*(merges.c[name] for name in HistoryItem.__struct_fields__))
+        .where(
             merges.c.environment_id == environment_id,
-            merges.c.user_id.in_(some) | merges.c.canonical_id.in_(some),
+            among(merges.c.user_id, some) | among(merges.c.canonical_id, some),
         )
-        found.update((row.id, HistoryItem(*row)) for row in connection.execute(statement))
-    return [found[number] for number in sorted(found)]
+        .order_by(merges.c.id)
+    )
+    return [HistoryItem(*row) for row in connection.execute(statement)]
 
 
 class _Map:
@@ -211,61 +208,49 @@ def _mapped(connection: sa.Connection, environment_id: int, ids: Iterable[int]) 
         .where(merges.c.environment_id == environment_id, merges.c.user_id == user_map.c.user_id)
         .scalar_subquery()
     )
-    found = {}
-    for some in _chunks(ids):
-        statement = sa.select(
-            user_map.c.user_id, user_map.c.canonical_id, user_map.c.identity, newest.label("version")
-        ).where(user_map.c.environment_id == environment_id, user_map.c.user_id.in_(some))
-        for row in connection.execute(statement):
-            found[row.user_id] = Merge(
-                environment_id, row.user_id, row.canonical_id, row.identity, row.version or 0, is_new=False
-            )
-    return found
+    statement = sa.select(
+        user_map.c.user_id, user_map.c.canonical_id, user_map.c.identity, newest.label("version")
+    ).where(user_map.c.environment_id == environment_id, among(user_map.c.user_id, ids))
+    return {
+        row.user_id: Merge(
+            environment_id, row.user_id, row.canonical_id, row.identity, row.version or 0, is_new=False
+        )
+        for row in connection.execute(statement)
+    }
 
 
 def _taken_back(connection: sa.Connection, environment_id: int, ids: Iterable[int]) -> dict[int, str]:
     """The identity each of these ids was taken out of last, of those that were not merged since."""
-    found: dict[int, str] = {}
-    for some in _chunks(ids):
-        newest = (
-            sa.select(sa.func.max(merges.c.id))
-            .where(merges.c.environment_id == environment_id, merges.c.user_id.in_(some))
-            .group_by(merges.c.user_id)
-        )
-        statement = sa.select(merges.c.user_id, merges.c.identity).where(
-            merges.c.id.in_(newest), merges.c.kind == "unmerge"
-        )
-        found.update((row.user_id, row.identity) for row in connection.execute(statement))
-    return found
+    newest = (
+        sa.select(sa.func.max(merges.c.id))
+        .where(merges.c.environment_id == environment_id, among(merges.c.user_id, ids))
+        .group_by(merges.c.user_id)
+    )
+    statement = sa.select(merges.c.user_id, merges.c.identity).where(
+        merges.c.id.in_(newest), merges.c.kind == "unmerge"
+    )
+    return {row.user_id: row.identity for row in connection.execute(statement)}
 
 
 def _identities(connection: sa.Connection, environment_id: int, ids: Iterable[int]) -> set[int]:
     """Those ids that others were merged into: an identity's own ids, which take no other identity."""
-    found: set[int] = set()
-    for some in _chunks(ids):
-        statement = sa.select(user_map.c.canonical_id).where(
-            user_map.c.environment_id == environment_id, user_map.c.canonical_id.in_(some)
-        )
-        found.update(connection.execute(statement.distinct()).scalars())
-    return found
+    statement = sa.select(user_map.c.canonical_id).where(
+        user_map.c.environment_id == environment_id, among(user_map.c.canonical_id, ids)
+    )
+    return set(connection.execute(statement.distinct()).scalars())
 
 
 def _users_by_month(
     connection: sa.Connection, environment_id: int, canonical_ids: Iterable[int], *, since: datetime | None
 ) -> Counter[tuple[int, datetime]]:
-    counts: Counter[tuple[int, datetime]] = Counter()
     if since is None:
-        return counts
-    for some in _chunks(canonical_ids):
-        statement = sa.select(user_map.c.canonical_id, user_map.c.merged_at).where(
-            user_map.c.environment_id == environment_id,
-            user_map.c.canonical_id.in_(some),
-            user_map.c.merged_at >= since,
-        )
-        counts.update(
-            (row.canonical_id, _month_start(row.merged_at)) for row in connection.execute(statement)
-        )
-    return counts
+        return Counter()
+    statement = sa.select(user_map.c.canonical_id, user_map.c.merged_at).where(
+        user_map.c.environment_id == environment_id,
+        among(user_map.c.canonical_id, canonical_ids),
+        user_map.c.merged_at >= since,
+    )
+    return Counter((row.canonical_id, _month_start(row.merged_at)) for row in connection.execute(statement))
 
 
 def _write(
@@ -302,9 +287,3 @@ def _write(
 
 def _month_start(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def _chunks(ids: Iterable[int]) -> Iterator[list[int]]:
-    wanted = sorted(set(ids))
-    for start in range(0, len(wanted), _PER_STATEMENT):
-        yield wanted[start : start + _PER_STATEMENT]

@@ -16,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cairn.clock import Clock
+from cairn.db.among import among
 from cairn.db.engine import reading, scrub
 from cairn.db.tables import (
     aliases,
@@ -45,7 +46,6 @@ from cairn.store.store import Store
 logger = logging.getLogger(__name__)
 
 CATCH_UP_S = 30.0  # s; how long to wait for the loader before the job is put back
-_PER_STATEMENT = 5_000  # ids in one IN
 
 
 class NotLoadedYet(Unavailable):
@@ -196,25 +196,21 @@ def _leave_aliases(members: Members, known: Known) -> int:
 
 def _forget_rows(connection: sa.Connection, known: Known) -> None:
     """The user map, its history, and aliases in the metadata database."""
-    ids = sorted(known.raw_ids | known.canonical_ids)
-    for start in range(0, len(ids), _PER_STATEMENT):
-        some = ids[start : start + _PER_STATEMENT]
-        for table in (user_map, merges):
-            connection.execute(
-                sa.delete(table).where(
-                    table.c.environment_id == known.environment_id,
-                    table.c.user_id.in_(some) | table.c.canonical_id.in_(some),
-                )
-            )
-    names = sorted({*known.names, *map(str, known.raw_ids)})
-    for start in range(0, len(names), _PER_STATEMENT):
-        few = names[start : start + _PER_STATEMENT]
+    ids = known.raw_ids | known.canonical_ids
+    for table in (user_map, merges):
         connection.execute(
-            sa.delete(aliases).where(
-                aliases.c.environment_id == known.environment_id,
-                aliases.c.user_id.in_(few) | aliases.c.alias_id.in_(few),
+            sa.delete(table).where(
+                table.c.environment_id == known.environment_id,
+                among(table.c.user_id, ids) | among(table.c.canonical_id, ids),
             )
         )
+    names = {*known.names, *map(str, known.raw_ids)}
+    connection.execute(
+        sa.delete(aliases).where(
+            aliases.c.environment_id == known.environment_id,
+            among(aliases.c.user_id, names) | among(aliases.c.alias_id, names),
+        )
+    )
 
 
 def _remains(parts: Parts, known: Sequence[Known], *, is_scrubbed: bool) -> list[str]:

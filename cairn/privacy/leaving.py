@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 from msgspec import Struct
 
+from cairn.db.among import among
 from cairn.db.tables import user_map
 from cairn.identity.merges import canonical, raw_ids
 from cairn.ids import identified_user_id
@@ -93,13 +94,10 @@ def _known(
 
 
 def _mapped_identities(connection: sa.Connection, environment_id: int, canonical_ids: set[int]) -> set[str]:
-    found: set[str] = set()
-    for some in _pieces(canonical_ids):
-        query = sa.select(user_map.c.identity).where(
-            user_map.c.environment_id == environment_id, user_map.c.canonical_id.in_(some)
-        )
-        found |= set(connection.execute(query.distinct()).scalars())
-    return found
+    query = sa.select(user_map.c.identity).where(
+        user_map.c.environment_id == environment_id, among(user_map.c.canonical_id, canonical_ids)
+    )
+    return set(connection.execute(query.distinct()).scalars())
 
 
 def _named(store: Store, environment_id: int, ids: set[int], keys: Sequence[str]) -> list[str]:
