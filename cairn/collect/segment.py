@@ -18,10 +18,13 @@ from cairn.outcomes import Reason
 from cairn.wire import pixel
 from cairn.wire.reading import open_batch, open_single
 from cairn.wire.refusal import Unfit
-from cairn.wire.segment import MOST_EVENT_BYTES, TYPES
+from cairn.wire.segment import MOST_EVENT_BYTES, MOST_EVENTS, TYPES
 from cairn.workspace.directory import Source
 
 MOST_BATCH_BYTES = 500 * 1024  # after decompression
+MOST_ITEMS = (
+    10_000  # in a batch; no client sends as many, and each beyond MOST_EVENTS becomes a refusal of its own
+)
 _BATCH = "batch"
 _TELEMETRY = "telemetry"  # of analytics.js about itself: answered and left
 _GIF = Answer(200, pixel.GIF, ((b"content-type", b"image/gif"), (b"cache-control", b"no-store")))
@@ -75,21 +78,23 @@ async def collect_segment(request: Request, receive: Receive, parts: Parts) -> A
 async def _collect_call(request: Request, receive: Receive, parts: Parts) -> Answer:
     kind = CALLS[request.path]
     body = b""
-    basic_key = _basic_key(request)
+    write_key = _basic_key(request)
     try:
         body = await read_body(request, receive, MOST_EVENT_BYTES if kind in TYPES else MOST_BATCH_BYTES)
         if kind == _TELEMETRY:
             return ACCEPTED
-        source = _source(parts, basic_key or _key_in(body, kind))
-        if basic_key:
-            _key_in(body, kind)  # raises when the body is no call at all
+        body_key, events = _opened(body, kind)
+        write_key = write_key or body_key
+        source = _source(parts, write_key)
+        if events > MOST_ITEMS:
+            raise Unfit(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
     except UnknownWriteKey as unfit:
         parts.refuse(request, unfit, body, source="segment")
         if parts.settings.unknown_key_status == 200:
             return ACCEPTED
         return segment_error(parts.settings.unknown_key_status, "invalid_write_key", unfit.detail)
     except Unfit as unfit:
-        _refuse_whole(request, parts, unfit, body, basic_key)
+        _refuse_whole(request, parts, unfit, body, write_key)
         return segment_error(400, _code(unfit), unfit.detail)
     await parts.append(_arrivals(request, parts, source, kind, body))
     return ACCEPTED
@@ -105,7 +110,7 @@ async def _collect_pixel(request: Request, parts: Parts) -> Answer:
         return _GIF
     kind = PIXELS[request.path]
     try:
-        source = _source(parts, _basic_key(request) or _key_in(body, kind))
+        source = _source(parts, _basic_key(request) or _opened(body, kind)[0])
     except Unfit as unfit:
         parts.refuse(request, unfit, body, source="segment")
         return _GIF
@@ -126,13 +131,16 @@ def _basic_key(request: Request) -> str:
         return ""
 
 
-def _key_in(body: bytes, kind: str) -> str:
-    """The body's write key. Raises Unfit when the body is no call, or no batch of them."""
+def _opened(body: bytes, kind: str) -> tuple[str, int]:
+    """The body's write key and how many events it holds. Raises Unfit when it is no call, or no batch of them."""
     if kind == _BATCH:
-        key = open_batch(body, _batch_heads, "batch")[0].write_key
-    else:
-        key = open_single(body, _heads).write_key
-    return key if isinstance(key, str) else ""
+        batch, events = open_batch(body, _batch_heads, "batch")
+        return _text(batch.write_key), len(events)
+    return _text(open_single(body, _heads).write_key), 1
+
+
+def _text(value: Any) -> str:  # Any: foreign JSON
+    return value if isinstance(value, str) else ""
 
 
 def _source(parts: Parts, write_key: str) -> Source:

@@ -52,8 +52,9 @@ def test_a_compressed_bomb_is_read_to_its_limit_only(served: Served, path: str, 
         ("/api/integrations/android/track", b"\x0a\x00" * 400_000),
         ("/api/integrations/ios/track", b'{"messages":[' + b"{}," * 200_000 + b"{}]}"),
         ("/k/a", b'{"accounts":[' + b"{}," * 200_000 + b"{}]}"),
+        ("/v1/batch", b'{"writeKey":"wk_node","batch":[' + b"{}," * 160_000 + b"{}]}"),
     ],
-    ids=["protobuf", "json", "android", "ios", "accounts"],
+    ids=["protobuf", "json", "android", "ios", "accounts", "segment"],
 )
 def test_half_a_million_empty_messages_are_one_refusal(served: Served, path: str, body: bytes) -> None:
     kind = "application/octet-stream" if body[:1] == b"\x0a" else "application/json"
