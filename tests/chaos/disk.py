@@ -18,7 +18,7 @@ from tests.chaos.senders import Caller, Planner, start_senders
 from tests.served import Served
 
 PARTS = {"everything": "", "log": "log", "members": "members", "event store": "store"}
-DISK_MB = {"everything": 96, "log": 8, "members": 8, "event store": 64}
+ROOM_MB = {"everything": 82, "log": 8, "members": 8, "event store": 64}  # beside what is there
 FULL_S = 8.0
 LONGEST_BACK_S = 30.0  # from room on the disk to the first 200
 # A full disk for the members store shows only when somebody's membership changes, for the store when events are loaded.
@@ -26,13 +26,15 @@ REFUSES = ("everything", "log")
 
 
 @contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """What is in the folder moves to a disk of this size. Raises CalledProcessError where mounting is not allowed."""
+def small_disk(folder: Path, room_mb: int) -> Iterator[None]:
+    """What is in the folder moves to a disk with this room. Raises CalledProcessError where none can be mounted."""
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder.with_name(folder.name + ".aside")
     shutil.copytree(folder, aside)
+    taken = sum(file.stat().st_blocks * 512 for file in aside.rglob("*"))
+    size = taken + (room_mb << 20)
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], check=True, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True, capture_output=True
     )
     try:
         shutil.copytree(aside, folder, dirs_exist_ok=True)
@@ -58,7 +60,7 @@ def fill(folder: Path) -> Path:
 def fill_disk(data_dir: Path, part: str) -> dict[str, Any]:
     served = Served(data_dir, options=("--rate-limits", "false")).make_demo()
     folder = data_dir / PARTS[part]
-    with small_disk(folder, DISK_MB[part]):
+    with small_disk(folder, ROOM_MB[part]):
         found = _fill_under(served, folder, part)
         found |= afterwards(data_dir, found.pop("senders"), found.pop("planner"))
     found["kept"] = found["kept"] and not found["unmet"]
