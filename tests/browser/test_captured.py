@@ -349,6 +349,20 @@ def test_a_click_without_any_effect_is_dead(visit: Visit, site: Site) -> None:
     assert message["event"]["custom"]["properties"]["hierarchy"] == "@button;#dead;|"
 
 
+def test_every_click_has_its_own_time_to_take_effect(visit: Visit, site: Site) -> None:
+    slowly = "setTimeout(() => parent.document.title = `done`, 1800)"
+    frame = f"<iframe srcdoc='<button onclick=\"{slowly}\">Slow</button>'></iframe>"
+    page = visit("<button id=dead>Nothing</button>" + frame)
+    page.wait_for_timeout(1000)  # so that the frame's clock is behind the page's
+    page.click("#dead")
+    page.wait_for_timeout(1200)
+    page.frame_locator("iframe").locator("button").click()
+    page.wait_for_timeout(2600)
+    page.evaluate("heap.track('end')")
+    site.wait_for("end")
+    assert not site.of_kind("Dead click")
+
+
 def test_scroll_depth_is_told_when_the_page_is_left(visit: Visit, site: Site) -> None:
     page = visit("<div style='height:3000px'></div>", path="/long")
     page.evaluate("scrollTo(0, 800)")

@@ -55,7 +55,7 @@ export const start: Observer = (sink, config, { hear }) => {
   }
   const onClick = (event: Event): void => {
     const target = targetOf(event)
-    const now = event.timeStamp
+    const now = performance.now() // an event of a frame has that frame's time
     lookLater(now)
     const isClickable =
       target &&
