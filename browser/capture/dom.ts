@@ -20,6 +20,7 @@ export const previousElement = own<Element | null>(element, 'previousElementSibl
 export const tagOf = own<string>(element, 'localName')
 export const attribute = own<string | null>(element, 'getAttribute')
 export const attributeNames = own<string[]>(element, 'getAttributeNames')
+// Pure: left out of the core, where nothing asks for it.
 export const closestTo = /* @__PURE__ */ own<Element | null>(element, 'closest')
 
 /** The parent element, looking out of open shadow roots and same-origin frames up to our own document. */

@@ -9,6 +9,7 @@ import type { Config, PageInfo, Properties, SessionInfo } from './types'
 // every move must not write at every move. A session may end this much early.
 const WRITE_AGAIN_MS = 1000
 const SESSION_MS = 30 * 60_000 // without a pageview; other events do not extend it
+
 let random: number[] = []
 /** A random integer 0..2^53-1 as text: how users, sessions, pageviews and events are named. */
 export const newId = (): string => {

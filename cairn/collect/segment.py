@@ -22,9 +22,7 @@ from cairn.wire.segment import MOST_EVENT_BYTES, MOST_EVENTS, TYPES
 from cairn.workspace.directory import Source
 
 MOST_BATCH_BYTES = 500 * 1024  # after decompression
-MOST_ITEMS = (
-    10_000  # in a batch; no client sends as many, and each beyond MOST_EVENTS becomes a refusal of its own
-)
+MOST_ITEMS = 10_000  # in a batch that is taken at all: each beyond MOST_EVENTS becomes a refusal of its own
 _BATCH = "batch"
 _TELEMETRY = "telemetry"  # of analytics.js about itself: answered and left
 _GIF = Answer(200, pixel.GIF, ((b"content-type", b"image/gif"), (b"cache-control", b"no-store")))

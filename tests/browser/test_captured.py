@@ -352,8 +352,10 @@ def test_a_click_without_any_effect_is_dead(visit: Visit, site: Site) -> None:
 def test_every_click_has_its_own_time_to_take_effect(visit: Visit, site: Site) -> None:
     slowly = "setTimeout(() => parent.document.title = `done`, 1800)"
     frame = f"<iframe srcdoc='<button onclick=\"{slowly}\">Slow</button>'></iframe>"
-    page = visit("<button id=dead>Nothing</button>" + frame)
-    page.wait_for_timeout(1000)  # so that the frame's clock is behind the page's
+    page = visit("<button id=dead>Nothing</button><div id=box></div>")
+    page.wait_for_timeout(1500)  # by so much the frame's clock is behind the page's
+    page.evaluate("(frame) => { box.innerHTML = frame }", frame)
+    page.wait_for_function("frames[0]?.document.querySelector('button')")
     page.click("#dead")
     page.wait_for_timeout(1200)
     page.frame_locator("iframe").locator("button").click()
