@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from cairn.definitions.path import read_node
 from cairn.event import Element, Kind
 
 SHOWN = 2  # properties told beside an event's name; the rest is a click away
@@ -13,7 +14,10 @@ MONEY_KEYS = ("revenue", "total", "value", "amount", "price")
 NOUNS = {
     "a": "link", "button": "button", "form": "form", "img": "picture", "svg": "picture", "select": "choice",
     "option": "choice", "textarea": "field", "label": "label", "summary": "summary", "video": "video",
+    **dict.fromkeys(("circle", "ellipse", "g", "line", "path", "polygon", "polyline", "rect", "use"), "picture"),
 }  # fmt: skip
+# A picture in one of these has no name of its own; people hit the picture and mean the link.
+AROUND = ("a", "button", "label", "summary")
 INPUTS = {"button": "button", "submit": "button", "reset": "button", "checkbox": "box", "radio": "choice"}
 # What an element without text is called by, the first that it has; then its id, its classes, its tag.
 NAMING_ATTRIBUTES = ("name", "title", "alt", "placeholder", "data-testid", "for")
@@ -64,7 +68,21 @@ def element_words(element: Element) -> Words:
     name = element.text or element.label or _attribute(element)
     if name:
         return [*([Word(f"{noun} ")] if noun else []), Word(short(name), strong=True)]
-    return [*([Word(f"{noun or tag} ")] if noun or tag else []), Word(short(_address(element)), strong=True)]
+    what = [Word(f"{noun or tag} ")] if noun or tag else []
+    around = _around(element) if tag not in AROUND else []
+    return [*what, *(around or [Word(short(_address(element)), strong=True)])]
+
+
+def _around(element: Element) -> Words:
+    """“in link **/product/tent**”, when it lies in one."""
+    for text in reversed([text for text in element.hierarchy.split("|") if text][:-1]):
+        node = read_node(text)
+        if node.tag in AROUND:
+            names = ("aria-label", *NAMING_ATTRIBUTES, "href")
+            own = Element(tag=node.tag, dom_id=node.id, classes=" ".join(node.classes))
+            name = next((node.attributes[key] for key in names if node.attributes.get(key)), _address(own))
+            return [Word(f"in {NOUNS[node.tag]} "), Word(short(name), strong=True)]
+    return []
 
 
 def _attribute(element: Element) -> str:

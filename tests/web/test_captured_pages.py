@@ -61,11 +61,17 @@ def test_live_tells_what_was_done_to_what_and_filters_by_a_defined_event(cairn: 
     shop = page.context.new_page()
     shop.goto(f"{cairn.url}/demo/shop/{cairn.production['app_id']}/product/tent")
     shop.get_by_role("button", name="Add to cart").click()
+    shop.goto(f"{cairn.url}/demo/shop/{cairn.production['app_id']}/")
+    shop.locator("main a svg").first.click()
     shop.get_by_role("link", name="About us").click()  # leaving sends what waits
     expect(page.locator("[data-live] li", has_text="/demo/shop/").first).to_contain_text("Add to cart")
     shop.close()
     texts = page.locator("[data-live] summary").all_inner_texts()
     assert all("Add to cart" in one for one in texts), "the visit's other events are not of this definition"
+    page.get_by_label("Type").select_option(label="Clicks")
+    expect(
+        page.locator("[data-live] li", has_text="Clicked picture in link /demo/shop/").first
+    ).to_be_visible()
 
 
 def test_an_open_payload_is_read_in_peace_and_becomes_a_definition(cairn: Served, page: Page) -> None:
