@@ -27,9 +27,26 @@ _SOCIAL_CLICKS = frozenset(("ttclid", "li_fat_id", "twclid", "rdt_cid", "epik", 
 _DISPLAY_CLICKS = frozenset(("dclid",))
 _KEYWORD_PARAMETERS = ("q", "query", "p", "text", "wd", "word")
 
+# The hosts that answer searches. A search company's other products (documents, maps, news, shops) refer like any site.
 _SEARCH = re.compile(
-    r"(^|\.)(google|bing|yahoo|duckduckgo|yandex|baidu|ecosia|qwant|startpage|naver|seznam|ask|aol|sogou|kagi)"
-    r"(\.[a-z]{2,3}){1,2}$|^search\.|(^|\.)googlequicksearchbox$"
+    r"^((m|wap|images?|global|cn|html|lite|safe|start|noai|duck)\.|([a-z0-9-]+\.)*search\.)?"
+    r"(google|bing|yahoo|duckduckgo|yandex|ya|baidu|ecosia|qwant|startpage|naver|seznam|ask|aol|sogou|kagi)"
+    r"(\.[a-z]{2,3}){1,2}$"
+    r"|^search\.|(^|\.)googlequicksearchbox$"
+)
+_NO_SEARCH = re.compile(r"^search\.google\.com$")  # the console for site owners
+# Where people sign in. Whoever comes back from there was on the site before: nobody was sent.
+_SIGN_IN = re.compile(
+    r"^(accounts?|auth|idp|login|logon|oauth2?|openid|passport|secure-login|signin|sign-in|sso)\d*\."
+    r"|^id\.(atlassian|heroku|twitch|vk|yandex)\.[a-z]{2,3}$"
+    r"|^(appleid|idmsa)\.apple\.com$"
+    r"|(^|\.)(auth0|okta|okta-emea|oktapreview|onelogin|b2clogin|ciamlogin|microsoftonline|amazoncognito|duosecurity|"
+    r"pingone|pingidentity|jumpcloud|workos|stytch|descope|frontegg|kinde|zitadel)\.[a-z]{2,6}$"
+    r"|\.(clerk\.accounts|accounts)\.dev$"
+)
+# The same on hosts that also refer people.
+_SIGN_IN_PATH = re.compile(
+    r"^/(v\d+(\.\d+)?/)?(dialog/oauth|oauth2?|i/oauth2|uas/login|login/oauth|saml2?|adfs)(/|$)"
 )
 _SOCIAL = re.compile(
     r"(^|\.)(facebook|instagram|twitter|x|t|linkedin|lnkd|pinterest|reddit|tiktok|youtube|youtu|threads|vk|quora|"
@@ -77,10 +94,10 @@ def landing_facts(landing: Landing) -> dict[str, str]:
     if not any(landing.utm):
         utm = {name: parameters.get(name, "") for name in UTM}
     referrer = _host_and_query(landing.referrer)
-    if _is_within(referrer.host, landing.domain):
-        referrer = _Referrer("", "")  # a page of its own site sent nobody
+    if _is_within(referrer.host, landing.domain) or _is_sign_in(referrer):
+        referrer = _Referrer("", "", "")  # a page of its own site sent nobody
     keyword = landing.search_keyword
-    if not keyword and _SEARCH.search(referrer.host):
+    if not keyword and _is_search(referrer.host):
         found = _parameters(referrer.query)
         keyword = next((found[name] for name in _KEYWORD_PARAMETERS if found.get(name)), "")
     channel = _channel(utm["utm_source"].lower(), utm["utm_medium"].lower(), referrer.host, parameters)
@@ -126,20 +143,29 @@ def _is(kind: re.Pattern[str], source: str, host: str) -> bool:
         return bool(kind.search(source)) or any(
             pattern.search(source) for pattern, of_kind in _SOURCES if of_kind is kind
         )
-    return bool(kind.search(host))
+    return _is_search(host) if kind is _SEARCH else bool(kind.search(host))
 
 
 class _Referrer(Struct, frozen=True):
     host: str
+    path: str
     query: str
+
+
+def _is_sign_in(referrer: _Referrer) -> bool:
+    return bool(_SIGN_IN.search(referrer.host) or _SIGN_IN_PATH.search(referrer.path))
+
+
+def _is_search(host: str) -> bool:
+    return bool(_SEARCH.search(host)) and not _NO_SEARCH.search(host)
 
 
 def _host_and_query(referrer: str) -> _Referrer:
     try:
         split = urlsplit(referrer if "//" in referrer else f"//{referrer}")
-        return _Referrer((split.hostname or "").removeprefix("www."), split.query)
+        return _Referrer((split.hostname or "").removeprefix("www."), split.path, split.query)
     except ValueError:
-        return _Referrer("", "")  # brackets that are no address
+        return _Referrer("", "", "")  # brackets that are no address
 
 
 def _is_within(host: str, domain: str) -> bool:

@@ -16,7 +16,36 @@ _TV = re.compile(r"\b(smart-?tv|appletv|googletv|hbbtv|bravia|crkey|aft[a-z]{1,2
 _TABLET = re.compile(r"\bipad\b|\btablet\b|\bkindle\b|\bsilk/(?!.*\bmobile\b)", re.IGNORECASE)
 _MOBILE = re.compile(r"mobi|\biphone\b|\bipod\b|\bphone\b", re.IGNORECASE)
 _DESKTOP = re.compile(r"\bwindows nt\b|\bmacintosh\b|\bx11\b|\bcros\b|\blinux\b", re.IGNORECASE)
-_SPIDER = "Spider"  # the family the patterns give to whatever declares itself a bot
+# The family that the uap-core patterns give to what they take for a crawler.
+_SPIDER = "Spider"
+# A page's script runs in browsers and in programs that drive one; both say Mozilla first.
+_ENGINE = re.compile(r"^(?:Mozilla|Opera)/")
+# A browser on a person's device. The uap-core patterns take some of them for crawlers by a part of an app's name
+# (WhatsApp on the desktop, Amazon Silk, Daum, Yahoo Japan), so here only the agent's own declaration counts.
+_BROWSER = re.compile(
+    r"^Mozilla/5\.0 \([^)]*\b(?:Windows NT|Macintosh|X11|Linux|iPhone|iPad|iPod|Android|CrOS|Tizen)"
+    r".*\b(?:AppleWebKit|Gecko|Trident)\b",
+    re.IGNORECASE,
+)
+# How programs declare themselves: crawlers by their name, tests and monitors by the tool, and both by an address to
+# complain to. HeadlessChrome alone is no declaration: people test their own pages with it and look for the events.
+_DECLARES = re.compile(
+    r"(?<![a-z0-9_-])(?!cubot)[a-z0-9_-]*(?:bots?|crawl(?:er|ing)?|spider|scrap(?:er|y)|slurp|indexer|archiver)(?![a-z])"
+    r"|lighthouse|inspectiontool|read-aloud|structured-data|synthetic|pagespeed|google favicon|web preview|uripreview"
+    r"|bingpreview|pingdom|statuscake|gtmetrix|ptst/|site24x7|uptime|checkly|dareboost|thousandeyes|catchpoint"
+    r"|dotcom-monitor|phantomjs|slimerjs|puppeteer|playwright|selenium|prerender|rendertron|screaming frog|sitebulb"
+    r"|siteimprove|silktide|ghost inspector|healthcheck|monitor(?:ing)?\b|scann(?:er|ing)|validator|linkcheck"
+    r"|facebookexternalhit|meta-external|datanyze"
+    r"|https?:/|\+\w+@|mailto:"
+    # Old browsers say it too.
+    r"|\bcompatible;(?! ?(?:msie|konqueror|opera))",
+    re.IGNORECASE,
+)
+# HTTP libraries of people's own servers and apps, which the uap-core patterns take for crawlers.
+_LIBRARY = re.compile(
+    r"^(?:java|python-urllib|winhttp|wordpress|google-http-java-client|appengine-google|jnlp)\b",
+    re.IGNORECASE,
+)
 
 
 @lru_cache(_KEPT)
@@ -39,9 +68,14 @@ def device_facts(user_agent: str) -> dict[str, str]:
 
 @lru_cache(_KEPT)
 def is_bot(user_agent: str) -> bool:
-    """Whether it says so itself. Browsers driven by a program say nothing of the kind and count as browsers."""
-    found = parse(safe_text(user_agent[:_LONGEST]))
-    return found.device is not None and found.device.family == _SPIDER
+    """Whether it declares itself a program. Browsers driven by a program that say nothing of the kind are browsers."""
+    agent = safe_text(user_agent[:_LONGEST])
+    if _ENGINE.search(agent) and _DECLARES.search(agent):
+        return True
+    if _BROWSER.search(agent) or _LIBRARY.search(agent):
+        return False
+    device = parse(agent).device
+    return device is not None and device.family == _SPIDER
 
 
 def device_type(user_agent: str) -> str:

@@ -58,6 +58,47 @@ def landing(
         pytest.param(landing("", "", "joe", "referral"), "Referral", id="referral"),
         pytest.param(landing("", "", "poster", "qr"), "Other Campaign", id="none of these"),
         pytest.param(landing("https://[half"), "Direct", id="a broken referrer"),
+        pytest.param(landing("https://accounts.google.com/"), "Direct", id="back from signing in"),
+        pytest.param(
+            landing("https://login.microsoftonline.com/x/oauth2"), "Direct", id="back from another sign-in"
+        ),
+        pytest.param(landing("https://acme.okta.com/app/x"), "Direct", id="back from a company's sign-in"),
+        pytest.param(
+            landing("https://sso.acme.example/saml"), "Direct", id="back from a sign-in by its name"
+        ),
+        pytest.param(landing("https://appleid.apple.com/auth"), "Direct", id="back from a phone's sign-in"),
+        pytest.param(
+            landing("https://www.facebook.com/v19.0/dialog/oauth?x=1"),
+            "Direct",
+            id="back from a social sign-in",
+        ),
+        pytest.param(
+            landing("https://github.com/login/oauth/authorize"), "Direct", id="back from a forge's sign-in"
+        ),
+        pytest.param(landing("https://github.com/acme/login"), "Referral", id="a page about signing in"),
+        pytest.param(landing("https://id.wikipedia.example/"), "Referral", id="a country, not an identity"),
+        pytest.param(landing("https://idea.example/"), "Referral", id="a name that only begins alike"),
+        pytest.param(
+            landing("https://accounts.google.com/", "?gclid=a"),
+            "Paid Search",
+            id="an advertisement before it",
+        ),
+        pytest.param(
+            landing("https://docs.google.com/document/d/x"), "Referral", id="a search company's documents"
+        ),
+        pytest.param(landing("https://news.google.com/"), "Referral", id="a search company's news"),
+        pytest.param(
+            landing("https://search.google.com/search-console"), "Referral", id="a console for site owners"
+        ),
+        pytest.param(landing("https://news.yahoo.com/a"), "Referral", id="a portal's news"),
+        pytest.param(landing("https://blog.naver.com/a"), "Referral", id="a search company's blogs"),
+        pytest.param(landing("https://images.google.de/"), "Organic Search", id="search for pictures"),
+        pytest.param(
+            landing("https://uk.search.yahoo.com/search?p=x"), "Organic Search", id="search of a country"
+        ),
+        pytest.param(landing("https://m.search.naver.com/search"), "Organic Search", id="search on a phone"),
+        pytest.param(landing("https://search.brave.com/"), "Organic Search", id="a host named search"),
+        pytest.param(landing("https://ya.ru/"), "Organic Search", id="a short name"),
         pytest.param(landing("news.example/x"), "Referral", id="without scheme"),
     ],
 )
@@ -76,6 +117,7 @@ def test_the_channel(given: Landing, channel: str) -> None:
         pytest.param(landing("https://search.yahoo.com/?p=shoes"), {"search_keyword": "shoes"}, id="p"),
         pytest.param(landing("https://www.google.com/?q=a", keyword="b"), {"search_keyword": "b"}, id="sent"),
         pytest.param(landing("https://news.example/?q=a"), {}, id="no search engine"),
+        pytest.param(landing("https://drive.google.com/?q=a"), {}, id="a search company's other product"),
         pytest.param(
             landing(
                 "", "?utm_source=a&UTM_Medium=b%20c&utm_campaign=d&utm_term=e&utm_content=f&utm_source=z"

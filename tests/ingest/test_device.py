@@ -16,6 +16,7 @@ IPAD = (
 )
 ANDROID = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+DESKTOP_APP = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
 HEADLESS = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/126.0 Safari/537.36"
 
 
@@ -67,8 +68,34 @@ def test_what_an_agent_says(agent: str, expected: tuple[str, ...]) -> None:
         (HEADLESS, False),
         ("okhttp/4.9.1", False),
         ("analytics-python/2.2.0", False),
+        (f"{CHROME} Chrome-Lighthouse", True),
+        (
+            "Mozilla/5.0 (Linux; Android 11; moto g power) AppleWebKit/537.36 Chrome/126 Mobile Safari/537.36 PTST/240",
+            True,
+        ),
+        (f"{CHROME} DatadogSynthetics", True),
+        (f"{CHROME} (Checkly, https://www.checklyhq.com)", True),
+        (f"{CHROME} Playwright/1.40.0", True),
+        ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; Claude-User/1.0; +x@y.test)", True),
+        ("Mozilla/5.0 (compatible; Google-Site-Verification/1.0)", True),
+        (f"{IPHONE}; Bytespider", True),
+        ("WhatsApp/2.23.20.0 A", True),
+        (f"{DESKTOP_APP} WhatsApp/2.2424.0 Chrome/91.0.4472.164 Electron/13.6.6 Safari/537.36", False),
+        (f"{DESKTOP_APP} Slack/4.38 Chrome/124.0 Electron/30.0 Safari/537.36", False),
+        (
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Silk/126.1 Safari/537.36",
+            False,
+        ),
+        (f"{ANDROID} YJApp-ANDROID jp.co.yahoo.android.yjtop/3.1", False),
+        (f"{IPHONE} [Pinterest/iOS]", False),
+        ("Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.2; Trident/6.0)", False),
+        ("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", False),
+        ("Java/17.0.1", False),
+        ("WordPress/6.4; https://shop.test", False),
         ("\ud800", False),
     ],
 )
-def test_only_what_declares_itself_is_a_bot(agent: str, expected: bool) -> None:
+def test_what_declares_itself_a_program_is_a_bot_and_peoples_apps_are_people(
+    agent: str, expected: bool
+) -> None:
     assert is_bot(agent) is expected

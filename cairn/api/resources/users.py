@@ -112,6 +112,7 @@ class UserEvent(Struct, frozen=True):
     user_id: int  # the raw id that did it
     session_id: int
     properties: dict[str, str]
+    facts: dict[str, str]  # of the page, the session and the device: path, channel, browser, ...
 
 
 class UserEvents(Struct, frozen=True):
@@ -189,6 +190,7 @@ def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEven
             user_id=event.raw_user_id,
             session_id=event.session_id,
             properties=event.properties,
+            facts=event.facts,
         )
         for event in page.events
     ]
