@@ -31,6 +31,7 @@ from cairn.eventlog.sqlite import SqliteLog
 from cairn.gateway.answers import Receive, Scope, Send
 from cairn.gateway.app import Gateway
 from cairn.gateway.request_line import LenientProtocol
+from cairn.ingest.place import open_locations
 from cairn.members.lmdb import open_members
 from cairn.members.sets import Published
 from cairn.paths import Paths
@@ -97,6 +98,7 @@ class Edge:
         self._gateway = Gateway(
             self._members, self._members, self._directory, self._collector.append, clock,
             refresh=self._directory.refresh, poll_interval_ms=settings.poll_interval_ms,
+            locate=open_locations(settings.location_file),
         )  # fmt: skip
         self._script = ScriptFiles(script_folder, CaptureConfigurations(self._members, self._directory))
         self._proxy = Proxy(paths.core_socket)

@@ -34,6 +34,7 @@ from cairn.gateway.details import details
 from cairn.gateway.health import MOST_PROBLEMS, Health, SeenSdk, problem_in
 from cairn.gateway.list_check import question
 from cairn.gateway.settings_file import SettingsFiles, document_name
+from cairn.ingest.place import Locate, locate_nothing
 from cairn.members.sets import Members, Published, list_set
 from cairn.workspace.directory import Directory, Sdk
 
@@ -48,6 +49,8 @@ LOOK_UP_S = (
 SETTINGS_S = (
     2.0  # settings may wait longer: SDKs allow 50 s, and bad first settings keep a process off for good
 )
+# The first user agent after a start loads the patterns; the Python SDK waits 3 s for a call.
+DETAILS_S = 2.0
 WRITE_S = 2.0  # Python gives a call 3 s
 LOOK_UP_THREADS = 4  # a look-up takes microseconds; more threads only help when the disk stalls
 MOST_EVENT_BYTES = (
@@ -93,6 +96,7 @@ class Gateway:
         refresh: Callable[[], None] = lambda: None,
         poll_interval_ms: int = 30_000,
         look_up_s: float = LOOK_UP_S,
+        locate: Locate = locate_nothing,
     ) -> None:
         self._members = members
         self._directory = directory
@@ -100,13 +104,14 @@ class Gateway:
         self._look_up_s = look_up_s
         self._clock = clock
         self._refresh = refresh
+        self._locate = locate
         self._files = SettingsFiles(published, poll_interval_ms=poll_interval_ms)
         self._health = Health()
         self._threads = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="gateway")
         self._routes: dict[tuple[str, str], _Route] = {
             ("GET", "/server-side/v2-settings"): _Route(self._settings, _NO_SETTINGS, None),
             ("GET", "/server-side/v2-pull"): _Route(self._settings, _NO_SETTINGS, None),
-            ("GET", "/get-user-details"): _Route(self._details, EMPTY, look_up_s),
+            ("GET", "/get-user-details"): _Route(self._details, EMPTY, DETAILS_S),
             ("GET", "/check-attribute"): _Route(self._list_check, FALSE, look_up_s),
             ("POST", EVENT_PATH): _Route(self._event, refusal("the event could not be stored"), None),
             ("POST", BATCH_PATH): _Route(self._batch, refusal("the events could not be stored"), None),
@@ -180,7 +185,10 @@ class Gateway:
 
     async def _details(self, request: Request) -> Answer:
         self._health.count("details")
-        known = details(request.parameter("userAgent"), request.parameter("ipAddress"))
+        agent, ip = request.parameter("userAgent"), request.parameter("ipAddress")
+        if not agent and not ip:
+            return EMPTY  # the Node SDK asks before every list check
+        known = await self._in_thread(lambda: details(agent, ip, locate=self._locate))
         return Answer(msgspec.json.encode(known))
 
     async def _list_check(self, request: Request) -> Answer:

@@ -16,6 +16,7 @@ from cairn.event import Arrival
 from cairn.gateway.app import Gateway
 from cairn.gateway.request_line import LenientProtocol
 from cairn.ids import key_hash
+from cairn.ingest.place import open_locations
 from cairn.members.lmdb import LmdbMembers, open_members
 from cairn.members.sets import Members, list_set
 from cairn.workspace.directory import Directory, Sdk
@@ -39,7 +40,9 @@ def directory() -> Directory:
 
 
 class Serving:
-    def __init__(self, folder: Path, port: int, members: Members | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int, members: Members | None = None, locations: Path | None = None
+    ) -> None:
         self.store: LmdbMembers = open_members(folder / "members")
         self.directory = directory()
         self.refreshed: list[Directory] = []  # what the next refresh finds, if anything
@@ -54,6 +57,7 @@ class Serving:
             self._append,
             utc_now,
             refresh=self._refresh,
+            locate=open_locations(locations),
         )
 
     @property
@@ -156,8 +160,10 @@ class Port:
 
 
 @contextmanager
-def serving(port: Port, folder: Path, members: Members | None = None) -> Iterator[Serving]:
-    served = Serving(folder, port.number, members)
+def serving(
+    port: Port, folder: Path, members: Members | None = None, locations: Path | None = None
+) -> Iterator[Serving]:
+    served = Serving(folder, port.number, members, locations)
     port.app = served.gateway
     try:
         yield served

@@ -3,7 +3,7 @@
 const { init } = require('../clients/node_modules/vwo-fme-node-sdk')
 
 async function main() {
-  const { url, key, values, withAlias } = JSON.parse(require('fs').readFileSync(0, 'utf8'))
+  const { url, key, values, withAlias, agent, address } = JSON.parse(require('fs').readFileSync(0, 'utf8'))
   const client = await init({
     accountId: 12345, sdkKey: key, gatewayService: { url }, isAliasingEnabled: withAlias,
     shouldWaitForTrackingCalls: true,
@@ -11,7 +11,8 @@ async function main() {
   })
   const enabled = []
   for (const value of values) {
-    enabled.push((await client.getFlag('f', { id: 'u1', customVariables: { who: value } })).isEnabled())
+    const asked = { id: 'u1', customVariables: { who: value }, userAgent: agent, ipAddress: address }
+    enabled.push((await client.getFlag('f', asked)).isEnabled())
   }
   const context = { id: 'u1', userAgent: 'Firefox', ipAddress: '203.0.113.7' }
   const tracked = (await client.trackEvent('purchase', context, { amount: 12.5 })).purchase

@@ -21,8 +21,9 @@ def main() -> None:
             "logger": {"level": "ERROR"},
         }
     )
+    device = {"user_agent": asked.get("agent"), "ip_address": asked.get("address")}
     enabled = [
-        client.get_flag("f", {"id": "u1", "custom_variables": {"who": value}}).is_enabled()
+        client.get_flag("f", {"id": "u1", "custom_variables": {"who": value}, **device}).is_enabled()
         for value in asked["values"]
     ]
     context = {"id": "u1", "user_agent": "Firefox", "ip_address": "203.0.113.7"}

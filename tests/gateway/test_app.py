@@ -31,6 +31,7 @@ from tests.gateway.serving import (
     read_answer,
     serving,
 )
+from tests.ingest.mmdb import write_mmdb
 
 SETTINGS = (
     "/server-side/v2-settings?i={key}&r=0.5&a=12345&platform=server&sn={sn}&sv=1.60.0&api-version=1&s=prod"
@@ -187,11 +188,39 @@ def test_gzip_only_when_asked(served: Serving, offered: bytes, compressed: bool)
     assert json.loads(gzip.decompress(body) if compressed else body)["version"] == 1
 
 
-def test_user_details_answer_an_empty_object(served: Serving) -> None:
-    status, head, body = served.get(
-        b"/get-user-details?accountId=12345&userAgent=Mozilla%2F5.0&ipAddress=1.2.3.4"
-    )
-    assert (status, body, b"content-type: application/json" in head) == (200, b"{}", True)
+CHROME_ON_MAC = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/126.0.0.0 Safari/537.36"
+)
+MAC = {
+    "os": "Mac OS", "browser_string": "Chrome", "device_type": "desktop", "device": "Mac",
+    "browser_version": "126.0.0", "os_version": "10.15.7",
+}  # fmt: skip
+GRAZ = {"country": "Austria", "region": "Styria", "city": "Graz"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "ip", "expected"),
+    [
+        pytest.param(
+            quote(CHROME_ON_MAC), "203.0.113.7", {"location": GRAZ, "userAgent": MAC},
+            id="both, as Node writes them",
+        ),
+        pytest.param(CHROME_ON_MAC.replace(" ", "+"), "", {"userAgent": MAC}, id="only the agent, as Python writes it"),
+        pytest.param("undefined", "203.0.113.7", {"location": GRAZ}, id="only the address"),
+        pytest.param("undefined", "198.51.100.7", {}, id="an address outside the file"),
+        pytest.param("%00%FF" * 2_000, "not-an-address", {}, id="neither can be read"),
+        pytest.param("undefined", "undefined", {}, id="the Node SDK before a list check"),
+    ],
+)  # fmt: skip
+def test_user_details_say_what_is_known_of_device_and_location(
+    port: Port, tmp_path: Path, agent: str, ip: str, expected: dict[str, Any]
+) -> None:
+    places = write_mmdb(tmp_path / "city.mmdb", {"203.0.113.0/24": GRAZ})
+    with serving(port, tmp_path, locations=places) as served:
+        target = f"/get-user-details?accountId=12345&userAgent={agent}&ipAddress={ip}"
+        status, head, body = served.get(target.encode())
+    assert (status, json.loads(body), b"content-type: application/json" in head) == (200, expected, True)
 
 
 VALUES = [

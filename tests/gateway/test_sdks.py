@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from cairn.conditions.to_wingify import to_wingify
+from cairn.conditions.tree import And, Condition, Device, Place
 from cairn.event import Draft, Kind
 from cairn.wire.wingify import parse_event
 from tests.gateway.serving import ACCOUNT, EXACT, FOLDING, KEY, PRODUCTION, Port, Serving, serving
+from tests.ingest.mmdb import write_mmdb
 
 HERE = Path(__file__).parent
 RUNNERS = {"node": ["node", str(HERE / "talk.js")], "python": [sys.executable, str(HERE / "talk.py")]}
@@ -31,8 +34,10 @@ def served(port: Port, tmp_path: Path) -> Iterator[Serving]:
         yield running
 
 
-def talk(served: Serving, sdk: str, values: list[str], *, with_alias: bool = False) -> dict[str, Any]:
-    asked = {"url": served.url, "key": KEY, "values": values, "withAlias": with_alias}
+def talk(
+    served: Serving, sdk: str, values: list[str], *, with_alias: bool = False, **device: str
+) -> dict[str, Any]:
+    asked = {"url": served.url, "key": KEY, "values": values, "withAlias": with_alias, **device}
     done = subprocess.run(RUNNERS[sdk], input=json.dumps(asked), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -109,6 +114,35 @@ def test_node_and_a_list_that_folds_case(served: Serving) -> None:
     served.store.publish({f"settings/{PRODUCTION}/node": document(in_list(FOLDING))})
     served.members_of(FOLDING, "ada@shop.test")
     assert talk(served, "node", ["ADA@Shop.test", "bob@shop.test"])["enabled"] == [True, False]
+
+
+PHONE = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/126.0.0.0 Mobile Safari/537.36"
+)
+
+
+@pytest.mark.parametrize("sdk", ["node", "python"])
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        pytest.param(Place("country", "Austria"), True, id="country"),
+        pytest.param(Place("city", "Vienna"), False, id="another city"),
+        pytest.param(Device("device_type", "mobile"), True, id="device type"),
+        pytest.param(Device("os", "Android"), True, id="system"),
+        pytest.param(Device("browser_string", "wildcard(*Chrome*)"), True, id="browser"),
+        pytest.param(Device("device_type", "desktop"), False, id="another device type"),
+        pytest.param(And((Place("region", "Styria"), Device("os", "Android"))), True, id="both"),
+    ],
+)
+def test_location_and_device_conditions_hold_by_what_the_gateway_says(
+    port: Port, tmp_path: Path, sdk: str, condition: Condition, expected: bool
+) -> None:
+    graz = {"country": "Austria", "region": "Styria", "city": "Graz"}
+    locations = write_mmdb(tmp_path / "city.mmdb", {"203.0.113.0/24": graz})
+    with serving(port, tmp_path, locations=locations) as served:
+        served.store.publish({f"settings/{PRODUCTION}/{sdk}": document(to_wingify(condition))})
+        assert talk(served, sdk, ["x"], agent=PHONE, address="203.0.113.7")["enabled"] == [expected]
 
 
 @pytest.mark.parametrize("sdk", ["node", "python"])

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,6 +187,20 @@ def test_a_flag_is_made_ruled_switched_tried_and_archived(world: World, owner: B
     assert "is archived" in archived.text and "No flag is called that" not in archived.text
     assert "new-checkout" in owner.get(f"{HERE}/flags?archived=1").text
     assert "back as it was" in owner.post(f"{HERE}/flags/new-checkout/restore").text
+
+
+@pytest.mark.parametrize("subject", ["country", "region", "city"])
+def test_a_rule_by_location_says_when_no_location_file_is_set(
+    world: World, owner: Browser, browse: Callable[..., Browser], subject: str, tmp_path: Path
+) -> None:
+    make_flag(owner, f"by-{subject}")
+    path = f"{HERE}/flags/by-{subject}/rules/new"
+    owner.get(path)
+    assert "location_file" in owner.post(path, {"do": "refresh", "r0.subject": subject}).text
+    settings = structs.replace(world.core.settings, location_file=tmp_path / "city.mmdb")
+    located = browse(replace(world.core, settings=settings)).sign_in(world.a.email())
+    located.get(path)
+    assert "location_file" not in located.post(path, {"do": "refresh", "r0.subject": subject}).text
 
 
 def test_rules_are_edited_ordered_switched_and_deleted(world: World, owner: Browser) -> None:

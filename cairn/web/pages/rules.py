@@ -66,7 +66,7 @@ def _editor(visit: Visit, rule: Rule | None, draft: Draft, error: CairnError | N
         "rule_edit.html", stored=stored, rule=rule, draft=draft, error=error, choices=rule_form, flags=others,
         segments=[(each.id, _named(each)) for each in segments],
         variations=[(each.id, each.name or each.key) for each in stored.flag.variations],
-        status=error.status if error else 200,
+        has_locations=visit.core.settings.location_file is not None, status=error.status if error else 200,
     )  # fmt: skip
 
 
