@@ -20,6 +20,7 @@ import msgspec
 import uvicorn
 import uvloop
 
+from cairn.client_address import caller_of
 from cairn.clock import Clock, PossibleClock, utc_now
 from cairn.collect.answer import no_such_call, send_answer
 from cairn.collect.app import Collector
@@ -102,10 +103,12 @@ class Edge:
         )  # fmt: skip
         self._script = ScriptFiles(script_folder, CaptureConfigurations(self._members, self._directory))
         self._proxy = Proxy(paths.core_socket)
+        self._trusted = settings.trusted_proxies
         self._watcher = ThreadPoolExecutor(1, thread_name_prefix="directory")
         self._watching: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._name_caller(scope)
         method, path = scope["method"], scope["path"]
         if self._collector.handles(method, path, scope["raw_path"]):  # most of all requests
             await self._collector(scope, receive, send)
@@ -121,6 +124,14 @@ class Edge:
             await self._say_health(send)
         else:
             await self._proxy(scope, receive, send)
+
+    def _name_caller(self, scope: Scope) -> None:
+        """Whatever asks for an address from here on gets the client's, not that of a proxy in front."""
+        if scope["client"]:
+            peer, port = scope["client"]
+            client, scheme = caller_of(peer, scope["headers"], self._trusted)
+            scope["client"] = (client, port)
+            scope["scheme"] = scheme or scope["scheme"]
 
     async def _send_script(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -246,7 +257,7 @@ async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[
     edge = build_edge(settings, clock=PossibleClock([Paths(settings.data_dir).log_end]))
     config = uvicorn.Config(
         edge, interface="asgi3", http=LenientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S, backlog=2048,
+        server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S, backlog=2048,
     )  # fmt: skip
     await edge.start()
     try:

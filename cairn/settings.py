@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from cairn.client_address import TrustedProxies
 from cairn.errors import Misconfigured
 
 
@@ -74,6 +75,13 @@ SETTINGS: tuple[Setting, ...] = (
         "The address people and SDKs use, when a proxy stands in front. Shown in snippets.",
     ),
     Setting(
+        "trusted_proxies",
+        TrustedProxies,
+        TrustedProxies("127.0.0.0/8, ::1"),
+        "Addresses and networks of the proxies in front, separated by commas. Their X-Forwarded-For and "
+        "X-Forwarded-Proto are believed, and nobody else's.",
+    ),
+    Setting(
         "unknown_key_status",
         _positive,
         401,
@@ -123,6 +131,7 @@ class Settings(Struct, frozen=True):
     host: str
     port: int
     public_url: str
+    trusted_proxies: TrustedProxies
     unknown_key_status: int
     poll_interval_ms: int
     inline_limit: int
@@ -160,6 +169,8 @@ def _effective(
     ):
         if value is None:
             continue
+        if isinstance(value, list):  # TOML's own way to write several
+            value = ",".join(map(str, value))
         try:
             return setting.parse(str(value))
         except ValueError as error:

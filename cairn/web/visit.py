@@ -63,10 +63,8 @@ class Visit:
 
     @property
     def address(self) -> str:
-        """Where the request came from. The edge passes it on, because it talks to us over a local socket."""
-        forwarded = self.request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-        client = self.request.client
-        return client.host if client and client.host else forwarded
+        """The client's address. The edge knows it and tells us; the core's server takes its word (server.py)."""
+        return self.request.client.host if self.request.client else ""
 
     @property
     def signed_in(self) -> Session:
