@@ -56,7 +56,8 @@ def caller_of(peer: str, headers: Iterable[tuple[bytes, bytes]], trusted: Truste
         return _plain(peer), ""
     hops = _listed(headers, b"x-forwarded-for")
     client, depth = _plain(peer), 0
-    for depth, hop in enumerate(reversed(hops[-MOST_HOPS:]), 1):
+    for hop in reversed(hops[-MOST_HOPS:]):
+        depth += 1
         address = read_address(hop)
         if address is None:
             break

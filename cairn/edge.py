@@ -257,7 +257,8 @@ async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[
     edge = build_edge(settings, clock=PossibleClock([Paths(settings.data_dir).log_end]))
     config = uvicorn.Config(
         edge, interface="asgi3", http=LenientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S, backlog=2048,
+        server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S, backlog=2048,
     )  # fmt: skip
     await edge.start()
     try:

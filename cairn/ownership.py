@@ -69,7 +69,7 @@ def _own(file: Path, data_dir: Path) -> int:
     """Processes of a killed supervisor end a moment after it and hold its locks until then. Whoever starts Cairn again
     at once need not know, so they are waited for.
     """
-    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     began = monotonic()
     while not _take(lock):
         owner = os.pread(lock, 1000, 0).decode(errors="replace").strip()

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from cairn.paths import Paths
 from cairn.privacy import retention
 from cairn.privacy.deletion import Parts, delete_users
 from cairn.privacy.request import JOB as DELETE_USERS
+from cairn.private_files import SOCKET_MODE
 from cairn.publisher import Publisher
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
@@ -186,12 +188,12 @@ def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     process.workers.start()
-    socket = Paths(settings.data_dir).core_socket
-    socket.unlink(missing_ok=True)
+    core_socket = Paths(settings.data_dir).core_socket
+    _claim_socket(core_socket)
     config = uvicorn.Config(
         process.app,
-        uds=str(socket),
-        forwarded_allow_ips="*",  # only the edge can reach this socket, and it says who asked
+        uds=str(core_socket),
+        forwarded_allow_ips="*",  # only our own user can open this socket, and the edge says who asked
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -202,6 +204,14 @@ def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
         _Announcing(config, ready).run()
     finally:
         process.close()
+
+
+def _claim_socket(path: Path) -> None:
+    """Leave a socket that only our user may open. uvicorn gives its own the mode of the one it finds, else 0666."""
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as claimed:
+        claimed.bind(str(path))
+    path.chmod(SOCKET_MODE)
 
 
 def _start_again() -> None:

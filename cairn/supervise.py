@@ -20,6 +20,7 @@ from time import monotonic
 from cairn.errors import Misconfigured
 from cairn.ownership import Ownership, served_at
 from cairn.paths import Paths
+from cairn.private_files import narrow
 from cairn.settings import SETTINGS, Settings
 
 BACKLOG = 2048  # connections that may wait while the edge restarts
@@ -51,6 +52,7 @@ def serve(
     Raises: AlreadyServed, PortTaken. Guarantee: its processes die with it, however it dies.
     """
     ownership = Ownership(settings.data_dir, ROLES[role])
+    _keep_private(settings.data_dir)
     if role == "all":  # Limit: when one of the pair starts alone, the other may have the members open
         _rewrite_members(settings.data_dir)
     listening = _listen(settings) if "edge" in ROLES[role] else None
@@ -70,6 +72,15 @@ def serve(
         if listening:
             listening.close()
         ownership.close()
+
+
+def _keep_private(data_dir: Path) -> None:
+    if narrowed := narrow(data_dir):
+        _say(
+            f"{data_dir}: {narrowed} files and folders were open to other users and are its owner's alone now"
+        )
+    if os.geteuid() == 0:
+        _say("running as root; give Cairn a user of its own, so that a flaw in it is not one in the machine")
 
 
 def _rewrite_members(data_dir: Path) -> None:

@@ -10,6 +10,7 @@ import click
 
 from cairn import __version__
 from cairn.errors import CairnError
+from cairn.private_files import set_private_umask
 from cairn.settings import SETTINGS, Settings, load
 
 ROLES = ("all", "edge", "core")
@@ -32,6 +33,8 @@ def _default(value: Any) -> str:  # Any: each setting has its own type
 
 
 def _settings(options: dict[str, Any]) -> Settings:
+    """The settings of a command that works on the data directory. Whatever it makes there is private."""
+    set_private_umask()
     settings = load(options)
     return Settings(
         **{
