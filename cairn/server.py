@@ -22,8 +22,8 @@ import sqlalchemy as sa
 import uvicorn
 from starlette.applications import Starlette
 
-from cairn.analysis.core import Core
 from cairn.api.app import build_api
+from cairn.app.core import Core
 from cairn.clock import Clock, PossibleClock, utc_now
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.migrate import migrate
@@ -130,13 +130,12 @@ class CoreProcess:
             engine=self.engine,
             store=self.store,
             members=self.members,
-            published=self.members,
+            definitions=definitions,
             feed=self.feed,
             seal=seal,
             clock=clock,
             changed=self.publisher.changed,
-            live=self.live,
-            definitions=definitions,
+            touched=self.live.touched,
             troubles=troubles_of(settings.data_dir, self.log, self.loader, self.live, self.publisher, clock),
         )
         self.app: Starlette = build_web(core, api=[*build_api(core), *shop_routes(self.engine)])

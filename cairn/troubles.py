@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from cairn.analysis.core import Trouble
+from cairn.app.core import Trouble
 from cairn.clock import Clock, is_possible, to_ms, utc_now
 from cairn.errors import Unavailable
 from cairn.event import Arrival

@@ -5,7 +5,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from cairn.analysis.core import Core
 from cairn.api.docs_page import HEADERS, docs_page
 from cairn.api.endpoint import PREFIX, Endpoint, nothing_here, routes
 from cairn.api.heap_deletion import heap_deletion_routes
@@ -23,6 +22,7 @@ from cairn.api.resources import (
     sessions,
     users,
 )
+from cairn.app.core import Core
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *environments.ENDPOINTS,

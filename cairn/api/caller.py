@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-import sqlalchemy as sa
-
-from cairn.db.engine import reading
+from cairn.app.core import Core
 from cairn.errors import CairnError, NotSignedIn
 from cairn.workspace.api_token import ApiToken, authenticate_token, is_touch_due, touch_token
 
@@ -31,18 +29,18 @@ def refuse_token_in_query(parameters: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def authenticate(engine: sa.Engine, header: str, now: datetime) -> ApiToken:
+def authenticate(core: Core, header: str, now: datetime) -> ApiToken:
     """Raises NotSignedIn."""
     scheme, _, secret = header.partition(" ")
     token = None
     if scheme.lower() == "bearer" and secret.strip():
-        with reading(engine) as connection:
+        with core.reading() as connection:
             token = authenticate_token(connection, secret.strip())
     if token is None:
         raise NotSignedIn(
             "send a token of this workspace as `Authorization: Bearer <token>`", field="Authorization"
         )
     if is_touch_due(token, now):
-        with engine.begin() as connection:
+        with core.writing() as connection:
             touch_token(connection, token, now)
     return token

@@ -7,8 +7,8 @@ and runs in a thread; what only looks gets a reading connection, what changes so
 import inspect
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -20,13 +20,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from cairn.analysis.core import Core
 from cairn.api.body import MalformedJson, check_depth, read_body
 from cairn.api.caller import authenticate, refuse_token_in_query
 from cairn.api.problem import NoSuchRoute, WrongMethod, answer, problem_of
-from cairn.db.engine import reading
+from cairn.app import call as application
+from cairn.app.core import Core
 from cairn.errors import InvalidInput
-from cairn.workspace.permission import Role, Verb, require
+from cairn.workspace.permission import Verb, require
 
 PREFIX = "/api/v1"
 MAX_PAGE = 200
@@ -55,18 +55,17 @@ class Page(Query, frozen=True):
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(application.Call):
     """One authenticated request, bound to its token's workspace."""
 
-    core: Core
-    connection: sa.Connection
-    workspace_id: int
-    now: datetime
-    role: Role = Role.VIEWER
-    caller: str = ""  # the token's name
-    # what is to be done once the transaction is committed: environments to publish, and whatever else
-    changed: set[int] = field(default_factory=set)
-    then: list[Callable[[], None]] = field(default_factory=list)
+    opened: ExitStack
+    verb: Verb
+    publishing: set[int] = field(default_factory=set)  # environments, once the transaction is committed
+
+    @cached_property
+    def connection(self) -> sa.Connection:
+        """For endpoints that are not use cases of `cairn.app` yet; opened by the first who asks."""
+        return self.opened.enter_context(self.reading() if self.verb in READING else self.writing())
 
 
 @dataclass(frozen=True)
@@ -150,17 +149,13 @@ def _handler(core: Core, endpoint: Endpoint) -> Callable[[Request], Any]:
 
 def _answer(core: Core, endpoint: Endpoint, request: Request, body: bytes) -> Response:
     now = core.clock()
-    token = authenticate(core.engine, request.headers.get("authorization", ""), now)
+    token = authenticate(core, request.headers.get("authorization", ""), now)
     require(token.role, endpoint.verb)
     arguments = _arguments(endpoint, request, body)
-    opened = reading(core.engine) if endpoint.verb in READING else core.engine.begin()
-    with opened as connection:
-        call = Call(core, connection, token.workspace_id, now, token.role, f"token {token.name}")
+    with ExitStack() as opened:
+        call = Call(core, token.workspace_id, f"token {token.name}", token.role, now, opened, endpoint.verb)
         found = endpoint.run(call, **arguments)
-    for then in call.then:
-        then()
-    for environment_id in sorted(call.changed):
-        core.changed(environment_id)
+    call.changed(call.publishing)
     if endpoint.answer_type is None:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     if endpoint.streamed is not None:

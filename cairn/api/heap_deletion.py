@@ -16,10 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from cairn.analysis.core import Core
 from cairn.api.problem import problem_of
+from cairn.app.core import Core
 from cairn.clock import to_ms
-from cairn.db.engine import reading
 from cairn.errors import CairnError, InvalidInput, LimitExceeded, NotSignedIn
 from cairn.privacy.request import LeavingUser, ask_deletion, get_deletion
 from cairn.workspace.api_token import authenticate_token
@@ -90,7 +89,7 @@ async def _body(request: Request) -> bytes:
 
 def _auth_token(core: Core, request: Request, _body: bytes) -> Answer:
     app_id, api_key = _basic(request.headers.get("authorization", ""))
-    with reading(core.engine) as connection:
+    with core.reading() as connection:
         token = authenticate_token(connection, api_key)
         if token is None or not may(token.role, Verb.DELETE_USERS):
             raise Unauthorized("Unauthorized")
@@ -108,7 +107,7 @@ def _auth_token(core: Core, request: Request, _body: bytes) -> Answer:
 def _user_deletion(core: Core, request: Request, body: bytes) -> Answer:
     access = _access(core, request)
     users = [_leaving(place, user) for place, user in enumerate(_read(body).users)]
-    with core.engine.begin() as connection:
+    with core.writing() as connection:
         asked = ask_deletion(connection, access.workspace_id, users, by=access.by, now=core.clock())
     return 201, {
         "deletion_request_id": asked.id,
@@ -119,7 +118,7 @@ def _user_deletion(core: Core, request: Request, body: bytes) -> Answer:
 
 def _deletion_status(core: Core, request: Request, _body: bytes) -> Answer:
     access = _access(core, request)
-    with reading(core.engine) as connection:
+    with core.reading() as connection:
         found = get_deletion(connection, access.workspace_id, str(request.path_params["deletion_id"]))
     return 200, {"deletion_request_id": found.id, "status": found.state}
 

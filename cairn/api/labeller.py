@@ -19,13 +19,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from cairn.analysis.core import Core
 from cairn.api.body import read_body
 from cairn.api.endpoint import decode_body
 from cairn.api.problem import WrongMethod, answer, problem_of
+from cairn.app.core import Core
 from cairn.clock import from_ms, to_ms
 from cairn.conditions.tree import EventMatch
-from cairn.db.engine import reading
 from cairn.definitions.defined_event import create_defined_event, list_defined_events
 from cairn.definitions.model import DefinedEvent, Definition, NewDefinedEvent, Part, check_definition
 from cairn.definitions.volume import DAYS, Recent, recents
@@ -212,7 +211,7 @@ def _answer(core: Core, key: bytes, pace: Pace, way: Way, header: str, body: byt
     scheme, _, token = header.partition(" ")
     grant = read_grant(key, token.strip() if scheme.lower() == "bearer" else "", now)
     pace.count(grant.member_id, now)
-    with core.engine.begin() if way.changes else reading(core.engine) as connection:
+    with core.writing() if way.changes else core.reading() as connection:
         try:
             member = get_member(connection, grant.workspace_id, grant.member_id)
         except MemberNotFound as error:

@@ -7,11 +7,10 @@ import logging
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 from msgspec import Struct
 from starlette.responses import Response
 
-from cairn.errors import CairnError, Conflict, InvalidInput, Unavailable
+from cairn.errors import CairnError, InvalidInput
 
 logger = logging.getLogger(__name__)
 
@@ -62,17 +61,6 @@ def problem_of(error: Exception) -> CairnError:
             return error
         case msgspec.ValidationError():
             return _invalid(error)
-        case sa.exc.IntegrityError():
-            return Conflict(
-                "somebody else made a contradicting change at the same time; read again and repeat"
-            )
-        case sa.exc.DataError():
-            return InvalidInput(
-                "a text holds a character the database cannot keep; leave out control characters"
-            )
-        case sa.exc.OperationalError():
-            logger.warning("metadata_database_away", exc_info=error)
-            return Unavailable("the metadata database is busy; try again")
         case _:
             logger.error("request_failed", exc_info=error)
             return InternalError("Cairn could not do this; the reason is in the core's log")

@@ -51,6 +51,14 @@ class Segment(Struct, frozen=True):
     updated_at: datetime
 
 
+class SegmentName(Struct, frozen=True):
+    """What a segment is called, without the cost of reading its condition."""
+
+    id: int
+    key: str
+    name: str
+
+
 class SegmentState(Struct, frozen=True):
     """A segment in one environment: its list, its size, and when it was last proven right."""
 
@@ -128,6 +136,14 @@ def list_segments(
     if project_id is not None:
         query = query.where(segments.c.project_id == project_id)
     return [_segment(row) for row in connection.execute(query.order_by(segments.c.name, segments.c.id))]
+
+
+def name_segments(connection: sa.Connection, workspace_id: int, project_id: int) -> list[SegmentName]:
+    """The segments of one project by name."""
+    query = sa.select(segments.c.id, segments.c.key, segments.c.name).where(
+        segments.c.workspace_id == workspace_id, segments.c.project_id == project_id
+    )
+    return [SegmentName(*row) for row in connection.execute(query.order_by(segments.c.name, segments.c.id))]
 
 
 def update_segment(

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from cairn.analysis.core import Core
+from cairn.app.core import Core
 from cairn.errors import NotFound
 from cairn.web.form import Form
 from cairn.web.guard import SecurityHeaders, is_secure

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct, structs
 
-from cairn.analysis.core import Core
+from cairn.app.core import Core
 from cairn.conditions.tree import InList
 from cairn.errors import CairnError, InvalidInput
 from cairn.flags.audience import leaves

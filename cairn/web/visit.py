@@ -8,6 +8,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
@@ -19,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from cairn.analysis.core import Core
-from cairn.db.engine import reading
+from cairn.app.call import Call
+from cairn.app.core import Core
 from cairn.errors import CairnError, NotFound, NotSignedIn
 from cairn.web.form import Form, read_form
 from cairn.web.guard import came_from_elsewhere, is_secure, set_cookie
@@ -110,8 +111,14 @@ class Visit:
     def url(self, path: str = "", environment: Environment | None = None) -> str:
         return f"/env/{quote(address_of(environment or self.here, self.environments))}{path}"
 
-    def reading(self) -> sa.Connection:
-        return reading(self.core.engine)
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        return self.core.reading()
+
+    @property
+    def call(self) -> Call:
+        """What use cases ask of a request."""
+        member = self.signed_in.member
+        return Call(self.core, member.workspace_id, member.email, member.role, self.now)
 
     def page(
         self, template: str, *, status: int = 200, **values: Any

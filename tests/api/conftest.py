@@ -1,6 +1,6 @@
 """A real core without threads: SQLite, LMDB and the embedded store on disk; two workspaces that must never meet."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -11,14 +11,15 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from cairn import settings
-from cairn.analysis.core import Core
 from cairn.api.app import build_api
+from cairn.app.core import Core
 from cairn.clock import to_ms, utc_now
 from cairn.conditions.tree import UserProperty
 from cairn.db.engine import open_engine, reading, sqlite_url
 from cairn.db.migrate import migrate
 from cairn.db.tables import environments, metadata, sources
 from cairn.definitions.defined_event import create_defined_event
+from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.event import Draft, Refused
 from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag
@@ -107,14 +108,6 @@ class World:
             }
 
 
-class _Live:
-    def __init__(self, world: Callable[[], World]) -> None:
-        self._world = world
-
-    def touched(self, loaded: list[Any]) -> None:
-        self._world().touched += loaded
-
-
 @pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("core")
@@ -128,12 +121,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         engine=engine,
         store=store,
         members=members,
-        published=members,
+        definitions=Definitions(store),
         feed=Feed(),
         seal=open_seal(folder),
         clock=utc_now,
         changed=changed.append,
-        live=_Live(lambda: world),
+        touched=lambda loaded: world.touched.extend(loaded),
+        troubles=list,
     )
     a, b = make_tenant(core, "aardvark"), make_tenant(core, "zebra")
     with TestClient(Starlette(routes=build_api(core))) as client:

@@ -11,10 +11,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from cairn import settings
-from cairn.analysis.core import Core
+from cairn.app.core import Core
 from cairn.clock import to_ms
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.migrate import migrate
+from cairn.definitions.matching import Definitions
 from cairn.event import Draft, Kind, Refused
 from cairn.ids import event_id, identified_user_id
 from cairn.ingest.feed import Feed
@@ -125,8 +126,8 @@ def open_core(folder: Path) -> tuple[Core, LiveSegments, list[int]]:
     changed: list[int] = []
     core = Core(
         settings=settings.load({"data_dir": folder}, {}), engine=engine, store=store, members=members,
-        published=members,
-        feed=Feed(), seal=open_seal(folder), clock=lambda: NOW, changed=changed.append, live=live,
+        definitions=Definitions(store), feed=Feed(), seal=open_seal(folder), clock=lambda: NOW, changed=changed.append,
+        touched=live.touched, troubles=list,
     )  # fmt: skip
     return core, live, changed
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from cairn.analysis.core import Core
+from cairn.app.core import Core
 from cairn.web.app import build_web
 from tests.web.conftest import PASSWORD, Browser, close_core, open_core
 

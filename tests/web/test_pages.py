@@ -289,7 +289,7 @@ def test_users_are_listed_found_told_and_unmerged(world: World, owner: Browser) 
     assert "was taken out again" in apart.text
     assert "Order Completed" not in owner.get(f"{HERE}/users/{ida}").text
     assert "Order Completed" in owner.get(f"{HERE}/users/77").text
-    assert owner.post(f"{HERE}/users/{ida}/unmerge", {"raw": "77"}).status_code == 404
+    assert owner.post(f"{HERE}/users/{ida}/unmerge", {"raw": "77"}).status_code == 409
     assert owner.post(f"{HERE}/users/{ida}/unmerge", {"raw": "x"}).status_code == 404
 
 

@@ -4,24 +4,17 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from cairn.analysis import accounts
 from cairn.analysis.accounts import Account
-from cairn.api.endpoint import After, Call, Endpoint, Next
+from cairn.api.endpoint import After, Endpoint, Next
 from cairn.api.resources.users import EnvironmentQuery, UserProperty, properties_answer
-from cairn.errors import NotFound
-from cairn.workspace.account_key import LONGEST_KEY, read_account_key, write_account_key
-from cairn.workspace.environment import get_environment, list_environments
+from cairn.app import accounts
+from cairn.app.call import Call
+from cairn.workspace.account_key import LONGEST_KEY
 from cairn.workspace.permission import Verb
 
 AccountName = Annotated[
     str, Meta(min_length=1, max_length=1000, description="An account's id. Limit: without '/'.")
 ]
-
-
-class AccountNotFound(NotFound):
-    """Nothing is known of this account in this environment."""
-
-    code = "account_not_found"
 
 
 class AccountAnswer(Struct, frozen=True):
@@ -51,38 +44,23 @@ class AccountsQuery(EnvironmentQuery, frozen=True):
 
 def read_accounts(call: Call, query: AccountsQuery) -> AccountList:
     """List accounts by id. Pages of 50."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    key = read_account_key(call.connection, environment.project_id)
-    page = accounts.list_accounts(call.core.store, environment.id, key, after=query.after)
-    return AccountList([_answer(one) for one in page.accounts], page.next)
+    page = accounts.list_accounts(call, call.environment(query.environment), after=query.after)
+    return AccountList([_answer(account) for account in page.accounts], page.next)
 
 
 def read_account(call: Call, account: AccountName, query: EnvironmentQuery) -> AccountAnswer:
     """Read an account: its properties, and how many users belong to it."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    key = read_account_key(call.connection, environment.project_id)
-    found = accounts.read_account(call.core.store, environment.id, key, account)
-    if found is None:
-        raise AccountNotFound("nothing is known of this account in this environment", field="account")
-    return _answer(found)
+    return _answer(accounts.get_account(call, call.environment(query.environment), account))
 
 
 def read_account_property(call: Call, query: EnvironmentQuery) -> AccountKey:
     """Read the Account ID property: which user property names a user's account. It holds for the whole project."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    return AccountKey(read_account_key(call.connection, environment.project_id))
+    return AccountKey(accounts.account_key(call, call.environment(query.environment)))
 
 
 def change_account_property(call: Call, query: EnvironmentQuery, body: AccountKey) -> AccountKey:
     """Choose the Account ID property. Retroactive: every user with that property belongs to its account."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    chosen = write_account_key(call.connection, environment.project_id, body.key, call.now)
-    call.changed.update(
-        one.id
-        for one in list_environments(call.connection, call.workspace_id)
-        if one.project_id == environment.project_id
-    )
-    return AccountKey(chosen)
+    return AccountKey(accounts.choose_account_key(call, call.environment(query.environment), body.key))
 
 
 def _answer(account: Account) -> AccountAnswer:

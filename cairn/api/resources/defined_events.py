@@ -120,9 +120,7 @@ def read_defined_events(call: Call, query: DefinedEventsQuery) -> DefinedEventLi
 def create_a_defined_event(call: Call, body: NewDefinedEvent) -> DefinedEventAnswer:
     """Define an event. It counts everything that was ever captured."""
     project = list_projects(call.connection, call.workspace_id)[0]
-    made = create_defined_event(
-        call.connection, call.workspace_id, project.id, body, call.now, by=call.caller
-    )
+    made = create_defined_event(call.connection, call.workspace_id, project.id, body, call.now, by=call.by)
     return _answer(call, made)
 
 

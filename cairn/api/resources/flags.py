@@ -105,12 +105,12 @@ def switch_flag(call: Call, key: Key, environment: EnvironmentName, body: Switch
     found = get_environment(call.connection, call.workspace_id, environment)
     flag = get_flag(call.connection, call.workspace_id, key).flag
     stored = set_flag_state(call.connection, call.workspace_id, flag.id, found.id, body.is_on, call.now)
-    call.changed.add(found.id)
+    call.publishing.add(found.id)
     return _answer(call, stored)
 
 
 def _changed(call: Call, stored: StoredFlag) -> FlagAnswer:
-    call.changed.update(stored.states)
+    call.publishing.update(stored.states)
     return _answer(call, stored)
 
 

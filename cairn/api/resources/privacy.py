@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cairn.api.endpoint import Call, Endpoint, Id, Query
-from cairn.api.resources.users import EnvironmentQuery, UserName, find_user
+from cairn.api.resources.users import EnvironmentQuery, UserName
+from cairn.app.users import find_user
 from cairn.privacy import capture, snapshot
 from cairn.privacy.capture import CaptureSettings, read_capture, write_capture
 from cairn.privacy.export import UserExport, export_user
@@ -61,7 +62,7 @@ def change_capture_settings(call: Call, query: EnvironmentQuery, body: CaptureCh
         require(call.role, Verb.OWN)
     wanted = msgspec.convert(msgspec.to_builtins(body), CaptureSettings)
     settings = write_capture(call.connection, here.id, wanted, call.now)
-    call.changed.add(here.id)
+    call.publishing.add(here.id)
     return CaptureAnswer(here.name, settings)
 
 
@@ -75,7 +76,7 @@ def create_snapshot(call: Call, query: EnvironmentQuery, body: NewSnapshot) -> S
     """Add a snapshot. It reads from now on, not what happened before."""
     here = _here(call, query)
     may_run = read_capture(call.connection, here.id).may_run_javascript
-    call.changed.add(here.id)
+    call.publishing.add(here.id)
     return snapshot.add_snapshot(call.connection, here.id, body, call.now, may_run_javascript=may_run)
 
 
@@ -83,7 +84,7 @@ def change_snapshot(call: Call, snapshot_id: Id, query: EnvironmentQuery, body: 
     """Replace a snapshot."""
     here = _here(call, query)
     may_run = read_capture(call.connection, here.id).may_run_javascript
-    call.changed.add(here.id)
+    call.publishing.add(here.id)
     return snapshot.change_snapshot(
         call.connection, here.id, snapshot_id, body, call.now, may_run_javascript=may_run
     )
@@ -93,7 +94,7 @@ def delete_snapshot(call: Call, snapshot_id: Id, query: EnvironmentQuery) -> Non
     """Delete a snapshot. What it has read stays with its events."""
     here = _here(call, query)
     snapshot.delete_snapshot(call.connection, here.id, snapshot_id)
-    call.changed.add(here.id)
+    call.publishing.add(here.id)
 
 
 def export_one_user(call: Call, user: UserName, query: EnvironmentQuery) -> Iterator[bytes]:
@@ -109,7 +110,7 @@ def delete_user(call: Call, user: UserName, query: EnvironmentQuery) -> Deletion
     here = _here(call, query)
     found = find_user(call, here, user)
     whom = LeavingUser(identity=found.identity) if found.identity else LeavingUser(user_id=found.user_id)
-    return ask_deletion(call.connection, call.workspace_id, [whom], by=call.caller, now=call.now)
+    return ask_deletion(call.connection, call.workspace_id, [whom], by=call.by, now=call.now)
 
 
 def read_deletions(call: Call, query: Query) -> DeletionList:

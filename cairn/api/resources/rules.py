@@ -41,7 +41,7 @@ def read_rules(call: Call, key: Key, environment: EnvironmentName) -> RuleList:
 def create_rule(call: Call, key: Key, environment: EnvironmentName, body: NewRule) -> Rule:
     """Add a rule after the others."""
     flag_id, environment_id = _place(call, key, environment)
-    call.changed.add(environment_id)
+    call.publishing.add(environment_id)
     return add_rule(call.connection, call.workspace_id, flag_id, environment_id, body, call.now)
 
 
@@ -79,7 +79,7 @@ def _rule_at(call: Call, key: str, environment: str, rule_id: int) -> None:
     flag_id, environment_id = _place(call, key, environment)
     if get_rule(call.connection, call.workspace_id, rule_id)[1:] != (flag_id, environment_id):
         raise RuleNotFound(f"this flag has no rule {rule_id} in this environment", field="rule_id")
-    call.changed.add(environment_id)
+    call.publishing.add(environment_id)
 
 
 EXAMPLE = {

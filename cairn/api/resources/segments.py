@@ -121,7 +121,7 @@ def change_segment(call: Call, segment_id: Id, body: SegmentChanges) -> SegmentA
 
 def remove_segment(call: Call, segment_id: Id) -> None:
     """Delete a segment that no flag asks about."""
-    call.changed.update(
+    call.publishing.update(
         state.environment_id for state in states(call.connection, call.workspace_id, segment_id)
     )
     delete_segment(call.connection, call.workspace_id, segment_id)
@@ -158,7 +158,7 @@ def preview_segment(call: Call, query: PreviewQuery, body: Preview) -> PreviewCo
 
 def _changed(call: Call, segment: Segment) -> SegmentAnswer:
     answer = _answer(call, segment)
-    call.changed.update(count.environment_id for count in answer.environments)
+    call.publishing.update(count.environment_id for count in answer.environments)
     return answer
 
 

@@ -1,16 +1,17 @@
 """Sessions, of one user and by day: as clients captured them, or split anew by any gap."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from cairn.analysis import sessions
-from cairn.analysis.sessions import LEAST_GAP_MIN, MINUTE_MS, MOST_GAP_MIN
-from cairn.api.endpoint import Call, Endpoint, Next
-from cairn.api.resources.users import EnvironmentQuery, UserName, find_user
+from cairn.analysis.sessions import LEAST_GAP_MIN, MOST_GAP_MIN
+from cairn.api.endpoint import Endpoint, Next
+from cairn.api.resources.users import EnvironmentQuery, UserName
+from cairn.app import sessions
+from cairn.app.call import Call
+from cairn.app.users import find_user
 from cairn.clock import from_ms
-from cairn.workspace.environment import get_environment
 from cairn.workspace.permission import Verb
 
 Gap = Annotated[
@@ -65,11 +66,9 @@ class SessionDaysQuery(EnvironmentQuery, frozen=True):
 
 def read_user_sessions(call: Call, user: UserName, query: UserSessionsQuery) -> UserSessions:
     """List a user's sessions, newest first, over all merged ids. Pages of 50."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    found = find_user(call, environment, user)
+    environment = call.environment(query.environment)
     page = sessions.user_sessions(
-        call.core.store, call.connection, environment.id, found.user_id,
-        gap_ms=query.gap_minutes * MINUTE_MS if query.gap_minutes else None,
+        call, environment, find_user(call, environment, user), gap_min=query.gap_minutes or 0,
         before_ms=int(query.after) if query.after else None,
     )  # fmt: skip
     answers = [
@@ -83,11 +82,8 @@ def read_user_sessions(call: Call, user: UserName, query: UserSessionsQuery) -> 
 
 def read_sessions(call: Call, query: SessionDaysQuery) -> SessionDays:
     """Count sessions by the day they began on, and the users and events in them."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    days = sessions.session_days(
-        call.core.store, environment.id, since=call.now - timedelta(days=query.days), until=call.now,
-        gap_ms=query.gap_minutes * MINUTE_MS if query.gap_minutes else None,
-    )  # fmt: skip
+    environment = call.environment(query.environment)
+    days = sessions.session_days(call, environment, days=query.days, gap_min=query.gap_minutes or 0)
     return SessionDays(
         environment.name,
         query.gap_minutes,

@@ -6,36 +6,18 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from cairn.analysis import accounts, merged, users
 from cairn.analysis.users import Cursor, PropertyValue, User
-from cairn.api.endpoint import After, Call, Endpoint, EnvironmentName, Next, Query
+from cairn.api.endpoint import After, Endpoint, EnvironmentName, Next, Query
 from cairn.api.page import read_cursor, write_cursor
+from cairn.app import users
+from cairn.app.call import Call
 from cairn.clock import from_ms
-from cairn.errors import Conflict, NotFound
-from cairn.identity import merges
 from cairn.ids import MAX_USER_ID
-from cairn.ingest.loaded import Loaded
-from cairn.members.sets import users_set
-from cairn.segments.definition import list_segments
-from cairn.workspace.account_key import read_account_key
-from cairn.workspace.environment import Environment, get_environment
 from cairn.workspace.permission import Verb
 
 UserName = Annotated[
     str, Meta(min_length=1, max_length=1000, description="A user's id or identity. Limit: without '/'.")
 ]
-
-
-class UserNotFound(NotFound):
-    """Nothing is known of this user in this environment."""
-
-    code = "user_not_found"
-
-
-class NotMergedHere(Conflict):
-    """This id is not merged into this user, so it cannot be taken out."""
-
-    code = "not_merged_here"
 
 
 class UserProperty(Struct, frozen=True):
@@ -141,42 +123,50 @@ class EventsQuery(EnvironmentQuery, frozen=True):
 
 def read_users(call: Call, query: UsersQuery) -> UserList:
     """List users, those seen last first; or search them. Pages of 50."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    store, connection = call.core.store, call.connection
-    after = _cursor(query.after)
+    environment, after = call.environment(query.environment), _cursor(query.after)
     if query.search.strip():
-        page = users.search_users(
-            store, connection, environment.id, query.search, now=call.now, after_id=after.id if after else 0
-        )
+        page = users.search_users(call, environment, query.search, after=after)
     else:
-        page = users.list_users(store, connection, environment.id, now=call.now, after=after)
+        page = users.list_users(call, environment, after=after)
     return UserList([_answer(user) for user in page.users], write_cursor(page.next) if page.next else None)
 
 
 def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetails:
     """Read a user: properties, segments, merged ids and their history."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    found = find_user(call, environment, user)
-    ids = users.raw_ids(call.connection, environment.id, found.user_id)
+    environment = call.environment(query.environment)
+    known = users.user_details(call, environment, users.find_user(call, environment, user))
     return UserDetails(
-        user=_answer(found),
-        user_ids=ids,
-        segments=_segments(call, environment, found.user_id),
+        user=_answer(known.user),
+        user_ids=sorted(raw.user_id for raw in known.ids),
+        segments=[
+            UserSegment(entry.segment.id, entry.segment.key, entry.segment.name, from_ms(entry.since_ms))
+            for entry in known.segments
+        ],
         merges=[
             UserMerge(item.at, item.kind, item.user_id, item.canonical_id, item.identity, item.cause)
-            for item in merges.history(call.connection, environment.id, ids)
+            for item in known.merges
         ],
-        ids=_ids(call, environment, found.user_id),
-        account=_account(call, environment, found),
+        ids=[
+            UserId(
+                raw.user_id,
+                raw.events,
+                from_ms(raw.first_ms) if raw.events else None,
+                from_ms(raw.last_ms) if raw.events else None,
+                [BroughtProperty(brought.key, brought.value, brought.without) for brought in raw.properties],
+            )
+            for raw in known.ids
+        ],
+        account=UserAccount(known.account.id, properties_answer(known.account.properties))
+        if known.account
+        else None,
     )
 
 
 def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEvents:
     """List what a user did, newest first, over all merged ids. Pages of 50."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    found = find_user(call, environment, user)
+    environment = call.environment(query.environment)
     page = users.timeline(
-        call.core.store, call.connection, environment.id, found.user_id, after=_cursor(query.after)
+        call, environment, users.find_user(call, environment, user), after=_cursor(query.after)
     )
     events = [
         UserEvent(
@@ -199,66 +189,10 @@ def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEven
 
 def unmerge_user(call: Call, user: UserName, query: EnvironmentQuery, body: Unmerge) -> UserAnswer:
     """Take a merged id out of a user. It stands for itself again, with all its events; the history says so."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    found = find_user(call, environment, user)
-    if body.user_id == found.user_id or body.user_id not in users.raw_ids(
-        call.connection, environment.id, found.user_id
-    ):
-        raise NotMergedHere(
-            f"user_id: {body.user_id} is not merged into this user; see its `user_ids`", field="user_id"
-        )
-    change = merges.unmerge(call.connection, environment.id, body.user_id, "api", call.now)
-    assert change is not None, "it was among the merged ids, in this transaction"
-    core = call.core
-    call.then.append(lambda: core.store.insert_user_map([change]))
-    if core.live is not None:
-        call.then.append(
-            lambda: core.live.touched([Loaded(environment.id, merged={body.user_id, found.user_id})])
-        )
+    environment = call.environment(query.environment)
+    found = users.find_user(call, environment, user)
+    users.unmerge_user(call, environment, found, body.user_id, cause="api")
     return _answer(found)
-
-
-def find_user(call: Call, environment: Environment, name: str) -> User:
-    """By id, and then by identity, because an identity may be digits too. Raises UserNotFound."""
-    store, connection, now = call.core.store, call.connection, call.now
-    found = None
-    if name.isascii() and name.isdigit() and 0 < int(name[:20]) <= MAX_USER_ID:
-        found = users.one_user(store, connection, environment.id, int(name), now=now)
-    found = found or users.user_by_identity(store, connection, environment.id, name, now=now)
-    if found is None:
-        raise UserNotFound("nothing is known of this user in this environment", field="user")
-    return found
-
-
-def _segments(call: Call, environment: Environment, user_id: int) -> list[UserSegment]:
-    found = []
-    for segment in list_segments(call.connection, call.workspace_id, environment.project_id):
-        since = call.core.members.since(users_set(environment.id, segment.id), str(user_id))
-        if since is not None:
-            found.append(UserSegment(segment.id, segment.key, segment.name, from_ms(since)))
-    return found
-
-
-def _ids(call: Call, environment: Environment, user_id: int) -> list[UserId]:
-    return [
-        UserId(
-            one.user_id,
-            one.events,
-            from_ms(one.first_ms) if one.events else None,
-            from_ms(one.last_ms) if one.events else None,
-            [BroughtProperty(each.key, each.value, each.without) for each in one.properties],
-        )
-        for one in merged.merged_ids(call.core.store, call.connection, environment.id, user_id)
-    ]
-
-
-def _account(call: Call, environment: Environment, user: User) -> UserAccount | None:
-    key = read_account_key(call.connection, environment.project_id)
-    if key not in user.properties or not user.properties[key].value:
-        return None
-    account_id = user.properties[key].value
-    known = accounts.read_account(call.core.store, environment.id, key, account_id)
-    return UserAccount(account_id, properties_answer(known.properties if known else {}))
 
 
 def properties_answer(properties: Mapping[str, PropertyValue]) -> dict[str, UserProperty]:

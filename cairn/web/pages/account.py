@@ -28,7 +28,7 @@ def change_password(visit: Visit) -> Response:
             authenticate(connection, email=member.email, password=form("current"))
         if form("password") != form("again"):
             raise InvalidInput("again: the two new passwords differ; type the same one twice", field="again")
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             set_password(connection, member, form("password"))
             token, _ = start_session(connection, member, visit.now)
     except CairnError as error:
@@ -65,7 +65,7 @@ def add_token(visit: Visit) -> Response:
     try:
         role = next((each for each in Role if each == visit.form("role")), Role.VIEWER)
         require_grant(visit.signed_in.member.role, role)
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             _, secret = create_token(
                 connection, visit.workspace_id, name=visit.form("name"), role=role, now=visit.now
             )
@@ -75,7 +75,7 @@ def add_token(visit: Visit) -> Response:
 
 
 def remove_token(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         delete_token(connection, visit.workspace_id, visit.number("token_id"))
     return visit.go(
         visit.url("/tokens"), "The token is deleted. Programs that used it are refused from now on."

@@ -26,7 +26,7 @@ def delete(visit: Visit) -> Response:
     if visit.form("sure") != "1":
         raise InvalidInput("sure: tick the box to say that you know it cannot be undone", field="sure")
     whom = LeavingUser(identity=user.identity) if user.identity else LeavingUser(user_id=user.user_id)
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         ask_deletion(connection, visit.workspace_id, [whom], by=visit.signed_in.member.email, now=visit.now)
     return visit.go(
         visit.url("/privacy#deletions"), "The user is being deleted, in every environment. The receipt follows here."

@@ -32,7 +32,7 @@ def sign_up_page(visit: Visit, error: CairnError | None = None) -> Response:
 def sign_up_now(visit: Visit) -> Response:
     form = visit.form
     try:
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             workspace, owner = sign_up(
                 connection, visit.core.seal, workspace_name=form("workspace_name"), email=form("email"),
                 name=form("name"), password=form("password"), now=visit.now,
@@ -64,7 +64,7 @@ def sign_in_now(visit: Visit) -> Response:
     except CairnError as error:
         return sign_in_page(visit, error)
     visit.throttle.succeeded(email, visit.address)
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         token, _ = start_session(connection, member, visit.now)
     return _signed_in(visit, token, safe_next(visit.form("next")))
 
@@ -82,7 +82,7 @@ def _signed_in(visit: Visit, token: str, back: str) -> Response:
 
 
 def sign_out(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         end_session(connection, visit.request.cookies.get(COOKIE, ""))
     response = visit.go("/sign-in", "You are signed out.")
     response.delete_cookie(COOKIE)

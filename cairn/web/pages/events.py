@@ -236,7 +236,7 @@ def _saved(visit: Visit, event: DefinedEvent | None, definition: Definition) -> 
     form = visit.form
     name, category, description = form.line("name"), form.line("category"), form.line("description")
     verified = form("verified") == "1"
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         if event is None:
             new = NewDefinedEvent(name, definition, category, description, verified)
             return create_defined_event(
@@ -251,14 +251,14 @@ def _member(visit: Visit) -> str:
 
 
 def archive_event(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         event = _here(visit, connection)
         archive_defined_event(connection, visit.workspace_id, event.id, visit.now)
     return visit.go(visit.url("/events"), f"Event {event.name} is archived.")
 
 
 def restore_event(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         event = _here(visit, connection)
         restore_defined_event(connection, visit.workspace_id, event.id, visit.now)
     return visit.go(visit.url(f"/events/{event.id}"), f"Event {event.name} is back.")
@@ -267,7 +267,7 @@ def restore_event(visit: Visit) -> Response:
 def expect_name(visit: Visit) -> Response:
     """One name, or every unplanned one that the page has shown."""
     names = [value for name, value in visit.form if name == "name"]
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         added = expect_names(connection, visit.here.project_id, names, by=_member(visit), now=visit.now)
     told = (
         f"{names[0]} is expected."
@@ -279,7 +279,7 @@ def expect_name(visit: Visit) -> Response:
 
 def forget_name(visit: Visit) -> Response:
     name = visit.form("name")
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         no_longer_expect(connection, visit.here.project_id, name)
     return visit.go(visit.url("/events#names"), f"{name} is not expected any more.")
 

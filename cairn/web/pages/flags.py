@@ -113,7 +113,7 @@ def save_new_flag(visit: Visit) -> Response:
             lifetime="temporary" if form("lifetime") == "temporary" else "permanent", variables=variables,
             variations=variations,
         )  # fmt: skip
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             made = create_flag(connection, visit.workspace_id, visit.here.project_id, new, visit.now)
     except CairnError as error:
         return new_flag_page(visit, shape, error)
@@ -209,7 +209,7 @@ def save_variables(visit: Visit) -> Response:
     if (action := form("do", "save")) != "save":
         return variables_page(visit, flag_form.change(shape, action))
     try:
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             stored = this_flag(visit, connection)
             variables, variations = flag_form.definition(shape, stored.flag)
             changes = FlagChanges(
@@ -245,7 +245,7 @@ def save_metrics(visit: Visit) -> Response:
     if action != "save":
         return metrics_page(visit, flag_form.change_metrics(rows, action))
     try:
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             stored = this_flag(visit, connection)
             changes = FlagChanges(metrics=flag_form.metrics(rows, stored.flag))
             update_flag(connection, visit.workspace_id, stored.flag.id, changes, visit.now)
@@ -282,7 +282,7 @@ def toggle_flag(visit: Visit) -> Response:
     wanted = visit.form("at") or str(visit.here.id)
     target = next((each for each in _siblings(visit) if str(each.id) == wanted), visit.here)
     is_on = visit.form("on") == "1"
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         stored = this_flag(visit, connection)
         set_flag_state(connection, visit.workspace_id, stored.flag.id, target.id, is_on, visit.now)
     visit.core.changed(target.id)
@@ -291,7 +291,7 @@ def toggle_flag(visit: Visit) -> Response:
 
 
 def put_away(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         stored = this_flag(visit, connection)
         archive_flag(connection, visit.workspace_id, stored.flag.id, visit.now)
     visit.changed_everywhere()
@@ -301,7 +301,7 @@ def put_away(visit: Visit) -> Response:
 
 
 def bring_back(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         stored = this_flag(visit, connection)
         restore_flag(connection, visit.workspace_id, stored.flag.id, visit.now)
     visit.changed_everywhere()

@@ -88,7 +88,7 @@ def _flags(place: snippets.Place) -> list[Snippet]:
 
 
 def rotate_sdk(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         rotate_sdk_key(connection, visit.workspace_id, visit.here.id, visit.core.seal)
     visit.changed()
     return visit.go(
@@ -104,7 +104,7 @@ def _own_source(visit: Visit, connection: sa.Connection) -> Source:
 
 
 def rotate_write(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         source = _own_source(visit, connection)
         rotate_write_key(connection, visit.workspace_id, source.id, visit.core.seal)
     visit.changed()
@@ -114,7 +114,7 @@ def rotate_write(visit: Visit) -> Response:
 
 
 def toggle_source(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         source = _own_source(visit, connection)
         set_source_enabled(connection, visit.workspace_id, source.id, is_enabled=visit.form("on") == "1")
     visit.changed()
@@ -124,7 +124,7 @@ def toggle_source(visit: Visit) -> Response:
 def add_source(visit: Visit) -> Response:
     kind = next((each for each in KINDS if each == visit.form("kind")), KINDS[0])
     try:
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             source = create_source(
                 connection, visit.workspace_id, visit.here.id, visit.core.seal, name=visit.form("name"), kind=kind,
                 now=visit.now,
@@ -137,7 +137,7 @@ def add_source(visit: Visit) -> Response:
 
 def add_environment(visit: Visit) -> Response:
     try:
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             made = create_environment(
                 connection, visit.workspace_id, visit.here.project_id, visit.core.seal,
                 key=visit.form.line("environment_key"), name=visit.form.line("environment_name"), now=visit.now,

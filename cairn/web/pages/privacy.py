@@ -68,7 +68,7 @@ def _typed(visit: Visit, before: CaptureSettings) -> CaptureSettings:
 
 def change_capture(visit: Visit) -> Response:
     try:
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             before = read_capture(connection, visit.here.id)
             wanted = _typed(visit, before)
             if wanted.may_run_javascript and not before.may_run_javascript:
@@ -91,7 +91,7 @@ def make_snapshot(visit: Visit) -> Response:
         attribute=form.line("attribute"),
     )
     try:
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             may_run = read_capture(connection, visit.here.id).may_run_javascript
             made = add_snapshot(connection, visit.here.id, new, visit.now, may_run_javascript=may_run)
     except CairnError as error:
@@ -101,7 +101,7 @@ def make_snapshot(visit: Visit) -> Response:
 
 
 def drop_snapshot(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         delete_snapshot(connection, visit.here.id, visit.number("snapshot_id"))
     visit.changed()
     return visit.go(visit.url("/privacy#snapshots"), "The snapshot is deleted. What it read stays.")

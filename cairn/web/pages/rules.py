@@ -89,7 +89,7 @@ def _save(visit: Visit, rule: Rule | None) -> Response:
     if action != "save":
         return _editor(visit, rule, rule_form.change(draft, action))
     try:
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             stored = this_flag(visit, connection)
             saved = _written(visit, connection, stored, draft, rule)
     except CairnError as error:
@@ -119,14 +119,14 @@ def _written(
 
 
 def toggle_rule(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         stored, rule = _rule_here(visit, connection)
         set_rule_state(connection, visit.workspace_id, rule.id, visit.form("on") == "1", visit.now)
     return _back(visit, stored)
 
 
 def reorder_rule(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         stored, rule = _rule_here(visit, connection)
         order = [
             each.id for each in list_rules(connection, visit.workspace_id, stored.flag.id, visit.here.id)
@@ -137,7 +137,7 @@ def reorder_rule(visit: Visit) -> Response:
 
 
 def remove_rule(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         stored, rule = _rule_here(visit, connection)
         delete_rule(connection, visit.workspace_id, rule.id)
     return _back(visit, stored, f"Rule {rule.name or rule.key} is deleted.")

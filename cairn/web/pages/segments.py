@@ -221,7 +221,7 @@ def _save(visit: Visit, segment: Segment | None) -> Response:
     form = visit.form
     name, description = form.line("name"), form.line("description")
     try:
-        with visit.core.engine.begin() as connection:
+        with visit.core.writing() as connection:
             if segment is None:
                 new = NewSegment(
                     key=form.line("key"), name=name, condition=condition, description=description
@@ -240,7 +240,7 @@ def _save(visit: Visit, segment: Segment | None) -> Response:
 
 
 def remove_segment(visit: Visit) -> Response:
-    with visit.core.engine.begin() as connection:
+    with visit.core.writing() as connection:
         segment = _here(visit, connection)
         delete_segment(connection, visit.workspace_id, segment.id)
     visit.changed_everywhere()

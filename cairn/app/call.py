@@ -1,0 +1,50 @@
+"""One request of somebody, as use cases see it: whose it is, in which workspace, and when.
+
+A use case takes a `Call` and values, opens its own transactions and publishes what it changed. The edges make the
+call once they know who asks; what that person may do at all, they have checked before.
+"""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from cairn.app.core import Core
+from cairn.workspace.environment import Environment, get_environment, list_environments
+from cairn.workspace.permission import Role
+
+
+@dataclass(frozen=True)
+class Call:
+    core: Core
+    workspace_id: int
+    by: str  # a member's e-mail address, or "token" and its name
+    role: Role
+    now: datetime
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        return self.core.reading()
+
+    def writing(self) -> AbstractContextManager[sa.Connection]:
+        return self.core.writing()
+
+    def environment(self, name: str | int) -> Environment:
+        """By id or key. Raises EnvironmentNotFound."""
+        with self.reading() as connection:
+            return get_environment(connection, self.workspace_id, name)
+
+    def changed(self, environment_ids: Iterable[int]) -> None:
+        """Something of these environments was changed and committed."""
+        for environment_id in sorted(set(environment_ids)):
+            self.core.changed(environment_id)
+
+
+def siblings(connection: sa.Connection, workspace_id: int, project_id: int) -> list[Environment]:
+    """The environments of one project."""
+    return [
+        environment
+        for environment in list_environments(connection, workspace_id)
+        if environment.project_id == project_id
+    ]

@@ -1,0 +1,61 @@
+"""What use cases stand on: the opened parts of one core process, handed down by the composition root."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.clock import Clock
+from cairn.db import engine as database
+from cairn.db.failure import explained
+from cairn.definitions.matching import Definitions
+from cairn.ingest.feed import Feed
+from cairn.ingest.loaded import Loaded
+from cairn.members.sets import Members
+from cairn.settings import Settings
+from cairn.store.store import Store
+from cairn.workspace.sealed import Seal
+
+
+class Trouble(Struct, frozen=True):
+    """Something is wrong with this Cairn itself."""
+
+    label: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Core:
+    """Opened once at start-up. Sync: the edges call use cases from their threads.
+
+    `changed(environment_id)` is called after every committed change of an environment's flags, segments, keys
+    or sources; the core then publishes settings and directory again. `touched` is called with the users whom a
+    change outside the loader concerns; live segments then ask about them.
+    """
+
+    settings: Settings
+    engine: sa.Engine
+    store: Store
+    members: Members
+    definitions: Definitions  # of `store`
+    feed: Feed  # the latest outcomes
+    seal: Seal
+    clock: Clock
+    changed: Callable[[int], None]
+    touched: Callable[[list[Loaded]], None]
+    troubles: Callable[[], list[Trouble]]  # what is wrong at the moment of asking
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """One consistent look at the metadata database."""
+        with explained(), database.reading(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction: committed at the end, and not at all after an error."""
+        with explained(), self.engine.begin() as connection:
+            yield connection

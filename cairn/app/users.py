@@ -1,0 +1,172 @@
+"""Users of the product: finding one, everything known of one, their timeline, and taking a merge back."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.analysis import accounts, merged, users
+from cairn.analysis.accounts import Account
+from cairn.analysis.merged import MergedId
+from cairn.analysis.users import Cursor, Timeline, User, UserPage
+from cairn.app.call import Call
+from cairn.conditions.tree import EventMatch
+from cairn.errors import Conflict, NotFound
+from cairn.identity import merges
+from cairn.identity.merges import HistoryItem
+from cairn.ids import MAX_USER_ID
+from cairn.ingest.loaded import Loaded
+from cairn.members.sets import users_set
+from cairn.segments.definition import SegmentName, name_segments
+from cairn.workspace.account_key import read_account_key
+from cairn.workspace.environment import Environment
+
+
+class UserNotFound(NotFound):
+    """Nothing is known of this user in this environment."""
+
+    code = "user_not_found"
+
+
+class NotMergedHere(Conflict):
+    """This id is not merged into this user, so it cannot be taken out."""
+
+    code = "not_merged_here"
+
+
+class Membership(Struct, frozen=True):
+    """A segment the user is in."""
+
+    segment: SegmentName
+    since_ms: int
+
+
+class Details(Struct, frozen=True):
+    """Everything known of one user, but for what it did."""
+
+    user: User
+    ids: list[MergedId]  # every raw id whose events are this user's, the user's own first
+    merges: list[HistoryItem]  # of all those ids, oldest first
+    segments: list[Membership]
+    account: Account | None  # None: the Account ID property is empty, or none is chosen
+
+
+def list_users(call: Call, environment: Environment, *, after: Cursor | None = None) -> UserPage:
+    """Those seen last first. Pages of 50."""
+    with call.reading() as connection:
+        return users.list_users(call.core.store, connection, environment.id, now=call.now, after=after)
+
+
+def search_users(call: Call, environment: Environment, text: str, *, after: Cursor | None = None) -> UserPage:
+    """By text in an identity, e-mail or name, or by id. Pages of 50."""
+    with call.reading() as connection:
+        return users.search_users(
+            call.core.store, connection, environment.id, text, now=call.now, after_id=after.id if after else 0
+        )
+
+
+def list_doers(
+    call: Call, environment: Environment, event_id: int, *, after: Cursor | None = None
+) -> UserPage:
+    """Who did a defined event in the last 30 days. Raises NotFound for an event the project does not have."""
+    with call.reading() as connection:
+        wanted = [EventMatch(defined=event_id)]
+        match = call.core.definitions.resolve_events(connection, environment.id, wanted)[0]
+        return users.list_doers(call.core.store, connection, environment.id, match, now=call.now, after=after)
+
+
+def find_user(call: Call, environment: Environment, name: str) -> User:
+    """By id, and then by identity, because an identity may be digits too. Raises UserNotFound."""
+    store, now = call.core.store, call.now
+    found = None
+    with call.reading() as connection:
+        if name.isascii() and name.isdigit() and 0 < int(name[:20]) <= MAX_USER_ID:
+            found = users.one_user(store, connection, environment.id, int(name), now=now)
+        found = found or users.user_by_identity(store, connection, environment.id, name, now=now)
+    if found is None:
+        raise UserNotFound("nothing is known of this user in this environment", field="user")
+    return found
+
+
+def get_user(call: Call, environment: Environment, user_id: int) -> User:
+    """The user a raw or canonical id belongs to. Raises UserNotFound."""
+    with call.reading() as connection:
+        user = users.one_user(call.core.store, connection, environment.id, user_id, now=call.now)
+    if user is None:
+        raise UserNotFound(f"nothing is known of a user {user_id} in {environment.name}", field="user")
+    return user
+
+
+def candidates(call: Call, environment: Environment, text: str) -> list[User]:
+    """Whom somebody means by an identity or id: the one with exactly it, else those it could be."""
+    if not text:
+        return []
+    store = call.core.store
+    with call.reading() as connection:
+        exact = users.user_by_identity(store, connection, environment.id, text, now=call.now)
+        if exact is not None and exact.identity:
+            return [exact]
+        return users.search_users(store, connection, environment.id, text, now=call.now).users[:10]
+
+
+def described(call: Call, environment: Environment, user_ids: Iterable[int]) -> list[User]:
+    """These canonical users with what is known of them, in the given order."""
+    with call.reading() as connection:
+        return users.described(call.core.store, connection, environment.id, list(user_ids), now=call.now)
+
+
+def user_details(call: Call, environment: Environment, user: User) -> Details:
+    store = call.core.store
+    with call.reading() as connection:
+        ids = merged.merged_ids(store, connection, environment.id, user.user_id)
+        return Details(
+            user=user,
+            ids=ids,
+            merges=merges.history(connection, environment.id, [raw.user_id for raw in ids]),
+            segments=_memberships(call, connection, environment, user.user_id),
+            account=_account(call, connection, environment, user),
+        )
+
+
+def _memberships(
+    call: Call, connection: sa.Connection, environment: Environment, user_id: int
+) -> list[Membership]:
+    found = []
+    for segment in name_segments(connection, call.workspace_id, environment.project_id):
+        since = call.core.members.since(users_set(environment.id, segment.id), str(user_id))
+        if since is not None:
+            found.append(Membership(segment, since))
+    return found
+
+
+def _account(call: Call, connection: sa.Connection, environment: Environment, user: User) -> Account | None:
+    key = read_account_key(connection, environment.project_id)
+    if key not in user.properties or not user.properties[key].value:
+        return None
+    account_id = user.properties[key].value
+    return accounts.read_account(call.core.store, environment.id, key, account_id) or Account(account_id, 0)
+
+
+def timeline(call: Call, environment: Environment, user: User, *, after: Cursor | None = None) -> Timeline:
+    """What a user did, newest first, over all merged ids. Pages of 50."""
+    with call.reading() as connection:
+        return users.timeline(call.core.store, connection, environment.id, user.user_id, after=after)
+
+
+def unmerge_user(call: Call, environment: Environment, user: User, raw_id: int, *, cause: str) -> None:
+    """Let one id stand for itself again: the map first, then the store, then the segments it concerns.
+
+    Raises NotMergedHere.
+    """
+    with call.writing() as connection:
+        merged_into = users.raw_ids(connection, environment.id, user.user_id)
+        change = None
+        if raw_id != user.user_id and raw_id in merged_into:
+            change = merges.unmerge(connection, environment.id, raw_id, cause, call.now)
+    if change is None:
+        raise NotMergedHere(
+            f"user_id: {raw_id} is not merged into this user; it may have been taken back already",
+            field="user_id",
+        )
+    call.core.store.insert_user_map([change])
+    call.core.touched([Loaded(environment.id, merged={raw_id, user.user_id})])
