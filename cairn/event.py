@@ -12,6 +12,9 @@ from cairn.outcomes import Reason
 
 Scalar = str | int | float | bool
 
+# Characters kept of what one request says for all its events: each event is stored with a copy.
+LONGEST_USER_AGENT, LONGEST_LIBRARY, LONGEST_IP = 1_024, 255, 64
+
 
 class Kind:
     """What sort of thing happened. Text constants, stored as they are."""

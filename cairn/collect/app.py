@@ -6,6 +6,7 @@ What is answered with success is on the disk. What is refused as a whole is reco
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from cairn.clock import Clock
 from cairn.collect.answer import (
@@ -42,7 +43,10 @@ class Collector:
         *, check_room: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         commits = GroupCommit(log, check_room=check_room)
-        self._parts = Parts(commits, RefusalRecord(commits), HeapRates(), directory, clock, settings)
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="reading")
+        self._parts = Parts(
+            commits, self._reading, RefusalRecord(commits), HeapRates(), directory, clock, settings
+        )
 
     @property
     def unrecorded(self) -> int:
@@ -88,6 +92,7 @@ class Collector:
     async def close(self) -> None:
         """Wait until everything accepted is on the disk. The log stays open; it is its owner's."""
         await self._parts.commits.close()
+        self._reading.shutdown()
 
 
 _HANDLED = frozenset((*ENDPOINTS, *CALLS, *PIXELS, *CAPTURES, *IMAGES))

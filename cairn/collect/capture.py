@@ -5,13 +5,14 @@ answered with 200 or 400 and sends it again, so 400 means: these bytes can never
 Source: contracts/heap.md sections 1 and 5.
 """
 
+from functools import partial
 from urllib.parse import parse_qs
 
 from cairn.collect.answer import HEAP_ACCEPTED, Answer, heap_error, preflight
 from cairn.collect.parts import Parts
 from cairn.collect.request import Receive, Request, read_body
 from cairn.collect.script import NEUTRAL_CAPTURE
-from cairn.event import Arrival
+from cairn.event import LONGEST_USER_AGENT, Arrival
 from cairn.outcomes import Reason
 from cairn.wire import heap_android, heap_capture, heap_mobile, pixel
 from cairn.wire.heap_account import first_app_id as account_app_id
@@ -73,7 +74,8 @@ async def collect_capture(request: Request, receive: Receive, parts: Parts) -> A
     named = request.header(b"x-heap-env-id").strip()[:40] or asked
     try:
         body = await read_body(request, receive, MOST_BODY_BYTES, encodings=_ENCODINGS)
-        first = _first_app_id(parser, body, content_type)  # raises when it cannot be read at all
+        # Raises when it cannot be read at all.
+        first = await parts.read(body, partial(_first_app_id, parser, body, content_type))
         app_id = named or first[:40]
         app = _app(parts, app_id)
     except UnknownEnvironment as unfit:
@@ -132,6 +134,6 @@ def _first_app_id(parser: str, body: bytes, content_type: str) -> str:
 
 def _arrival(request: Request, parts: Parts, app: App, parser: str, body: bytes, extra: Extra) -> Arrival:
     return Arrival(
-        parser, app.environment_id, 0, SOURCE, parts.now_ms(), request.ip, request.header(b"user-agent")[:1024],
-        body, extra,
+        parser, app.environment_id, 0, SOURCE, parts.now_ms(), request.ip,
+        request.header(b"user-agent")[:LONGEST_USER_AGENT], body, extra,
     )  # fmt: skip

@@ -3,14 +3,17 @@
 Source: contracts/heap.md sections 1, 2 and 2.8. Not meant for browsers, so no CORS.
 """
 
+import re
 from collections.abc import Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from cairn.collect.answer import HEAP_ACCEPTED, Answer, heap_error, retry_after
-from cairn.collect.parts import Parts
+from cairn.collect.parts import SMALL_BYTES, Parts
 from cairn.collect.request import Receive, Request, read_body
 from cairn.event import Arrival, Refused
 from cairn.outcomes import Outcome, Reason, outcome_of
@@ -65,6 +68,8 @@ class _Head(_User):
 
 _heads = msgspec.json.Decoder(_Head)
 _users = msgspec.json.Decoder(_User)
+_APP_IDS = re.compile(rb'"app_id"\s*:\s*(?:"(\d{1,40})"|(\d{1,40}))')
+_MOST_NAMED = 1_000  # mentions that are looked up
 
 
 async def collect_heap(request: Request, receive: Receive, parts: Parts) -> Answer:
@@ -74,7 +79,8 @@ async def collect_heap(request: Request, receive: Receive, parts: Parts) -> Answ
     body, environment_id = b"", 0
     try:
         body = await read_body(request, receive, MOST_BODY_BYTES)
-        head, items = _open(body, endpoint.bulk_key)
+        _check_named(body, parts)
+        head, items = await parts.read(body, partial(_open, body, endpoint.bulk_key))
         app_id = _app_id(head)
         app = parts.directory().app(app_id)
         if app is None:
@@ -91,7 +97,7 @@ async def collect_heap(request: Request, receive: Receive, parts: Parts) -> Answ
             parts.refuse(request, _too_fast(), body, environment_id=environment_id, source=SOURCE)
             return heap_error(429, "Too many requests").with_headers(retry_after(wait_s))
         arrival = Arrival(endpoint.parser, environment_id, 0, SOURCE, parts.now_ms(), request.ip, "", body)
-        if not items and (fault := _fault(arrival)):
+        if not items and (fault := await parts.read(body, partial(_fault, arrival))):
             parts.refusals.add(fault)
             return heap_error(400, f"Bad request: {fault.detail}")
     except Unfit as unfit:
@@ -99,6 +105,14 @@ async def collect_heap(request: Request, receive: Receive, parts: Parts) -> Answ
         return heap_error(400, f"Bad request: {unfit.detail}")
     await parts.append([arrival])
     return HEAP_ACCEPTED
+
+
+def _check_named(body: bytes, parts: Parts) -> None:
+    """Before a large body is parsed: whether an environment stands in it at all. Raises Unfit."""
+    if len(body) > SMALL_BYTES:
+        named = islice(_APP_IDS.finditer(body), _MOST_NAMED)
+        if not any(parts.directory().app((match[1] or match[2]).decode()) for match in named):
+            raise Unfit(Reason.UNKNOWN_KEY, "app_id: is missing or unknown; copy it from Environments")
 
 
 def _open(body: bytes, bulk_key: str) -> tuple[_Head, Sequence[Raw | bytes]]:

@@ -1,6 +1,9 @@
 """What the collector's handlers share."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,9 +19,14 @@ from cairn.settings import Settings
 from cairn.wire.refusal import Unfit, refused
 from cairn.workspace.directory import Directory
 
+# Bytes of a body that are read at once, on the event loop: some tenths of a millisecond.
+SMALL_BYTES = 2**16
+T = TypeVar("T")
+
 
 class Parts(Struct, frozen=True):
     commits: GroupCommit
+    reading: Executor  # one thread, so that bodies that are hard to read wait for each other only
     refusals: RefusalRecord
     rates: HeapRates
     directory: Callable[[], Directory]
@@ -27,6 +35,12 @@ class Parts(Struct, frozen=True):
 
     def now_ms(self) -> int:
         return to_ms(self.clock())
+
+    async def read(self, body: bytes, work: Callable[[], T]) -> T:
+        """The result of `work`, which reads this body; on the event loop only when that cannot take long."""
+        if len(body) <= SMALL_BYTES:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self.reading, work)
 
     async def append(self, arrivals: list[Arrival]) -> None:
         """Return when they are on the disk. Raises Unavailable."""

@@ -18,6 +18,8 @@ Send = Callable[[Message], Awaitable[None]]
 _RECEIVE_S = 60.0  # longest time a client may take over one body
 # A refused body is read on to this length, so that the client sees the answer and not a reset connection.
 _DRAIN_BYTES = 8 * 2**20
+# What packing may add to a body that cannot be packed: 5 bytes for every 16 KB, and heads.
+_PACKING_BYTES = 2**16
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
@@ -88,8 +90,11 @@ async def _receive_all(
     chunks: AsyncIterator[bytes], limit: int, inflater: Any
 ) -> bytes:  # Any: zlib's type has no public name
     parts: list[bytes] = []
-    size = 0
+    size = received = 0
     async for chunk in chunks:
+        received += len(chunk)
+        if received > limit + _PACKING_BYTES:  # packed bytes may stand for nothing, without end
+            raise BodyTooLarge(limit, b"".join(parts))
         if inflater is not None:
             chunk = _inflate(inflater, chunk, limit + 1 - size)
         size += len(chunk)
@@ -102,6 +107,8 @@ async def _receive_all(
 
 
 def _inflate(inflater: Any, chunk: bytes, room: int) -> bytes:
+    if inflater.eof:
+        return b""  # whatever follows the end is not the body; zlib would keep it all
     try:
         found: bytes = inflater.decompress(chunk, max(1, room))
     except zlib.error as error:

@@ -5,6 +5,7 @@ Source: contracts/segment.md sections 0 and 1.
 
 import base64
 import binascii
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Raw, Struct
 from cairn.collect.answer import ACCEPTED, Answer, preflight, segment_error
 from cairn.collect.parts import Parts
 from cairn.collect.request import Receive, Request, read_body
-from cairn.event import Arrival
+from cairn.event import LONGEST_USER_AGENT, Arrival
 from cairn.outcomes import Reason
 from cairn.wire import pixel
 from cairn.wire.reading import open_batch, open_single
@@ -81,7 +82,7 @@ async def _collect_call(request: Request, receive: Receive, parts: Parts) -> Ans
         body = await read_body(request, receive, MOST_EVENT_BYTES if kind in TYPES else MOST_BATCH_BYTES)
         if kind == _TELEMETRY:
             return ACCEPTED
-        body_key, events = _opened(body, kind)
+        body_key, events = await parts.read(body, partial(_opened, body, kind))
         write_key = write_key or body_key
         source = _source(parts, write_key)
         if events > MOST_ITEMS:
@@ -157,7 +158,7 @@ def _arrivals(request: Request, parts: Parts, source: Source, kind: str, body: b
         extra["refuse"] = Reason.NOT_CONNECTED.value
     environments = source.heap_environments if "refuse" not in extra else (source.environment_id,)
     received_ms = parts.now_ms()
-    user_agent = request.header(b"user-agent")
+    user_agent = request.header(b"user-agent")[:LONGEST_USER_AGENT]
     return [
         Arrival(
             "segment",

@@ -12,7 +12,7 @@ import msgspec
 
 from cairn import ids
 from cairn.clock import to_ms
-from cairn.event import Arrival, Draft, Refused
+from cairn.event import LONGEST_IP, LONGEST_LIBRARY, LONGEST_USER_AGENT, Arrival, Draft, Refused
 from cairn.ingest.accounts import set_account_properties
 from cairn.ingest.batch import MOST_EVENTS, PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, version_of
 from cairn.ingest.enriching import (
@@ -73,6 +73,17 @@ def check_sources(batch: Batch, parts: Parts) -> None:
                 batch.refuse(event, route, f"source {arrival.source!r}")
             else:
                 batch.drafts.extend(msgspec.structs.replace(event, environment_id=one) for one in route)
+
+
+def cut_texts(batch: Batch, parts: Parts) -> None:
+    """What a request says once for all its events is stored with each of them, so it must be short."""
+    for draft in batch.drafts:
+        if len(draft.user_agent) > LONGEST_USER_AGENT:
+            draft.user_agent = draft.user_agent[:LONGEST_USER_AGENT]
+        if len(draft.library) > LONGEST_LIBRARY:
+            draft.library = draft.library[:LONGEST_LIBRARY]
+        if len(draft.ip) > LONGEST_IP:
+            draft.ip = ""
 
 
 def correct_clocks(batch: Batch, parts: Parts) -> None:
@@ -191,6 +202,7 @@ def name_elements(batch: Batch, parts: Parts) -> None:
 STEPS: tuple[Step, ...] = (
     parse,
     check_sources,
+    cut_texts,
     correct_clocks,
     check_times,
     resolve_users,

@@ -14,14 +14,14 @@ MAX_FIELDS = 2000
 class Form:
     def __init__(self, pairs: list[tuple[str, str]] | None = None) -> None:
         self._pairs = pairs or []
+        self._last = dict(self._pairs)
 
     def __call__(self, name: str, default: str = "") -> str:
         """The last value of a name, as typed."""
-        found = [value for key, value in self._pairs if key == name]
-        return found[-1] if found else default
+        return self._last.get(name, default)
 
     def __contains__(self, name: str) -> bool:
-        return any(key == name for key, _ in self._pairs)
+        return name in self._last
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._pairs)

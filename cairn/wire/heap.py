@@ -17,7 +17,7 @@ from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import may_hold_nul, open_batch, safe_text
 from cairn.wire.refusal import Unfit, refused
 from cairn.wire.times import Timestamp, check_range, epoch_ms
-from cairn.wire.users import check_anonymous_id, check_identity, numeric_id
+from cairn.wire.users import LONGEST_ID, check_anonymous_id, check_identity, numeric_id
 
 MOST_EVENTS = 1_000  # per bulk request
 LONGEST_NAME = 1_024  # characters of an event's name
@@ -135,7 +135,9 @@ def _each(arrival: Arrival, key: str, build: _Build) -> Parsed:
     elif not items:
         return [refused(arrival, Unfit(Reason.EMPTY_BATCH, f"{key}: holds nothing; send at least one"), body)]
     library = (
-        safe_text(envelope.library) if isinstance(envelope.library, str) and envelope.library else _LIBRARY
+        safe_text(envelope.library[:LONGEST_ID])
+        if isinstance(envelope.library, str) and envelope.library
+        else _LIBRARY
     )
     is_odd = may_hold_nul(body)
     parsed: Parsed = [_one(arrival, raw, library, build, is_odd=is_odd) for raw in items[:MOST_EVENTS]]

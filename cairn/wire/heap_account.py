@@ -16,7 +16,7 @@ from cairn.wire.mending import read_object
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import Json, open_batch, safe_text
 from cairn.wire.refusal import Unfit, refused
-from cairn.wire.users import check_identity
+from cairn.wire.users import LONGEST_ID, check_identity
 
 MOST_ACCOUNTS = 1_000  # per request
 NAME = "Set account properties"
@@ -43,7 +43,7 @@ def parse_add_account_properties(arrival: Arrival) -> list[Draft | Refused]:
             raise Unfit(Reason.EMPTY_BATCH, "accounts: holds nothing; send at least one")
     except Unfit as unfit:
         return [refused(arrival, unfit, arrival.body, name=NAME)]
-    library = safe_text(envelope.library) if isinstance(envelope.library, str) and envelope.library else ""
+    library = safe_text(envelope.library[:LONGEST_ID]) if isinstance(envelope.library, str) else ""
     parsed = [_one(arrival, account, library) for account in accounts[:MOST_ACCOUNTS]]
     excess = Unfit(Reason.TOO_MANY_EVENTS, f"accounts: one request carries {MOST_ACCOUNTS} at most")
     return parsed + [refused(arrival, excess, account, name=NAME) for account in accounts[MOST_ACCOUNTS:]]

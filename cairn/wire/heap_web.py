@@ -20,10 +20,12 @@ from cairn.wire.masking import cut
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import safe_text
 from cairn.wire.refusal import Unfit, refused
-from cairn.wire.users import check_identity
+from cairn.wire.users import LONGEST_ID, check_identity
 
 MOST_PARAMETERS = 20_000  # of one call; the length of a request's line is limited before
 
+# Of the properties that all events of one call share (`k`), times the events: each event gets a copy of its own.
+_MOST_SHARED = 20_000
 _INDEXED = re.compile(r"(id|ts|[tncihyxk])([0-9]{1,3})")
 _INTERACTIONS = frozenset((Kind.CLICK, Kind.CHANGE, Kind.SUBMIT, Kind.TOUCH))
 
@@ -66,6 +68,8 @@ def parse_h(arrival: Arrival) -> Parsed:
         events = _numbered(call.single)
         if not events and not any(name in call.single for name in ("h", "d", "v")):
             raise Unfit(Reason.EMPTY_BATCH, "the query: holds neither a pageview (h) nor events (t0, ...)")
+        if len(events) * len(call.lists.get("k", ())) > 2 * _MOST_SHARED:
+            raise Unfit(Reason.TOO_MANY_EVENTS, f"k: over {_MOST_SHARED} properties, counted in each event")
     except Unfit as unfit:
         return [refused(arrival, unfit, arrival.body)]
     if not events:
@@ -266,7 +270,7 @@ def _draft(
         element=element,
         user_properties=user_properties or {},
         source=arrival.source,
-        library=single.get("b", ""),
+        library=single.get("b", "")[:LONGEST_ID],
         ip=arrival.ip,
         user_agent=arrival.user_agent,
         detail=call.detail,

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from cairn.wire.reading import Json, safe_text
+from cairn.wire.reading import MOST_DEPTH, Json, safe_text
 
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")  # 1 x 1, transparent
 _MOST_PARAMETERS = 500
@@ -41,7 +41,7 @@ def _decoded(text: str) -> bytes | None:
 def _nested(parameters: list[tuple[str, str]]) -> dict[str, Json]:
     body: dict[str, Json] = {}
     for name, value in parameters:
-        *path, last = safe_text(name).split(".")
+        *path, last = safe_text(name).split(".", MOST_DEPTH)  # deeper ones are refused when they are read
         inner = body
         for part in path:
             if not isinstance(inner.get(part), dict):

@@ -1,7 +1,7 @@
 """Properties as senders write them, made flat: text, numbers and booleans under dotted keys."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -12,6 +12,9 @@ from cairn.wire.reading import MOST_DEPTH, Json, check_depth
 LONGEST_KEY = 1_024  # characters; a longer key is dropped
 LONGEST_VALUE = 1_024  # UTF-16 units, Heap's measure; a longer value is cut
 MOST_PROPERTIES = 10_000  # of an event; the others are dropped
+# Names of nested objects, each written before the names of all its members: so much of an event, or few bytes of a
+# request would become many of ours.
+_MOST_PREFIX_CHARACTERS = 50_000
 _DEPTH_OF_VALUES = 2  # the event and its properties stand around a value
 _SURELY_SHORT = LONGEST_VALUE // 2  # characters; a character is two units at most
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 10_000, 100  # keys that need no second look, a megabyte of them
@@ -37,21 +40,22 @@ def _scalars(
 ) -> dict[str, Scalar]:
     # Half of a parser's time is spent here, so the usual types come first and without a call.
     kept: dict[str, Scalar] = {}
-    fit_keys = _fit_keys
+    fit_keys, names = _fit_keys, _Names()
     for key, value in given.items():
         kind = value.__class__
         if kind is str:
             if text is not None and value[4:5] == "-":
                 value = text(value)
             if len(value) > _SURELY_SHORT:
-                value = _cut(value)
+                value = cut_value(value)
             if not value or value.isspace():
                 continue
         elif kind is not bool and not (kind is int and -_LARGEST_INTEGER <= value < _LARGEST_INTEGER):
             if kind is dict:
-                kept.update(_nested(key, value, array, text))
+                check_depth(value, MOST_DEPTH - _DEPTH_OF_VALUES)
+                kept.update(_scalars(dict(names.flat(key, value)), array, text))
                 continue
-            value = _cut(_checked(value, array)) if kind is list else _number(value)
+            value = cut_value(_checked(value, array)) if kind is list else _number(value)
             if value is None or value == "":
                 continue
         if key in fit_keys or _is_fit(key):
@@ -67,11 +71,24 @@ def _is_fit(key: str) -> bool:
     return True
 
 
-def _nested(
-    key: str, value: dict[str, Json], array: Callable[[list[Json]], str], text: Callable[[str], str] | None
-) -> dict[str, Scalar]:
-    check_depth(value, MOST_DEPTH - _DEPTH_OF_VALUES)
-    return _scalars({f"{key}.{inner}": one for inner, one in value.items()}, array, text)
+class _Names:
+    """Dotted names for the members of nested objects, as long as the event has room for them."""
+
+    def __init__(self) -> None:
+        self._characters_left = _MOST_PREFIX_CHARACTERS
+
+    def flat(self, key: str, value: dict[str, Json]) -> Iterator[tuple[str, Json]]:
+        if len(key) >= LONGEST_KEY:
+            return  # so is every name below it
+        for inner, member in value.items():
+            self._characters_left -= len(key) + 1
+            if self._characters_left < 0:
+                return
+            name = f"{key}.{inner}"
+            if member.__class__ is dict:
+                yield from self.flat(name, member)
+            else:
+                yield name, member
 
 
 def _checked(value: list[Json], array: Callable[[list[Json]], str]) -> str:
@@ -92,7 +109,7 @@ def _number(value: Json) -> int | float | None:
     return None
 
 
-def _cut(text: str) -> str:
+def cut_value(text: str) -> str:
     """The first 1,024 UTF-16 units, never half a character."""
     if text.isascii():
         return text[:LONGEST_VALUE]
@@ -100,7 +117,15 @@ def _cut(text: str) -> str:
 
 
 def _joined(items: list[Json]) -> str:
-    return "||".join(_word(item) for item in items if item is not None)
+    words: list[str] = []
+    characters = 0
+    for item in items:
+        if item is not None:
+            words.append(_word(item))
+            characters += len(words[-1])
+            if characters > LONGEST_VALUE:
+                break  # the rest would be cut off; a short number may be 300 digits
+    return "||".join(words)
 
 
 def _word(item: Json) -> str:

@@ -8,6 +8,7 @@ from cairn.outcomes import Reason
 _PAYLOAD_CHARACTERS = 2_000  # of what was received, so that the sender recognises it on the Live page
 _USER_CHARACTERS = 255
 _NAME_CHARACTERS = 1_024
+_DETAIL_CHARACTERS = 1_000
 
 
 class Unfit(Exception):
@@ -25,7 +26,7 @@ def refused(
         arrival.environment_id,
         arrival.received_ms,
         unfit.reason,
-        unfit.detail,
+        unfit.detail[:_DETAIL_CHARACTERS],
         name[:_NAME_CHARACTERS],
         user[:_USER_CHARACTERS],
         arrival.source,

@@ -12,10 +12,11 @@ from msgspec import Struct
 from cairn import ids
 from cairn.event import Arrival, Draft, Kind, Scalar
 from cairn.outcomes import Reason
-from cairn.wire.properties import facade_scalars
+from cairn.wire.properties import cut_value, facade_scalars
 from cairn.wire.refusal import Unfit
 from cairn.wire.segment_call import Call, Context
 from cairn.wire.times import check_range, epoch_ms
+from cairn.wire.users import LONGEST_ID
 
 DESTINATION = "Heap"  # its name in `integrations` and in `_metadata.bundled`; names are case-sensitive
 
@@ -77,10 +78,9 @@ def _check_wanted(call: Call, kind: str, around: Surroundings) -> None:
         raise Unfit(Reason.SENT_BY_BROWSER, f"_metadata.bundled names {DESTINATION}")
     if kind not in ("track", "identify"):
         raise Unfit(Reason.UNSUPPORTED_EVENT_TYPE, f"type: Heap takes track and identify, not {kind}")
-    chosen = call.integrations
-    if around.integrations:
-        chosen = {**around.integrations, **(chosen or {})}
-    if chosen and not chosen.get(DESTINATION, chosen.get("All", True)):
+    # The call's own word before the batch's, by name. Merging them would cost the batch's size for each of its calls.
+    both = (call.integrations or {}, around.integrations)
+    if not next((chosen[name] for name in (DESTINATION, "All") for chosen in both if name in chosen), True):
         raise Unfit(
             Reason.BLOCKED_BY_INTEGRATIONS, f"integrations: does not name {DESTINATION}, or says false"
         )
@@ -109,7 +109,7 @@ def _properties(
                 call.user_id if call.user_id and "@" in call.user_id and _EMAIL.match(call.user_id) else None
             )
     if email:
-        properties["_email"] = email
+        properties["_email"] = cut_value(email)
     if library:
         properties["segment_library"] = library
     if is_identify:
@@ -118,7 +118,7 @@ def _properties(
 
 
 def _library(context: Context) -> str:
-    return (context.library.name if context.library else None) or ""
+    return ((context.library.name if context.library else None) or "")[:LONGEST_ID]
 
 
 def _time_ms(arrival: Arrival, call: Call, sent_ms: int) -> int:

@@ -1,6 +1,9 @@
 """Bodies made to break the edge: each is answered, none is kept as thousands, and the next request is served."""
 
 import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from time import process_time_ns
 
 import httpx2 as httpx
 import pytest
@@ -9,6 +12,7 @@ from cairn.collect.capture import CAPTURES, IMAGES
 from cairn.collect.heap import ENDPOINTS
 from tests.collect.conftest import Served
 from tests.wire.captured import APP_ID
+from tests.wire.hostile import JSON, SIZE, TIMES, Hostile, check_work
 from tests.wire.test_bombs import BOMBS
 
 POSTED = [*CAPTURES, *ENDPOINTS]
@@ -62,3 +66,45 @@ def test_half_a_million_empty_messages_are_one_refusal(served: Served, path: str
     assert answer.status_code == 400
     assert post(served, "/api/track", b'{"app_id":"11","identity":"dana","event":"Paid"}').status_code == 200
     assert served.refusals() == [("too_many_events", 1)]
+
+
+@pytest.mark.parametrize("hostile", JSON.values(), ids=JSON)
+@pytest.mark.parametrize(
+    "path", ["/api/track", "/api/integrations/track", "/v1/batch", "/api/capture/v2/track", "/k/a"]
+)
+def test_a_body_costs_the_edge_its_length(served: Served, path: str, hostile: Hostile) -> None:
+    small, large = hostile(SIZE), hostile(SIZE * TIMES)
+    answers = (200, 400, 401, 404, 429)
+
+    def posted(body: bytes) -> None:
+        assert post(served, path, body).status_code in answers
+
+    check_work(lambda: posted(small), lambda: posted(large), clock_ns=process_time_ns)
+
+
+@pytest.mark.parametrize("tail", [bytes(65_536), zlib.compress(b"") * 8_192], ids=["zeros", "packed nothing"])
+def test_bytes_behind_the_end_of_a_packed_body_are_not_kept(served: Served, tail: bytes) -> None:
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    whole = packer.compress(b'{"app_id":"11","identity":"dana","event":"Paid"}') + packer.flush()
+
+    def sent() -> Iterator[bytes]:
+        yield whole
+        for _ in range(20_000_000 // len(tail) + 1):
+            yield tail
+
+    answer = served.http.post("/api/track", content=sent(), headers={"content-encoding": "gzip"})
+    assert (answer.status_code, "the body: over" in answer.text) == (400, True)
+
+
+def test_a_small_request_is_answered_while_a_large_one_is_read(served: Served) -> None:
+    """A body over 64 KB is read beside the event loop, so its cost is nobody else's."""
+    large = b'{"app_id":"11","events":[' + b"[" * 1_000_000
+    small = 0
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(post, served, "/api/track", large)
+        while not pending.done():
+            body = b'{"app_id":"11","identity":"u%d","event":"Paid"}' % small
+            assert post(served, "/api/track", body).status_code == 200
+            small += 1
+    assert pending.result().status_code == 400
+    assert small > 1
