@@ -11,6 +11,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 _JSON = (b"content-type", b"application/json")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
+# What an answer repeats of a request is never taken for a page or a script.
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _PREFLIGHT_S = 7_200  # browsers keep a preflight this long at most; there is one per path
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ALLOWED_HEADERS = ("authorization", "content-type", "x-retry-count")  # "*" would not cover Authorization
@@ -83,7 +85,7 @@ def preflight(request: Request) -> Answer:
 
 
 async def send_answer(send: Send, answer: Answer) -> None:
-    headers = list(answer.headers)
+    headers = [*answer.headers, _NO_SNIFFING]
     if answer.status not in (204, 304):
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from cairn.collect.answer import Answer, Headers, send_answer
-from cairn.collect.functions import Configuration, file_of, functions_of, without_bodies
+from cairn.collect.functions import Configuration, file_of, functions_of, without_bodies, without_functions
 from cairn.collect.request import Receive, Request, Scope, Send, request_of
 from cairn.errors import Misconfigured
 
@@ -50,7 +50,8 @@ _SENT_ALWAYS = (
     (b"access-control-allow-origin", b"*"),
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"timing-allow-origin", b"*"),
-    (b"x-content-type-options", b"nosniff"),
+    # Opened as a page of its own it is text, and can reach nothing of this origin.
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
 )
 
 Configurations = Callable[[str], Awaitable[Configuration | None]]
@@ -124,6 +125,8 @@ class ScriptFiles:
         configuration = await self._configurations(environment)
         if configuration is None:
             return comment("no environment has this id; copy it from Environments", 404)
+        if b"functions=none" in request.query.split(b"&"):
+            configuration = without_functions(configuration)
         plugins = ["core", "snapshots"] if configuration.get("snapshots") else ["core"]
         server = {**without_bodies(configuration), "sdk": {"version": built.version, "plugins": plugins}}
         if functions := functions_of(configuration):

@@ -1,6 +1,7 @@
 """A small shop of the demo workspace, at /demo/shop/<app id>/, that a person can click through while Live shows it.
 
-It loads the capture script as a customer's site does: by Heap's v5 snippet, for the demo's own app id. Every address
+It loads the capture script as a customer's site does: by Heap's v5 snippet, for the demo's own app id, but without the
+functions of JavaScript snapshots: what a customer writes never runs where people are signed in to Cairn. Every address
 of the shop answers with the same page, which draws itself by its path, so links work with and without a reload.
 """
 
@@ -22,7 +23,9 @@ FILES = Path(__file__).parent / "shop"
 POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self'",
+        # Not by host: the functions that an environment's owner writes come from this host, which has the pages
+        # and the sessions of every workspace.
+        "script-src 'nonce-NONCE'",
         "style-src 'self'",
         "img-src 'self' data:",
         "font-src 'self'",
@@ -49,7 +52,7 @@ def shop_routes(engine: sa.Engine) -> list[BaseRoute]:
             return PlainTextResponse("there is no demo shop for this app id", 404)
         if request.url.path == f"{PATH}/{app_id}":
             return Response(status_code=307, headers={"Location": f"{PATH}/{app_id}/"})
-        return _answer(app_id, rest)
+        return _answer(app_id, rest, str(request.state.nonce))
 
     return [Route(f"{PATH}/{{app_id}}", serve), Route(f"{PATH}/{{app_id}}/{{rest:path}}", serve)]
 
@@ -70,13 +73,13 @@ def snippet(app_id: str) -> str:
     return _read("snippet.js").replace("APP_ID", json.dumps(app_id)).replace("METHODS", json.dumps(METHODS))
 
 
-def _answer(app_id: str, rest: str) -> Response:
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+def _answer(app_id: str, rest: str, nonce: str) -> Response:
+    headers = {"Content-Security-Policy": POLICY.replace("NONCE", nonce), "Cache-Control": "no-cache"}
     if rest == "snippet.js":
         return Response(snippet(app_id), headers=headers, media_type="text/javascript")
     if rest in _KINDS:
         return Response(_read(rest), headers=headers, media_type=_KINDS[rest])
-    page = _read("index.html").replace("BASE", f"{PATH}/{app_id}")
+    page = _read("index.html").replace("BASE", f"{PATH}/{app_id}").replace("NONCE", nonce)
     return Response(page, headers=headers, media_type="text/html")
 
 

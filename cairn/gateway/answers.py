@@ -95,6 +95,7 @@ async def say(send: Send, answer: Answer) -> None:
         (b"content-type", b"application/json"),  # Node refuses a GET's answer under any other type
         (b"content-length", str(len(answer.body)).encode()),
         (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
         *CORS,
         *answer.headers,
     ]

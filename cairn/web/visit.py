@@ -24,7 +24,7 @@ from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.errors import CairnError, NotFound, NotSignedIn
 from cairn.web.form import Form, read_form
-from cairn.web.guard import came_from_elsewhere, is_secure, set_cookie
+from cairn.web.guard import NONCE, came_from_elsewhere, is_secure, set_cookie
 from cairn.web.render import templates, zone
 from cairn.web.snippets import Place
 from cairn.workspace.environment import Environment, get_environment, list_environments, list_projects
@@ -55,6 +55,11 @@ class Visit:
     environment: Environment | None = None
     visitor: str = ""
     throttle: Throttle = field(default_factory=Throttle)
+
+    @property
+    def nonce(self) -> str:
+        """What a script of the page must carry to run."""
+        return str(getattr(self.request.state, NONCE, ""))
 
     @property
     def section(self) -> str:

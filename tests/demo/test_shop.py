@@ -1,13 +1,20 @@
 """The demo shop in a real browser: a walk through it is captured, and what was typed is not."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Browser, Page
 
+from cairn.clock import utc_now
+from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.tables import environments
+from cairn.privacy.capture import CaptureSettings, write_capture
+from cairn.privacy.snapshot import NewSnapshot, add_snapshot, list_snapshots
 from tests.privacy.conftest import eventually
 from tests.served import Served
 
@@ -91,7 +98,75 @@ def test_a_walk_through_the_shop_is_captured(cairn: Served, page: Page) -> None:
 def test_only_the_demo_has_a_shop(cairn: Served) -> None:
     there = httpx2.get(shop(cairn), timeout=20)
     assert there.status_code == 200
+    assert (
+        "'self'" not in there.headers["content-security-policy"].partition("script-src")[2].partition(";")[0]
+    )
     assert "'unsafe-inline'" not in there.headers["content-security-policy"]
     assert httpx2.get(shop(cairn).rstrip("/"), timeout=20).status_code == 307
     assert httpx2.get(f"{cairn.url}/demo/shop/1234567890/", timeout=20).status_code == 404
     assert httpx2.get(f"{shop(cairn)}%2e%2e/%2e%2e/shop.py", timeout=20).text.startswith("<!doctype html>")
+
+
+OPENINGS = [
+    pytest.param("/demo/shop/{app_id}/", id="the shop"),
+    pytest.param("/sign-in", id="a page of the dashboard"),
+    pytest.param("/nowhere", id="a page that is not there"),
+]
+
+
+@pytest.mark.parametrize("path", OPENINGS)
+def test_code_that_customers_write_never_runs_on_the_origin_of_the_pages(
+    cairn: Served, chromium: Browser, path: str
+) -> None:
+    """Neither by itself nor by markup that somebody got into a page; `window.ran` would say so."""
+    app_id = cairn.production["app_id"]
+    function = snapshot(cairn, "window.ran = true; return 'read'")
+    page = chromium.new_page()
+    page.goto(cairn.url + path.format(app_id=app_id))
+    if "shop" in path:
+        until(page, "window.heap && window.heap.loaded")
+        page.click("a.cart")
+        until(page, "document.querySelector('h1').textContent === 'Your cart is empty'")
+    page.evaluate(
+        """(address) => new Promise((done) => {
+            const script = document.createElement('script')
+            script.onload = script.onerror = done
+            script.src = address
+            document.body.append(script)
+        })""",
+        function,
+    )
+    assert page.evaluate("[window.ran, window.broke]") == [None, None]
+    page.close()
+    opened = chromium.new_page()
+    answer = opened.goto(cairn.url + function)
+    assert answer is not None
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert opened.evaluate("[window.ran, window.broke, self.origin]") == [None, None, "null"]
+    opened.close()
+
+
+def snapshot(cairn: Served, code: str) -> str:
+    """Make a JavaScript snapshot that also breaks out of its function; return the address of its file.
+
+    In the database, because only an owner may, who has no token here.
+    """
+    body = code + "\n}; window.broke = true; function also() {"
+    app_id = environments.c.app_id == cairn.production["app_id"]
+    engine = open_engine(sqlite_url(cairn.data_dir))
+    with engine.begin() as connection:
+        here, now = connection.execute(sa.select(environments.c.id).where(app_id)).scalar_one(), utc_now()
+        write_capture(connection, here, CaptureSettings(may_run_javascript=True), now)
+        if not list_snapshots(connection, here):
+            new = NewSnapshot("Read", "click", "a", "javascript", body)
+            add_snapshot(connection, here, new, now, may_run_javascript=True)
+    engine.dispose()
+    address = f"{cairn.url}/config/{cairn.production['app_id']}/heap_config.js"
+
+    def functions() -> list[str]:
+        return re.findall(r"/v5/functions/\d+/[0-9a-f]+\.js", httpx2.get(address, timeout=20).text)
+
+    eventually(lambda: len(functions()) > 0)
+    assert "/v5/functions" not in httpx2.get(f"{address}?functions=none", timeout=20).text
+    return functions()[0]

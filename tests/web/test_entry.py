@@ -1,11 +1,12 @@
 """Signing in, and what protects every page and every change."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from cairn.web.app import PAGES
-from cairn.web.guard import CONTENT_SECURITY_POLICY, safe_next
+from cairn.web.guard import content_security_policy, safe_next
 from cairn.workspace.permission import Role
 from tests.web.conftest import PASSWORD, Browser, World
 
@@ -55,9 +56,13 @@ def test_cookies_and_headers_protect_the_session(world: World, browse: Callable[
     assert "httponly" in cookie and "samesite=lax" in cookie and "secure" not in cookie
     for path in ("/sign-in", "/env/production", "/static/cairn.css", "/nowhere"):
         headers = browser.get(path).headers
-        assert headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+        nonce = headers["content-security-policy"].partition("'nonce-")[2].partition("'")[0]
+        assert headers["content-security-policy"] == content_security_policy(nonce)
+        assert len(nonce) > 20, "and nobody guesses which scripts run"
         assert headers["x-content-type-options"] == "nosniff"
-    assert "unsafe" not in CONTENT_SECURITY_POLICY
+    assert "unsafe" not in content_security_policy("")
+    nonces = [re.findall(r'<script[^>]* nonce="([^"]+)"', browser.get("/sign-in").text) for _ in range(2)]
+    assert nonces[0] != nonces[1] and all(len(set(found)) == 1 for found in nonces)
 
 
 PARTS = {

@@ -7,7 +7,9 @@ heap.load = function (envId, clientConfig) {
   heap.clientConfig.shouldFetchServerConfig = false
   const script = document.createElement('script')
   script.async = true
-  script.src = '/config/' + envId + '/heap_config.js'
+  script.nonce = document.currentScript.nonce
+  // This shop stands where people are signed in to Cairn, so the functions that customers write stay out.
+  script.src = '/config/' + envId + '/heap_config.js?functions=none'
   const first = document.getElementsByTagName('script')[0]
   first.parentNode.insertBefore(script, first)
   for (const name of METHODS) {
