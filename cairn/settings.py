@@ -59,6 +59,10 @@ def _path_or_none(text: str) -> Path | None:
     return Path(text) if text.strip() else None
 
 
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(address.strip().lower() for address in text.split(",") if address.strip())
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "data_dir",
@@ -121,6 +125,13 @@ SETTINGS: tuple[Setting, ...] = (
         "A file in MaxMind's .mmdb format (city); without it, country, region and city stay empty.",
     ),
     Setting(
+        "operators",
+        _addresses,
+        (),
+        "E-mail addresses, comma separated, of members who run this machine: they see requests that came with an"
+        " unknown key, which may be anybody's. While there is one workspace its owners see them too.",
+    ),
+    Setting(
         "store_memory_mb", _positive, 2048, "Most memory one question to the event store may use.", unit="MB"
     ),
 )
@@ -139,6 +150,7 @@ class Settings(Struct, frozen=True):
     log_retention_days: int
     rate_limits: bool
     location_file: Path | None
+    operators: tuple[str, ...]
     store_memory_mb: int
 
 

@@ -17,7 +17,7 @@ from cairn.outcomes import Reason
 from cairn.wire import heap_android, heap_capture, heap_mobile, pixel
 from cairn.wire.heap_account import first_app_id as account_app_id
 from cairn.wire.heap_open import is_json
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Unfit, shown_key
 from cairn.workspace.directory import App
 
 MOST_BODY_BYTES = 1_000_000  # after decompression; clients keep to it
@@ -55,7 +55,9 @@ Extra = dict[str, str | int]
 class UnknownEnvironment(Unfit):
     def __init__(self, app_id: str) -> None:
         said = (
-            f"{app_id[:40]!r} is no environment's id; copy it from Environments" if app_id else "is missing"
+            f"{shown_key(app_id)!r} is no environment's id; copy it from Environments"
+            if app_id
+            else "is missing"
         )
         super().__init__(Reason.UNKNOWN_KEY, f"environment id: {said}")
 

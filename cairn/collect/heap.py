@@ -20,7 +20,7 @@ from cairn.outcomes import Outcome, Reason, outcome_of
 from cairn.wire.heap import MOST_EVENTS
 from cairn.wire.parsers import PARSERS
 from cairn.wire.reading import open_batch, open_single
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Unfit, shown_key
 
 MOST_BODY_BYTES = 5 * 2**20  # 1,000 events; Heap documents no size
 SOURCE = "heap"
@@ -86,7 +86,7 @@ async def collect_heap(request: Request, receive: Receive, parts: Parts) -> Answ
         if app is None:
             raise Unfit(
                 Reason.UNKNOWN_KEY,
-                f"app_id: {app_id[:40]!r} is no environment's id; copy it from Environments",
+                f"app_id: {shown_key(app_id)!r} is no environment's id; copy it from Environments",
             )
         environment_id = app.environment_id
         if len(items) > MOST_EVENTS:

@@ -18,7 +18,7 @@ from cairn.event import LONGEST_USER_AGENT, Arrival
 from cairn.outcomes import Reason
 from cairn.wire import pixel
 from cairn.wire.reading import open_batch, open_single
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Unfit, shown_key
 from cairn.wire.segment import MOST_EVENT_BYTES, MOST_EVENTS, TYPES
 from cairn.workspace.directory import Source
 
@@ -55,7 +55,7 @@ class UnknownWriteKey(Unfit):
 
     def __init__(self, write_key: str) -> None:
         shown = (
-            f"{write_key[:6]!r}... is no source's; copy it again"
+            f"{shown_key(write_key)!r} is no source's; copy it again"
             if write_key
             else "is missing; send Basic auth"
         )

@@ -19,6 +19,12 @@ from cairn.outcomes import Reason
 # Segment's `context.ip` and Wingify's `visitor_ip`; the second half may be cut off.
 _ADDRESS = re.compile(r'("(?:ip|visitor_ip)"\s*:\s*")[^"]+')
 
+# Where vendors' clients write their keys: Segment's body, Wingify's events, addresses. The rest may be cut off.
+_KEY = re.compile(
+    r"""((?:"(?:writeKey|write_key|apiKey|api_key|sdkKey|sdk_key|vwo_envKey)"\s*:\s*"|\b(?:writeKey|env|i|key)=))"""
+    r"""([^"&\s]{4})[^"&\s]+"""
+)
+
 
 def drop_bots(batch: Batch, parts: Parts) -> None:
     bots = {draft.event_id for draft in batch.drafts if draft.user_agent and is_bot(draft.user_agent)}
@@ -81,6 +87,14 @@ def hide_addresses(batch: Batch, parts: Parts) -> None:
     for place, refused in enumerate(batch.refusals):
         if _ADDRESS.search(refused.payload) and not parts.controls.of(refused.environment_id).keep_ip:
             payload = _ADDRESS.sub(r"\1(left out)", refused.payload)
+            batch.refusals[place] = msgspec.structs.replace(refused, payload=payload)
+
+
+def shorten_keys(batch: Batch, parts: Parts) -> None:
+    """Keys in what is shown of refused ones: four characters tell which key it was, and open nothing."""
+    for place, refused in enumerate(batch.refusals):
+        if _KEY.search(refused.payload):
+            payload = _KEY.sub(r"\1\2…", refused.payload)
             batch.refusals[place] = msgspec.structs.replace(refused, payload=payload)
 
 

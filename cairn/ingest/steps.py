@@ -23,6 +23,7 @@ from cairn.ingest.enriching import (
     drop_bots,
     hide_addresses,
     keep_address,
+    shorten_keys,
 )
 from cairn.ingest.first_seen import set_first_seen
 from cairn.ingest.merging import merge_users
@@ -220,6 +221,7 @@ STEPS: tuple[Step, ...] = (
     set_account_properties,
     name_elements,
     hide_addresses,  # after all that refuse
+    shorten_keys,  # likewise
 )
 
 

@@ -28,10 +28,10 @@ from cairn.web.guard import NONCE, came_from_elsewhere, is_secure, set_cookie
 from cairn.web.render import templates, zone
 from cairn.web.snippets import Place
 from cairn.workspace.environment import Environment, get_environment, list_environments, list_projects
-from cairn.workspace.permission import Verb, may, require
+from cairn.workspace.permission import Role, Verb, may, require
 from cairn.workspace.session import COOKIE, Session, WrongCsrf, check_csrf, read_session
 from cairn.workspace.throttle import Throttle
-from cairn.workspace.workspace import Workspace, get_workspace
+from cairn.workspace.workspace import Workspace, get_workspace, has_several_workspaces
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,15 @@ class Visit:
         if self.session is None:
             raise NotSignedIn("sign in to see this page")
         return self.session
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this member may see what belongs to no workspace. Nobody's data is shown to another workspace."""
+        member = self.signed_in.member
+        if member.email in self.core.settings.operators:
+            return True
+        with self.reading() as connection:
+            return member.role is Role.OWNER and not has_several_workspaces(connection)
 
     @property
     def here(self) -> Environment:

@@ -6,6 +6,7 @@ from cairn.event import Arrival, Refused
 from cairn.outcomes import Reason
 
 _PAYLOAD_CHARACTERS = 2_000  # of what was received, so that the sender recognises it on the Live page
+SHOWN_OF_KEY = 4
 _USER_CHARACTERS = 255
 _NAME_CHARACTERS = 1_024
 _DETAIL_CHARACTERS = 1_000
@@ -32,6 +33,13 @@ def refused(
         arrival.source,
         shown(payload),
     )
+
+
+def shown_key(key: str) -> str:
+    """Enough of a key to tell which one was sent. An app id, digits alone, is public and shown whole."""
+    if key.isascii() and key.isdigit():
+        return key[:40]
+    return key if len(key) <= SHOWN_OF_KEY else f"{key[:SHOWN_OF_KEY]}…"
 
 
 def shown(payload: bytes | Raw) -> str:

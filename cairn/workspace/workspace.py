@@ -85,6 +85,10 @@ def list_workspaces(connection: sa.Connection) -> list[Workspace]:
     return [_workspace(row) for row in connection.execute(sa.select(workspaces).order_by(workspaces.c.id))]
 
 
+def has_several_workspaces(connection: sa.Connection) -> bool:
+    return len(connection.execute(sa.select(workspaces.c.id).limit(2)).all()) > 1
+
+
 def get_workspace(connection: sa.Connection, workspace_id: int) -> Workspace:
     """Raises WorkspaceNotFound."""
     row = connection.execute(sa.select(workspaces).where(workspaces.c.id == workspace_id)).first()

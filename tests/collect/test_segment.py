@@ -89,6 +89,7 @@ def test_credentials(served: Served, headers: dict[str, str], body_key: Any, sta
         assert (said["success"], said["code"], bool(said["message"])) == (False, "invalid_write_key", True)
         post(served, path, body, **basic("wk_node:"))
         assert served.refusals() == [("unknown_key", 0)]
+        assert "wk_unknown" not in said["message"]
     assert len(served.drafts()) == 1
 
 

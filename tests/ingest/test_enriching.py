@@ -125,6 +125,25 @@ def test_what_is_shown_of_refused_ones_keeps_no_address_either(
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        '{"writeKey":"wk_secretkey","event":"Paid"}',
+        '{"batch":[],"writeKey" : "wk_secretk',
+        '{"d":{"event":{"props":{"vwo_envKey":"wk_secretkey"}}}}',
+        '{"sdkKey":"wk_secretkey"}',
+        "a=12&env=wk_secretkey&en=purchase",
+    ],
+)
+def test_what_is_shown_of_refused_ones_holds_four_characters_of_a_key(
+    rig: Rig, environment_id: int, body: str
+) -> None:
+    rig.send({"refuse": "unknown_key", "payload": body}, environment_id=environment_id)
+    rig.load()
+    [shown] = rig.refusals(environment_id, "payload")
+    assert "wk_s…" in shown and "wk_se" not in shown
+
+
+@pytest.mark.parametrize(
     ("document", "event", "expected"),
     [
         pytest.param({"capture": {"mode": "block", "pages": ["/pay"]}}, "/pay", "blocked_page", id="blocked"),

@@ -32,6 +32,7 @@ from cairn.workspace.sealed import open_seal
 from cairn.workspace.workspace import create_workspace
 
 NOW = datetime(2026, 11, 22, 10, 42, tzinfo=UTC)
+OPERATOR = "owner@shop.test"  # of tenant A; tenant B's owner does not run the machine
 PASSWORD = "correct horse battery"
 CSRF = re.compile(r'name="csrf" value="([^"]*)"')
 
@@ -125,7 +126,8 @@ def open_core(folder: Path) -> tuple[Core, LiveSegments, list[int]]:
     )
     changed: list[int] = []
     core = Core(
-        settings=settings.load({"data_dir": folder}, {}), engine=engine, store=store, members=members,
+        settings=settings.load({"data_dir": folder, "operators": OPERATOR}, {}), engine=engine, store=store,
+        members=members,
         definitions=Definitions(store), feed=Feed(), seal=open_seal(folder), clock=lambda: NOW, changed=changed.append,
         touched=live.touched, troubles=list,
     )  # fmt: skip

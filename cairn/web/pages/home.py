@@ -17,7 +17,6 @@ from cairn.web.pages.live import explain, rows_of
 from cairn.web.render import count, query
 from cairn.web.snippets import curl_track
 from cairn.web.visit import Page, Visit, get, place_of
-from cairn.workspace.permission import Role
 
 DAYS = 14  # of the sparklines
 FEED = 6  # rows of the live card
@@ -152,7 +151,7 @@ def _concerns(visit: Visit, defined: Defined, refusals: list[pulse.Refusals]) ->
         found.append(Concern("warn", "SDK", title, text, visit.url(f"/flags/{key}"), "Open"))
     found += _of_refusals(visit, [each for each in refusals if each.outcome in WORRYING])
     found += [_of_event(visit, finding) for finding in concerns_of(visit)]
-    if visit.signed_in.member.role is Role.OWNER:
+    if visit.is_operator:
         found += _unknown_keys(visit)
     return found
 

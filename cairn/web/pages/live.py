@@ -34,7 +34,7 @@ from cairn.web.english import Word, Words, sentence, short
 from cairn.web.event_form import begun_with
 from cairn.web.render import query, templates
 from cairn.web.visit import Door, Page, Visit, get, place_of
-from cairn.workspace.permission import Role, Verb
+from cairn.workspace.permission import Verb
 
 ROWS = 100
 ROWS_AT_ONCE = 25  # sent in one go; 100 a second are more than anybody reads, and the browser stays at ease
@@ -152,7 +152,8 @@ def live_page(visit: Visit) -> Response:
     heard = pulse.heard_from(visit.core.store, visit.here.id, now=visit.now)
     return visit.page(
         "live.html", rows=rows_of(found), only=wanted.only, type=wanted.type, unknown=wanted.is_unknown,
-        outcomes=list(Outcome), after=after, sources=sorted({each.source for each in heard}), is_owner=is_owner(visit),
+        outcomes=list(Outcome), after=after, sources=sorted({each.source for each in heard}),
+        is_operator=visit.is_operator,
         kinds=KINDS, defined=[(f"{DEFINED}{each.id}", each.name) for each in known], address=wanted.address,
         snippet=neutral(place_of(visit)), has_heard=bool(heard),
     )  # fmt: skip
@@ -165,13 +166,9 @@ def _stored(visit: Visit, connection: sa.Connection, wanted: Asked) -> list[Seen
     return latest(store, connection, visit.here.id, now=visit.now, only=wanted.only, limit=ROWS)
 
 
-def is_owner(visit: Visit) -> bool:
-    return visit.signed_in.member.role is Role.OWNER
-
-
 def wants_unknown(visit: Visit) -> bool:
-    """Events with unknown keys belong to nobody, so only owners see them."""
-    return visit.ask("keys") == "unknown" and is_owner(visit)
+    """Events with unknown keys may be anybody's, so only who runs the machine sees them."""
+    return visit.ask("keys") == "unknown" and visit.is_operator
 
 
 class Tail:
