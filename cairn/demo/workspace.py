@@ -175,7 +175,7 @@ def _make_flag(
         description="A friendlier checkout for people who already trust us.",
         variables=VARIABLES,
         variations=VARIATIONS,
-        metrics=(Metric(1, "Order Completed", has_props=True, revenue_prop="total"),),
+        metrics=(Metric(1, "order_completed", has_props=True, revenue_prop="total"),),
     )
     flag_id = create_flag(connection, workspace.id, _project_id(connection, workspace), new, now).flag.id
     for environment in list_environments(connection, workspace.id):

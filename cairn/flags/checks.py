@@ -22,6 +22,9 @@ from cairn.flags.model import (
     Variation,
 )
 
+# Names that every flag SDK sends as they are. They put the event's name into an address unencoded: the Node SDK sends
+# nothing for a name with a space and answers true all the same, and what follows a `#` or `&` is lost.
+_SENDABLE = re.compile(r"[A-Za-z0-9_.:~-]+")
 MAX_KEY = 255  # characters
 MAX_VARIATIONS = 100  # of one flag; a draw has 10,000 places
 MAX_DEPTH = 32  # nodes of a condition; the SDKs descend recursively
@@ -133,6 +136,16 @@ def _check_value(variable: Variable, value: Value, *, field: str) -> None:
         raise FlagInvalid(
             f"{field}: expected {accepted} for type {variable.type}, got {value!r}", field=field
         )
+
+
+def warnings_of_metrics(metrics: Iterable[Metric]) -> tuple[str, ...]:
+    """One sentence for each event that flag SDKs cannot send by this name. Accepted all the same: imports have them."""
+    return tuple(
+        f"metric {metric.identifier!r}: flag SDKs cannot send an event of this name; "
+        "use letters, digits and _ - . : ~ only"
+        for metric in metrics
+        if not _SENDABLE.fullmatch(metric.identifier)
+    )
 
 
 def check_metrics(metrics: Iterable[Metric]) -> None:

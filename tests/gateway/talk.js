@@ -3,7 +3,7 @@
 const { init } = require('../clients/node_modules/vwo-fme-node-sdk')
 
 async function main() {
-  const { url, key, values, withAlias, agent, address } = JSON.parse(require('fs').readFileSync(0, 'utf8'))
+  const { url, key, values, withAlias, agent, address, event = 'purchase' } = JSON.parse(require('fs').readFileSync(0, 'utf8'))
   const client = await init({
     accountId: 12345, sdkKey: key, gatewayService: { url }, isAliasingEnabled: withAlias,
     shouldWaitForTrackingCalls: true,
@@ -15,7 +15,7 @@ async function main() {
     enabled.push((await client.getFlag('f', asked)).isEnabled())
   }
   const context = { id: 'u1', userAgent: 'Firefox', ipAddress: '203.0.113.7' }
-  const tracked = (await client.trackEvent('purchase', context, { amount: 12.5 })).purchase
+  const tracked = (await client.trackEvent(event, context, { amount: 12.5 }))[event]
   await client.setAttribute({ plan: 'pro', seats: 3 }, context)
   const aliased = withAlias ? await client.setAlias({ id: 'u1' }, 'visitor-1') : null
   if (withAlias) await client.getFlag('f', { id: 'visitor-1', customVariables: { who: values[0] } })

@@ -27,7 +27,8 @@ def main() -> None:
         for value in asked["values"]
     ]
     context = {"id": "u1", "user_agent": "Firefox", "ip_address": "203.0.113.7"}
-    tracked = client.track_event("purchase", context, {"amount": 12.5})["purchase"]
+    event = asked.get("event", "purchase")
+    tracked = client.track_event(event, context, {"amount": 12.5})[event]
     client.set_attribute({"plan": "pro", "seats": 3}, context)
     aliased = client.set_alias({"id": "u1"}, "visitor-1") if asked["withAlias"] else None
     if asked["withAlias"]:

@@ -12,6 +12,8 @@ import pytest
 from cairn.conditions.to_wingify import to_wingify
 from cairn.conditions.tree import And, Condition, Device, Place
 from cairn.event import Draft, Kind
+from cairn.flags.checks import warnings_of_metrics
+from cairn.flags.model import Metric
 from cairn.wire.wingify import parse_event
 from tests.gateway.serving import ACCOUNT, EXACT, FOLDING, KEY, PRODUCTION, Port, Serving, serving
 from tests.ingest.mmdb import write_mmdb
@@ -76,6 +78,33 @@ def document(segments: dict[str, Any]) -> bytes:
 
 def drafts(served: Serving) -> list[Draft]:
     return [one for arrival in served.arrivals for one in parse_event(arrival) if isinstance(one, Draft)]
+
+
+@pytest.mark.parametrize("sdk", ["node", "python"])
+@pytest.mark.parametrize("name", ["order_completed", "Order-Completed.v2:eu~1"])
+def test_every_sdk_sends_the_events_whose_names_are_not_warned_of(
+    served: Serving, sdk: str, name: str
+) -> None:
+    assert not warnings_of_metrics([Metric(1, name)])
+    served.store.publish({f"settings/{PRODUCTION}/{sdk}": document({}).replace(b"purchase", name.encode())})
+    assert talk(served, sdk, [], event=name)["tracked"] is True
+    assert name in [draft.name for draft in drafts(served)]
+
+
+@pytest.mark.parametrize("name", ["Order Completed", "заказ", "a\tb"])
+def test_names_that_an_sdk_never_sends_are_warned_of(served: Serving, name: str) -> None:
+    assert warnings_of_metrics([Metric(1, name)])
+    body = json.loads(document({}))
+    body["features"][0]["metrics"][0]["identifier"] = name
+    served.store.publish({f"settings/{PRODUCTION}/node": json.dumps(body).encode()})
+    talk(served, "node", [], event=name)
+    assert name not in [draft.name for draft in drafts(served)]
+
+
+@pytest.mark.parametrize("name", ["a#b", "a&b", "a%41", "a+b", "a?b", "a b"])
+def test_names_that_an_address_cannot_carry_as_they_are_are_warned_of(name: str) -> None:
+    [warning] = warnings_of_metrics([Metric(1, name)])
+    assert repr(name) in warning
 
 
 def in_list(list_id: str) -> dict[str, Any]:

@@ -263,6 +263,7 @@ def test_variables_and_metrics_are_edited(world: World, owner: Browser) -> None:
     assert flag.variables == (Variable(1, "limit", "integer", 10),)
     assert flag.variations[0].values == {"limit": 20}
     assert flag.metrics == (Metric(1, "Order Completed", "REVENUE_TRACKING", True, "total"),)
+    assert "cannot send an event of this name" in owner.get(path).text
 
 
 def test_users_are_listed_found_told_and_unmerged(world: World, owner: Browser) -> None:

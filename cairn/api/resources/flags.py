@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from cairn.api.endpoint import Call, Endpoint, EnvironmentName, Id, Key, Next, Page
 from cairn.api.page import page_of
+from cairn.flags.checks import warnings_of_metrics
 from cairn.flags.definition import (
     FlagChanges,
     NewFlag,
@@ -43,6 +44,7 @@ class FlagAnswer(Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     archived_at: datetime | None
+    warnings: tuple[str, ...]  # what is accepted and will not work as written
 
 
 class FlagList(Struct, frozen=True):
@@ -130,6 +132,7 @@ def _answer(call: Call, stored: StoredFlag) -> FlagAnswer:
         created_at=stored.created_at,
         updated_at=stored.updated_at,
         archived_at=stored.archived_at,
+        warnings=warnings_of_metrics(flag.metrics),
     )
 
 
@@ -141,7 +144,7 @@ EXAMPLE = {
         {"id": 1, "key": "default", "name": "As today"},
         {"id": 2, "key": "green", "name": "Green", "values": {"color": "green"}},
     ],
-    "metrics": [{"id": 1, "identifier": "Order Completed"}],
+    "metrics": [{"id": 1, "identifier": "order_completed"}],
 }
 ENDPOINTS = (
     Endpoint("GET", "/flags", Verb.SEE, read_flags),

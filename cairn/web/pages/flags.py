@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from cairn.db.tables import flag_states, rules, segment_states
 from cairn.errors import CairnError
+from cairn.flags.checks import warnings_of_metrics
 from cairn.flags.definition import (
     FlagChanges,
     NewFlag,
@@ -235,7 +236,8 @@ def metrics_page(
         on_since = _on_since(connection, stored, visit.here.id)
     return visit.page(
         "flag_metrics.html", tab="metrics", stored=stored, error=error, choices=flag_form, on_since=on_since,
-        rows=flag_form.metrics_of(stored.flag) if rows is None else rows, may_define=visit.may(Verb.DEFINE),
+        rows=flag_form.metrics_of(stored.flag) if rows is None else rows,
+        warnings=warnings_of_metrics(stored.flag.metrics), may_define=visit.may(Verb.DEFINE),
         status=error.status if error else 200,
     )  # fmt: skip
 
