@@ -89,11 +89,19 @@ export const holdsValue = (seen: Seen): boolean =>
 export const redactedAttributes = (seen: Seen): string[] =>
   (seen.attr('data-heap-redact-attributes') ?? '').toLowerCase().split(/[\s,]+/)
 
-/** `*` stands for anything; a pattern that begins with / is a path on every domain, else domain and path. */
+/**
+ * `*` stands for anything; a pattern that begins with / is a path on every domain, else domain and path.
+ * The earliest place of each piece is as good as a later one, so nothing is tried twice; line breaks, which no address
+ * has, hold the first piece to the start and the last to the end.
+ */
 export const matchesPage = (pattern: string, domain: string, path: string): boolean => {
-  const page = pattern[0] === '/' ? path : domain + path
-  const rule = pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*')
-  return new RegExp('^' + rule + (pattern.includes('/') ? '' : '(/.*)?') + '$', 'i').test(page)
+  const lines = (text: string): string => `\n${text}\n`.toLowerCase()
+  const page = lines(pattern[0] === '/' ? path : domain + path)
+  const fits = (rule: string): boolean => {
+    let at = 0
+    return lines(rule).split('*').every((piece) => (at = page.indexOf(piece, at) + piece.length) >= piece.length)
+  }
+  return fits(pattern) || (!pattern.includes('/') && fits(pattern + '/*'))
 }
 
 type Address = Pick<Location, 'hostname' | 'pathname'>

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from cairn.conditions import pattern as patterns
 from cairn.conditions.tree import (
     UNIT_MS,
     And,
@@ -84,11 +83,10 @@ def check(condition: Condition) -> None:
 def check_pattern(pattern: str, place: str) -> None:
     """Raises ConditionNotAccepted when RE2, which the store uses, cannot read the pattern."""
     try:
-        pc.match_substring_regex(pa.array([""]), pattern)
-    except pa.ArrowInvalid as error:
-        reason = str(error).removeprefix("Invalid regular expression: ")
+        patterns.compiled(pattern)
+    except patterns.PatternRefused as error:
         raise _refused(
-            place, f"{pattern!r} is not a regular expression in RE2's dialect: {reason}"
+            place, f"{pattern[:100]!r} is not a regular expression in RE2's dialect: {error}"
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from msgspec import Struct
 
-from cairn.conditions import javascript, operand
+from cairn.conditions import javascript, javascript_pattern, operand
 from cairn.conditions.tree import (
     And,
     Attribute,
@@ -18,6 +18,7 @@ from cairn.conditions.tree import (
     Device,
     Did,
     InList,
+    Leaf,
     Not,
     Or,
     OtherFlag,
@@ -27,7 +28,6 @@ from cairn.conditions.tree import (
 )
 from cairn.errors import InvalidInput
 
-Leaf = Attribute | InList | Visitor | Place | Device | OtherFlag | UserProperty | Did
 InListCheck = Callable[[str, str], bool]  # (list id, attribute's value) -> is a member
 
 _WITHOUT_NUMBERS = ("browser_version", "os_version", "ip_address")
@@ -119,7 +119,8 @@ def _device_holds(leaf: Device, facts: Facts) -> bool:
         return False
     wanted = leaf.value.lower()
     if wanted.startswith("wildcard(") and wanted.endswith(")"):
-        pattern = javascript.pattern(wanted[len("wildcard(") : -1].replace("*", ".*"), ignore_case=True)
-        if pattern is not None and pattern.search(actual):
+        source = wanted[len("wildcard(") : -1].replace("*", ".*")
+        pattern = javascript_pattern.pattern(source, ignore_case=True)
+        if pattern is not None and pattern.is_in(actual):
             return True
     return actual.lower() == wanted

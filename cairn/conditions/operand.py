@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cairn.conditions import javascript
+from cairn.conditions import javascript, javascript_pattern
+from cairn.conditions.javascript_pattern import END
+from cairn.conditions.pattern import PatternRefused
 from cairn.conditions.tree import Attribute
 from cairn.errors import InvalidInput
 
-_END = "(?![\\s\\S])"  # the very end in both dialects; Python's `$` also matches before a last line break
 _LINE_BREAK = re.compile("[\n\r\u2028\u2029]")
 _DIGITS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _VERSION = re.compile(r"\d+(?:\.\d+){2,}", re.ASCII)
@@ -47,6 +48,28 @@ def spell(attribute: Attribute) -> str:
     return _SPELLINGS[attribute.operator](attribute)
 
 
+def check(attribute: Attribute) -> None:
+    """What is refused when a condition is saved. Raises OperandImpossible.
+
+    What is kept already is spelt all the same: clients evaluate patterns themselves, and may know more.
+    """
+    spell(attribute)
+    if attribute.operator == "matches" and (reason := unknown_pattern(attribute)):
+        raise OperandImpossible(f"attribute {attribute.name!r}: {reason}", field="value")
+
+
+def unknown_pattern(attribute: Attribute) -> str:
+    """Why an attribute's pattern cannot be evaluated here, where it then never holds; empty when it can."""
+    keyword, wanted = read(spell(attribute))
+    if keyword != "regex":
+        return ""
+    try:
+        javascript_pattern.compiled(wanted)
+    except PatternRefused as error:
+        return f"{wanted[:100]!r} cannot be used as a pattern: {error}"
+    return ""
+
+
 def _is(attribute: Attribute) -> str:
     value = attribute.value
     if value in ("true", "false"):
@@ -54,7 +77,7 @@ def _is(attribute: Attribute) -> str:
     is_plain = value and not value.startswith(("lower(", "wildcard(", "regex(", "gt(", "gte(", "lt(", "lte("))
     if is_plain and "inlist" not in value and not _LINE_BREAK.search(value):
         return value
-    return f"regex(^{escape(value)}{_END})"
+    return f"regex(^{escape(value)}{END})"
 
 
 def _is_ignoring_case(attribute: Attribute) -> str:
@@ -91,7 +114,7 @@ def _compared(keyword: str) -> Callable[[Attribute], str]:
         if _DIGITS.fullmatch(value):
             return f"{keyword}({value})"
         if _VERSION.fullmatch(value):
-            return f"regex(^(?:{_version_pattern(keyword, value)}){_END})"
+            return f"regex(^(?:{_version_pattern(keyword, value)}){END})"
         raise OperandImpossible(
             f"attribute {attribute.name!r}: flag SDKs compare with numbers such as 5 or 1.5 (no sign, no exponent) "
             f"and versions such as 1.2.3, not with {attribute.value!r}",
@@ -114,7 +137,7 @@ _SPELLINGS: dict[str, Callable[[Attribute], str]] = {
     "is_ignoring_case": _is_ignoring_case,
     "contains": _wildcard("wildcard(*{}*)", "{}"),
     "starts_with": _wildcard("wildcard({}*)", "^{}"),
-    "ends_with": _wildcard("wildcard(*{})", "{}" + _END),
+    "ends_with": _wildcard("wildcard(*{})", "{}" + END),
     "matches": _matches,
     "greater": _compared("gt"),
     "at_least": _compared("gte"),
@@ -207,8 +230,8 @@ def _as_numbers(wanted: str, value: str) -> tuple[str, str]:
 def compare(keyword: str, wanted: str, value: str) -> bool:
     """The last step of reading an operand: two texts and what to make of them."""
     if keyword == "regex":
-        pattern = javascript.pattern(wanted)
-        return pattern is not None and pattern.search(value) is not None
+        pattern = javascript_pattern.pattern(wanted)
+        return pattern is not None and pattern.is_in(value)
     if keyword in _ORDERINGS:
         return _ORDERINGS[keyword](_compare_versions(value, wanted))
     if keyword == "is" and _DOTTED.match(value) and _DOTTED.match(wanted):

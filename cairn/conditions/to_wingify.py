@@ -24,6 +24,7 @@ from cairn.conditions.tree import (
     UserProperty,
     Visitor,
 )
+from cairn.conditions.walk import leaves
 from cairn.errors import InvalidInput
 
 Dsl = dict[str, Any]  # Any: a DSL node is as deep as the condition
@@ -92,16 +93,7 @@ def _ordered(nodes: tuple[Condition, ...]) -> list[Condition]:
 
 
 def _place(condition: Condition) -> int:
-    if _contains(condition, InList):
+    kinds = {type(leaf) for leaf in leaves(condition)}
+    if InList in kinds:
         return 2
-    return 0 if _contains(condition, Place) or _contains(condition, Device) else 1
-
-
-def _contains(condition: Condition, leaf: type[InList] | type[Place] | type[Device]) -> bool:
-    match condition:
-        case And() | Or():
-            return any(_contains(node, leaf) for node in condition.nodes)
-        case Not():
-            return _contains(condition.node, leaf)
-        case _:
-            return isinstance(condition, leaf)
+    return 0 if kinds & {Place, Device} else 1

@@ -186,5 +186,6 @@ class OtherFlag(Node, frozen=True, tag="other_flag"):
     state: Literal["on", "off"]
 
 
-Condition = And | Or | Not | UserProperty | Did | Attribute | InList | Visitor | Place | Device | OtherFlag
+Leaf = UserProperty | Did | Attribute | InList | Visitor | Place | Device | OtherFlag
+Condition = And | Or | Not | Leaf
 EVERYBODY = And(())

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.conditions.check import ConditionNotAccepted
-from cairn.conditions.tree import And, Condition, Did, EventMatch, Not, Or
+from cairn.conditions.tree import Condition, Did, EventMatch
+from cairn.conditions.walk import leaves
 from cairn.db.tables import defined_events, projects, segments
 from cairn.definitions.model import (
     Changes,
@@ -226,14 +227,7 @@ def definitions_by_id(
 
 def events_in(condition: Condition) -> Iterator[EventMatch]:
     """The events a condition asks about."""
-    match condition:
-        case And(nodes) | Or(nodes):
-            for node in nodes:
-                yield from events_in(node)
-        case Not(node):
-            yield from events_in(node)
-        case Did():
-            yield condition.event
+    return (leaf.event for leaf in leaves(condition) if isinstance(leaf, Did))
 
 
 def _of_project(connection: sa.Connection, project_id: int) -> list[DefinedEvent]:

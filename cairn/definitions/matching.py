@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
+from msgspec import structs
 
 from cairn.conditions.check import ConditionNotAccepted
 from cairn.conditions.clause import NOT_BEHAVIOUR
@@ -17,11 +18,11 @@ from cairn.conditions.tree import (
     Did,
     ElementMatch,
     EventMatch,
-    Not,
-    Or,
+    Leaf,
     PropertyFilter,
     ResolvedMatch,
 )
+from cairn.conditions.walk import replaced
 from cairn.db.tables import environments
 from cairn.definitions.defined_event import definitions_by_id, events_in
 from cairn.definitions.model import ELEMENT_KEYS, ON_ELEMENTS, DefinedEvent, Definition, Part
@@ -136,17 +137,12 @@ def _parts(definition: Definition, known: dict[int, DefinedEvent]) -> tuple[Part
 
 
 def _replaced(condition: Condition, known: dict[int, DefinedEvent], shapes: EnvironmentShapes) -> Condition:
-    match condition:
-        case And(nodes):
-            return And(tuple(_replaced(node, known, shapes) for node in nodes))
-        case Or(nodes):
-            return Or(tuple(_replaced(node, known, shapes) for node in nodes))
-        case Not(node):
-            return Not(_replaced(node, known, shapes))
-        case Did(event, operator, count, window) if event.defined or _asks_elements(event):
-            return Did(_resolved(event, known, shapes), operator, count, window)
-        case _:
-            return condition
+    def resolved(leaf: Leaf) -> Condition:
+        if isinstance(leaf, Did) and (leaf.event.defined or _asks_elements(leaf.event)):
+            return structs.replace(leaf, event=_resolved(leaf.event, known, shapes))
+        return leaf
+
+    return replaced(condition, resolved)
 
 
 def _resolved(event: EventMatch, known: dict[int, DefinedEvent], shapes: EnvironmentShapes) -> ResolvedMatch:

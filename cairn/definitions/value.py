@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from cairn.conditions import pattern as patterns
 from cairn.conditions.check import ORDERING, as_number
 from cairn.conditions.clause import COLUMN_FILTERS, FACT_FILTERS, NEGATIVE
 from cairn.conditions.tree import PropertyFilter
@@ -77,8 +75,8 @@ def _holding(operator: str, test: PropertyFilter, values: Sequence[str | None]) 
 
 def _matching(pattern: str, values: Sequence[str | None]) -> list[bool]:
     """RE2, as in the store, where a dot is also a line break."""
-    found = pc.match_substring_regex(pa.array(values, pa.string()), f"(?s){pattern}")
-    return [bool(each) for each in found.to_pylist()]
+    compiled = patterns.compiled(pattern)
+    return [value is not None and compiled.is_in(value) for value in values]
 
 
 def _ordered(operator: str, value: str, operand: str) -> bool:

@@ -1,33 +1,19 @@
-"""Walking the conditions of rules and holdouts: their leaves, and the lists behind their segments. Pure."""
+"""The lists behind the segments that a rule or holdout asks about. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import msgspec
+from msgspec import structs
 
-from cairn.conditions.tree import And, Condition, InList, Not, Or
-
-
-def leaves(condition: Condition) -> Iterator[Condition]:
-    match condition:
-        case And() | Or():
-            for node in condition.nodes:
-                yield from leaves(node)
-        case Not():
-            yield from leaves(condition.node)
-        case _:
-            yield condition
+from cairn.conditions.tree import Condition, InList, Leaf
+from cairn.conditions.walk import replaced
 
 
 def with_lists(condition: Condition, list_of: Mapping[int, str]) -> Condition:
     """The same condition, every segment's leaf with its list id; left empty where the segment has no list here."""
-    match condition:
-        case And():
-            return And(tuple(with_lists(node, list_of) for node in condition.nodes))
-        case Or():
-            return Or(tuple(with_lists(node, list_of) for node in condition.nodes))
-        case Not():
-            return Not(with_lists(condition.node, list_of))
-        case InList() if condition.segment_id:
-            return msgspec.structs.replace(condition, list_id=list_of.get(condition.segment_id, ""))
-        case _:
-            return condition
+
+    def listed(leaf: Leaf) -> Condition:
+        if isinstance(leaf, InList) and leaf.segment_id:
+            return structs.replace(leaf, list_id=list_of.get(leaf.segment_id, ""))
+        return leaf
+
+    return replaced(condition, listed)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from cairn.conditions.to_wingify import to_wingify
-from cairn.conditions.tree import And, Condition, Not, Or, Place, Visitor
+from cairn.conditions import operand
+from cairn.conditions.to_wingify import NEVER, to_wingify
+from cairn.conditions.tree import EVERYBODY, And, Attribute, Condition, Not, Or, Place, Visitor
+from cairn.conditions.walk import leaves
 from cairn.errors import InvalidInput
 from cairn.flags.model import (
     Allocation,
@@ -157,15 +159,18 @@ def check_metrics(metrics: Iterable[Metric]) -> None:
         raise FlagInvalid("metrics: ids must be different whole numbers from 1 on", field="metrics")
 
 
-def check_rule(flag: Flag, rule: Rule) -> None:
-    """Raises RuleInvalid or an error of the condition that flags cannot ask."""
+def check_rule(flag: Flag, rule: Rule, *, is_kept: bool = False) -> None:
+    """Raises RuleInvalid or an error of the condition that flags cannot ask.
+
+    `is_kept`: its conditions were accepted before; patterns that are refused now do not stand in other changes' way.
+    """
     check_key(rule.key)
     if not (_is_number(rule.traffic) and 0 <= rule.traffic <= 100):
         raise RuleInvalid(
             f"traffic: expected a percentage from 0 to 100, got {rule.traffic!r}", field="traffic"
         )
     _check_allocations(flag, rule)
-    check_condition(rule.condition)
+    check_condition(rule.condition, is_kept=is_kept)
     if rule.whitelist and rule.kind != "testing":
         raise RuleInvalid(
             "whitelist: only a testing rule has one; use a condition instead", field="whitelist"
@@ -180,11 +185,11 @@ def check_rule(flag: Flag, rule: Rule) -> None:
                 f"whitelist: variation {each.variation_id} is not one of the rule's allocations",
                 field="whitelist",
             )
-        if to_wingify(each.condition) == {}:
+        check_condition(each.condition, field="whitelist", is_kept=is_kept)
+        if each.condition == EVERYBODY:
             raise RuleInvalid(
                 "whitelist: a condition for everybody forces nobody; name somebody", field="whitelist"
             )
-        check_condition(each.condition, field="whitelist")
     _check_named_once(rule.whitelist)
 
 
@@ -242,10 +247,13 @@ def with_settled_weights(rule: Rule) -> Rule:
     return msgspec.structs.replace(rule, allocations=(*others, settled))
 
 
-def check_condition(condition: Condition, *, field: str = "condition") -> None:
+def check_condition(condition: Condition, *, field: str = "condition", is_kept: bool = False) -> None:
     """Raises InvalidInput for what no flag SDK can ask, naming the leaf."""
     _check_shape(condition, MAX_DEPTH, field)
-    to_wingify(condition, in_list=lambda _leaf: {"or": []})  # whether lists exist is the database's to say
+    to_wingify(condition, in_list=lambda _leaf: NEVER)  # whether lists exist is the database's to say
+    for leaf in leaves(condition):
+        if isinstance(leaf, Attribute) and not is_kept:
+            operand.check(leaf)
 
 
 def _check_shape(condition: Condition, depth: int, field: str) -> None:

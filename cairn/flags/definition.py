@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from msgspec import UNSET, Struct, UnsetType
 
 from cairn.conditions.tree import EVERYBODY, Condition, InList, OtherFlag
+from cairn.conditions.walk import leaves
 from cairn.db.tables import attribute_lists, environments, flag_states, flags, projects, rules, segments
 from cairn.errors import Conflict, NotFound
-from cairn.flags.audience import leaves
 from cairn.flags.checks import RuleInvalid, check_flag, check_key, check_rule, with_settled_weights
 from cairn.flags.model import Allocation, Flag, Forced, Metric, Rule, RuleKind, Variable, Variation
 from cairn.flags.rows import flag_columns, flag_of, rule_columns, rule_of
@@ -192,7 +192,7 @@ def update_flag(
     check_flag(flag)
     every_rule = sa.select(rules).where(rules.c.flag_id == flag_id)
     for row in connection.execute(every_rule):
-        check_rule(flag, rule_of(row))
+        check_rule(flag, rule_of(row), is_kept=True)
     connection.execute(
         sa.update(flags).where(flags.c.id == flag_id).values(updated_at=now, **flag_columns(flag))
     )
@@ -305,7 +305,8 @@ def update_rule(
     if "name" in changed:
         changed["name"] = clean_name(changed["name"])
     rule = msgspec.structs.replace(rule, **changed)
-    _check_rule(connection, stored, environment_id, rule)
+    is_kept = not changed.keys() & {"condition", "whitelist"}
+    _check_rule(connection, stored, environment_id, rule, is_kept=is_kept)
     rule = with_settled_weights(rule)
     connection.execute(
         sa.update(rules).where(rules.c.id == rule_id).values(updated_at=now, **rule_columns(rule))
@@ -432,8 +433,10 @@ def _check_environment(stored: StoredFlag, environment_id: int) -> None:
         )
 
 
-def _check_rule(connection: sa.Connection, stored: StoredFlag, environment_id: int, rule: Rule) -> None:
-    check_rule(stored.flag, rule)
+def _check_rule(
+    connection: sa.Connection, stored: StoredFlag, environment_id: int, rule: Rule, *, is_kept: bool = False
+) -> None:
+    check_rule(stored.flag, rule, is_kept=is_kept)
     for condition in (rule.condition, *(each.condition for each in rule.whitelist)):
         check_references(connection, condition, project_id=stored.project_id, environment_id=environment_id)
         if any(isinstance(leaf, OtherFlag) and leaf.flag_id == stored.flag.id for leaf in leaves(condition)):

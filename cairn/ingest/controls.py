@@ -4,8 +4,6 @@ The browser script obeys the same document before it sends; clients can be old, 
 """
 
 import logging
-import re
-from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -66,18 +64,32 @@ def is_page_captured(pages: Pages, domain: str, path: str) -> bool:
     """The environment's allow or block list. The same cases hold in the script: contract/privacy.json. Pure."""
     if pages.mode not in ("allow", "block"):
         return True
+    path, page = path.lower(), (domain + path).lower()
     is_listed = any(
-        _pattern(one).fullmatch(path if one[:1] == "/" else domain + path) for one in _counted(pages)
+        _is_page(rule.lower(), path if rule[:1] == "/" else page) for rule in pages.pages[:MOST_PAGES]
     )
     return is_listed == (pages.mode == "allow")
 
 
-def _counted(pages: Pages) -> tuple[str, ...]:
-    return pages.pages[:MOST_PAGES]
+def _is_page(rule: str, page: str) -> bool:
+    """A domain alone stands for all of its pages."""
+    return matches_wildcard(rule, page) or ("/" not in rule and matches_wildcard(f"{rule}/*", page))
 
 
-@lru_cache(1_024)
-def _pattern(page: str) -> re.Pattern[str]:
-    """`*` stands for anything; a domain alone stands for all of its pages."""
-    rule = re.escape(page).replace(r"\*", ".*")
-    return re.compile(rule + ("" if "/" in page else "(/.*)?"), re.IGNORECASE | re.DOTALL)
+def matches_wildcard(rule: str, text: str) -> bool:
+    """Is the text the rule, where `*` stands for anything? The earliest place of each piece is as good as a later
+    one, so nothing is ever tried twice."""
+    start, *pieces = rule.split("*")
+    if not pieces:
+        return text == rule
+    *between, end = pieces
+    last = len(text) - len(end)
+    if not text.startswith(start) or not text.endswith(end):
+        return False
+    position = len(start)
+    for piece in between:
+        position = text.find(piece, position, last)
+        if position < 0:
+            return False
+        position += len(piece)
+    return position <= last

@@ -3,7 +3,6 @@
 The answers come from the very SQL that decides membership; the evidence is read beside it.
 """
 
-from collections.abc import Iterator
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -13,6 +12,7 @@ from cairn.clock import to_ms
 from cairn.conditions.clause import Bindings, event_clause, time_clause
 from cairn.conditions.to_sql import Users, only
 from cairn.conditions.tree import And, Condition, Did, Not, Or, UserProperty
+from cairn.conditions.walk import leaves
 from cairn.definitions.matching import Definitions
 from cairn.errors import NotFound
 from cairn.event import Element
@@ -66,7 +66,9 @@ def explain(
     """A merged id stands for its user. Raises UserNotFound, and ConditionNotAccepted for leaves only flags know."""
     user = canonical(connection, environment_id, [canonical_id]).get(canonical_id, canonical_id)
     asked = (definitions or Definitions(store)).resolve
-    resolved = {leaf: asked(connection, environment_id, leaf) for leaf in dict.fromkeys(_leaves(condition))}
+    resolved: dict[Condition, Condition] = {
+        leaf: asked(connection, environment_id, leaf) for leaf in dict.fromkeys(leaves(condition))
+    }
     raws = raw_ids(connection, environment_id, [user])
     return _Evidence(store, environment_id, raws, now, resolved).why(condition)
 
@@ -87,14 +89,14 @@ class _Evidence:
         self._properties: dict[str, tuple[str, datetime]] = {}
 
     def why(self, condition: Condition) -> Why:
-        leaves = tuple(self._resolved)
+        asked = tuple(self._resolved)
         statement = only([*self._resolved.values(), And(())], self._now_ms, Users(self._raws))
         rows = self._store.query(self._environment_id, statement.sql, statement.parameters)
         if not rows:
             user = next(iter(self._raws))
             raise UserNotFound(f"no event and no property of user {user} is stored", field="user_id")
-        self._holds = {leaf: bool(answer) for leaf, answer in zip(leaves, rows[0][2:], strict=False)}
-        self._properties = self._newest({leaf.key for leaf in leaves if isinstance(leaf, UserProperty)})
+        self._holds = {leaf: bool(answer) for leaf, answer in zip(asked, rows[0][2:], strict=False)}
+        self._properties = self._newest({leaf.key for leaf in asked if isinstance(leaf, UserProperty)})
         return self._why(condition)
 
     def _why(self, node: Condition) -> Why:
@@ -152,14 +154,3 @@ class _Evidence:
 
     def _all_raws(self) -> list[int]:
         return [raw for raws in self._raws.values() for raw in raws]
-
-
-def _leaves(node: Condition) -> Iterator[Condition]:
-    match node:
-        case And(nodes) | Or(nodes):
-            for child in nodes:
-                yield from _leaves(child)
-        case Not(child):
-            yield from _leaves(child)
-        case _:
-            yield node

@@ -19,7 +19,7 @@ from cairn.conditions.tree import (
     UserProperty,
     Visitor,
 )
-from cairn.flags.audience import leaves
+from cairn.conditions.walk import leaves
 
 _OPERATORS = {
     "is": "is", "is_ignoring_case": "is, ignoring case,", "contains": "contains", "starts_with": "starts with",

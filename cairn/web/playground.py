@@ -9,8 +9,8 @@ from msgspec import Struct, structs
 
 from cairn.app.core import Core
 from cairn.conditions.tree import InList
+from cairn.conditions.walk import leaves
 from cairn.errors import CairnError, InvalidInput
-from cairn.flags.audience import leaves
 from cairn.flags.evaluate import Check, Context, Reason, Resolution, evaluate
 from cairn.flags.model import Flag, Ruleset
 from cairn.flags.ruleset import load_ruleset

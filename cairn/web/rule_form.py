@@ -9,6 +9,7 @@ from typing import get_args
 import msgspec
 from msgspec import Struct, structs
 
+from cairn.conditions import operand
 from cairn.conditions.check import parse
 from cairn.conditions.tree import (
     EVERYBODY,
@@ -171,12 +172,21 @@ def _attribute(row: Row, field: str) -> Condition:
         leaf = InList(name, segment_id=_number(row.segment, "segment", field))
         return leaf if row.operator == "in_list" else Not(leaf)
     if row.operator == "is_not":
-        return Not(Attribute(name, "is", row.value))
+        return Not(_checked(Attribute(name, "is", row.value), field))
     for operator in ("is", "is_ignoring_case", "contains", "starts_with", "ends_with", "matches", "greater",
                      "at_least", "less", "at_most"):  # fmt: skip
         if operator == row.operator:
-            return Attribute(name, operator, row.value)
+            return _checked(Attribute(name, operator, row.value), field)
     raise InvalidInput(f"operator: {row.operator[:30]!r} is not known; choose one of the list", field=field)
+
+
+def _checked(leaf: Attribute, field: str) -> Attribute:
+    """Raises InvalidInput at the row for what no flag SDK can be asked."""
+    try:
+        operand.check(leaf)
+    except InvalidInput as error:
+        raise InvalidInput(str(error), field=field) from error
+    return leaf
 
 
 def _given(text: str, what: str, field: str) -> str:
