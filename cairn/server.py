@@ -114,6 +114,7 @@ class CoreProcess:
             definitions=definitions,
         )
         self.publisher.publish_all()
+        locate = open_locations(settings.location_file)
         self.loader = Loader(
             self.log,
             self.store,
@@ -123,7 +124,7 @@ class CoreProcess:
             clock,
             self.live.touched,
             published=self.members,
-            locate=open_locations(settings.location_file),
+            locate=locate,
         )
         core = Core(
             settings=settings,
@@ -137,6 +138,7 @@ class CoreProcess:
             changed=self.publisher.changed,
             touched=self.live.touched,
             troubles=troubles_of(settings.data_dir, self.log, self.loader, self.live, self.publisher, clock),
+            locate=locate,
         )
         self.app: Starlette = build_web(core, api=[*build_api(core), *shop_routes(self.engine)])
         self.workers = Workers(

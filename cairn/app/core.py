@@ -13,6 +13,7 @@ from cairn.db.failure import explained
 from cairn.definitions.matching import Definitions
 from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
+from cairn.ingest.place import Locate, locate_nothing
 from cairn.members.sets import Members
 from cairn.settings import Settings
 from cairn.store.store import Store
@@ -47,6 +48,7 @@ class Core:
     changed: Callable[[int], None]
     touched: Callable[[list[Loaded]], None]
     troubles: Callable[[], list[Trouble]]  # what is wrong at the moment of asking
+    locate: Locate = locate_nothing  # an address's location, by the operator's file
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

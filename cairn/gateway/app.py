@@ -30,10 +30,10 @@ from cairn.gateway.answers import (
     refusal,
     say,
 )
-from cairn.gateway.details import details
 from cairn.gateway.health import MOST_PROBLEMS, Health, SeenSdk, problem_in
 from cairn.gateway.list_check import question
 from cairn.gateway.settings_file import SettingsFiles, document_name
+from cairn.ingest.details import details
 from cairn.ingest.place import Locate, locate_nothing
 from cairn.members.sets import Members, Published, list_set
 from cairn.workspace.directory import Directory, Sdk

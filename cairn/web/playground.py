@@ -11,12 +11,16 @@ from cairn.app.core import Core
 from cairn.conditions.tree import InList
 from cairn.conditions.walk import leaves
 from cairn.errors import CairnError, InvalidInput
+from cairn.flags.context import read_context
 from cairn.flags.evaluate import Check, Context, Reason, Resolution, evaluate
 from cairn.flags.model import Flag, Ruleset
 from cairn.flags.ruleset import load_ruleset
 from cairn.flags.settings_file import compile_settings
+from cairn.ingest.details import details
 from cairn.members.sets import list_set
 
+# Characters. The form sends it in the address, of which servers and proxies read some kilobytes.
+LONGEST_CONTEXT = 4_000
 CHECKS: dict[Check, str] = {
     Check.NOT_HOLDING: "its audience does not hold",
     Check.OTHER_OF_GROUP: "another rule of its group won",
@@ -73,7 +77,7 @@ def try_flag(
     flag = ruleset.flag(key)
     asked = _lists(flag)
     try:
-        given = _context(context, somebody, asked)
+        given = _context(core, context, somebody, asked)
     except InvalidInput as error:
         return Tried(None, str(error), [], [])
     resolution = evaluate(
@@ -83,8 +87,18 @@ def try_flag(
     steps = [(step.rule.name or step.rule.key, CHECKS[step.check]) for step in resolution.steps]
     members = [_member(core, leaf, given) for leaf in asked if leaf.attribute in given.attributes]
     sentence = f"{REASONS[resolution.reason]} {resolution.detail}".strip()
-    shown = {"id": given.id, "customVariables": given.attributes}
-    return Tried(resolution, sentence, steps, members, shown)
+    return Tried(resolution, sentence, steps, members, _shown(given))
+
+
+def _shown(context: Context) -> dict[str, Any]:
+    """The context as it was understood, in Node's spelling."""
+    known = {"location": context.location, "userAgent": context.device}
+    written = {
+        "id": context.id, "customVariables": context.attributes, "variationTargetingVariables": context.targeting,
+        "userAgent": context.user_agent, "ipAddress": context.ip_address, "bucketingSeed": context.bucketing_seed,
+        "_vwo": {name: facts for name, facts in known.items() if facts},
+    }  # fmt: skip
+    return {name: value for name, value in written.items() if value or name in ("id", "customVariables")}
 
 
 class SeenFlag(Struct, frozen=True):
@@ -104,7 +118,7 @@ def flags_for(
     found = []
     for flag in ruleset.flags:
         decided = evaluate(
-            ruleset, flag.key, _context("", somebody, _lists(flag)), now=now,
+            ruleset, flag.key, _context(core, "", somebody, _lists(flag)), now=now,
             in_list=lambda list_id, value: core.members.contains(list_set(list_id), value),
         )  # fmt: skip
         variation = decided.variation.name or decided.variation.key if decided.variation else ""
@@ -118,18 +132,20 @@ def _lists(flag: Flag | None) -> list[InList]:
     return list(dict.fromkeys(leaf for leaf in found if isinstance(leaf, InList)))
 
 
-def _context(text: str, somebody: str, asked: list[InList]) -> Context:
+def _context(core: Core, text: str, somebody: str, asked: list[InList]) -> Context:
     if not text:
         return Context(somebody, dict.fromkeys((leaf.attribute for leaf in asked), somebody))
+    if len(text) > LONGEST_CONTEXT:
+        raise InvalidInput(
+            f"The context has {len(text)} characters; up to {LONGEST_CONTEXT} are read here.", field="context"
+        )
     try:
         document = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise InvalidInput(f"The context is not JSON: {error}.", field="context") from error
-    if not isinstance(document, dict) or not isinstance(document.get("customVariables", {}), dict):
-        raise InvalidInput(
-            'The context is an object like {"id": …, "customVariables": {…}}.', field="context"
-        )
-    return Context(str(document.get("id", somebody)), document.get("customVariables", {}))
+    if isinstance(document, dict) and somebody:
+        document.setdefault("id", somebody)
+    return read_context(document, details=lambda agent, ip: details(agent, ip, locate=core.locate))
 
 
 def _member(core: Core, leaf: InList, context: Context) -> Member:

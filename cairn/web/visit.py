@@ -105,9 +105,9 @@ class Visit:
     def zone(self) -> tzinfo:
         return zone(unquote(self.request.cookies.get(ZONE, "")))
 
-    def ask(self, name: str, default: str = "") -> str:
+    def ask(self, name: str, default: str = "", *, longest: int = 500) -> str:
         """A value of the address, trimmed and bounded."""
-        return self.request.query_params.get(name, default).strip()[:500]
+        return self.request.query_params.get(name, default).strip()[:longest]
 
     def part(self, name: str) -> str:
         return str(self.request.path_params[name])

@@ -29,7 +29,7 @@ from cairn.web import flag_form, snippets
 from cairn.web.audience import Names, identifiers_in, lines, negates_list, segments_in
 from cairn.web.flag_form import MetricRow, Shape
 from cairn.web.pages.keys import HIDDEN
-from cairn.web.playground import Tried, try_flag, warnings_of
+from cairn.web.playground import LONGEST_CONTEXT, Tried, try_flag, warnings_of
 from cairn.web.visit import Page, Visit, get, place_of, post
 from cairn.workspace.environment import Environment, reveal_sdk_key
 from cairn.workspace.permission import Verb
@@ -144,7 +144,7 @@ def flag_page(visit: Visit) -> Response:
     ]
     return visit.page(
         "flag.html", tab="rules", stored=stored, rules=shown, tried=tried, warnings=warnings, on_since=on_since,
-        asked=visit.ask("as"), context=visit.ask("context"), may_define=visit.may(Verb.DEFINE),
+        asked=visit.ask("as"), context=_asked_context(visit), may_define=visit.may(Verb.DEFINE),
     )  # fmt: skip
 
 
@@ -178,8 +178,13 @@ def _on_since(connection: sa.Connection, stored: StoredFlag, environment_id: int
     )  # fmt: skip
 
 
+def _asked_context(visit: Visit) -> str:
+    """As typed: one that is too long is said to be, not cut into something that is no JSON."""
+    return visit.ask("context", longest=2 * LONGEST_CONTEXT)
+
+
 def _tried(visit: Visit, connection: sa.Connection, stored: StoredFlag) -> Tried | None:
-    somebody, context = visit.ask("as"), visit.ask("context")
+    somebody, context = visit.ask("as"), _asked_context(visit)
     if not somebody and not context:
         return None
     return try_flag(
