@@ -98,7 +98,7 @@ class Edge:
         self._collector = Collector(self._log, self._directory, clock, settings, check_room=self._disk.check)
         self._gateway = Gateway(
             self._members, self._members, self._directory, self._collector.append, clock,
-            refresh=self._directory.refresh, poll_interval_ms=settings.poll_interval_ms,
+            refresh=self._directory.refresh, refuse=self._collector.refuse, poll_interval_ms=settings.poll_interval_ms,
             locate=open_locations(settings.location_file),
         )  # fmt: skip
         self._script = ScriptFiles(script_folder, CaptureConfigurations(self._members, self._directory))

@@ -312,3 +312,32 @@ def test_it_ends_in_order_while_people_listen_and_events_come(served: Served) ->
     listener.close()
     logged = {json.loads(one.body)["d"]["msgId"] for one in served.logged()}
     assert sender.acknowledged <= logged
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/server-side/batch-events-v2?env=nobody",
+        "/server-side/batch-events-v2?a=12345",
+        "/events/t?a=12345&en=e",
+        "/api/track",
+        "/v1/batch",
+        "/api/capture/v2/track",
+        "/k/a",
+    ],
+)
+def test_a_flood_without_a_key_costs_no_disk(served: Served, target: str) -> None:
+    """Reasons are kept, shortened and so many a minute; bodies never. What was not recorded is counted."""
+    body = b'{"ev":[],"events":[' + b'"x",' * 200_000 + b'"x"]}'
+    before = size_of(served.data_dir)
+    answers = {served.ask("POST", target, body)[0] for _ in range(10)}
+    answers |= {served.ask("POST", target, b'{"events":["x"]}')[0] for _ in range(150)}
+    assert answers <= {400, 401, 404}
+    assert size_of(served.data_dir) - before < 2_000_000
+    assert max(len(arrival.body) for arrival in served.logged()) < 2_000
+    health = json.loads(served.ask("GET", "/-/edge/health")[1])
+    assert health["collector"]["unrecorded"] >= 40
+
+
+def size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in (folder / "log").iterdir())

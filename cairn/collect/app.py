@@ -27,7 +27,7 @@ from cairn.collect.refusals import RefusalRecord
 from cairn.collect.request import Disconnected, Receive, Scope, Send, TooSlow, request_of
 from cairn.collect.segment import CALLS, PIXELS, collect_segment
 from cairn.errors import Unavailable
-from cairn.event import Arrival
+from cairn.event import Arrival, Refused
 from cairn.eventlog.log import EventLog
 from cairn.settings import Settings
 from cairn.workspace.directory import Directory
@@ -84,6 +84,10 @@ class Collector:
         if answer.status in _ENDS_CONNECTION:
             answer = answer.with_headers((b"connection", b"close"))
         await send_answer(send, answer)
+
+    def refuse(self, refused: Refused) -> None:
+        """For the gateway's requests that are refused as a whole."""
+        self._parts.refusals.add(refused)
 
     async def append(self, arrivals: list[Arrival]) -> None:
         """For the gateway's events: return when they are on the disk. Raises Unavailable."""

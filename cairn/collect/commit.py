@@ -9,6 +9,8 @@ from cairn.eventlog.log import EventLog
 
 MOST_PENDING_BYTES = 64 * 2**20  # accepted but not yet on the disk; beyond it clients are told to come again
 
+MOST_GROUP_BYTES = 4 * 2**20  # of one entry of the log, but for a single request that is larger
+
 
 class Overloaded(Unavailable):
     """Events arrive faster than the disk takes them. Clients that retry lose nothing."""
@@ -73,10 +75,19 @@ class GroupCommit:
             self._writing = asyncio.create_task(self._write())
         return futures
 
+    def _next_group(self) -> list[tuple[bytes, "asyncio.Future[None]"]]:
+        """What waits, as far as one entry may hold it: whoever reads it has to hold it all."""
+        size_bytes = count = 0
+        while count < len(self._waiting) and size_bytes < MOST_GROUP_BYTES:
+            size_bytes += len(self._waiting[count][0])
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
+
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            group, self._waiting = self._waiting, []
+            group = self._next_group()
             items = [item for item, _ in group]
             try:
                 await loop.run_in_executor(self._thread, self._log.append, items)

@@ -6,11 +6,14 @@ from cairn.collect.commit import GroupCommit
 from cairn.event import Arrival, Refused
 
 MOST_PER_S = 50  # records; the rest of that second is counted
+# Of requests without a known key, which anyone can send at any rate: 70 MB a day in the log, whatever comes.
+MOST_KEYLESS_PER_MINUTE, KEYLESS_CHARACTERS = 60, 500
 
 
 class RefusalRecord:
     def __init__(self, commits: GroupCommit) -> None:
         self._commits = commits
+        self._minute = self._keyless = 0
         self._second = 0
         self._recorded = 0
         self._left_out = 0
@@ -21,11 +24,13 @@ class RefusalRecord:
         second = refused.received_ms // 1000
         if second != self._second:
             self._second, self._recorded = second, 0
-        if self._recorded >= MOST_PER_S:
+        if self._recorded >= MOST_PER_S or self._is_keyless_full(refused):
             self._left_out += 1
             self.unrecorded += 1
             return
         self._recorded += 1
+        if not refused.environment_id:
+            refused = msgspec.structs.replace(refused, payload=refused.payload[:KEYLESS_CHARACTERS])
         if self._left_out:
             note = (
                 f"{refused.detail} ({self._left_out} more refused requests before this one were not recorded)"
@@ -37,3 +42,12 @@ class RefusalRecord:
             msgspec.msgpack.encode(refused),
         )  # fmt: skip
         self._commits.offer(msgspec.msgpack.encode(arrival))
+
+    def _is_keyless_full(self, refused: Refused) -> bool:
+        if refused.environment_id:
+            return False
+        minute = refused.received_ms // 60_000
+        if minute != self._minute:
+            self._minute, self._keyless = minute, 0
+        self._keyless += 1
+        return self._keyless > MOST_KEYLESS_PER_MINUTE

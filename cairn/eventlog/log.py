@@ -9,6 +9,8 @@ from typing import Protocol
 from msgspec import Struct
 
 START = 0  # the position before the first entry
+# Of one read. A group commit is one entry and is read whole; the collector keeps it below 16 MB.
+MOST_READ_BYTES = 8 << 20
 
 
 class Entry(Struct, frozen=True):
@@ -30,8 +32,8 @@ class EventLog(Protocol):
     def append(self, items: Sequence[bytes]) -> int:
         """Return the position of the new entry, after the disk has it. Raises Unavailable when it cannot."""
 
-    def read(self, after: int, *, limit_items: int) -> list[Entry]:
-        """Entries after a position, oldest first: at least one if there is any, then until `limit_items` is reached."""
+    def read(self, after: int, *, limit_items: int, limit_bytes: int = MOST_READ_BYTES) -> list[Entry]:
+        """Entries after a position, oldest first: at least one if there is any, then until a limit is reached."""
 
     def end(self) -> int:
         """The position of the newest entry, START when there is none."""

@@ -28,7 +28,7 @@ from cairn.eventlog.damage import (
     move_aside,
     moved_aside,
 )
-from cairn.eventlog.log import START, Entry
+from cairn.eventlog.log import MOST_READ_BYTES, START, Entry
 from cairn.eventlog.salvage import salvaged, salvaged_end
 from cairn.eventlog.tail import Tail
 
@@ -79,8 +79,8 @@ class SqliteLog:
 
         return self._writer.use(insert)
 
-    def read(self, after: int, *, limit_items: int) -> list[Entry]:
-        return self._reader.use(lambda connection: self._entries(connection, after, limit_items))
+    def read(self, after: int, *, limit_items: int, limit_bytes: int = MOST_READ_BYTES) -> list[Entry]:
+        return self._reader.use(lambda connection: self._entries(connection, after, limit_items, limit_bytes))
 
     def end(self) -> int:
         return self._reader.use(rows.newest)
@@ -126,9 +126,11 @@ class SqliteLog:
         self._cursors.close()
         self._tail.close()
 
-    def _entries(self, connection: sqlite3.Connection, after: int, limit_items: int) -> list[Entry]:
+    def _entries(
+        self, connection: sqlite3.Connection, after: int, limit_items: int, limit_bytes: int
+    ) -> list[Entry]:
         entries: list[Entry] = []
-        count = 0
+        count = size_bytes = 0
         connection.execute("BEGIN")
         try:
             for row in rows.walk(connection, after):
@@ -137,7 +139,8 @@ class SqliteLog:
                     continue
                 entries.append(row)
                 count += len(row.items)
-                if count >= limit_items:
+                size_bytes += sum(map(len, row.items))
+                if count >= limit_items or size_bytes >= limit_bytes:
                     break
         finally:
             connection.execute("COMMIT")

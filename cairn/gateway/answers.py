@@ -34,6 +34,8 @@ class Answer(Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+_KEPT_BYTES = 8_000  # 2,000 characters
+
 EMPTY = Answer(b"{}")
 TRUE = Answer(b"true")  # bare: any JSON object means "is in the list" to the Node SDK
 FALSE = Answer(b"false")
@@ -83,6 +85,20 @@ class Request:
                 return None
             if not message.get("more_body"):
                 return b"".join(parts)
+
+    async def beginning(self, limit_bytes: int) -> bytes:
+        """Of a body that is not wanted; the rest is read and dropped, so that the caller sees the answer."""
+        kept = b""
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            chunk: bytes = message.get("body", b"")
+            kept += chunk[: _KEPT_BYTES - len(kept)]
+            size += len(chunk)
+            if size > limit_bytes or not message.get("more_body"):
+                return kept
 
 
 def known(value: str) -> str:

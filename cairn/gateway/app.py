@@ -15,7 +15,7 @@ import msgspec
 
 from cairn.clock import Clock, to_ms
 from cairn.errors import CairnError
-from cairn.event import Arrival
+from cairn.event import Arrival, Refused
 from cairn.gateway.aliases import answer_of, asked_ids, get_aliases, is_id, set_alias
 from cairn.gateway.answers import (
     EMPTY,
@@ -36,6 +36,10 @@ from cairn.gateway.settings_file import SettingsFiles, document_name
 from cairn.ingest.details import details
 from cairn.ingest.place import Locate, locate_nothing
 from cairn.members.sets import Members, Published, list_set
+from cairn.outcomes import Reason
+from cairn.wire.refusal import Unfit, refused
+from cairn.wire.wingify import LONGEST_NAME, count_events, keys_in
+from cairn.wire.wingify import MOST_EVENT_BYTES as LONGEST_EVENT_BYTES
 from cairn.workspace.directory import Directory, Sdk
 
 logger = logging.getLogger(__name__)
@@ -58,7 +62,8 @@ MOST_EVENT_BYTES = (
 )
 MOST_BATCH_BYTES = 10_485_760  # 5,000 events of 2 KB
 MOST_BATCH_EVENTS = 5_000
-SMALLEST_EVENT_BYTES = 3  # `{},`: below this many bytes per allowed event a batch need not be counted
+SMALL_BATCH_BYTES = 65_536  # read at once; a larger one beside the event loop
+REFUSED_BYTES = 8_000  # kept of what is refused: 2,000 characters
 
 SETTINGS_PATHS = ("/server-side/v2-settings", "/server-side/v2-pull")
 EVENT_PATH = "/events/t"
@@ -73,10 +78,6 @@ class _Route(msgspec.Struct, frozen=True):
     handler: Callable[[Request], Awaitable[Answer]]
     safe: Answer  # what is said when the handler fails or is out of time
     box_s: float | None  # None: it minds its own time, or takes what the disk needs to be durable
-
-
-class _Batch(msgspec.Struct):
-    ev: list[msgspec.Raw] = []
 
 
 class Gateway:
@@ -94,6 +95,7 @@ class Gateway:
         clock: Clock,
         *,
         refresh: Callable[[], None] = lambda: None,
+        refuse: Callable[[Refused], None] = lambda _: None,
         poll_interval_ms: int = 30_000,
         look_up_s: float = LOOK_UP_S,
         locate: Locate = locate_nothing,
@@ -103,7 +105,7 @@ class Gateway:
         self._append = append
         self._look_up_s = look_up_s
         self._clock = clock
-        self._refresh = refresh
+        self._refresh, self._refuse = refresh, refuse
         self._locate = locate
         self._files = SettingsFiles(published, poll_interval_ms=poll_interval_ms)
         self._health = Health()
@@ -212,24 +214,50 @@ class Gateway:
     async def _event(self, request: Request) -> Answer:
         self._health.count("events")
         body = await request.body(MOST_EVENT_BYTES)
-        environment_id = await self._environment(request)
+        environment_id = await self._environment(request, *keys_in(body or b""))
+        if not environment_id:
+            return self._without_key(request, body or b"")
         name = request.parameter("en")
         seen = self._saw(request, environment_id)
         if seen and body is not None:
             self._note(seen, name, body)
-        await self._append([self._arrival("wingify.event", request, environment_id, body)])
+        whole = body is not None and len(body) <= LONGEST_EVENT_BYTES
+        unfit = (
+            None if whole else Unfit(Reason.BODY_TOO_LARGE, "one event may have 32 KB; send fewer properties")
+        )
+        await self._append([self._arrival("wingify.event", request, environment_id, body or b"", unfit)])
         return EMPTY
 
     async def _batch(self, request: Request) -> Answer:
         self._health.count("batches")
+        environment_id = await self._environment(request)
+        if not environment_id:
+            return self._without_key(request, await request.beginning(MOST_BATCH_BYTES))
         body = await request.body(MOST_BATCH_BYTES)
-        if body is None or _is_too_many(body):
+        count, unfit = await self._count(body) if body is not None else (MOST_BATCH_EVENTS + 1, None)
+        if body is None or count > MOST_BATCH_EVENTS:
             self._health.count("refused_requests")
             return refusal(f"a batch holds at most {MOST_BATCH_EVENTS} events in 10 MB", status=413)
-        environment_id = await self._environment(request)
         self._saw(request, environment_id)
-        await self._append([self._arrival("wingify.batch", request, environment_id, body)])
+        await self._append([self._arrival("wingify.batch", request, environment_id, body, unfit)])
         return EMPTY
+
+    async def _count(self, body: bytes) -> tuple[int, Unfit | None]:
+        """How many events, or why the batch cannot be read: the log holds only what is cheap to read."""
+        try:
+            if len(body) <= SMALL_BATCH_BYTES:
+                return count_events(body), None
+            return await self._in_thread(lambda: count_events(body)), None
+        except Unfit as unfit:
+            return (MOST_BATCH_EVENTS + 1 if unfit.reason is Reason.TOO_MANY_EVENTS else 0), unfit
+
+    def _without_key(self, request: Request, body: bytes) -> Answer:
+        """Anyone knows an account's id, so it is no leave to write; 400, because SDKs do not send that again."""
+        self._health.count("unknown_keys")
+        detail = "env: no environment has this SDK key; copy it again from Environments"
+        arrival = self._arrival("wingify.event", request, 0, body)
+        self._refuse(refused(arrival, Unfit(Reason.UNKNOWN_KEY, detail), body, name=request.parameter("en")))
+        return refusal(detail)
 
     async def _set_alias(self, request: Request) -> Answer:
         ids = _alias_body(await request.body(MOST_EVENT_BYTES))
@@ -278,12 +306,15 @@ class Gateway:
             self._health.count("failures")
         return self._directory()
 
-    async def _environment(self, request: Request) -> int:
-        """Whose event it is: the SDK key says so, or else the account id; 0 when neither is known."""
-        for sdk_key in (request.parameter("env"), request.header(b"authorization")):
+    async def _environment(self, request: Request, *body_keys: str) -> int:
+        """Whose event it is; 0 when no SDK key says so.
+
+        The body's own is for addresses that were cut: Node writes an event's name with `#` as it is.
+        """
+        for sdk_key in (request.parameter("env"), request.header(b"authorization"), *body_keys):
             if sdk := await self._sdk(sdk_key):
                 return sdk.environment_id
-        return self._directory().accounts.get(request.parameter("a"), 0)
+        return 0
 
     def _saw(self, request: Request, environment_id: int) -> SeenSdk | None:
         if not environment_id:
@@ -298,8 +329,17 @@ class Gateway:
         elif event_name == "vwo_sdkDebug":
             seen.problems = [*seen.problems, problem_in(body, seen.last_seen_ms)][-MOST_PROBLEMS:]
 
-    def _arrival(self, parser: str, request: Request, environment_id: int, body: bytes | None) -> Arrival:
-        asked = {name: value for name in ("en", "a", "sn", "sv") if (value := request.parameter(name))}
+    def _arrival(
+        self, parser: str, request: Request, environment_id: int, body: bytes, unfit: Unfit | None = None
+    ) -> Arrival:
+        asked = {
+            name: value[:LONGEST_NAME]
+            for name in ("en", "a", "sn", "sv")
+            if (value := request.parameter(name))
+        }
+        if unfit is not None:  # of what is refused as a whole, enough to recognise it
+            asked |= {"reason": unfit.reason.value, "detail": unfit.detail}
+            body = body[:REFUSED_BYTES]
         return Arrival(
             parser=parser,
             environment_id=environment_id,
@@ -308,8 +348,8 @@ class Gateway:
             received_ms=to_ms(self._clock()),
             ip=request.header(b"vwo-x-forwarded-for") or request.parameter("visitor_ip"),
             user_agent=request.header(b"x-device-user-agent") or request.parameter("visitor_ua"),
-            body=body or b"",
-            extra=asked if body is not None else {**asked, "too_large": True},
+            body=body,
+            extra=asked,
         )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -329,15 +369,6 @@ def _route_of(path: str) -> str:
         if path.endswith(suffix) and path.count("/") == suffix.count("/") + 1:
             return suffix
     return path
-
-
-def _is_too_many(body: bytes) -> bool:
-    if len(body) <= MOST_BATCH_EVENTS * SMALLEST_EVENT_BYTES:
-        return False
-    try:
-        return len(msgspec.json.decode(body, type=_Batch).ev) > MOST_BATCH_EVENTS
-    except (msgspec.DecodeError, RecursionError):
-        return False  # stored as it came, and refused where people can see it
 
 
 def _alias_body(body: bytes | None) -> dict[str, str]:

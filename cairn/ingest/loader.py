@@ -34,7 +34,7 @@ READER = "loader"  # its name in the event log
 
 _BYTES_PER_LOAD = 8 << 20  # of requests: some 20,000 events; larger loads are hardly cheaper per event
 _ITEMS_PER_LOAD = 20_000  # requests
-_ITEMS_PER_READ = 256  # requests; of 500 KB at most, so that this many fit in memory whatever they hold
+_ITEMS_PER_READ = 256  # requests, as far as their bytes allow
 _IDLE_S = 0.01  # how often an idle loader looks at the log
 # From one load to the next, by how many requests it had at least. A part of the store costs as much as a thousand
 # events, in its insert and again in its merges; so the more arrive, the larger the parts they are given.
@@ -131,7 +131,9 @@ class Loader:
         items: list[Item] = []
         after, size_bytes = self._log.committed(READER), 0
         while size_bytes < _BYTES_PER_LOAD and len(items) < _ITEMS_PER_LOAD:
-            entries = self._log.read(after, limit_items=_ITEMS_PER_READ)
+            entries = self._log.read(
+                after, limit_items=_ITEMS_PER_READ, limit_bytes=_BYTES_PER_LOAD - size_bytes
+            )
             if not entries:
                 break
             for entry in entries:

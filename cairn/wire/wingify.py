@@ -72,7 +72,44 @@ def parse_batch(arrival: Arrival) -> Parsed:
     ]
 
 
+def count_events(body: bytes) -> int:
+    """How many events a batch holds. Raises Unfit when it cannot be read."""
+    return len(open_batch(body, _batches, "ev")[1])
+
+
+class _Properties(Struct, frozen=True):
+    key: str = msgspec.field(default="", name="vwo_envKey")
+    environment: str = msgspec.field(default="", name="vwo_fs_environment")
+
+
+class _Part(Struct, frozen=True):
+    props: _Properties = _Properties()
+
+
+class _Content(Struct, frozen=True):
+    event: _Part = _Part()
+    visitor: _Part = _Part()
+
+
+class _Envelope(Struct, frozen=True):
+    d: _Content = _Content()
+
+
+_envelopes = msgspec.json.Decoder(_Envelope)
+
+
+def keys_in(body: bytes) -> tuple[str, str]:
+    """The SDK key as an event itself names it, in its two places; empty where it does not."""
+    try:
+        d = _envelopes.decode(body).d
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return "", ""
+    return d.event.props.key, d.visitor.props.environment
+
+
 def _check_whole(arrival: Arrival) -> None:
+    if "reason" in arrival.extra:  # the gateway read it, and found that it cannot be kept
+        raise Unfit(Reason(arrival.extra["reason"]), str(arrival.extra.get("detail", "")))
     if arrival.extra.get("too_large"):
         raise Unfit(Reason.BODY_TOO_LARGE, "one event may have 1 MB; send fewer or shorter properties")
     if not arrival.environment_id:

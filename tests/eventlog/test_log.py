@@ -58,6 +58,13 @@ def test_a_read_stops_at_its_limit_but_gives_at_least_one(log: EventLog, limit: 
     assert len(log.read(START, limit_items=limit)) == entries
 
 
+def test_a_read_stops_at_its_bytes_but_gives_at_least_one(log: EventLog) -> None:
+    positions = [log.append([bytes(3_000_000)]) for _ in range(5)]
+    for limit_bytes, entries in ((1, 1), (3_000_000, 1), (3_000_001, 2), (8_000_000, 3)):
+        read = log.read(START, limit_items=256, limit_bytes=limit_bytes)
+        assert [entry.position for entry in read] == positions[:entries]
+
+
 def test_a_cursor_only_moves_forward_and_alone(log: EventLog) -> None:
     for item in (b"1", b"2", b"3"):
         log.append([item])

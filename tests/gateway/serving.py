@@ -12,7 +12,7 @@ import uvicorn
 
 from cairn.clock import utc_now
 from cairn.errors import Unavailable
-from cairn.event import Arrival
+from cairn.event import Arrival, Refused
 from cairn.gateway.app import Gateway
 from cairn.gateway.request_line import LenientProtocol
 from cairn.ids import key_hash
@@ -47,6 +47,7 @@ class Serving:
         self.directory = directory()
         self.refreshed: list[Directory] = []  # what the next refresh finds, if anything
         self.arrivals: list[Arrival] = []
+        self.refusals: list[Refused] = []
         self.is_disk_full = False
         self.is_store_away = False
         self.port = port
@@ -57,6 +58,7 @@ class Serving:
             self._append,
             utc_now,
             refresh=self._refresh,
+            refuse=self.refusals.append,
             locate=open_locations(locations),
         )
 

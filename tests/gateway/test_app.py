@@ -158,7 +158,9 @@ def test_settings_once_read_are_served_with_the_store_away(served: Serving) -> N
     assert settings(served)["version"] == 1
     assert settings(served, key=OTHER_KEY) == 400, "never an empty document that would switch flags off"
     assert settings(served, key="f" * 32) == 400
-    assert served.post(b"/events/t?en=purchase&a=12345&env=none", json.dumps(EVENT).encode())[0] == 200
+    assert (
+        served.post(f"/events/t?en=purchase&a=12345&env={KEY}".encode(), json.dumps(EVENT).encode())[0] == 200
+    )
     assert served.arrivals[0].environment_id == PRODUCTION
     served.is_store_away = False
     assert settings(served, key=OTHER_KEY)["features"] == []
@@ -319,8 +321,6 @@ EVENT = {
             f"/events/t?en=purchase&a=12345&env={KEY}&visitor_ua=undefined", (), PRODUCTION, id="sdk key"
         ),
         pytest.param(f"/events/t?en=purchase&a=12345&env={OTHER_KEY}", (), STAGING, id="another key"),
-        pytest.param("/events/t?en=purchase&a=12345", (), PRODUCTION, id="account only"),
-        pytest.param("/events/t?en=purchase&a=999", (), 0, id="unknown"),
         pytest.param(f"/as01/events/t?en=purchase&env={KEY}", (), PRODUCTION, id="collection prefix"),
         pytest.param(
             f"/events/t?en=purchase&env={KEY}",
@@ -338,8 +338,46 @@ def test_an_event_arrives_under_its_environment(
     (arrival,) = served.arrivals
     assert (arrival.parser, arrival.environment_id, arrival.source) == ("wingify.event", environment, "flags")
     (parsed,) = parse_event(arrival)
-    assert isinstance(parsed, Draft if environment else Refused)
+    assert isinstance(parsed, Draft)
     assert parsed.name == "purchase"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "a=12345", "a=999", f"a=12345&env={'f' * 32}", "en=vwo_variationShown&a=12345&env=undefined"],
+)
+@pytest.mark.parametrize("path", ["/events/t", "/server-side/batch-events-v2"])
+def test_without_an_sdk_key_nothing_is_stored(served: Serving, path: str, query: str) -> None:
+    """An account's id is no secret: it answers list checks, and writes nothing."""
+    status, _, body = served.post(f"{path}?{query}".encode(), json.dumps({**EVENT, "ev": [EVENT]}).encode())
+    assert (status, "SDK key" in json.loads(body)["error"]) == (400, True)
+    assert served.arrivals == []
+    (refused,) = served.refusals
+    assert (refused.reason, refused.environment_id) == (Reason.UNKNOWN_KEY, 0)
+
+
+@pytest.mark.parametrize("place", ["event", "visitor"])
+def test_a_key_in_the_body_counts_when_the_address_was_cut(served: Serving, place: str) -> None:
+    """Node writes the name `Order #1` as it is, and what follows the `#` never leaves the client."""
+    body = json.loads(json.dumps(EVENT))
+    name = "vwo_envKey" if place == "event" else "vwo_fs_environment"
+    body["d"].setdefault(place, {}).setdefault("props", {})[name] = OTHER_KEY
+    assert served.post(b"/events/t?en=Order%20", json.dumps(body).encode())[0] == 200
+    (arrival,) = served.arrivals
+    assert arrival.environment_id == STAGING
+    assert [event.name for event in parse_event(arrival)] == ["purchase"]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"ev":["' + b'\\"' * 400_000, b"[" * 900_000, b'{"ev":7}' + b" " * 9_000_000]
+)
+def test_a_batch_that_cannot_be_read_leaves_its_reason_only(served: Serving, body: bytes) -> None:
+    target = f"/server-side/batch-events-v2?env={KEY}".encode()
+    assert served.post(target, body)[0] == 200
+    (arrival,) = served.arrivals
+    assert len(arrival.body) <= 8_000
+    (refused,) = parse_batch(arrival)
+    assert isinstance(refused, Refused) and body.startswith(refused.payload[:100].encode())
 
 
 def test_an_events_visitor_comes_from_its_headers(served: Serving) -> None:
@@ -392,10 +430,10 @@ def test_batches(served: Serving, body: bytes, status: int, results: int | None)
         assert len(parse_batch(arrival)) == results
 
 
-@pytest.mark.parametrize("target", [b"/events/t?en=e", b"/server-side/batch-events-v2?a=12345"])
-def test_what_is_not_durable_is_not_acknowledged(served: Serving, target: bytes) -> None:
+@pytest.mark.parametrize("target", ["/events/t?en=e", "/server-side/batch-events-v2?a=12345"])
+def test_what_is_not_durable_is_not_acknowledged(served: Serving, target: str) -> None:
     served.is_disk_full = True
-    status, _, _ = served.post(target, b'{"ev":[]}')
+    status, _, _ = served.post(f"{target}&env={KEY}".encode(), b'{"ev":[]}')
     assert status == 400, "not 200, and nothing an SDK blocks on"
     assert served.gateway.health()["counts"]["failures"] == 1
 
