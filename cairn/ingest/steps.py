@@ -31,11 +31,13 @@ from cairn.outcomes import Reason
 from cairn.store.rows import element_id, text_of
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import PropertyChange, SeenElement
+from cairn.wire.times import happened_ms
 from cairn.workspace.directory import Directory
 
 logger = logging.getLogger(__name__)
 
-FUTURE_MS = 24 * 3_600_000  # ms; how far ahead of its receipt an event may lie
+# ms; a clock that is ahead by less is wrong, and the event is taken; by more, the time means something else
+FUTURE_MS = 24 * 3_600_000
 OLDEST_MS = (
     946_684_800_000  # ms, 2000-01-01 UTC: before it, seconds were sent for milliseconds, or no time at all
 )
@@ -90,18 +92,23 @@ def cut_texts(batch: Batch, parts: Parts) -> None:
 def correct_clocks(batch: Batch, parts: Parts) -> None:
     """Move a time from the sender's clock to ours, and note how far ours was set back before the receipt.
 
+    Nothing happens after it was received: a clock that is ahead by less than a day is taken for the receipt's.
     Source: contracts/segment.md 1.5.
     """
     remembered = parts.remembered
     if remembered.newest_ms < 0:
         remembered.newest_ms = parts.store.newest_received_ms()
     for draft in batch.drafts:
-        remembered.newest_ms = max(remembered.newest_ms, draft.received_ms)
-        names_time = draft.time_ms != draft.received_ms
-        if draft.sent_ms or not names_time:  # its time is by our clock
-            draft.late_ms = remembered.newest_ms - draft.received_ms
-        if draft.sent_ms and names_time:
-            draft.time_ms = draft.received_ms - (draft.sent_ms - draft.time_ms)
+        received_ms = draft.received_ms
+        remembered.newest_ms = max(remembered.newest_ms, received_ms)
+        is_ours = draft.time_ms == received_ms  # no time was sent
+        if not is_ours:
+            is_ours = bool(draft.sent_ms) and draft.sent_ms >= draft.time_ms
+            draft.time_ms = happened_ms(draft.time_ms, draft.sent_ms, received_ms)
+        if received_ms < draft.time_ms <= received_ms + FUTURE_MS:
+            draft.time_ms, is_ours = received_ms, True
+        if is_ours:
+            draft.late_ms = remembered.newest_ms - received_ms
 
 
 def check_times(batch: Batch, parts: Parts) -> None:
@@ -182,10 +189,11 @@ def set_properties(batch: Batch, parts: Parts) -> None:
         for key, value in draft.user_properties.items():
             if key != IDENTITY_KEY:  # built in: whoever could set it would be somebody else in every list
                 _set(batch, draft, draft.user_id, key, text_of(value))
-        if new and draft.identity and draft.event_id not in batch.not_merged:
-            canonical_id = new.pop((draft.environment_id, draft.identity), 0)
-            if canonical_id:
-                _set(batch, draft, canonical_id, IDENTITY_KEY, draft.identity)
+        known_as = (draft.environment_id, draft.identity)
+        canonical_id = new.get(known_as, 0)
+        if canonical_id and (draft.event_id not in batch.not_merged or draft.user_id == canonical_id):
+            del new[known_as]
+            _set(batch, draft, canonical_id, IDENTITY_KEY, draft.identity)
 
 
 def name_elements(batch: Batch, parts: Parts) -> None:

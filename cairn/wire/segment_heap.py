@@ -15,7 +15,7 @@ from cairn.outcomes import Reason
 from cairn.wire.properties import cut_value, facade_scalars
 from cairn.wire.refusal import Unfit
 from cairn.wire.segment_call import Call, Context
-from cairn.wire.times import check_range, epoch_ms
+from cairn.wire.times import check_range, epoch_ms, happened_ms
 from cairn.wire.users import LONGEST_ID
 
 DESTINATION = "Heap"  # its name in `integrations` and in `_metadata.bundled`; names are case-sensitive
@@ -126,5 +126,5 @@ def _time_ms(arrival: Arrival, call: Call, sent_ms: int) -> int:
     if call.timestamp is None or call.timestamp == "":
         return arrival.received_ms
     time_ms = epoch_ms(call.timestamp, "timestamp")
-    check_range(time_ms + arrival.received_ms - sent_ms if sent_ms else time_ms, arrival.received_ms)
+    check_range(happened_ms(time_ms, sent_ms, arrival.received_ms), arrival.received_ms)
     return time_ms
