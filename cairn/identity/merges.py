@@ -32,6 +32,7 @@ class MergeRequest(Struct, frozen=True):
     cause: str
     at: datetime
     is_explicit: bool = True  # an identify call; not an event that only carries the identity along
+    is_identified: bool = False  # the user id itself is the one of another identity that was seen
 
 
 class Merge(Struct, frozen=True):
@@ -191,7 +192,7 @@ class _Map:
         target = self._target(identity)
         if user_id == target:
             return Merge(request.environment_id, user_id, user_id, identity, 0, is_new=False)
-        if user_id in self._taken:
+        if request.is_identified or user_id in self._taken:
             return Reason.IDENTITY_TAKEN
         month = (target, _month_start(request.at))
         if request.cause == SERVER_IDENTIFY and self._months[month] >= USERS_PER_IDENTITY_AND_MONTH:

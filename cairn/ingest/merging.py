@@ -13,9 +13,15 @@ from cairn.outcomes import REASONS, Reason
 
 HEAP_SERVER = "heap"  # the source of events that came over Heap's server API
 
+User = tuple[int, int]  # environment, raw id
+
 
 def merge_users(batch: Batch, parts: Parts) -> None:
-    """A refused merge refuses an event that says nothing else; any other event is kept, and says so in its detail."""
+    """A refused merge refuses an event that says nothing else; any other event is kept, and says so in its detail.
+
+    An event that names an identity is that identity's, also when its device belongs to somebody else and stays there.
+    What a person took apart stays apart: then the event is its device's.
+    """
     asking = [draft for draft in batch.drafts if draft.merge_user_id and draft.identity]
     if not asking:
         return
@@ -25,9 +31,10 @@ def merge_users(batch: Batch, parts: Parts) -> None:
     asking = [d for d in asking if remembered.merges.get((d.environment_id, d.merge_user_id)) != d.identity]
     if not asking:
         return
+    identified = _identified(asking, batch, parts)
     with parts.engine.begin() as connection:
         remembered.check_history(_history_end(connection))
-        answers = merge_all(connection, [_request(draft) for draft in asking])
+        answers = merge_all(connection, [_request(draft, identified) for draft in asking])
     refused: set[int] = set()
     for draft, answer in zip(asking, answers, strict=True):
         if isinstance(answer, Merge):
@@ -39,6 +46,8 @@ def merge_users(batch: Batch, parts: Parts) -> None:
         else:
             draft.detail = f"not merged: {_detail(draft, answer)}"
             batch.not_merged.add(draft.event_id)
+            if answer is not Reason.MERGE_TAKEN_BACK:
+                draft.user_id = ids.identified_user_id(draft.environment_id, draft.identity)
     if refused:
         batch.drafts = [draft for draft in batch.drafts if id(draft) not in refused]
 
@@ -55,13 +64,25 @@ def merged_ids(draft: Draft) -> set[int]:
     return {draft.merge_user_id, ids.identified_user_id(draft.environment_id, draft.identity)}
 
 
-def _request(draft: Draft) -> MergeRequest:
+def _identified(asking: list[Draft], batch: Batch, parts: Parts) -> set[User]:
+    """Those of the user ids to be merged that are an identity's own, as stored or as seen in this batch."""
+    users = {(draft.environment_id, draft.merge_user_id) for draft in asking}
+    here = {(environment_id, user_id) for (environment_id, _), user_id in batch.identified.items()}
+    return (users & here) | parts.store.identified(sorted(users - here))
+
+
+def _request(draft: Draft, identified: set[User]) -> MergeRequest:
     is_limited = draft.source == HEAP_SERVER and says_only_who(draft)
     cause = SERVER_IDENTIFY if is_limited else f"{draft.kind} from {draft.source}"
     return MergeRequest(
-        draft.environment_id, draft.merge_user_id, draft.identity, cause, from_ms(draft.received_ms),
+        draft.environment_id,
+        draft.merge_user_id,
+        draft.identity,
+        cause,
+        from_ms(draft.received_ms),
         is_explicit=draft.kind == Kind.IDENTIFY,
-    )  # fmt: skip
+        is_identified=(draft.environment_id, draft.merge_user_id) in identified,
+    )
 
 
 def _detail(draft: Draft, reason: Reason) -> str:

@@ -22,8 +22,11 @@ def touched(batch: Batch) -> list[Loaded]:
         loaded.merged |= merged
         if draft.identity:
             loaded.by_property.setdefault(IDENTITY_KEY, set()).update(merged or {draft.user_id})
+        # Where its merge was refused, the event is the identity's and not its device's.
+        users = {draft.user_id} | (merged - {draft.merge_user_id})
+        loaded.by_event[draft.kind, draft.name] |= users
         for key in draft.user_properties.keys() - {IDENTITY_KEY}:
-            loaded.by_property.setdefault(key, set()).add(draft.user_id)
+            loaded.by_property.setdefault(key, set()).update(users)
     return list(found.values())
 
 

@@ -24,7 +24,7 @@ from cairn.store.errors import StoreBusy, StoreInUse, of_insert, of_question
 from cairn.store.known import Ids, KnownIds
 from cairn.store.migrations import migrate
 from cairn.store.question import bound, reads_user_map
-from cairn.store.schema import DATABASE, FIRST_SEEN_KEY
+from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY
 from cairn.store.store import AccountChange, MapChange, PropertyChange, Row, SeenElement
 
 logger = logging.getLogger(__name__)
@@ -209,6 +209,21 @@ class EmbeddedStore:
             "users": [user_id for _, user_id in maybes],
         }
         return {(row[0], row[1]): row[2] for row in self._read(sql, parameters)}
+
+    def identified(self, users: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+        if not users:
+            return set()
+        sql = f"""
+            SELECT DISTINCT environment_id, user_id FROM {DATABASE}.user_properties
+            WHERE environment_id IN {{environments:Array(UInt32)}} AND key = {{key:String}}
+              AND user_id IN {{users:Array(UInt64)}}
+        """
+        parameters = {
+            "environments": sorted({environment_id for environment_id, _ in users}),
+            "key": IDENTITY_KEY,
+            "users": [user_id for _, user_id in users],
+        }
+        return set(self._read(sql, parameters)) & set(users)
 
     def newest_received_ms(self) -> int:
         sql = f"SELECT toUnixTimestamp64Milli(max(received_at)) FROM {DATABASE}.events"

@@ -106,6 +106,9 @@ class Store(Protocol):
     def first_seen(self, users: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
         """Those of the users (environment, raw id) seen in a session before, with the version kept of it."""
 
+    def identified(self, users: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of the users (environment, raw id) whose id is an identity's own."""
+
     def newest_received_ms(self) -> int:
         """The latest receipt of an event, 0 when there is none."""
 
