@@ -7,11 +7,15 @@ import threading
 from collections import deque
 from datetime import datetime, timedelta
 
+from cairn.client_address import customer_of
 from cairn.errors import LimitExceeded
+from cairn.workspace.naming import looked_up
 
 WINDOW = timedelta(minutes=15)
 PER_PAIR = 5  # attempts for one e-mail from one address: a person who mistypes
-PER_ADDRESS = 50  # one address trying many e-mails; an office behind one address still gets in
+PER_ADDRESS = (
+    50  # one address, or one /64 of IPv6, trying many e-mails; an office behind one address still gets in
+)
 PER_EMAIL = 100  # many addresses trying one e-mail; high, so that strangers cannot easily lock a member out
 MAX_KEYS = 50_000  # bounds the memory; beyond it the oldest are forgotten
 
@@ -34,8 +38,8 @@ class Throttle:
 
     def attempt(self, email: str, address: str, now: datetime) -> None:
         """Count one attempt. Raises TooManyAttempts; a refused attempt is not counted."""
-        email = email.strip().lower()[:320]
-        limits = {(email, address): PER_PAIR, ("", address): PER_ADDRESS, (email, ""): PER_EMAIL}
+        email, sender = _names(email, address)
+        limits = {(email, sender): PER_PAIR, ("", sender): PER_ADDRESS, (email, ""): PER_EMAIL}
         with self._lock:
             for key, limit in limits.items():
                 past = self._recent(key, now)
@@ -50,10 +54,15 @@ class Throttle:
     def succeeded(self, email: str, address: str) -> None:
         """The password was right: mistyping before does not count any longer."""
         with self._lock:
-            self._attempts.pop((email.strip().lower()[:320], address), None)
+            self._attempts.pop(_names(email, address), None)
 
     def _recent(self, key: tuple[str, str], now: datetime) -> deque[datetime]:
         past = self._attempts.get(key, deque())
         while past and past[0] <= now - WINDOW:
             past.popleft()
         return past
+
+
+def _names(email: str, address: str) -> tuple[str, str]:
+    """The account and the sender an attempt counts for: spelled as the look-up spells the one, a network as one."""
+    return looked_up(email)[:320], customer_of(address)

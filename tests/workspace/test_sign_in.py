@@ -240,6 +240,40 @@ def test_guessing_is_slowed_down_per_pair_address_and_email() -> None:
     assert tried == PER_EMAIL
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        pytest.param("ＡＮＮ＠example.com", id="full-width letters"),
+        pytest.param("ann@example．com", id="full-width dot"),
+        pytest.param("𝐚𝐧𝐧@example.com", id="mathematical letters"),
+        pytest.param("ⓐⓝⓝ@EXAMPLE.com", id="circled letters"),
+        pytest.param("\u3000ann@example.com\u00a0", id="other spaces"),
+    ],
+)
+def test_every_spelling_the_look_up_accepts_is_one_account(
+    connection: sa.Connection, owner: Member, spelling: str
+) -> None:
+    assert authenticate(connection, email=spelling, password=PASSWORD) == owner
+    throttle = Throttle()
+    assert _attempts(throttle, "ann@example.com", "1.1.1.1", NOW) == PER_PAIR
+    assert _attempts(throttle, spelling, "1.1.1.1", NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:fffe", True),
+        ("203.0.113.8", "::ffff:203.0.113.8", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("203.0.113.8", "203.0.113.9", False),
+    ],
+)
+def test_neighbours_in_one_ipv6_network_share_their_attempts(first: str, second: str, is_one: bool) -> None:
+    throttle = Throttle()
+    assert _attempts(throttle, "ann@example.com", first, NOW) == PER_PAIR
+    assert _attempts(throttle, "ann@example.com", second, NOW) == (0 if is_one else PER_PAIR)
+
+
 def test_refusal_says_how_long_to_wait_and_does_not_lengthen_it() -> None:
     throttle = Throttle()
     _attempts(throttle, "ann@example.com", "1.1.1.1", NOW)

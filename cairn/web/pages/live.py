@@ -7,8 +7,9 @@ import asyncio
 import hashlib
 import json
 import time
-from collections import deque
-from collections.abc import AsyncIterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,6 +36,7 @@ from cairn.web.event_form import begun_with
 from cairn.web.render import query, templates
 from cairn.web.visit import Door, Page, Visit, get, place_of
 from cairn.workspace.permission import Verb
+from cairn.workspace.session import COOKIE
 
 ROWS = 100
 ROWS_AT_ONCE = 25  # sent in one go; 100 a second are more than anybody reads, and the browser stays at ease
@@ -47,8 +49,12 @@ KINDS: tuple[tuple[str, str], ...] = (
     (Kind.VERSION, "App versions"),
 )  # fmt: skip
 STREAM_TICK_S = 0.25  # how often the feed is looked at
-STREAM_LIFE_S = 600.0  # then the browser connects anew, so that a signed-out one does not stay
+STREAM_LIFE_S = 600.0  # then the browser connects anew
 HEARTBEAT_S = 15.0
+# How often a quiet stream asks whether its reader may still see it; before rows are sent it is asked each time.
+CHECK_S = 2.0
+# A browser opens six connections to one server; more than a few windows of them is no reader.
+MOST_STREAMS = 20
 
 
 class Row(Struct, frozen=True):
@@ -181,7 +187,8 @@ class Tail:
             self._asked = asked(visit, connection)
             only, store = self._asked.only, visit.core.store
             self._users = set(meant(store, connection, visit.here.id, only.user)) if only.user else set()
-        self._environment_id = 0 if self._asked.is_unknown else visit.here.id
+        self.opened_in, self.is_unknown = visit.here.id, self._asked.is_unknown
+        self._environment_id = 0 if self.is_unknown else self.opened_in
         after = visit.request.headers.get("last-event-id") or visit.ask("after")
         self.after = int(after) if after.isascii() and after.isdigit() and len(after) < 18 else 0
         if self.after > self.newest():
@@ -251,13 +258,44 @@ def live_rows(visit: Visit) -> Response:
     return HTMLResponse(tail.rows(), headers={"X-After": str(tail.after)})
 
 
+class Streams:
+    """The open streams of each session. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def is_full(self, session: str) -> bool:
+        return self._open[session] >= MOST_STREAMS
+
+    @contextmanager
+    def opened(self, session: str) -> Iterator[None]:
+        self._open[session] += 1
+        try:
+            yield
+        finally:
+            self._open[session] -= 1
+            if not self._open[session]:
+                del self._open[session]
+
+
 def stream_route(door: Door) -> Route:
+    streams = Streams()
+
     async def endpoint(request: Request) -> Response:
         tail = await run_in_threadpool(_tail_of, door, request)
         if tail is None:
             return Response(status_code=401)
+        session = request.cookies.get(COOKIE, "")
+        if streams.is_full(session):  # the page then asks every two seconds instead
+            return Response(status_code=429)
+
+        async def pieces() -> AsyncIterator[str]:
+            with streams.opened(session):
+                async for piece in _stream(tail, lambda: _may_stay(door, request, tail)):
+                    yield piece
+
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_stream(tail), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(pieces(), media_type="text/event-stream", headers=headers)
 
     return Route("/env/{environment}/live/stream", endpoint, methods=["GET"])
 
@@ -269,13 +307,28 @@ def _tail_of(door: Door, request: Request) -> Tail | None:
         return None
 
 
-async def _stream(tail: Tail) -> AsyncIterator[str]:
+def _may_stay(door: Door, request: Request, tail: Tail) -> bool:
+    """Whether whoever opened the stream would get the same one now: signed in, a member, and in the same role."""
+    try:
+        visit = door.enter(door.visit(request), Verb.SEE)
+        return visit.here.id == tail.opened_in and (not tail.is_unknown or visit.is_operator)
+    except CairnError:
+        return False
+
+
+async def _stream(tail: Tail, may_stay: Callable[[], bool]) -> AsyncIterator[str]:
+    """Ends without a word when the reader may no longer see it: the browser comes back and is shown the sign-in."""
     yield "event: hello\ndata: \n\n"
-    started = said = time.monotonic()
+    started = said = checked = time.monotonic()
     rate, told = Rate(), 0
     while (now := time.monotonic()) - started < STREAM_LIFE_S:
+        has_news = tail.newest() != tail.after
+        if has_news or now - checked > CHECK_S:
+            checked = now
+            if not await run_in_threadpool(may_stay):
+                return
         a_second = rate.at(now, tail.newest())
-        if tail.newest() != tail.after and (html := await run_in_threadpool(tail.rows)):
+        if has_news and (html := await run_in_threadpool(tail.rows)):
             said = now
             yield f"id: {tail.after}\nevent: rows\n{_data(html)}\n\n"
         elif now - said > HEARTBEAT_S:
