@@ -31,7 +31,9 @@ from cairn.errors import Misconfigured, Unavailable
 from cairn.eventlog.sqlite import SqliteLog
 from cairn.gateway.answers import Receive, Scope, Send
 from cairn.gateway.app import Gateway
-from cairn.gateway.request_line import LenientProtocol
+from cairn.http_server.connections import Connections
+from cairn.http_server.limits import KEEP_ALIVE_S, limits_for, raise_file_limit
+from cairn.http_server.protocol import protocol_for
 from cairn.ingest.place import open_locations
 from cairn.members.lmdb import open_members
 from cairn.members.sets import Published
@@ -54,7 +56,7 @@ GRACE_S = 3  # for requests in flight at the end; the supervisor kills after 5 s
 # One append gives the interpreter up a dozen times, at every system call, and a busy event loop would keep it from the
 # log's thread for Python's 5 ms each time.
 SWITCH_S = 0.0005
-KEEP_ALIVE_S = 75  # longer than the pools of common clients, so that they close first and never race us
+SWEEP_S = 1.0  # how often connections that wait too long are looked for
 
 
 class PublishedDirectory:
@@ -102,10 +104,12 @@ class Edge:
             locate=open_locations(settings.location_file),
         )  # fmt: skip
         self._script = ScriptFiles(script_folder, CaptureConfigurations(self._members, self._directory))
-        self._proxy = Proxy(paths.core_socket)
         self._trusted = settings.trusted_proxies
+        limits = limits_for(raise_file_limit())
+        self.connections = Connections(limits, self._trusted)
+        self._proxy = Proxy(paths.core_socket, limits, self._trusted)
         self._watcher = ThreadPoolExecutor(1, thread_name_prefix="directory")
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: asyncio.Future[tuple[None, None]] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._name_caller(scope)
@@ -141,7 +145,7 @@ class Edge:
             await send_answer(send, comment("the script cannot be served now", 503))
 
     async def start(self) -> None:
-        self._watching = asyncio.create_task(self._watch())
+        self._watching = asyncio.gather(self._watch(), self._sweep())
 
     def drain(self) -> None:
         """End what would go on for ever, so that the rest can finish."""
@@ -171,6 +175,12 @@ class Edge:
                 is_failing = True
             await asyncio.sleep(WATCH_INTERVAL_S)
 
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.connections.sweep(loop.time())
+
     def _look(self) -> None:
         self._disk.look()
         self._directory.refresh()
@@ -184,6 +194,8 @@ class Edge:
         body = msgspec.json.encode(
             {
                 "gateway": self._gateway.health(),
+                "connections": self.connections.report() | {"proxied": self._proxy.report()},
+                "runs_as_root": os.geteuid() == 0,
                 "collector": {
                     "unrecorded": self._collector.unrecorded,
                     "refusing": room.text if room.is_short else self._collector.error,
@@ -256,9 +268,10 @@ def run_edge(settings: Settings, *, socket_fd: int | None = None, ready_fd: int 
 async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
     edge = build_edge(settings, clock=PossibleClock([Paths(settings.data_dir).log_end]))
     config = uvicorn.Config(
-        edge, interface="asgi3", http=LenientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S, backlog=2048,
+        edge, interface="asgi3", http=protocol_for(edge.connections), ws="none", lifespan="off", log_config=None,
+        access_log=False,
+        server_header=False, proxy_headers=False, timeout_keep_alive=int(KEEP_ALIVE_S),
+        timeout_graceful_shutdown=GRACE_S, backlog=edge.connections.limits.backlog,
     )  # fmt: skip
     await edge.start()
     try:

@@ -6,12 +6,16 @@ may be killed at any moment would turn every restart into a failed request.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import httptools
 import msgspec
+
+from cairn.client_address import TrustedProxies, customer_of
+from cairn.http_server.limits import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +67,13 @@ class CoreAway(Exception):
 class Proxy:
     """An ASGI application that is the core, as far as callers can tell."""
 
-    def __init__(self, socket: Path, *, first_byte_s: float = FIRST_BYTE_S) -> None:
+    def __init__(
+        self, socket: Path, limits: Limits, trusted: TrustedProxies, *, first_byte_s: float = FIRST_BYTE_S
+    ) -> None:
         self._socket = socket
+        self._limits, self._trusted = limits, trusted
+        self._open: Counter[str] = Counter()  # requests being passed on, by who sent them
+        self._refused = 0
         self._first_byte_s = first_byte_s
         self._streams: set[asyncio.StreamWriter] = (
             set()
@@ -74,6 +83,29 @@ class Proxy:
         if _length(scope["headers"]) > MOST_BODY_BYTES:
             await _say(scope, send, 413, "body_too_large", "the request body may have 10 MB")
             return
+        client = customer_of(scope["client"][0]) if scope.get("client") else ""
+        if self._is_full(client):
+            self._refused += 1
+            await _say(scope, send, 503, "busy", "too many requests at once; try again in a second")
+            return
+        self._open[client] += 1
+        try:
+            await self._pass_on(scope, receive, send)
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
+
+    def report(self) -> dict[str, int]:
+        return {"open": self._open.total(), "most": self._limits.proxied, "refused": self._refused}
+
+    def _is_full(self, client: str) -> bool:
+        is_one_of_many = (
+            client not in self._trusted and self._open[client] >= self._limits.proxied_per_address
+        )
+        return is_one_of_many or self._open.total() >= self._limits.proxied
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(CONNECT_S):
                 reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=CHUNK_BYTES)

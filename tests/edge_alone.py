@@ -1,5 +1,6 @@
 """The real edge as one process, with options and a file limit of the test's own, before a stand-in core."""
 
+import itertools
 import json
 import os
 import resource
@@ -25,6 +26,7 @@ from tests.served import CAIRN
 KEY = "abcdef0123456789abcdef0123456789"
 APP_ID, ACCOUNT, ENVIRONMENT = "1234567890", 12345, 7
 SETTINGS = f"/server-side/v2-settings?i={KEY}&a={ACCOUNT}"
+_numbers = itertools.count()
 TRACK = {"app_id": APP_ID, "identity": "ada@shop.test", "event": "Bought"}
 
 
@@ -79,7 +81,9 @@ class EdgeAlone:
             connection.close()
 
     def track(self, **headers: str) -> int:
-        body = json.dumps(TRACK).encode()
+        body = json.dumps(
+            {**TRACK, "identity": f"user{next(_numbers)}@shop.test"}
+        ).encode()  # each has a rate
         return self.ask("POST", "/api/track", body, **{"Content-Type": "application/json"}, **headers)[0]
 
     def at_core(self, *headers: str) -> dict[str, list[str]]:

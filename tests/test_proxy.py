@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from cairn.client_address import TrustedProxies
+from cairn.http_server.limits import limits_for
 from cairn.proxy import Proxy
 from tests.gateway.serving import Port, read_answer
 
@@ -52,7 +54,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 @pytest.fixture(scope="module")
 def port(core: StandIn) -> Iterator[Port]:
     port = Port()
-    port.app = Proxy(core.socket, first_byte_s=0.5)
+    port.app = Proxy(core.socket, limits_for(1024), TrustedProxies("127.0.0.1"), first_byte_s=0.5)
     yield port
     port.close()
 
@@ -177,7 +179,7 @@ def test_a_silent_core_is_given_up(port: Port) -> None:
 
 def test_a_core_away_gives_people_a_page_and_programs_a_problem(tmp_path: Path) -> None:
     core, port = StandIn(tmp_path), Port()
-    port.app = Proxy(core.socket)
+    port.app = Proxy(core.socket, limits_for(1024), TrustedProxies("127.0.0.1"))
     try:
         for _ in ("never there", "killed"):
             status, head, page = get(port, "/flags", "Accept: text/html,application/xhtml+xml")
@@ -196,7 +198,7 @@ def test_a_core_away_gives_people_a_page_and_programs_a_problem(tmp_path: Path) 
 def test_a_core_that_dies_in_the_middle_of_an_answer_breaks_the_connection(tmp_path: Path) -> None:
     core, port = StandIn(tmp_path), Port()
     core.start()
-    port.app = Proxy(core.socket)
+    port.app = Proxy(core.socket, limits_for(1024), TrustedProxies("127.0.0.1"))
     try:
         with pytest.raises(ConnectionError):
             get(port, "/cut")

@@ -24,7 +24,7 @@ from cairn.collect.heap import ENDPOINTS, collect_heap
 from cairn.collect.parts import Parts
 from cairn.collect.rates import HeapRates
 from cairn.collect.refusals import RefusalRecord
-from cairn.collect.request import Disconnected, Receive, Scope, Send, TooSlow, request_of
+from cairn.collect.request import Disconnected, Receive, Scope, Send, request_of
 from cairn.collect.segment import CALLS, PIXELS, collect_segment
 from cairn.errors import Unavailable
 from cairn.event import Arrival, Refused
@@ -71,8 +71,6 @@ class Collector:
             answer = await collect(request, receive, self._parts)
         except Disconnected:
             return
-        except TooSlow:
-            answer = _error(408, "too_slow", "the body took too long; send it again", is_segment=is_segment)
         except Unavailable as error:
             answer = _error(error.status, error.code, "try again", is_segment=is_segment)
             answer = answer.with_headers(retry_after(RETRY_AFTER_S))
@@ -100,7 +98,7 @@ class Collector:
 
 
 _HANDLED = frozenset((*ENDPOINTS, *CALLS, *PIXELS, *CAPTURES, *IMAGES))
-_ENDS_CONNECTION = frozenset((400, 408))  # the body may not have been read to its end
+_ENDS_CONNECTION = frozenset((400,))  # the body may not have been read to its end
 
 
 def _plain(path: str) -> str:

@@ -1,6 +1,5 @@
 """One HTTP request as the collector needs it, and the reading of its body within a limit."""
 
-import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
@@ -15,7 +14,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_RECEIVE_S = 60.0  # longest time a client may take over one body
 # A refused body is read on to this length, so that the client sees the answer and not a reset connection.
 _DRAIN_BYTES = 8 * 2**20
 # What packing may add to a body that cannot be packed: 5 bytes for every 16 KB, and heads.
@@ -25,10 +23,6 @@ _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 class Disconnected(Exception):
     """The client went away before its body was complete."""
-
-
-class TooSlow(Exception):
-    """The client took too long over its body."""
 
 
 class BodyTooLarge(Unfit):
@@ -64,9 +58,10 @@ def request_of(scope: Scope, path: str) -> Request:
 async def read_body(
     request: Request, receive: Receive, limit: int, *, encodings: tuple[str, ...] = ("gzip",)
 ) -> bytes:
-    """The body, decompressed. Raises Unfit (too large, bad encoding), Disconnected, TooSlow.
+    """The body, decompressed. Raises Unfit (too large, bad encoding) and Disconnected.
 
-    Guarantee: never holds more than the limit and one network read.
+    Guarantee: never holds more than the limit and one network read. The public port ends what comes too slowly
+    (http_server/), because a timer for each request costs more than reading a body that is already there.
     """
     encoding = request.header(b"content-encoding").strip().lower()
     if encoding not in ("", "identity", *encodings):
@@ -76,14 +71,10 @@ async def read_body(
     inflater = zlib.decompressobj(_WINDOWS[encoding]) if encoding in _WINDOWS else None
     chunks = _chunks(receive)
     try:
-        async with asyncio.timeout(_RECEIVE_S):
-            try:
-                return await _receive_all(chunks, limit, inflater)
-            except Unfit:
-                await _drain(chunks)
-                raise
-    except TimeoutError as error:
-        raise TooSlow from error
+        return await _receive_all(chunks, limit, inflater)
+    except Unfit:
+        await _drain(chunks)
+        raise
 
 
 async def _receive_all(

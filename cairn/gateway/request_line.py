@@ -24,15 +24,18 @@ def escaped(target: bytes) -> bytes:
 class LenientProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with the request line mended on its way in.
 
-    Limit: a line that arrives in the same packet behind another request (pipelining, which no SDK does) is not mended.
+    Limit: a line that arrives in the same packet behind another request (pipelining, which no SDK does) is not mended;
+    the parser takes it as it is, or refuses it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: uvicorn's own signature
         super().__init__(*args, **kwargs)
         self._in_line = True
         self._line = b""  # the line so far, kept only when it had to be escaped or is not whole yet
+        self.has_completed = False  # a request ended in this packet
 
     def data_received(self, data: bytes) -> None:
+        self.has_completed = False
         if self._in_line:
             data = self._mended(data)
             if len(self._line) > LONGEST_LINE:
@@ -40,9 +43,14 @@ class LenientProtocol(HttpToolsProtocol):
                 return
         super().data_received(data)
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self.has_completed:
+            self._in_line = False  # its line is in the parser already; what comes next is no beginning of one
+
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._in_line, self._line = True, b""
+        self._in_line, self._line, self.has_completed = True, b"", True
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -53,9 +61,11 @@ class LenientProtocol(HttpToolsProtocol):
         self.scope[WRITTEN_QUERY] = query  # type: ignore[literal-required]
 
     def _mended(self, data: bytes) -> bytes:
+        if not self._line:
+            data = data.lstrip(b"\r\n")  # empty lines before a request are allowed
+            if not data:
+                return data
         line, newline, rest = data.partition(b"\n")
-        if newline and not line.strip():
-            return data  # an empty line before the request is allowed
         self._in_line = not newline
         if newline and not self._line and line.isascii():
             return data
