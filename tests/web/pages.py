@@ -1,0 +1,64 @@
+"""Every page of a served Cairn, by the table of addresses: a new page is in the list without being named here."""
+
+import re
+import time
+
+from playwright.sync_api import Page as Tab
+
+from cairn.web.app import PAGES
+from cairn.web.visit import Page
+from tests.served import Served
+
+PARAMETER = re.compile(r"\{(\w+)\}")
+LOADED_WITHIN_S = 60
+# Addresses that answer with something else than a page of their own.
+NO_PAGES = {
+    "/": "leads on",
+    "/switch": "leads on",
+    "/env/{environment}/live/rows": "rows for the page of Live",
+    "/env/{environment}/users/{user_id}/export": "a file",
+}
+
+
+def addresses() -> list[Page]:
+    return [page for page in PAGES if page.method == "GET" and page.path not in NO_PAGES]
+
+
+def url_of(path: str, values: dict[str, str]) -> str:
+    """The path with `values` for the names in it. Raises KeyError for a name that has no value."""
+    return PARAMETER.sub(lambda match: values[match[1]], path)
+
+
+def sign_in(tab: Tab, served: Served) -> None:
+    tab.goto(f"{served.url}/sign-in")
+    tab.get_by_label("E-mail").fill(served.demo["email"])
+    tab.get_by_label("Password").fill(served.demo["password"])
+    tab.get_by_role("button", name="Sign in").click()
+    tab.wait_for_url("**/env/production")
+
+
+def linked(tab: Tab, url: str, pattern: str) -> str:
+    """What `pattern` names in the first link of a page that fits. The demo's events may still be arriving."""
+    deadline = time.monotonic() + LOADED_WITHIN_S
+    while time.monotonic() < deadline:
+        tab.goto(url)
+        addresses_there = tab.locator("a[href]").evaluate_all("(all) => all.map((each) => each.pathname)")
+        if match := next(filter(None, (re.search(pattern, link) for link in addresses_there)), None):
+            return match[1]
+    raise AssertionError(f"no link on {url} fits {pattern}")
+
+
+def values_of(tab: Tab, served: Served) -> dict[str, str]:
+    """A value for every name in a path, as the demo's own pages link them."""
+    here = f"{served.url}/env/production"
+    sought = {
+        "user_id": (f"{here}/users?q=ada@shop.test", r"/users/(\d+)$"),
+        "event_id": (f"{here}/events", r"/events/(\d+)$"),
+        "segment_id": (f"{here}/segments", r"/segments/(\d+)$"),
+        "key": (f"{here}/flags", r"/flags/(\w+)$"),
+        "rule_id": (f"{here}/flags/{served.demo['flag']}", r"/rules/(\d+)/edit$"),
+    }
+    return {
+        "environment": "production",
+        **{name: linked(tab, url, pattern) for name, (url, pattern) in sought.items()},
+    }

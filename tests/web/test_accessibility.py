@@ -1,0 +1,161 @@
+"""Every page with axe: in light and dark, wide and on a phone, with data, empty, and with mistakes in its forms."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
+
+from cairn.proxy import AWAY_PAGE
+from tests.served import Served
+from tests.web.axe import PHONE, WIDE, axe_context, findings
+from tests.web.pages import addresses, sign_in, url_of, values_of
+
+WAIT_MS = 20_000
+PATHS = [page.path for page in addresses()]
+
+
+@dataclass
+class Demo:
+    served: Served
+    context: BrowserContext
+    tab: Page
+    values: dict[str, str]
+
+    def go(self, path: str, **values: str) -> Page:
+        self.tab.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        self.tab.emulate_media(color_scheme="light")
+        self.tab.goto(self.served.url + url_of(path, {**self.values, **values}))
+        return self.tab
+
+
+@pytest.fixture(scope="module")
+def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    served = Served(tmp_path_factory.mktemp("axe") / "data").make_demo().start()
+    context = axe_context(chromium)
+    context.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    tab = context.new_page()
+    sign_in(tab, served)
+    yield Demo(served, context, tab, values_of(tab, served))
+    context.close()
+    assert served.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def newcomer(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A Cairn nobody has signed up to yet."""
+    served = Served(tmp_path_factory.mktemp("axe-new") / "data").start()
+    context = axe_context(chromium)
+    context.set_default_timeout(WAIT_MS)
+    yield Demo(served, context, context.new_page(), {"environment": "production"})
+    context.close()
+    assert served.stop() == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_page_has_a_finding(demo: Demo, path: str) -> None:
+    assert findings(demo.go(path)) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/env/{environment}/nothing-here",
+        "/env/{environment}/users?q=nobody-like-this",
+        "/env/{environment}/users?after=zzzz",
+        "/env/{environment}/live?q=nothing-like-this",
+        "/env/{environment}/flags?q=nothing-like-this",
+        "/env/{environment}/segments?q=nothing-like-this",
+        "/env/{environment}/events?q=nothing-like-this",
+        "/env/{environment}/segments/{segment_id}?user=ada@shop.test",
+        "/env/{environment}/segments/{segment_id}?user=nobody",
+        "/env/{environment}/flags/{key}?as=ada@shop.test",
+        "/env/{environment}/events/label?address=nonsense:",
+        "/env/{environment}/users/{user_id}?gap=30",
+        "/env/nowhere/users",
+        "/api/v1/docs",
+    ],
+)
+def test_no_answer_to_a_question_has_a_finding(demo: Demo, path: str) -> None:
+    assert findings(demo.go(path)) == []
+
+
+@pytest.mark.parametrize("rest", ["", "product/tent", "cart", "sign-in", "about"])
+def test_the_demo_shop_has_no_finding(demo: Demo, rest: str) -> None:
+    tab = demo.go(f"/demo/shop/{demo.served.production['app_id']}/{rest}")
+    expect(tab.locator("#main h1").first).to_be_visible()
+    assert findings(tab) == []
+
+
+def test_the_page_of_a_core_that_is_away_has_no_finding(demo: Demo) -> None:
+    tab = demo.context.new_page()
+    tab.route("**/away", lambda route: route.fulfill(status=503, body=AWAY_PAGE, content_type="text/html"))
+    tab.goto(f"{demo.served.url}/away")
+    assert findings(tab) == []
+    tab.close()
+
+
+# Of one address in an environment that has seen nothing yet.
+LISTS = [path for path in PATHS if path.count("{") == 1 and "environment" in path]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_no_empty_page_has_a_finding(demo: Demo, path: str) -> None:
+    assert findings(demo.go(path, environment="development")) == []
+
+
+def test_no_page_of_a_newcomer_has_a_finding(newcomer: Demo) -> None:
+    tab = newcomer.go("/sign-up")
+    assert findings(tab) == []
+    tab.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    for label, value in (
+        ("Your name", "Ann"), ("E-mail", "ann@shop.test"), ("Password", "short"), ("Workspace", "Shop"),
+    ):  # fmt: skip
+        tab.get_by_label(label).fill(value)
+    tab.get_by_role("button", name="Create the workspace").click()
+    expect(tab.get_by_role("alert")).to_be_visible()
+    assert findings(tab) == []
+    tab.get_by_label("Password").fill("correct horse battery")
+    tab.get_by_role("button", name="Create the workspace").click()
+    tab.wait_for_url("**/env/production")
+    for path in LISTS:
+        assert findings(newcomer.go(path)) == [], path
+
+
+def test_signing_in_has_no_finding(demo: Demo, chromium: Browser) -> None:
+    context = axe_context(chromium)
+    tab = context.new_page()
+    tab.goto(f"{demo.served.url}/sign-in")
+    assert findings(tab) == []
+    tab.get_by_label("E-mail").fill("nobody@shop.test")
+    tab.get_by_label("Password").fill("wrong horse battery")
+    tab.get_by_role("button", name="Sign in").click()
+    expect(tab.get_by_role("alert")).to_be_visible()
+    assert findings(tab) == []
+    context.close()
+
+
+_EMPTIED = """(form) => {
+  form.noValidate = true
+  for (const each of form.querySelectorAll('input:not([type=hidden]):not([type=checkbox]), textarea')) each.value = ''
+}"""
+
+
+def send_emptied(tab: Page) -> Response | None:
+    """Press the page's main button with nothing typed; None where the page has no form of its own."""
+    button = tab.locator("main form[method=post]:not(:has(input[name=sure])) button[data-main]").first
+    if not button.count():
+        return None
+    button.evaluate(f"(button) => ({_EMPTIED})(button.form)")
+    with tab.expect_response(lambda response: response.request.method == "POST") as answer:
+        button.click()
+    return answer.value
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path not in ("/sign-in", "/sign-up")])
+def test_no_form_with_a_mistake_has_a_finding(demo: Demo, path: str) -> None:
+    answer = send_emptied(demo.go(path))
+    if answer is not None and answer.status == 422:
+        expect(demo.tab.get_by_role("alert").first).to_be_visible()
+        assert findings(demo.tab) == []
