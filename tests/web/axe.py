@@ -41,7 +41,7 @@ _TOO_SMALL = """() => {
   })
 }"""
 _OPEN_EVERYTHING = """() => {
-  for (const each of document.querySelectorAll('details:not(.ask)')) each.open = true
+  for (const each of document.querySelectorAll('details:not(.ask)')) each.open = !each.closest(".feed") || each.matches(".feed > li:first-child > details")
 }"""
 
 

@@ -55,7 +55,7 @@ def values_of(tab: Tab, served: Served) -> dict[str, str]:
         "user_id": (f"{here}/users?q=ada@shop.test", r"/users/(\d+)$"),
         "event_id": (f"{here}/events", r"/events/(\d+)$"),
         "segment_id": (f"{here}/segments", r"/segments/(\d+)$"),
-        "key": (f"{here}/flags", r"/flags/(\w+)$"),
+        "key": (f"{here}/flags", r"/flags/(?!new$)(\w+)$"),
         "rule_id": (f"{here}/flags/{served.demo['flag']}", r"/rules/(\d+)/edit$"),
     }
     return {
