@@ -36,7 +36,8 @@ OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host",
 
 AWAY_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="1"><title>Restarting · Cairn</title>
+<title>Restarting · Cairn</title>
+<noscript><meta http-equiv="refresh" content="1"></noscript>
 <style>
 :root{color-scheme:light dark}
 body{margin:0;min-height:100vh;display:grid;place-items:center;background:light-dark(#f6f5f2,#161614);
@@ -56,7 +57,15 @@ ellipse:nth-of-type(3){animation-delay:.3s}@keyframes rest{50%{opacity:.45}}
 </svg>
 <h1>Cairn’s pages are restarting</h1>
 <p>Events and flags go on. This page comes back by itself.</p>
-</main></body></html>
+</main>
+<script>
+// Asks quietly until the core answers: a page that reloads every second is read out every second.
+setInterval(async () => {
+  const answer = await fetch(location.href, { method: "HEAD", headers: { accept: "text/html" } }).catch(() => null)
+  if (answer && answer.status !== 503) location.replace(location.pathname + location.search)
+}, 1000)
+</script>
+</body></html>
 """.encode()
 
 

@@ -13,10 +13,13 @@ from cairn.api.problem import problem_classes
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem;
-       color-scheme: light dark; }
+       color-scheme: light dark; background: light-dark(#fff, #1e1e1b); color: light-dark(#23211d, #ece9e2); }
+a { color: light-dark(#2f6b52, #6fbf98); }
 code, pre { font: 14px/1.5 ui-monospace, monospace; }
 pre { padding: .75rem; overflow-x: auto; border: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
 h3 code { font-size: 1rem; }
+p, code { overflow-wrap: anywhere; }
+pre { white-space: pre-wrap; }
 table { border-collapse: collapse; }
 td, th { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0; }
 """

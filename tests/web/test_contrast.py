@@ -1,4 +1,4 @@
-"""The colours of the style sheet on each other, as WCAG 2.2 AA asks: 4.5 to 1 for text, 3 to 1 for parts of controls and charts."""
+"""The colours on each other, as WCAG 2.2 AA asks: 4.5 to 1 for text, 3 to 1 for the parts of controls and charts."""
 
 import re
 from itertools import product
