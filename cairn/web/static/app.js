@@ -58,6 +58,16 @@ document.addEventListener('change', (event) => {
   if (again) event.target.form.requestSubmit(again)
 })
 
+// A form that was refused: its first wrong control takes the focus, and with it the message that describes it is read out.
+let sent = false // what htmx fetches by itself, such as a count, moves nobody's cursor
+document.addEventListener('submit', () => { sent = true })
+document.addEventListener('htmx:after:swap', () => { if (sent) focusWrong(); sent = false })
+focusWrong()
+
+function focusWrong() {
+  document.querySelector('[aria-invalid=true], [data-wrong] :is(input, select, textarea):not([type=hidden])')?.focus()
+}
+
 // Keys: `/` to the search field, `g` then a letter to a page, Escape closes and leaves.
 let going = 0
 document.addEventListener('keydown', (event) => {
