@@ -4,7 +4,7 @@ export const LOOK = `
 * { box-sizing: border-box; margin: 0; }
 .all { color-scheme: light dark;
   --sheet: light-dark(#fff, #1e1e1b); --well: light-dark(#f1efea, #262622); --line: light-dark(#e3dfd7, #34332e);
-  --line-strong: light-dark(#cbc5ba, #4a4841); --ink: light-dark(#23211d, #ece9e2); --ink-soft: light-dark(#5f5a51, #b3ada1);
+  --line-strong: light-dark(#8a8377, #7d786d); --ink: light-dark(#23211d, #ece9e2); --ink-soft: light-dark(#5f5a51, #b3ada1);
   --ink-faint: light-dark(#716b61, #9a9488); --moss: light-dark(#2f6b52, #6fbf98); --moss-strong: light-dark(#235340, #8dd3b0);
   --moss-wash: light-dark(#e6f0eb, #22332b); --on-moss: light-dark(#fff, #10221a); --warn: light-dark(#8a5a00, #e5b45c);
   --bad: light-dark(#a8362a, #f0897c); --bad-wash: light-dark(#fbe9e6, #3b221e);

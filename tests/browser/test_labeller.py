@@ -11,6 +11,7 @@ from tests.browser.labelling import OPEN_ROOT, WAIT_MS, Labelling, eventually
 from tests.browser.site import Site
 from tests.browser.test_hostile import STILL_A_PAGE, STILL_CAPTURED
 from tests.served import Served
+from tests.web.axe import findings, source
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,16 @@ def test_from_the_link_in_cairn_to_a_defined_event(labelling: Labelling, cairn: 
     assert complaints == []
     page.close()
     member.close()
+
+
+def test_the_panel_over_a_page_has_no_finding(labelling: Labelling, cairn: Served) -> None:
+    labelling.context.add_init_script(script=source())
+    page = labelling.open(f"{cairn.url}/demo/shop/{labelling.app_id}/product/tent")
+    assert findings(page) == []
+    panel = labelling.pick(page, "button.add")
+    expect(panel.locator(".wait")).to_have_count(0)
+    assert findings(page) == []
+    page.close()
 
 
 # Everything clicks land on here: plain, nested, generated, masked, deep. Numbers say how often each is clicked.

@@ -12,6 +12,7 @@ from tests.web.axe import PHONE, WIDE, axe_context, findings
 from tests.web.pages import addresses, sign_in, url_of, values_of
 
 WAIT_MS = 20_000
+LONG = "correct horse battery"
 PATHS = [page.path for page in addresses()]
 
 
@@ -159,3 +160,89 @@ def test_no_form_with_a_mistake_has_a_finding(demo: Demo, path: str) -> None:
     if answer is not None and answer.status == 422:
         expect(demo.tab.get_by_role("alert").first).to_be_visible()
         assert findings(demo.tab) == []
+
+
+@pytest.fixture
+def phone(demo: Demo, chromium: Browser) -> Iterator[Page]:
+    """A tab of a telephone, signed in as the demo's owner."""
+    context = axe_context(
+        chromium, viewport=PHONE, has_touch=True, storage_state=demo.context.storage_state()
+    )
+    context.set_default_timeout(WAIT_MS)
+    yield context.new_page()
+    context.close()
+
+
+def inside(tab: Page, selector: str) -> bool:
+    """Whether what the selector names lies on the screen as a whole, sideways."""
+    box = tab.locator(selector).bounding_box()
+    assert box is not None
+    return box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_the_menu_of_a_phone_names_the_page_and_leads_to_others(demo: Demo, phone: Page) -> None:
+    phone.goto(f"{demo.served.url}/env/production/segments")
+    expect(phone.locator("nav.nav")).to_be_hidden()
+    button = phone.get_by_role("button", name="Menu, now at Segments")
+    button.tap()
+    expect(phone.locator("nav.nav [aria-current=page]")).to_have_text("Segments")
+    assert inside(phone, "nav.nav")
+    assert findings(phone) == []
+    phone.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    phone.keyboard.press("Escape")
+    expect(phone.locator("nav.nav")).to_be_hidden()
+    button.focus()
+    phone.keyboard.press("Enter")
+    phone.get_by_role("link", name="Sources and keys").tap()
+    expect(phone.get_by_role("heading", name="Sources and keys", level=1)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("/env/production/tokens", "Delete"), ("/env/production/keys", "Rotate"),
+        ("/env/production/keys", "Rotate the SDK key"), ("/env/production/flags/featureFlag", "Archive"),
+        ("/env/production/flags/featureFlag", "Delete"), ("/env/production/segments/1", "Delete"),
+    ],
+)  # fmt: skip
+def test_a_confirmation_opens_on_the_screen_of_a_phone(
+    demo: Demo, phone: Page, path: str, label: str
+) -> None:
+    phone.goto(demo.served.url + path)
+    asked = phone.locator("details.ask", has=phone.locator("summary", has_text=label)).last
+    asked.locator("summary").tap()
+    expect(asked.locator(".card")).to_be_visible()
+    assert inside(phone, "details.ask[open] > .card")
+    asked.get_by_role("button", name="Cancel").tap()
+    expect(asked.locator(".card")).to_be_hidden()
+    asked.locator("summary").tap()
+    phone.touchscreen.tap(PHONE["width"] / 2, 60)  # beside the sheet
+    expect(asked.locator(".card")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("path", "fills", "button", "field"),
+    [
+        ("/segments/new", {}, "Create the segment", "Name"),
+        ("/flags/new", {"Name": "No key"}, "Create the flag", "Key"),
+        ("/flags/{key}/rules/new", {"Traffic in percent": "most"}, "Add the rule", "Traffic in percent"),
+        ("/tokens", {"Name": " "}, "Create the token", "Name"),
+        ("/accounts", {"Account ID property": "k" * 2000}, "Save", "Account ID property"),
+        ("/account", {"Current password": "not mine", "New password": LONG, "The new one again": LONG},
+         "Change the password", "Current password"),
+    ],
+)  # fmt: skip
+def test_a_refused_form_says_so_at_the_field_in_red_and_gives_it_the_focus(
+    demo: Demo, path: str, fills: dict[str, str], button: str, field: str
+) -> None:
+    tab = demo.go(f"/env/{{environment}}{path}")
+    for label, value in fills.items():
+        tab.get_by_label(label, exact=True).fill(value)
+    tab.get_by_role("button", name=button).last.click()
+    wrong = tab.get_by_label(field, exact=True)
+    expect(wrong).to_have_attribute("aria-invalid", "true")
+    expect(wrong).to_be_focused()
+    described = (wrong.get_attribute("aria-describedby") or "").split()
+    message = tab.locator(f"#{described[-1]}")
+    expect(message).to_have_attribute("role", "alert")
+    expect(message).to_have_css("color", "rgb(168, 54, 42)")  # --bad in light
