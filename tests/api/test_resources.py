@@ -241,12 +241,15 @@ def test_lists_are_paged_in_a_stable_order(api: _Api, own: Tenant) -> None:
     assert keys == sorted({own.flag_key, *(f"flag-{number}" for number in range(5))})
 
 
+@pytest.mark.parametrize(("name", "warned"), [("order_completed", 0), ("Order Completed", 1), ("a#b", 1)])
+def test_a_metric_that_sdks_cannot_send_is_warned_of(api: _Api, name: str, warned: int) -> None:
+    body = {"key": f"warned-{len(name)}", "metrics": [{"id": 1, "identifier": name}]}
+    assert len(api("POST", "/flags", body, status=201)["warnings"]) == warned
+
+
 def test_failed_change_leaves_nothing_and_publishes_nothing(api: _Api, own: Tenant, world: World) -> None:
     before = world.everything()
     api("POST", "/flags", {"key": "x", "metrics": [{"id": 1, "identifier": ""}]}, status=422)
-    for name, warned in (("order_completed", 0), ("Order Completed", 1), ("a#b", 1)):
-        body = {"key": f"warned-{len(name)}", "metrics": [{"id": 1, "identifier": name}]}
-        assert len(api("POST", "/flags", body, status=201)["warnings"]) == warned
     rules = f"/flags/{own.flag_key}/environments/production/rules"
     api("POST", rules, {"kind": "testing", "key": "t", "allocations": [{"variation_id": 1}]}, status=422)
     assert world.everything() == before
