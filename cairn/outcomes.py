@@ -56,6 +56,8 @@ class Reason(StrEnum):
     PROPERTIES_NOT_OBJECT = "properties_not_object"
     TRAITS_NOT_OBJECT = "traits_not_object"
     MESSAGE_ID_TOO_LONG = "message_id_too_long"
+    TOO_MANY_EVENT_NAMES = "too_many_event_names"
+    TOO_MANY_PROPERTIES = "too_many_properties"
     BAD_TIMESTAMP = "bad_timestamp"
     TIME_IN_FUTURE = "time_in_future"
     TIME_TOO_OLD = "time_too_old"
@@ -149,7 +151,7 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     ),
     Reason.TOO_MANY_USERS_FOR_IDENTITY: (
         Outcome.INVALID,
-        "An identity takes at most 10 user ids in a month; this one was ignored.",
+        "An identity takes at most 10 user ids in a month from servers, and 1,000 in all; this one was ignored.",
     ),
     Reason.EVENT_NOT_DEFINED: (Outcome.INVALID, "The event has no name."),
     Reason.EVENT_NOT_STRING: (Outcome.INVALID, "The event's name must be text."),
@@ -161,6 +163,14 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.PROPERTIES_NOT_OBJECT: (Outcome.INVALID, "Properties must be an object."),
     Reason.TRAITS_NOT_OBJECT: (Outcome.INVALID, "Traits must be an object."),
     Reason.MESSAGE_ID_TOO_LONG: (Outcome.INVALID, "A message id may have 100 characters."),
+    Reason.TOO_MANY_EVENT_NAMES: (
+        Outcome.INVALID,
+        "The environment has 10,000 different event names, and this one is new. Put what varies into a property.",
+    ),
+    Reason.TOO_MANY_PROPERTIES: (
+        Outcome.INVALID,
+        "A user or account has at most 500 different properties, an environment 10,000; all of these are new.",
+    ),
     Reason.BAD_TIMESTAMP: (Outcome.INVALID, "The timestamp is neither ISO 8601 nor epoch milliseconds."),
     Reason.TIME_IN_FUTURE: (
         Outcome.INVALID,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from cairn.analysis.users import PropertyValue
+from cairn.store.captured import MOST_SHOWN
 from cairn.store.schema import CANONICAL, DATABASE
 from cairn.store.store import Store
 
@@ -17,7 +18,8 @@ PAGE = 50  # accounts on a page
 class Account(Struct, frozen=True):
     id: str
     users: int  # after merges; 0 while no Account ID property is chosen
-    properties: dict[str, PropertyValue] = {}
+    properties: dict[str, PropertyValue] = {}  # the first hundred
+    more_properties: int = 0  # left out
 
 
 class AccountPage(Struct, frozen=True):
@@ -69,14 +71,19 @@ def _with_properties(store: Store, environment_id: int, accounts: Sequence[Accou
     rows = store.query(
         environment_id,
         f"""
-        SELECT account_id, key, argMax(value, version), toUnixTimestamp64Milli(argMax(time, version))
-        FROM {DATABASE}.account_properties
-        WHERE environment_id = {{environment:UInt32}} AND account_id IN {{accounts:Array(String)}}
-        GROUP BY account_id, key ORDER BY account_id, key
+        SELECT account_id, key, value, set_ms, count() OVER (PARTITION BY account_id) AS keys FROM (
+            SELECT account_id, key, argMax(value, version) AS value,
+                   toUnixTimestamp64Milli(argMax(time, version)) AS set_ms
+            FROM {DATABASE}.account_properties
+            WHERE environment_id = {{environment:UInt32}} AND account_id IN {{accounts:Array(String)}}
+            GROUP BY account_id, key)
+        ORDER BY account_id, key LIMIT {MOST_SHOWN} BY account_id
         """,
         {"accounts": [one.id for one in accounts]},
     )
     known: dict[str, dict[str, PropertyValue]] = {}
-    for account_id, key, value, set_ms in rows:
+    more: dict[str, int] = {}
+    for account_id, key, value, set_ms, keys in rows:
+        more[account_id] = max(0, int(keys) - MOST_SHOWN)
         known.setdefault(account_id, {})[key] = PropertyValue(value, int(set_ms))
-    return [Account(one.id, one.users, known.get(one.id, {})) for one in accounts]
+    return [Account(one.id, one.users, known.get(one.id, {}), more.get(one.id, 0)) for one in accounts]

@@ -13,7 +13,7 @@ from cairn.conditions.tree import EventMatch
 from cairn.event import Element
 from cairn.ids import identified_user_id
 from cairn.outcomes import Outcome, Reason
-from cairn.store.captured import FACTS_MAP, read_elements, with_element
+from cairn.store.captured import FACTS_MAP, MORE_PROPERTIES, PROPERTIES_MAP, read_elements, with_element
 from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
 from cairn.store.store import Store
 
@@ -58,6 +58,7 @@ class Seen(Struct, frozen=True):
     event_id: int  # 0 of a refused one
     session_id: int = 0
     facts: dict[str, str] = {}
+    more_properties: int = 0  # left out of `properties`
     element: Element | None = None
 
 
@@ -115,8 +116,8 @@ def _stored_sql(where: str) -> str:
                '{Outcome.ACCEPTED}' AS outcome, '{Reason.STORED}' AS reason, toString(kind) AS kind,
                toString(name) AS name, '' AS user, {CANONICAL} AS canonical, toString(source) AS source,
                toString(library) AS library, '' AS detail,
-               CAST(properties, 'Map(String, String)') AS properties, '' AS payload, event_id, session_id,
-               {FACTS_MAP} AS facts, element
+               {PROPERTIES_MAP} AS shown, '' AS payload, event_id, session_id,
+               {FACTS_MAP} AS facts, {MORE_PROPERTIES} AS more, element
         FROM {DATABASE}.events
         WHERE {within} AND event_id IN (
             SELECT event_id FROM {DATABASE}.events WHERE {within} {where}
@@ -128,8 +129,9 @@ def _refused_sql(where: str) -> str:
         SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(received_at) AS at,
                toString(outcome) AS outcome, toString(reason) AS reason, '' AS kind, name, user,
                toUInt64(0) AS canonical, toString(source) AS source, '' AS library, detail,
-               CAST(map(), 'Map(String, String)') AS properties, payload, toUInt64(0) AS event_id,
-               toUInt64(0) AS session_id, CAST(map(), 'Map(String, String)') AS facts, toUInt64(0) AS element
+               CAST(map(), 'Map(String, String)') AS shown, payload, toUInt64(0) AS event_id,
+               toUInt64(0) AS session_id, CAST(map(), 'Map(String, String)') AS facts, toUInt64(0) AS more,
+               toUInt64(0) AS element
         FROM {DATABASE}.refusals
         WHERE environment_id = {{environment:UInt32}}
           AND received_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""

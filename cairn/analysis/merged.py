@@ -8,9 +8,12 @@ from collections import defaultdict
 import sqlalchemy as sa
 from msgspec import Struct
 
-from cairn.analysis.users import BEHAVIOUR, MAX_RAW_IDS, raw_ids
+from cairn.analysis.users import BEHAVIOUR, raw_ids
+from cairn.store.captured import MOST_SHOWN
 from cairn.store.schema import DATABASE, IDENTITY_KEY, INITIAL
 from cairn.store.store import Store
+
+MOST_VALUES = 20_000  # of the shown ids, all together
 
 
 class Brought(Struct, frozen=True):
@@ -29,13 +32,17 @@ class MergedId(Struct, frozen=True):
     properties: list[Brought]
 
 
-def merged_ids(store: Store, connection: sa.Connection, environment_id: int, user_id: int) -> list[MergedId]:
-    """Every raw id of a canonical user: the user's own first, then rising."""
-    ids = raw_ids(connection, environment_id, user_id)[:MAX_RAW_IDS]
+def merged_ids(
+    store: Store, connection: sa.Connection, environment_id: int, user_id: int
+) -> tuple[list[MergedId], int]:
+    """The raw ids of a canonical user, its own first, then rising; the first hundred, and how many more there are."""
+    known = raw_ids(connection, environment_id, user_id)
+    others = [raw for raw in known if raw != user_id]
+    ids = [user_id, *others][:MOST_SHOWN]
     did = _did(store, environment_id, ids)
     brought = _brought(store, environment_id, ids)
-    ordered = sorted(ids, key=lambda raw: (raw != user_id, raw))
-    return [MergedId(raw, *did.get(raw, (0, 0, 0)), brought.get(raw, [])) for raw in ordered]
+    shown = [MergedId(raw, *did.get(raw, (0, 0, 0)), brought.get(raw, [])[:MOST_SHOWN]) for raw in ids]
+    return shown, len(known) - len(ids)
 
 
 def _did(store: Store, environment_id: int, ids: list[int]) -> dict[int, tuple[int, int, int]]:
@@ -58,7 +65,7 @@ def _brought(store: Store, environment_id: int, ids: list[int]) -> dict[int, lis
         f"""
         SELECT key, user_id, argMax(value, version), max(version) FROM {DATABASE}.user_properties
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}} AND key != {{own:String}}
-        GROUP BY key, user_id ORDER BY key
+        GROUP BY key, user_id ORDER BY key LIMIT {MOST_VALUES}
         """,
         {"users": ids, "own": IDENTITY_KEY},
     )

@@ -16,7 +16,14 @@ from cairn.conditions.tree import EventMatch
 from cairn.event import Element, Kind
 from cairn.identity import merges
 from cairn.ids import MAX_USER_ID, identified_user_id
-from cairn.store.captured import FACTS_MAP, read_elements, with_element
+from cairn.store.captured import (
+    FACTS_MAP,
+    MORE_PROPERTIES,
+    MOST_SHOWN,
+    PROPERTIES_MAP,
+    read_elements,
+    with_element,
+)
 from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 from cairn.store.store import Store
 
@@ -67,7 +74,8 @@ class User(Struct, frozen=True):
     identity: str = ""  # empty: anonymous
     last_seen_ms: int = 0
     events: int = 0
-    properties: dict[str, PropertyValue] = {}
+    properties: dict[str, PropertyValue] = {}  # the first hundred, those that say who it is before the others
+    more_properties: int = 0  # left out
 
     @property
     def email(self) -> str:
@@ -91,6 +99,7 @@ class TimelineEvent(Struct, frozen=True):
     session_id: int
     properties: dict[str, str]
     facts: dict[str, str]
+    more_properties: int  # left out of `properties`
     element: Element | None
 
 
@@ -254,7 +263,7 @@ def described(
 def _with_properties(
     store: Store, connection: sa.Connection, environment_id: int, users: Sequence[User]
 ) -> list[User]:
-    known = properties_of(store, connection, environment_id, [user.user_id for user in users])
+    known, more = properties_of(store, connection, environment_id, [user.user_id for user in users])
     return [
         User(
             user.user_id,
@@ -262,6 +271,7 @@ def _with_properties(
             user.last_seen_ms,
             user.events,
             known.get(user.user_id, {}),
+            more.get(user.user_id, 0),
         )
         for user in users
     ]
@@ -273,29 +283,37 @@ def _identity(properties: dict[str, PropertyValue]) -> str:
 
 def properties_of(
     store: Store, connection: sa.Connection, environment_id: int, user_ids: Iterable[int]
-) -> dict[int, dict[str, PropertyValue]]:
-    """Canonical user -> its properties: for each key the newest value among all its raw ids."""
+) -> tuple[dict[int, dict[str, PropertyValue]], dict[int, int]]:
+    """Canonical user -> its properties, for each key the newest value among all raw ids; and how many were left out.
+
+    A user has as many as anybody sent who knows the app id, so each gets its first hundred.
+    """
     owners = _owners(connection, environment_id, user_ids)
     if not owners:
-        return {}
+        return {}, {}
     rows = store.query(
         environment_id,
         f"""
-        SELECT {CANONICAL} AS canonical, key, argMax(value, version),
-               toUnixTimestamp64Milli(argMax(time, version)), max(version)
-        FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
-        GROUP BY canonical, key ORDER BY canonical, key
+        SELECT canonical, key, value, set_ms, newest, count() OVER (PARTITION BY canonical) AS keys FROM (
+            SELECT {CANONICAL} AS canonical, key, argMax(value, version) AS value,
+                   toUnixTimestamp64Milli(argMax(time, version)) AS set_ms, max(version) AS newest
+            FROM {DATABASE}.user_properties
+            WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
+            GROUP BY canonical, key)
+        ORDER BY canonical, has({{first:Array(String)}}, key) DESC, key LIMIT {MOST_SHOWN} BY canonical
         """,
-        {"users": list(owners)[:MAX_RAW_IDS]},
+        {"users": list(owners)[:MAX_RAW_IDS], "first": [*SEARCHED_KEYS, *INITIAL]},
     )
     properties: dict[int, dict[str, PropertyValue]] = {}
     first = {int(row[0]): int(row[4]) for row in rows if row[1] == FIRST_SEEN_KEY}
-    for user_id, key, value, set_ms, version in rows:
+    more: dict[int, int] = {}
+    for user_id, key, value, set_ms, version, keys in rows:
+        if keys > MOST_SHOWN:
+            more[int(user_id)] = int(keys) - MOST_SHOWN
         if key in INITIAL and (not value or version < first.get(int(user_id), 0)):
             continue  # not of the first session
         properties.setdefault(int(user_id), {})[key] = PropertyValue(value, int(set_ms))
-    return properties
+    return properties, more
 
 
 def identities_of(store: Store, environment_id: int, user_ids: Iterable[int]) -> dict[int, str]:
@@ -341,7 +359,8 @@ def timeline(
         environment_id,
         f"""
         SELECT event_id, toUnixTimestamp64Milli(time) AS at, toUnixTimestamp64Milli(received_at), kind, name,
-               source, library, user_id, session_id, properties, {FACTS_MAP}, element
+               source, library, user_id, session_id, {PROPERTIES_MAP} AS shown, {FACTS_MAP},
+               {MORE_PROPERTIES}, element
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
           AND (at, event_id) < ({{after_ms:Int64}}, {{after_id:UInt64}})
@@ -367,6 +386,19 @@ def raw_ids(connection: sa.Connection, environment_id: int, user_id: int) -> lis
 
 def canonical_of(connection: sa.Connection, environment_id: int, user_id: int) -> int:
     return merges.canonical(connection, environment_id, [user_id]).get(user_id, user_id)
+
+
+def property_of(store: Store, connection: sa.Connection, environment_id: int, user_id: int, key: str) -> str:
+    """One property of a canonical user; empty when it has none of this name."""
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT argMax(value, version) FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}} AND user_id IN {{users:Array(UInt64)}}
+        """,
+        {"key": key, "users": raw_ids(connection, environment_id, user_id)},
+    )
+    return str(rows[0][0]) if rows else ""
 
 
 def _owners(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> dict[int, int]:

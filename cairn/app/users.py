@@ -18,6 +18,7 @@ from cairn.ids import MAX_USER_ID
 from cairn.ingest.loaded import Loaded
 from cairn.members.sets import users_set
 from cairn.segments.definition import SegmentName, name_segments
+from cairn.store.captured import MOST_SHOWN
 from cairn.workspace.account_key import read_account_key
 from cairn.workspace.environment import Environment
 
@@ -45,8 +46,10 @@ class Details(Struct, frozen=True):
     """Everything known of one user, but for what it did."""
 
     user: User
-    ids: list[MergedId]  # every raw id whose events are this user's, the user's own first
-    merges: list[HistoryItem]  # of all those ids, oldest first
+    ids: list[MergedId]  # the raw ids whose events are this user's, the user's own first; the first hundred
+    more_ids: int  # left out
+    merges: list[HistoryItem]  # of those ids, the newest hundred, oldest first
+    more_merges: int  # left out
     segments: list[Membership]
     account: Account | None  # None: the Account ID property is empty, or none is chosen
 
@@ -118,14 +121,23 @@ def described(call: Call, environment: Environment, user_ids: Iterable[int]) -> 
 def user_details(call: Call, environment: Environment, user: User) -> Details:
     store = call.core.store
     with call.reading() as connection:
-        ids = merged.merged_ids(store, connection, environment.id, user.user_id)
+        ids, more_ids = merged.merged_ids(store, connection, environment.id, user.user_id)
+        past = merges.history(connection, environment.id, [raw.user_id for raw in ids])
         return Details(
             user=user,
             ids=ids,
-            merges=merges.history(connection, environment.id, [raw.user_id for raw in ids]),
+            more_ids=more_ids,
+            merges=past[-MOST_SHOWN:],
+            more_merges=max(0, len(past) - MOST_SHOWN),
             segments=_memberships(call, connection, environment, user.user_id),
             account=_account(call, connection, environment, user),
         )
+
+
+def raw_ids(call: Call, environment: Environment, user: User) -> list[int]:
+    """Every id whose events are this user's."""
+    with call.reading() as connection:
+        return users.raw_ids(connection, environment.id, user.user_id)
 
 
 def _memberships(
@@ -141,9 +153,11 @@ def _memberships(
 
 def _account(call: Call, connection: sa.Connection, environment: Environment, user: User) -> Account | None:
     key = read_account_key(connection, environment.project_id)
-    if key not in user.properties or not user.properties[key].value:
+    account_id = user.properties[key].value if key in user.properties else ""
+    if key and not account_id and user.more_properties:
+        account_id = users.property_of(call.core.store, connection, environment.id, user.user_id, key)
+    if not account_id:
         return None
-    account_id = user.properties[key].value
     return accounts.read_account(call.core.store, environment.id, key, account_id) or Account(account_id, 0)
 
 

@@ -20,6 +20,8 @@ from cairn.outcomes import Reason
 from cairn.store.store import MapChange
 
 SERVER_IDENTIFY = "server_identify"  # the cause that Heap limits
+# A person has some tens of devices in a life; everything known of one user is asked by all of its ids.
+MOST_USERS_OF_IDENTITY = 1_000
 USERS_PER_IDENTITY_AND_MONTH = 10  # calendar month, UTC; Heap ignores the eleventh
 
 
@@ -93,9 +95,9 @@ def merge(
 def merge_all(connection: sa.Connection, requests: Sequence[MergeRequest]) -> list[Merge | Reason]:
     """Merge in order, in one write transaction. Shape: one answer per request, in their order.
 
-    Refuses a second identity of a user id (IDENTITY_TAKEN) and, for `SERVER_IDENTIFY`, the eleventh user id of an
-    identity in a month (TOO_MANY_USERS_FOR_IDENTITY). What was taken back is merged again by an explicit request only
-    (MERGE_TAKEN_BACK), because clients carry the identity along with every event.
+    Refuses a second identity of a user id (IDENTITY_TAKEN); more user ids of an identity than MOST_USERS_OF_IDENTITY
+    and, for `SERVER_IDENTIFY`, the eleventh in a month (TOO_MANY_USERS_FOR_IDENTITY). What was taken back is merged
+    again by an explicit request only (MERGE_TAKEN_BACK), because clients carry the identity along with every event.
     Guarantee: the same again changes nothing; without refusals the order does not matter.
     """
     maps: dict[int, _Map] = {}
@@ -194,11 +196,13 @@ class _Map:
             return Merge(request.environment_id, user_id, user_id, identity, 0, is_new=False)
         if request.is_identified or user_id in self._taken:
             return Reason.IDENTITY_TAKEN
+        if self._taken[target] >= MOST_USERS_OF_IDENTITY:
+            return Reason.TOO_MANY_USERS_FOR_IDENTITY
         month = (target, _month_start(request.at))
         if request.cause == SERVER_IDENTIFY and self._months[month] >= USERS_PER_IDENTITY_AND_MONTH:
             return Reason.TOO_MANY_USERS_FOR_IDENTITY
         self._months[month] += 1
-        self._taken.add(target)
+        self._taken[target] += 1
         self._rows[user_id] = Merge(request.environment_id, user_id, target, identity, 0, is_new=False)
         return msgspec.structs.replace(self._rows[user_id], is_new=True)
 
@@ -233,12 +237,14 @@ def _taken_back(connection: sa.Connection, environment_id: int, ids: Iterable[in
     return {row.user_id: row.identity for row in connection.execute(statement)}
 
 
-def _identities(connection: sa.Connection, environment_id: int, ids: Iterable[int]) -> set[int]:
-    """Those ids that others were merged into: an identity's own ids, which take no other identity."""
-    statement = sa.select(user_map.c.canonical_id).where(
-        user_map.c.environment_id == environment_id, among(user_map.c.canonical_id, ids)
+def _identities(connection: sa.Connection, environment_id: int, ids: Iterable[int]) -> Counter[int]:
+    """Those ids that others were merged into, and how many: an identity's own ids, which take no other identity."""
+    statement = (
+        sa.select(user_map.c.canonical_id, sa.func.count())
+        .where(user_map.c.environment_id == environment_id, among(user_map.c.canonical_id, ids))
+        .group_by(user_map.c.canonical_id)
     )
-    return set(connection.execute(statement.distinct()).scalars())
+    return Counter({canonical_id: count for canonical_id, count in connection.execute(statement)})
 
 
 def _users_by_month(

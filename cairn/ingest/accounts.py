@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from cairn.db.engine import reading
-from cairn.event import Draft, Kind
+from cairn.event import Draft, Kind, Scalar
 from cairn.identity.merges import canonical, raw_ids
 from cairn.ingest.batch import Batch, Parts, version_of
+from cairn.ingest.limits import limited_account
 from cairn.outcomes import REASONS, Reason
 from cairn.store.rows import text_of
 from cairn.store.schema import DATABASE
@@ -31,17 +32,19 @@ def set_account_properties(batch: Batch, parts: Parts) -> None:
     for draft in changing:
         account_id = draft.account_id or accounts.get((draft.environment_id, draft.user_id), "")
         if account_id:
-            _collect(batch, draft, account_id)
-            batch.refuse(draft, Reason.ACCOUNT_CHANGED, f"account {account_id!r}")
+            kept = limited_account(draft, account_id, parts)
+            _collect(batch, draft, account_id, kept)
+            reason = Reason.ACCOUNT_CHANGED if kept or not draft.properties else Reason.TOO_MANY_PROPERTIES
+            batch.refuse(draft, reason, f"account {account_id!r} {draft.detail}".strip())
         else:
             reason = Reason.NO_ACCOUNT if draft.environment_id in keys else Reason.NO_ACCOUNT_KEY
             batch.refuse(draft, reason, REASONS[reason][1])
     batch.drafts = [draft for draft in batch.drafts if draft.kind != Kind.ACCOUNT]
 
 
-def _collect(batch: Batch, draft: Draft, account_id: str) -> None:
+def _collect(batch: Batch, draft: Draft, account_id: str, properties: Mapping[str, Scalar]) -> None:
     version = version_of(draft)
-    for key, value in draft.properties.items():
+    for key, value in properties.items():
         place = (draft.environment_id, account_id, key)
         earlier = batch.accounts.get(place)
         if earlier is None or version >= earlier.version:

@@ -3,6 +3,7 @@
 import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence, Set
+from itertools import islice
 
 from msgspec import Struct, field
 
@@ -12,6 +13,9 @@ from cairn.outcomes import Outcome, Reason, outcome_of
 SHOWN_PER_PUBLISH = (
     100  # of each environment; a person cannot read more, and a busy loader should not build them
 )
+# Properties of one event: five hundred events stay in memory, and senders decide how many each has. Limit: what an open
+# Live page filters by the others shows only after it is loaded again.
+MOST_SHOWN = 100
 
 
 class FeedItem(Struct, frozen=True):
@@ -34,6 +38,7 @@ class FeedItem(Struct, frozen=True):
     library: str = ""
     facts: dict[str, str] = field(default_factory=dict)
     element: Element | None = None
+    more_properties: int = 0  # left out of `properties`
     session_id: int = 0
 
 
@@ -100,10 +105,11 @@ def _item(number: int, one: Draft | Refused) -> FeedItem:
             number, one.received_ms, one.received_ms, outcome_of(one.reason), one.reason, one.detail, "", one.name,
             0, one.user, one.source, {}, one.payload,
         )  # fmt: skip
+    properties = one.properties or one.user_properties
     return FeedItem(
         number, one.received_ms, one.time_ms, Outcome.ACCEPTED, Reason.STORED, one.detail, one.kind, one.name,
-        one.user_id, sent_user(one), one.source, one.properties or one.user_properties, "", one.event_id,
-        one.library, one.facts, one.element, one.session_id,
+        one.user_id, sent_user(one), one.source, dict(islice(properties.items(), MOST_SHOWN)), "", one.event_id,
+        one.library, one.facts, one.element, max(0, len(properties) - MOST_SHOWN), one.session_id,
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from typing import Generic, TypeVar
 
+from cairn.ingest.names import Limits
+
 _CAPACITY = 200_000  # of each kind; some 40 MB at most
 
 Value = TypeVar("Value", str, int)
@@ -40,6 +42,7 @@ class Remembered:
         self.merges = Recent[str]()  # the identity each raw user was merged on
         self.elements = Recent[int]()  # by their number
         self.first_seen = Recent[int]()  # versions of what is stored of a user's first session
+        self.limits = Limits()
         self.newest_ms = -1  # the latest receipt of all events so far; -1: the store is to be asked
         self._history_end = -1
 

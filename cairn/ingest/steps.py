@@ -26,6 +26,7 @@ from cairn.ingest.enriching import (
     shorten_keys,
 )
 from cairn.ingest.first_seen import set_first_seen
+from cairn.ingest.limits import limit_names, limit_user_properties, may_add_element
 from cairn.ingest.merging import merge_users
 from cairn.outcomes import Reason
 from cairn.store.rows import element_id, text_of
@@ -205,6 +206,10 @@ def name_elements(batch: Batch, parts: Parts) -> None:
         draft.element_id = element_id(draft.element)
         place = (draft.environment_id, draft.element_id)
         if place not in batch.elements and known.get(place) is None:
+            if not may_add_element(draft.environment_id, parts):
+                draft.element, draft.element_id = None, 0
+                draft.detail = "element: left out; the environment has too many different ones"
+                continue
             batch.elements[place] = SeenElement(*place, draft.element, draft.received_ms)
 
 
@@ -222,8 +227,10 @@ STEPS: tuple[Step, ...] = (
     add_device,
     add_landing,
     add_location,
+    limit_names,
     keep_address,  # after add_location: without this it is not stored
     merge_users,  # after drop_repeats: an old event that comes again must not undo an un-merge
+    limit_user_properties,  # after merge_users: of a merge the event is kept
     set_first_seen,
     set_properties,
     set_account_properties,

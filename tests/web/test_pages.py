@@ -335,6 +335,30 @@ def test_home_counts_the_rarer_reasons_of_refusal_together(world: World, owner: 
     assert re.search(r"For \d other reasons", home)
 
 
+def test_pages_show_the_first_hundred_of_what_senders_made_many_and_say_how_many_more(
+    world: World, owner: Browser
+) -> None:
+    user_id = world.user(
+        "many@shop.test", email="many@shop.test", **{f"key{n:03}": "v" * 1000 for n in range(300)}
+    )
+    facts = {f"fact{n:03}": "v" * 1000 for n in range(900)}
+    for minute in range(1, 30):
+        world.event(f"Wide {minute}", "many@shop.test", minutes_ago=minute, properties=facts)
+    with world.core.engine.begin() as connection:
+        for raw in range(10_000, 10_150):
+            merge(connection, world.a.environment.id, raw, "many@shop.test", "test", NOW)
+    page = owner.get(f"{HERE}/users/{user_id}")
+    assert page.status_code == 200
+    assert "202 more stand in the user" in page.text, "300 keys, identity and email, a hundred shown"
+    assert "51 more stand in the export" in page.text and "50 earlier" in page.text
+    assert "800 more" in page.text, "of an event's properties"
+    listed = owner.get(f"{HERE}/users").text
+    assert "many@shop.test" in listed
+    live = owner.get(f"{HERE}/live")
+    assert live.status_code == 200 and len(live.content) < 1_500_000
+    assert "more characters" in live.text
+
+
 def test_requests_with_an_unknown_key_are_shown_to_who_runs_the_machine_only(
     world: World, owner: Browser, browse: Callable[..., Browser]
 ) -> None:

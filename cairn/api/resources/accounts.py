@@ -20,7 +20,8 @@ AccountName = Annotated[
 class AccountAnswer(Struct, frozen=True):
     id: str
     users: int  # users whose Account ID property names it, after merges
-    properties: dict[str, UserProperty]
+    properties: dict[str, UserProperty]  # the first hundred
+    more_properties: int  # left out
 
 
 class AccountList(Struct, frozen=True):
@@ -64,7 +65,9 @@ def change_account_property(call: Call, query: EnvironmentQuery, body: AccountKe
 
 
 def _answer(account: Account) -> AccountAnswer:
-    return AccountAnswer(account.id, account.users, properties_answer(account.properties))
+    return AccountAnswer(
+        account.id, account.users, properties_answer(account.properties), account.more_properties
+    )
 
 
 ENDPOINTS = (

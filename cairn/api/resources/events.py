@@ -38,7 +38,8 @@ class EventAnswer(Struct, frozen=True):
     user_id: int | None
     source: str
     library: str
-    properties: dict[str, str]
+    properties: dict[str, str]  # the first hundred
+    more_properties: int  # left out
     payload: str  # of a refused one, as received
 
 
@@ -74,6 +75,7 @@ def read_events(call: Call, query: LatestQuery) -> EventList:
             source=seen.source,
             library=seen.library,
             properties=seen.properties,
+            more_properties=seen.more_properties,
             payload=seen.payload,
         )
         for seen in found

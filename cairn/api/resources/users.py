@@ -29,7 +29,8 @@ class UserAnswer(Struct, frozen=True):
     id: int
     identity: str | None  # null: anonymous
     last_seen_at: datetime | None
-    properties: dict[str, UserProperty]
+    properties: dict[str, UserProperty]  # the first hundred
+    more_properties: int  # left out; the export has all
 
 
 class UserList(Struct, frozen=True):
@@ -46,7 +47,8 @@ class UserSegment(Struct, frozen=True):
 
 class UserAccount(Struct, frozen=True):
     id: str
-    properties: dict[str, UserProperty]
+    properties: dict[str, UserProperty]  # the first hundred
+    more_properties: int  # left out
 
 
 class BroughtProperty(Struct, frozen=True):
@@ -76,9 +78,11 @@ class UserMerge(Struct, frozen=True):
 
 class UserDetails(Struct, frozen=True):
     user: UserAnswer
-    user_ids: list[int]  # every raw id whose events are this user's
+    user_ids: list[int]  # the raw ids whose events are this user's; the first hundred
+    more_user_ids: int  # left out
     segments: list[UserSegment]
-    merges: list[UserMerge]
+    merges: list[UserMerge]  # of these ids, the newest hundred
+    more_merges: int  # left out
     ids: list[UserId]  # what each of `user_ids` brought, the user's own first
     account: UserAccount | None = None  # null: the Account ID property is empty, or none is chosen
 
@@ -93,7 +97,8 @@ class UserEvent(Struct, frozen=True):
     library: str
     user_id: int  # the raw id that did it
     session_id: int
-    properties: dict[str, str]
+    properties: dict[str, str]  # the first hundred
+    more_properties: int  # left out; the export has all
     facts: dict[str, str]  # of the page, the session and the device: path, channel, browser, ...
 
 
@@ -138,6 +143,8 @@ def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetail
     return UserDetails(
         user=_answer(known.user),
         user_ids=sorted(raw.user_id for raw in known.ids),
+        more_user_ids=known.more_ids,
+        more_merges=known.more_merges,
         segments=[
             UserSegment(entry.segment.id, entry.segment.key, entry.segment.name, from_ms(entry.since_ms))
             for entry in known.segments
@@ -156,7 +163,9 @@ def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetail
             )
             for raw in known.ids
         ],
-        account=UserAccount(known.account.id, properties_answer(known.account.properties))
+        account=UserAccount(
+            known.account.id, properties_answer(known.account.properties), known.account.more_properties
+        )
         if known.account
         else None,
     )
@@ -180,6 +189,7 @@ def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEven
             user_id=event.raw_user_id,
             session_id=event.session_id,
             properties=event.properties,
+            more_properties=event.more_properties,
             facts=event.facts,
         )
         for event in page.events
@@ -205,6 +215,7 @@ def _answer(user: User) -> UserAnswer:
         identity=user.identity or None,
         last_seen_at=from_ms(user.last_seen_ms) if user.last_seen_ms else None,
         properties=properties_answer(user.properties),
+        more_properties=user.more_properties,
     )
 
 

@@ -33,12 +33,13 @@ from cairn.store.rows import text_of
 from cairn.web.browser_snippet import neutral
 from cairn.web.english import Word, Words, sentence, short
 from cairn.web.event_form import begun_with
-from cairn.web.render import query, templates
+from cairn.web.render import count, query, templates
 from cairn.web.visit import Door, Page, Visit, get, place_of
 from cairn.workspace.permission import Verb
 from cairn.workspace.session import COOKIE
 
 ROWS = 100
+LONGEST_PAYLOAD = 10_000  # characters of one event to read; a page has a hundred
 ROWS_AT_ONCE = 25  # sent in one go; 100 a second are more than anybody reads, and the browser stays at ease
 RATE_OVER_S = 5.0  # what "so many a second" is the mean of
 DEFINED = "defined-"  # then a defined event's id, where a kind may stand
@@ -104,7 +105,11 @@ def _payload(seen: Seen) -> str:
         "library": seen.library, "session": seen.session_id, "properties": dict(sorted(seen.properties.items())),
         "element": _given(structs.asdict(seen.element)) if seen.element else {}, "facts": seen.facts,
     }  # fmt: skip
-    return json.dumps(_given(shown) | {"properties": shown["properties"]}, indent=2, ensure_ascii=False)
+    text = json.dumps(_given(shown) | {"properties": shown["properties"]}, indent=2, ensure_ascii=False)
+    if seen.more_properties:
+        text += f"\n… and {count(seen.more_properties, 'more property', 'more properties')}"
+    left_out = len(text) - LONGEST_PAYLOAD
+    return text if left_out <= 0 else f"{text[:LONGEST_PAYLOAD]}\n… and {left_out:,} more characters"
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:  # Any: what JSON holds
@@ -249,7 +254,7 @@ def seen_of(item: FeedItem) -> Seen:
         item.received_ms, item.time_ms, item.outcome, item.reason, item.kind, item.name, item.user, item.user_id,
         item.source, item.library, item.detail, {key: text_of(value) for key, value in item.properties.items()},
         item.payload, item.event_id, item.session_id, {key: value for key, value in item.facts.items() if value},
-        item.element,
+        item.more_properties, item.element,
     )  # fmt: skip
 
 

@@ -84,12 +84,13 @@ def user_page(visit: Visit) -> Response:
         )
     after, gap = read_cursor(visit.ask("after")), _gap(visit)
     line, known = users.timeline(call, here, user, after=after), users.user_details(call, here, user)
-    split = sessions.sessions_of_timeline(call, here, [raw.user_id for raw in known.ids], gap_min=gap)
+    split = sessions.sessions_of_timeline(call, here, users.raw_ids(call, here, user), gap_min=gap)
     with visit.reading() as connection:
         flags = flags_for(visit.core, connection, here.id, user.identity or str(user.user_id), now=visit.now)
     return visit.page(
         "user.html", user=user, stretches=_stretches(visit, line.events, split), split=split, next=line.next,
-        after=after, ids=known.ids, flags=flags, past=list(reversed(known.merges)), belongs=known.segments,
+        after=after, ids=known.ids, more_ids=known.more_ids,
+        more_merges=known.more_merges, flags=flags, past=list(reversed(known.merges)), belongs=known.segments,
         sessions=sessions.user_sessions(call, here, user, gap_min=gap).sessions[:SHOWN_SESSIONS],
         gap=gap, gaps=GAPS, account=known.account, may_unmerge=visit.may(Verb.CORRECT_USERS),
     )  # fmt: skip
