@@ -42,9 +42,7 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, *, secure: bool) -> None:
         self._app = app
-        self._headers = dict(HEADERS)
-        if secure:
-            self._headers["Strict-Transport-Security"] = "max-age=31536000"
+        self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         nonce = secrets.token_urlsafe(16)
@@ -54,17 +52,19 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Content-Security-Policy", content_security_policy(nonce))
-                for name, value in self._headers.items():
+                for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if self._secure or scope.get("scheme") == "https":
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000")
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self._app(scope, receive, guarded if scope["type"] == "http" else send)
 
 
-def is_secure(public_url: str) -> bool:
-    """Cookies are kept to TLS when people reach Cairn by it."""
-    return public_url.startswith("https://")
+def is_secure(public_url: str, scheme: str = "") -> bool:
+    """Whether people reach Cairn by TLS: by its public address always, or in this request, as a trusted proxy says."""
+    return public_url.startswith("https://") or scheme == "https"
 
 
 def set_cookie(

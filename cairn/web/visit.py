@@ -73,6 +73,10 @@ class Visit:
         return self.request.client.host if self.request.client else ""
 
     @property
+    def is_secure(self) -> bool:
+        return is_secure(self.core.settings.public_url, self.request.url.scheme)
+
+    @property
     def signed_in(self) -> Session:
         if self.session is None:
             raise NotSignedIn("sign in to see this page")
@@ -149,8 +153,7 @@ class Visit:
         """After a change: on to a page, which shows the notice once."""
         response = RedirectResponse(url, status_code=303)
         if notice:
-            secure = is_secure(self.core.settings.public_url)
-            set_cookie(response, NOTICE, quote(notice[:500]), secure=secure, max_age_s=30)
+            set_cookie(response, NOTICE, quote(notice[:500]), secure=self.is_secure, max_age_s=30)
         return response
 
     def leave(self, url: str, notice: str = "") -> Response:
@@ -214,7 +217,6 @@ class Door:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._throttle = Throttle()
-        self.secure = is_secure(core.settings.public_url)
 
     def route(self, page: Page) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -239,7 +241,7 @@ class Door:
             logger.exception("page_failed", extra={"path": request.url.path})
             response = visit.page("error.html", status=500, error=None)
         if visit.session is None and request.cookies.get(VISITOR) != visit.visitor:
-            set_cookie(response, VISITOR, visit.visitor, secure=self.secure)
+            set_cookie(response, VISITOR, visit.visitor, secure=visit.is_secure)
         return response
 
     def enter(self, visit: Visit, verb: Verb | None) -> Visit:

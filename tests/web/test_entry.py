@@ -46,6 +46,22 @@ def test_wrong_passwords_are_slowed_down(world: World, browse: Callable[..., Bro
     assert "do not belong together" in browser.post("/sign-in", form | {"email": "nobody@x.test"}).text
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_behind_tls_cookies_are_secure_and_browsers_stay_with_it(
+    world: World, browse: Callable[..., Browser], scheme: str
+) -> None:
+    """The scheme is what a trusted proxy said of the client's connection; no public_url is set here."""
+    browser = browse()
+    page = browser.get(f"{scheme}://testserver/sign-in")
+    form = {"email": world.a.email(), "password": PASSWORD}
+    signed_in = browser.post(f"{scheme}://testserver/sign-in", form, follow_redirects=False)
+    for answer in (page, signed_in):
+        assert answer.headers["set-cookie"]
+        for cookie in answer.headers.get_list("set-cookie"):
+            assert ("secure" in cookie.lower()) == (scheme == "https"), cookie
+        assert ("strict-transport-security" in answer.headers) == (scheme == "https")
+
+
 def test_cookies_and_headers_protect_the_session(world: World, browse: Callable[..., Browser]) -> None:
     browser = browse()
     browser.get("/sign-in")

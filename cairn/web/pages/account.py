@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from cairn.errors import CairnError, InvalidInput
-from cairn.web.guard import is_secure, set_cookie
+from cairn.web.guard import set_cookie
 from cairn.web.visit import Page, Visit, get, place_of, post
 from cairn.workspace.api_token import create_token, delete_token, list_tokens
 from cairn.workspace.member import authenticate, list_members, set_password
@@ -37,8 +37,7 @@ def change_password(visit: Visit) -> Response:
         return account_page(visit, error)
     visit.throttle.succeeded(member.email, visit.address)
     response = visit.go(visit.url("/account"), "Your password is changed, and other browsers are signed out.")
-    secure = is_secure(visit.core.settings.public_url)
-    set_cookie(response, COOKIE, token, secure=secure, max_age_s=int(LIFETIME.total_seconds()))
+    set_cookie(response, COOKIE, token, secure=visit.is_secure, max_age_s=int(LIFETIME.total_seconds()))
     return response
 
 

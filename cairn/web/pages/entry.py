@@ -5,7 +5,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from cairn.errors import CairnError, NotFound
-from cairn.web.guard import is_secure, safe_next, set_cookie
+from cairn.web.guard import safe_next, set_cookie
 from cairn.web.visit import Page, Visit, address_of, get, post
 from cairn.workspace.environment import get_environment, list_environments
 from cairn.workspace.member import Member, authenticate
@@ -76,8 +76,7 @@ def _known(visit: Visit, email: str) -> Member:
 
 def _signed_in(visit: Visit, token: str, back: str) -> Response:
     response = visit.go(back)
-    secure = is_secure(visit.core.settings.public_url)
-    set_cookie(response, COOKIE, token, secure=secure, max_age_s=int(LIFETIME.total_seconds()))
+    set_cookie(response, COOKIE, token, secure=visit.is_secure, max_age_s=int(LIFETIME.total_seconds()))
     return response
 
 
