@@ -103,7 +103,11 @@ class Edge:
             refresh=self._directory.refresh, refuse=self._collector.refuse, poll_interval_ms=settings.poll_interval_ms,
             locate=open_locations(settings.location_file),
         )  # fmt: skip
-        self._script = ScriptFiles(script_folder, CaptureConfigurations(self._members, self._directory))
+        self._script = ScriptFiles(
+            script_folder,
+            CaptureConfigurations(self._members, self._directory),
+            public_url=settings.public_url,
+        )
         self._trusted = settings.trusted_proxies
         limits = limits_for(raise_file_limit())
         self.connections = Connections(limits, self._trusted)

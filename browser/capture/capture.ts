@@ -2,7 +2,8 @@
 
 import { chainOf, describe } from './element'
 import { leavePage } from './leave'
-import { isIgnored, isPageCaptured, maskText } from './privacy'
+import { isPageCaptured } from './pages'
+import { isIgnored, maskText } from './privacy'
 import { cleanProperties } from './properties'
 import type { Queue } from './queue'
 import { newId, type Session } from './session'
@@ -10,7 +11,7 @@ import { snapshotOf } from './snapshots'
 import type { Captured, Config, Properties } from './types'
 
 declare const __VERSION__: string
-declare const __SNAPSHOTS__: boolean
+declare const __RULES__: boolean
 
 const BUILTIN = ['', 'click', 'touch', 'change', 'submit'] // each at the number the wire has for it
 const NAME_LIMIT = 1024 // longest event name the server takes
@@ -47,8 +48,8 @@ export const openCapture = (environment: string, config: Config, session: Sessio
     })
   }
 
-  /** Snapshots come in a runtime of their own, for the environments that have some. */
-  const taken = (kind: string, target: Element | null) => (__SNAPSHOTS__ ? snapshotOf(kind, target, config) : undefined)
+  /** Snapshots come in the runtime for environments that have rules of their own. */
+  const taken = (kind: string, target: Element | null) => (__RULES__ ? snapshotOf(kind, target, config) : undefined)
 
   /** Tell the server of a user and session it has not seen; each once. */
   const announce = (): void => {

@@ -14,6 +14,7 @@ const element = Element.prototype
 
 const parentElement = own<Element | null>(node, 'parentElement')
 const rootOf = own<Node>(node, 'getRootNode')
+export const documentOf = own<Document>(node, 'ownerDocument')
 export const firstChild = own<Node | null>(node, 'firstChild')
 export const nextSibling = own<Node | null>(node, 'nextSibling')
 export const previousElement = own<Element | null>(element, 'previousElementSibling')

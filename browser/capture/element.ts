@@ -1,6 +1,6 @@
 // From a live element to what is sent of it. The rules are in privacy.ts and hierarchy.ts; here the page is read.
 
-import { attribute, attributeNames, firstChild, nextSibling, parentOf, previousElement, tagOf } from './dom'
+import { attribute, attributeNames, documentOf, firstChild, nextSibling, parentOf, previousElement, tagOf } from './dom'
 import { hierarchy, type Facts } from './hierarchy'
 import { cut, hidesText, holdsValue, maskText, maskUrl, redactedAttributes, TEXT_READ, type Seen } from './privacy'
 import type { Config, ElementNode } from './types'
@@ -51,7 +51,8 @@ const collect = (parent: Node, budget: { text: string; nodes: number }): void =>
 
 /** The masked text of an element that its chain allows to show. */
 export const textOf = (element: Element, chain: Seen[]): string => {
-  if (hidesText(chain) || chain.some(holdsValue)) return ''
+  // In design mode a whole document is one text field.
+  if (hidesText(chain) || chain.some(holdsValue) || documentOf(element).designMode === 'on') return ''
   const budget = { text: '', nodes: TEXT_NODES_LIMIT }
   collect(element, budget)
   return maskText(budget.text.replace(/\s+/g, ' ').trim())
@@ -93,18 +94,20 @@ export const describe = (
   const nodes: ElementNode[] = []
   for (let i = 0; i < chain.length && path.length < NODES_LIMIT; i++) {
     const element = elements[i]!
-    if (i && /^(html|body)$/.test(chain[i]!.tag)) continue
+    const isWholePage = /^(html|body)$/.test(chain[i]!.tag)
+    if (i && isWholePage) continue
     const facts = factsOf(chain[i]!, names)
     path.push(facts)
     const { href, ...attributes } = facts.attributes!
     const nth = positionOf(element)
     if (nth <= SIBLINGS_LIMIT) attributes.nth = '' + nth
+    // The text of a whole page is the text of nothing that was hit.
     const isLabelled = !i || /^(a|button|label|summary)$/.test(facts.tag)
     nodes.push({
       node_name: facts.tag,
       node_html_class: facts.classes!.join(' ') || undefined,
       node_id: facts.id || undefined,
-      node_text: (!quiet && isLabelled && textOf(element, chain.slice(i))) || undefined,
+      node_text: (!quiet && isLabelled && !isWholePage && textOf(element, chain.slice(i))) || undefined,
       href: href || undefined,
       accessibility_label: attributes['aria-label'],
       attributes,

@@ -1,7 +1,8 @@
 // What /js/heap-<env>.js, /config/<env>/heap_config.js and the neutral path answer: the environment's configuration,
 // and then the runtime by its versioned name. The server puts the configuration in front as `C`.
 
-declare const C: { envId: string; server: Record<string, any>; isNeutral: boolean }
+/** `origin` is Cairn's own, as the server knows it; empty where it does not. */
+declare const C: { envId: string; server: Record<string, any>; isNeutral: boolean; origin: string }
 
 const load = (): void => {
   const page = window as any // any: globals of the page
@@ -17,13 +18,24 @@ const load = (): void => {
     // then the plain URL must do
   }
 
+  // A module, an inline script and code that a page fetched have no address, and a copy inside a page's own files has
+  // the page's: then Cairn's own, which the server put in, is the one that has the rest.
+  let origin = /^http/.test(script?.src!) ? new URL(script!.src).origin : C.origin
+
   /** Load a file of ours, under strict content-security policies too. */
-  const insert = (url: string): void => {
+  const insert = (path: string): void => {
+    const from = origin
+    const url = /^http/.test(path) ? path : from + path
     const element = document.createElement('script')
     // Functions of JavaScript snapshots, where there are some, come before the runtime: it opens the first pageview.
     element.async = !C.server.functions
     // Where scripts are admitted by nonce, ours admits what it loads.
     if (script?.nonce) element.nonce = script.nonce
+    element.onerror = () => {
+      if (from === C.origin || !C.origin) return console.warn(`[cairn] could not load ${url}`)
+      origin = cairn.boot.origin = C.origin
+      insert(path)
+    }
     element.src = policy ? policy.createScriptURL(url) : url
     ;(document.head || document.documentElement).appendChild(element)
   }
@@ -35,14 +47,13 @@ const load = (): void => {
     if (cairn.boot && !C.isNeutral) cairn.boot.isNeutral = false
     if (cairn.adopt) cairn.adopt()
   } else {
-    const origin = script ? new URL(script.src).origin : location.origin
     const { server, isNeutral, envId } = C
     const sdk = { ...server.sdk, ...heap.clientConfig?.sdk }
     const core = server.sdk.plugins.join('-')
-    const folder = (sdk.domain || origin) + (isNeutral ? '/k/' : '/v5/heapjs-static/') + sdk.version + '/' + (isNeutral ? '' : core + '/')
+    const folder = (sdk.domain || '') + (isNeutral ? '/k/' : '/v5/heapjs-static/') + sdk.version + '/' + (isNeutral ? '' : core + '/')
     heap.serverConfig = server
     cairn.boot = { envId, server, isNeutral, origin, late: () => insert(folder + 'later.js') }
-    server.functions?.map((path: string) => insert(origin + path))
+    server.functions?.map(insert)
     insert(folder + (isNeutral ? core : 'heap') + '.js')
     // A link from Cairn opens the labeller; it stays open in this tab. Nobody but the labeller sees its grant: it is
     // out of the address before the runtime, or whatever else the page runs, has looked.

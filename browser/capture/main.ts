@@ -4,6 +4,7 @@ import { methodsOf } from './api'
 import { resolveConfig } from './config'
 import { guard, say, silence } from './guard'
 import { openPipeline } from './pipeline'
+import { setSecretNames } from './privacy'
 import { startTracking, type Tracking } from './tracking'
 
 type Global = any // any: the page's globals are arrays, stubs or nothing, as the snippet left them
@@ -31,6 +32,7 @@ const boot = guard((): void => {
 
   const environment: string = boot.envId
   const client: Global = heap.clientConfig ?? heap.config ?? cairn.config ?? {}
+  setSecretNames(boot.server.secrets)
   const config = resolveConfig(boot.server, client, boot.origin)
   if (config.logLevel === 'none') silence()
   let tracking: Tracking | undefined

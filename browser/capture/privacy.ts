@@ -16,7 +16,13 @@ const CARD_PLAIN = /\b[3-6]\d{13,18}\b/g
 const KEY = /\b([a-z]+_(live|test)_\w{8,}|AKIA\w{16}|eyJ[\w-]{8,}(\.[\w-]+)+)/g
 const LONG = /[\w-]{32,}(\.[\w-]+)*/g
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
-const SECRET_PARAMETER = /([?&#;][^=&#]{0,40}(token|secret|passw|auth|api_?key|signature|otp)[^=&#]{0,40}=)[^&#]*/gi
+const PARAMETER = /([?&#;]([^=&#;]{1,80})=)[^&#]*/g
+/** Names of parameters that hold credentials; the environment's configuration has them. Before it came: all. */
+let secretName = /^/
+
+export const setSecretNames = (source: string): void => {
+  secretName = RegExp(source, 'i')
+}
 
 const DOUBLED = '0246813579' // each digit twice, its digits added
 
@@ -53,12 +59,16 @@ export const maskText = (text: string): string =>
     ),
   )
 
-/** As maskText for the path; in query and hash long values stay (click ids), those of secret parameters go. */
+/** `accessToken` and `user%5Bpassword%5D` as words between underscores. */
+const wordsOf = (name: string): string =>
+  name.replace(/%..|[^a-z]/gi, '_').replace(/[A-Z][a-z]/g, '_$&')
+
+/** As maskText for the path; in query and hash long values stay (click ids), credentials go by their name. */
 export const maskUrl = (given: string): string => {
-  const url = read(given)
-  const end = url.search(/[?#]/)
-  if (end < 0) return maskText(url)
-  return cut(maskText(url.slice(0, end)) + maskKnown(url.slice(end).replace(SECRET_PARAMETER, '$1{token}')))
+  const [path, rest] = read(given).split(/(?=[?#])(.*)/s, 2).map((part) =>
+    part.replace(PARAMETER, (all, before, name) => (secretName.test(wordsOf(name)) ? before + '{token}' : all)),
+  )
+  return cut(maskText(path!) + maskKnown(rest ?? ''))
 }
 
 const isOn = (value: string | null): boolean => value !== null && value !== 'false'
@@ -104,10 +114,12 @@ export const matchesPage = (pattern: string, domain: string, path: string): bool
   return fits(pattern) || (!pattern.includes('/') && fits(pattern + '/*'))
 }
 
+/** A pattern that begins with / is a path on every domain; with another / domain and path; else a whole domain. */
+
 type Address = Pick<Location, 'hostname' | 'pathname'>
 
 /** Whether anything may be captured on this page: the environment's allow or block list. */
-export const isPageCaptured = ({ mode, pages = [] }: PageRules, page: Address = location): boolean => {
+export const isPageAllowed = ({ mode, pages = [] }: PageRules, page: Address): boolean => {
   const isListed = pages.some((pattern) => matchesPage(pattern, page.hostname, page.pathname))
   return mode === 'allow' ? isListed : mode !== 'block' || !isListed
 }

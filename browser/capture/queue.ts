@@ -152,9 +152,17 @@ export const openQueue = (
     storage.write('_cairn_queue', kept, 'localstorage')
   }
 
+  /** When whoever is speaking has said all. */
+  const leaving = async (): Promise<void> => {
+    await 0
+    guard(queue.flush)(true)
+  }
+
   const queue: Queue = {
     add: (path, body) => {
       if (items.length < MEMORY_MESSAGES) items.push({ path, body })
+      // Said by a page that is going away, perhaps for good: its timers may never end.
+      if (document.hidden) void leaving()
       // A page view waits its full time also behind a click: its title often comes a moment after its address.
       // Not where the address changes all the time, as under a map that is dragged.
       if (body.pageview && items.length < BATCH_MESSAGES && due - Date.now() < SOON_MS) {

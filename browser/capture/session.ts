@@ -1,6 +1,7 @@
 // Who is here, in which session, on which page. Continues the users of a site that ran Heap before (contract: 6, 7).
 
-import { cut, isPageCaptured, maskText, maskUrl } from './privacy'
+import { isPageCaptured } from './pages'
+import { cut, maskText, maskUrl } from './privacy'
 import { cleanProperties } from './properties'
 import type { Storage } from './storage'
 import type { Config, PageInfo, Properties, SessionInfo } from './types'

@@ -35,18 +35,18 @@ export const openStorage = (environment: string, config: Config): Storage => {
     )
 
   let domain = ''
+  let holdsCookies: unknown
   if (config.cookieless) return { refresh, read: () => null, write: () => true }
-  // The shortest domain the browser lets us set a cookie on; none for single hosts and addresses.
+  // The shortest domain the browser lets us set a cookie on; none for single hosts and addresses. Pages of files, of
+  // applications with a scheme of their own, and in frames of other sites may hold no cookie at all.
   const labels = location.hostname.split('.')
   const probe = `_hp2_hld${Math.random()}.${environment}`
-  for (let from = labels.length - 2; from >= 0; from--) {
-    domain = labels.slice(from).join('.')
+  for (let from = labels.length; from-- && !holdsCookies; ) {
+    domain = from ? labels.slice(from - 1).join('.') : ''
     setCookie(probe, '1', 9)
     refresh()
-    const isSet = readCookie(probe)
+    holdsCookies = readCookie(probe)
     setCookie(probe, '', 0)
-    if (isSet) break
-    domain = ''
   }
 
   return {
@@ -62,7 +62,7 @@ export const openStorage = (environment: string, config: Config): Storage => {
       const text = encode(value)
       // Compressed: only what a cookie cannot hold is escaped.
       const cookie = config.compressCookies ? text.replace(/[^\w{}:]/gu, encodeURIComponent) : encodeURIComponent(text)
-      const isLocal = /^local/i.test(medium!)
+      const isLocal = !holdsCookies || /^local/i.test(medium!)
       const isKept = attempt(() => {
         if (isLocal && value) localStorage.setItem(key, text)
         else localStorage.removeItem(key)

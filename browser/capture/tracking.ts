@@ -1,6 +1,7 @@
 // Starting and stopping: the list of observers, and what lives while the page is being captured.
 
 import { device, openCapture, type Capture } from './capture'
+import { targetOf } from './dom'
 import { guard } from './guard'
 import { onLeave, watchLeaving } from './leave'
 import { changes, clicks, submits } from './observe/interactions'
@@ -38,7 +39,7 @@ export const startTracking = (
     return pipeline.transform(path, body)
   })
   const capture = openCapture(environment, config, session, queue)
-  const shared = { hear, roots, wants, onLeave, early: [], device, load, session }
+  const shared = { hear, targetOf, roots, wants, onLeave, early: [], device, load, session }
   queue.restore()
   const stops = [
     ...OBSERVERS.map((start) => guard(start)(capture.sink, config, shared)),

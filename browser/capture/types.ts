@@ -19,6 +19,8 @@ export type Sink = (captured: Captured) => void
 /** What observers share of the page, so that those that load late hear the same as those that were there first. */
 export interface Page {
   hear(type: string, run: (event: Event) => void, inShadow?: boolean): Stop
+  /** What the person really hit; the late script also knows what was pressed. */
+  targetOf(event: Event): Element | null
   onLeave(leave: (isForGood: boolean) => void): Stop
   /** Fetch the late script. */
   load(): void

@@ -1,5 +1,6 @@
 // The labeller's way in: loaded by a page that was opened by a link from Cairn, and only as long as its grant holds.
 
+import { setSecretNames } from '../capture/privacy'
 import { showNotice } from './bar'
 import { openCairn, Refusal } from './cairn'
 import { configOf } from './element'
@@ -21,6 +22,7 @@ const remember = (grant: string): void => {
 const start = async (): Promise<void> => {
   const { cairn: ours, heap } = window as any // any: the page's globals
   const { boot } = ours
+  setSecretNames(boot.server.secrets)
   const grant: string = boot.label
   boot.label = ''
   // Frames of the same site share the tab's storage; one labeller for all of them is enough.

@@ -5,7 +5,7 @@ import hierarchyCases from '../../contract/hierarchy.json'
 import cases from '../../contract/privacy.json'
 import proposals from '../../contract/proposals.json'
 import { hierarchy } from '../capture/hierarchy'
-import { hidesText, isIgnored, isPageCaptured, maskText, maskUrl, redactedAttributes, type Seen } from '../capture/privacy'
+import { hidesText, isIgnored, isPageAllowed, maskText, maskUrl, redactedAttributes, setSecretNames, type Seen } from '../capture/privacy'
 import { propose } from '../labeller/selectors'
 import { isMade, isSteadyClass } from '../labeller/steady'
 import { eventName, readable } from '../labeller/words'
@@ -32,6 +32,8 @@ describe('masking', () => {
   test.each(named(cases.mask_url))('%s', (_name, { text, expect: expected }) => expect(maskUrl(text)).toBe(expected))
 })
 
+setSecretNames(cases.secret_names)
+
 describe('elements', () => {
   test.each(named(cases.ignored))('ignored: %s', (_name, one) => expect(isIgnored(chain(one))).toBe(one.expect))
   test.each(named(cases.hides_text))('text: %s', (_name, one) => expect(hidesText(chain(one))).toBe(one.expect))
@@ -42,7 +44,7 @@ describe('elements', () => {
 
 describe('pages', () => {
   test.each(named(cases.page_captured))('%s', (_name, { rules, domain, path, expect: expected }) =>
-    expect(isPageCaptured(rules, { hostname: domain, pathname: path })).toBe(expected),
+    expect(isPageAllowed(rules, { hostname: domain, pathname: path })).toBe(expected),
   )
 })
 

@@ -19,6 +19,7 @@ from cairn.collect.answer import Answer, Headers, send_answer
 from cairn.collect.functions import Configuration, file_of, functions_of, without_bodies, without_functions
 from cairn.collect.request import Receive, Request, Scope, Send, request_of
 from cairn.errors import Misconfigured
+from cairn.wire.masking import SECRET_NAME
 
 # Paths a page can load us by. The last is ours alone: block lists know the words of the others.
 _LOADERS = tuple(
@@ -26,7 +27,7 @@ _LOADERS = tuple(
     for path in (r"/js/heap-(\d{1,16})\.js", r"/config/(\d{1,16})/heap_config\.js", r"/k/(\d{1,16})\.js")
 )
 _RUNTIME = re.compile(r"/v5/heapjs-(?:static|experimental)/([^/]+)/([a-z-]+)/(heap|later|labeller)\.js")
-_NEUTRAL_RUNTIME = re.compile(r"/k/([^/]+)/(core|core-snapshots|later|labeller)\.js")
+_NEUTRAL_RUNTIME = re.compile(r"/k/([^/]+)/(core|core-[a-z]+|later|labeller)\.js")
 # The function of a JavaScript snapshot, by app id and its own id.
 _FUNCTION = re.compile(r"/(?:v5/functions|k)/(\d{1,16})/([0-9a-f]{20})\.js")
 
@@ -38,6 +39,7 @@ NEUTRAL_CAPTURE = {
     "/k/a": "add_account_properties",
 }
 
+_HOST = re.compile(r"[a-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-f:.]{2,45}\](:\d{1,5})?", re.IGNORECASE)
 _CONFIGURATION_AGE_S = 60  # how long a browser may act on an old configuration; then one conditional request
 _PINNED_AGE_S = 3600  # a page that pins another version gets today's, so the answer must not live for ever
 _PACKET_BYTES = 1_400  # what one packet carries; to compress less gains nothing
@@ -78,6 +80,17 @@ class _Manifest(Struct):
     files: dict[str, _Size]
 
 
+def _origin_of(request: Request, scheme: str) -> str:
+    """Where this was asked for: a script that runs as a module, or inside a page's own code, cannot tell."""
+    host = request.header(b"host")
+    return f"{scheme}://{host}" if _HOST.fullmatch(host) else ""
+
+
+def _runtime(plugins: str) -> str:
+    """The runtime for a list of plugins. A page may pin a version whose plugins had other names."""
+    return "core" if plugins == "core" else "core-rules"
+
+
 async def capture_all(_environment: str) -> Configuration | None:
     """The configuration of an environment that restricts nothing."""
     return {}
@@ -90,9 +103,12 @@ class ScriptFiles:
     `configurations` answers what an app id's heap_config.js carries, or None for an unknown one (404).
     """
 
-    def __init__(self, folder: Path, configurations: Configurations = capture_all) -> None:
+    def __init__(
+        self, folder: Path, configurations: Configurations = capture_all, *, public_url: str = ""
+    ) -> None:
         self._folder = folder
         self._configurations = configurations
+        self._public_url = public_url.rstrip("/")
         self._built: _Built | None = None
 
     def handles(self, method: str, path: str) -> bool:
@@ -101,40 +117,52 @@ class ScriptFiles:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_answer(send, await self._answer(request_of(scope, scope["path"])))
+        await send_answer(
+            send, await self._answer(request_of(scope, scope["path"]), scope.get("scheme", "http"))
+        )
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: Request, scheme: str) -> Answer:
         path = request.path
         built = await asyncio.to_thread(self._load)
         for pattern in _LOADERS:
             if match := pattern.fullmatch(path):
-                return await self._loader(built, match[1], request, is_neutral=path.startswith("/k/"))
+                return await self._loader(built, match[1], request, scheme)
         if match := _FUNCTION.fullmatch(path):
             return await self._function(match[1], match[2], request)
         if match := _RUNTIME.fullmatch(path):
             version, plugins, name = match.groups()
-            wanted = name if name != "heap" else "core-snapshots" if "snapshots" in plugins else "core"
+            wanted = _runtime(plugins) if name == "heap" else name
         elif match := _NEUTRAL_RUNTIME.fullmatch(path):
-            version, wanted = match.groups()
+            version, name = match.groups()
+            wanted = _runtime(name) if name.startswith("core") else name
         else:
             return comment("no such script", 404)
         age = _FOREVER if version == built.version else f"public, max-age={_PINNED_AGE_S}"
         return _respond(built.files[f"{wanted}.js"], request, age)
 
-    async def _loader(self, built: _Built, environment: str, request: Request, *, is_neutral: bool) -> Answer:
+    async def _loader(self, built: _Built, environment: str, request: Request, scheme: str) -> Answer:
+        is_neutral = request.path.startswith("/k/")
         configuration = await self._configurations(environment)
         if configuration is None:
             return comment("no environment has this id; copy it from Environments", 404)
         if b"functions=none" in request.query.split(b"&"):
             configuration = without_functions(configuration)
-        plugins = ["core", "snapshots"] if configuration.get("snapshots") else ["core"]
-        server = {**without_bodies(configuration), "sdk": {"version": built.version, "plugins": plugins}}
+        has_rules = (
+            configuration.get("snapshots") or configuration.get("capture", {"mode": "all"})["mode"] != "all"
+        )
+        plugins = ["core", "rules"] if has_rules else ["core"]
+        server: Configuration = {
+            **without_bodies(configuration),
+            "secrets": SECRET_NAME,
+            "sdk": {"version": built.version, "plugins": plugins},
+        }
         if functions := functions_of(configuration):
             folder = f"/k/{environment}/" if is_neutral else f"/v5/functions/{environment}/"
             server["functions"] = [f"{folder}{identifier}.js" for identifier in functions]
         if is_neutral:
             server["paths"] = {name: path for path, name in NEUTRAL_CAPTURE.items()}
-        known = {"envId": environment, "server": server, "isNeutral": is_neutral}
+        origin = self._public_url or _origin_of(request, scheme)
+        known = {"envId": environment, "server": server, "isNeutral": is_neutral, "origin": origin}
         body = (
             b"(function(C){"
             + built.files["loader.js"].bodies[""]

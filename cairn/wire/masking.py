@@ -18,10 +18,18 @@ _UUID = re.compile(r"[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}", re.ASCII | re.IGNO
 _HAS_DIGIT = re.compile(r"\d", re.ASCII)
 _HAS_LETTER = re.compile(r"[a-z]", re.ASCII | re.IGNORECASE)
 _FOUR_DIGITS = re.compile(r"\d{4}", re.ASCII)
-_SECRET_PARAMETER = re.compile(
-    r"([?&#;][^=&#]{0,40}(?:token|secret|passw|auth|api_?key|signature|otp)[^=&#]{0,40}=)[^&#]*",
-    re.IGNORECASE,
+_PARAMETER = re.compile(r"([?&#;]([^=&#;]{1,80})=)[^&#]*")
+# Names of parameters that hold credentials, as whole words between underscores: of OAuth, SAML, signed links and
+# sessions, and passwords in their usual spellings. The browser gets this expression with its configuration.
+SECRET_NAME = (
+    "(^|_)(tokens?|secret|pass(wor[dt]|wd|code|phrase|key)?|pwd|pin|t?otp|auth(orization)?|credentials?|sig|signature|"
+    "hmac|jwt|assertion|verifier|sam_*l[a-z]*|relay_*state|[cx]srf|sid|[a-z]*sess(ion)?_*id|"
+    "(api|[a-z]*access|private)_*key)(_|$)"
+    "|^((auth|device|user|verif[a-z]*|confirm[a-z]*|login|reset|security|sms|magic)_)?code$"
 )
+_SECRET_NAME = re.compile(SECRET_NAME, re.IGNORECASE)
+_NO_LETTER = re.compile("%..|[^a-z]", re.IGNORECASE)
+_HUMP = re.compile("[A-Z][a-z]")
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+@%-"
 
 
@@ -41,13 +49,13 @@ def mask_text(text: str) -> str:
 
 
 def mask_url(text: str) -> str:
-    """As mask_text for the path; in query and hash long values stay (click ids), those of secret parameters go."""
+    """As mask_text for the path; in query and hash long values stay (click ids), credentials go by their name."""
     url = _read(text)
     ends = [place for place in (url.find("?"), url.find("#")) if place >= 0]
     if not ends:
-        return mask_text(url)
-    end = min(ends)
-    return cut(mask_text(url[:end]) + mask_known(_SECRET_PARAMETER.sub(r"\1{token}", url[end:])))
+        return mask_text(_PARAMETER.sub(_parameter, url))
+    path, rest = (_PARAMETER.sub(_parameter, part) for part in (url[: min(ends)], url[min(ends) :]))
+    return cut(mask_text(path) + mask_known(rest))
 
 
 def mask_known(text: str) -> str:
@@ -59,6 +67,12 @@ def mask_known(text: str) -> str:
     if "_" in text or "AKIA" in text or "eyJ" in text:
         text = _KEY.sub("{token}", text)
     return text
+
+
+def _parameter(found: re.Match[str]) -> str:
+    # `accessToken` and `user%5Bpassword%5D` as words between underscores.
+    words = _HUMP.sub(r"_\g<0>", _NO_LETTER.sub("_", found[2]))
+    return f"{found[1]}{{token}}" if _SECRET_NAME.search(words) else found[0]
 
 
 def _read(text: str) -> str:

@@ -257,13 +257,15 @@ SPA = {
     "pushState": "history.pushState({}, '', '/two')",
     "replaceState": "history.replaceState({}, '', '/two')",
     "hashchange": "location.hash = 'two'",
+    "a navigation that the page intercepts": "navigation.navigate('/two')",
 }
+INTERCEPT = "navigation.addEventListener('navigate', (event) => event.canIntercept && event.intercept())"
 
 
 @pytest.mark.parametrize("change", SPA.values(), ids=SPA.keys())
 def test_single_page_navigation_is_a_page_view(visit: Visit, site: Site, change: str) -> None:
-    page = visit(path="/one")
-    page.evaluate(change + "; document.title = 'Second'")
+    page = visit(path="/one", before=INTERCEPT if "navigate" in change else "")
+    page.evaluate(f"{{ {change}; document.title = 'Second' }}")
     first, second = site.wait_for("pageview", 2)
     assert second["pageview_info"]["previous_page"] == "/one"
     assert second["pageview_info"]["title"] == "Second"
@@ -280,6 +282,20 @@ def test_going_back_is_a_page_view(visit: Visit, site: Site) -> None:
     page.go_back()
     paths = [one["pageview_info"]["url"]["path"] for one in site.wait_for("pageview", 3)]
     assert paths == ["/one", "/two", "/one"]
+
+
+def test_a_click_after_an_intercepted_navigation_is_on_the_new_page(visit: Visit, site: Site) -> None:
+    back = "<button id=back onclick='navigation.back()'>Back</button>"
+    body = f"<a id=go href=/two>Two</a><button id=on>On</button>{back}"
+    page = visit(body, path="/one", before=INTERCEPT)
+    page.click("#go")
+    site.wait_for("pageview", 2)
+    page.click("#on")
+    page.click("#back")
+    paths = [message["pageview_info"]["url"]["path"] for message in site.wait_for("pageview", 3)]
+    assert paths == ["/one", "/two", "/one"]
+    clicks = site.wait_for("click", 3)
+    assert [message["pageview_info"]["url"]["path"] for message in clicks] == ["/one", "/two", "/two"]
 
 
 def test_rage_clicks_are_one_event_per_burst(visit: Visit, site: Site) -> None:

@@ -23,6 +23,46 @@ def test_closing_the_tab_sends_what_is_there(visit: Visit, site: Site) -> None:
     site.wait(lambda: site.calls("add_user_properties"))
 
 
+MOMENTS = {
+    "visibilitychange": "document.addEventListener('visibilitychange', () => document.hidden && heap.track('last'))",
+    "pagehide": "addEventListener('pagehide', () => heap.track('last'))",
+    "unload": "addEventListener('unload', () => heap.track('last'))",
+    "beforeunload": "addEventListener('beforeunload', () => heap.track('last'))",
+}
+
+
+@pytest.mark.parametrize("by", ["following a link", "closing the tab"])
+@pytest.mark.parametrize("listening", MOMENTS.values(), ids=MOMENTS.keys())
+def test_what_a_page_says_while_it_is_left_arrives(visit: Visit, site: Site, listening: str, by: str) -> None:
+    site.pages["/next"] = ("<p>next", {})
+    page = visit("<a href=/next>Go</a>")
+    page.evaluate(listening + "; heap.track('before')")
+    site.wait_for("before")
+    if by == "closing the tab":
+        page.close(run_before_unload=True)
+    else:
+        page.click("a")
+    (message,) = site.wait_for("last")
+    assert message["event"]["custom"]["name"] == "last"
+
+
+def test_what_a_hidden_page_says_is_sent_at_once_and_once(visit: Visit, site: Site) -> None:
+    page = visit()
+    page.evaluate("heap.track('before')")
+    site.wait_for("before")
+    page.evaluate(
+        """Object.defineProperty(document, 'hidden', { value: true });
+           document.dispatchEvent(new Event('visibilitychange'));
+           for (let i = 0; i < 5; i++) heap.track('hidden ' + i)"""
+    )
+    site.wait_for("hidden 4")
+    assert [site.kinds.count(f"hidden {i}") for i in range(5)] == [1] * 5
+    assert (
+        len([post for post in site.posted if "hidden 0" in str(post.body) or "hidden 4" in str(post.body)])
+        == 1
+    )
+
+
 def test_much_at_once_arrives_on_leaving(visit: Visit, site: Site) -> None:
     """More than browsers carry for a page that is gone: what does not fit waits for the next page."""
     page = visit()

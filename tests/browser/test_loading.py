@@ -1,14 +1,16 @@
 """How a page loads the script: each snippet, before and after, once whatever comes twice, under strict policies."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.browser import snippets
 from tests.browser.conftest import Visit, ready
-from tests.browser.site import Site
+from tests.browser.site import Site, serve
 
 SNIPPETS = {
     "current": (snippets.v5(), "heap"),
@@ -230,3 +232,57 @@ def test_quiet_where_asked(visit: Visit, context: BrowserContext) -> None:
     page: Page = visit(logLevel="none")
     page.evaluate("heap.identify('')")
     assert not warnings
+
+
+# How the loader gets into a page other than by an address of its own.
+INDIRECT = {
+    "a module": "const s = document.createElement('script'); s.type = 'module'; s.src = address;"
+    " document.head.append(s)",
+    "a dynamic import": "import(address)",
+    "fetched and evaluated": "fetch(address).then((got) => got.text()).then((code) => (0, eval)(code))",
+    "inline": "fetch(address).then((answer) => answer.text()).then((code) => {"
+    " const s = document.createElement('script'); s.textContent = code; document.head.append(s) })",
+    "a blob": "fetch(address).then((answer) => answer.blob()).then((code) => {"
+    " const s = document.createElement('script'); s.src = URL.createObjectURL(code); document.head.append(s) })",
+    "a copy among the site's own files": "const s = document.createElement('script'); s.src = '/copy.js';"
+    " document.head.append(s)",
+}
+
+
+@pytest.mark.parametrize("how", INDIRECT.values(), ids=INDIRECT.keys())
+def test_the_loader_finds_cairn_however_it_got_into_the_page(
+    site: Site, context: BrowserContext, how: str
+) -> None:
+    address = site.url(f"/js/heap-{site.environment}.js", "cairn.test")
+    with httpx.Client() as client:
+        served = client.get(
+            site.url(f"/js/heap-{site.environment}.js"), headers={"host": f"cairn.test:{site.port}"}
+        )
+    other = Site()
+    stop = serve(
+        other, Path("nothing is built here")
+    )  # the site: another origin, which has none of our files
+    try:
+        other.pages["/copy.js"] = (served.text, {})
+        other.pages["/"] = (f"<!doctype html><p>Shop<script>const address = {address!r};{how}</script>", {})
+        page = context.new_page()
+        page.goto(other.url())
+        ready(page)
+        page.evaluate("heap.track('seen')")
+        site.wait_for("seen")
+        assert not other.messages
+    finally:
+        stop()
+
+
+def test_one_clear_warning_where_the_rest_cannot_be_loaded(site: Site, context: BrowserContext) -> None:
+    address = site.url(f"/js/heap-{site.environment}.js")
+    site.pages["/"] = (site.fill(f"<!doctype html><script src={address}></script>"), {})
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "warning" else None)
+    page.route("**/v5/heapjs-static/**", lambda route: route.abort())
+    page.goto(site.url())
+    site.wait(lambda: said, "the warning")
+    assert [text for text in said if text.startswith("[cairn] could not load http")] == said
+    assert len(said) == 1

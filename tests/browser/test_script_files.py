@@ -73,12 +73,12 @@ def runtimes(version: str) -> list[str]:
     return [
         f"/v5/heapjs-static/{version}/core/heap.js",
         f"/v5/heapjs-static/{version}/core/later.js",
-        f"/v5/heapjs-static/{version}/core-snapshots/heap.js",
+        f"/v5/heapjs-static/{version}/core-rules/heap.js",
         f"/v5/heapjs-experimental/{version}/core/heap.js",
         f"/k/{version}/core.js",
-        f"/k/{version}/core-snapshots.js",
+        f"/k/{version}/core-rules.js",
         f"/k/{version}/later.js",
-        f"/v5/heapjs-static/{version}/core-snapshots/labeller.js",
+        f"/v5/heapjs-static/{version}/core-rules/labeller.js",
         f"/k/{version}/labeller.js",
     ]
 

@@ -2,13 +2,14 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, ready
 from tests.browser.site import Site
 
 HALF_HOUR_MS = 30 * 60_000
@@ -123,6 +124,40 @@ def test_metadata_in_local_storage(visit: Visit, site: Site) -> None:
     assert first["user_id"] == second["user_id"]
     assert first["session_info"] == second["session_info"]
     assert second["properties"] == {"a": 1}
+
+
+# What the browser does with cookies of file: pages, applications with a scheme of their own, and some frames.
+NO_COOKIE = "Object.defineProperty(document, 'cookie', { get: () => '', set: () => true })"
+REFUSED = "Object.defineProperty(document, 'cookie', { get() { throw 1 }, set() { throw 1 } })"
+
+
+@pytest.mark.parametrize("before", [NO_COOKIE, REFUSED], ids=["not kept", "refused"])
+@pytest.mark.parametrize("host", ["localhost", "www.app.test"])
+def test_a_page_that_holds_no_cookie_keeps_its_user_in_storage(
+    visit: Visit, site: Site, before: str, host: str
+) -> None:
+    visit(path="/one", before=before, host=host)
+    page = visit(path="/two", before=before, host=host)
+    page.evaluate("heap.identify('ann'); heap.addEventProperties({ a: 1 })")
+    visit(path="/three", before=before, host=host)
+    messages = site.wait_for("pageview", 3)
+    assert len({message["user_id"] for message in messages}) == 1
+    assert len({message["session_info"]["id"] for message in messages}) == 1
+    assert (messages[-1]["identity"], messages[-1]["properties"]) == ("ann", {"a": 1})
+
+
+def test_a_page_of_a_file_keeps_its_user(site: Site, context: BrowserContext, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(
+        f"<!doctype html><script src='{site.url('/js/heap-' + site.environment + '.js')}'></script>"
+    )
+    for _ in range(2):
+        page = context.new_page()
+        page.goto(file.as_uri())
+        ready(page)
+        page.evaluate("heap.track('seen')")
+    first, second = site.wait_for("seen", 2)
+    assert first["user_id"] == second["user_id"]
 
 
 def test_a_site_may_change_where_it_keeps_them(visit: Visit, site: Site) -> None:

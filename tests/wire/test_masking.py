@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cairn.wire.masking import cut, mask_text, mask_url
+from cairn.wire.masking import SECRET_NAME, cut, mask_text, mask_url
 
 CASES = json.loads((Path(__file__).parents[2] / "contract" / "privacy.json").read_text())
 RULES = {"mask_text": mask_text, "mask_url": mask_url}
@@ -25,6 +25,10 @@ def test_shared_cases(rule: str, case: dict[str, Any]) -> None:
         assert masked == case["expect"]
     else:
         assert len(masked.encode("utf-16-le")) // 2 == case["expect_length"]
+
+
+def test_the_browser_hides_the_same_parameters() -> None:
+    assert CASES["secret_names"] == SECRET_NAME
 
 
 def test_an_address_at_the_cut_does_not_survive_in_part() -> None:

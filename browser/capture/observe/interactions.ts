@@ -1,15 +1,15 @@
 // Clicks, changes and submits: on which element. Of a change only that it happened, never to what.
 
-import { tagOf, targetOf } from '../dom'
+import { tagOf } from '../dom'
 import type { Interaction, Observer } from '../types'
 
 const watch =
   (kind: Interaction, tags?: RegExp): Observer =>
-  (sink, _config, { hear }) =>
-    hear(
+  (sink, _config, page) =>
+    page.hear(
       kind,
       (event) => {
-        const target = targetOf(event)
+        const target = page.targetOf(event)
         if (target && (!tags || tags.test(tagOf(target)))) sink({ kind, target })
       },
       !!tags, // those of form fields stop at a shadow root

@@ -1,4 +1,4 @@
-// Page loads, and what single-page applications count as one: pushState, replaceState, popstate, hashchange.
+// Page loads, and what single-page applications count as one: every change of the address that is committed.
 
 import { on } from '../dom'
 import { guard } from '../guard'
@@ -7,6 +7,7 @@ import type { Observer } from '../types'
 export const start: Observer = (sink, config) => {
   if (config.disablePageviewAutocapture) return () => 0
   let shown = ''
+  const { navigation } = window as any // any: newer than the DOM types
   const look = guard(() => {
     const { href } = location
     if (href === shown) return
@@ -28,6 +29,8 @@ export const start: Observer = (sink, config) => {
   const stops = [
     wrap('pushState'),
     wrap('replaceState'),
+    // Browsers with the Navigation API tell all of them here, those of navigations that a page intercepts too.
+    navigation && on(navigation, 'currententrychange', look),
     on(window, 'popstate', look),
     on(window, 'hashchange', look),
     on(
@@ -40,5 +43,5 @@ export const start: Observer = (sink, config) => {
       }),
     ),
   ]
-  return () => stops.forEach((stop) => stop())
+  return () => stops.forEach((stop) => stop?.())
 }

@@ -1,20 +1,19 @@
 // Taps. A finger that moves is scrolling and no touch of an element.
 
-import { targetOf } from '../dom'
 import type { Observer } from '../types'
 
 const MOVED_PX = 10
 
-export const start: Observer = (sink, _config, { hear }) => {
+export const start: Observer = (sink, _config, page) => {
   let from: Touch | undefined
   const stops = [
-    hear('touchstart', (event) => {
+    page.hear('touchstart', (event) => {
       const { touches } = event as TouchEvent
       from = touches.length === 1 ? touches[0] : undefined
     }),
-    hear('touchend', (event) => {
+    page.hear('touchend', (event) => {
       const to = (event as TouchEvent).changedTouches[0]
-      const target = targetOf(event)
+      const target = page.targetOf(event)
       const hasMoved = !from || !to || Math.hypot(to.clientX - from.clientX, to.clientY - from.clientY) > MOVED_PX
       if (target && !hasMoved) sink({ kind: 'touch', target })
       from = undefined
