@@ -4,6 +4,7 @@ It owns the event store (exactly one process may), loads the event log into it, 
 the edge serves, and answers pages and API on a local socket. Killing it loses nothing and stops no flag.
 """
 
+import faulthandler
 import gc
 import logging
 import os
@@ -30,6 +31,7 @@ from cairn.db.migrate import migrate
 from cairn.definitions.matching import Definitions
 from cairn.demo.shop import shop_routes
 from cairn.eventlog.sqlite import SqliteLog
+from cairn.ingest.attempts import DIED_VARIABLE, Attempts
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import READER, Loader
 from cairn.ingest.place import open_locations
@@ -124,6 +126,7 @@ class CoreProcess:
             clock,
             self.live.touched,
             published=self.members,
+            attempts=Attempts(paths.loading, paths.set_aside, os.environ.get(DIED_VARIABLE)),
             locate=locate,
         )
         core = Core(
@@ -185,6 +188,7 @@ def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM. `ready` is called once the socket answers."""
     _use_own_temporary_folder(Paths(settings.data_dir).temporary)
     process = CoreProcess(settings, clock=PossibleClock([Paths(settings.data_dir).log_end]))
+    _die_of_native_crashes()
     # What start-up made stays; the loader makes and drops thousands of objects at a time that hold no cycles.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
@@ -213,6 +217,13 @@ def _claim_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as claimed:
         claimed.bind(str(path))
     path.chmod(SOCKET_MODE)
+
+
+def _die_of_native_crashes() -> None:
+    """At once, saying where. The store's engine has handlers of its own, in which a crashed process can stand still."""
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
+        signal.signal(number, signal.SIG_DFL)
+    faulthandler.enable()
 
 
 def _start_again() -> None:

@@ -5,6 +5,7 @@ same port, and whoever connects in between waits in the backlog instead of being
 thread, nothing imported that the two processes need.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -30,6 +31,10 @@ LONGEST_PAUSE_S = 1.0
 MOST_DEATHS_BEFORE_READY = 5  # then the start has failed
 STOP_S = {"edge": 5.0, "core": 15.0}  # to end in order; then it is killed, which loses nothing
 NICENESS = {"core": 5}  # a starting core, or a long question, never makes the edge wait for the processor
+# A core whose loader has been at one batch this long is ended; then the batch is loaded again in parts. The slowest
+# batches take seconds.
+HANG_S, HANG_LOOK_S = 120.0, 5.0
+DIED_VARIABLE = "CAIRN_DIED"  # as in ingest/attempts, which is not imported here: this process stays small
 MISCONFIGURED = Misconfigured.exit_status  # a child that ends like this will do so again
 ROLES: dict[str, tuple[str, ...]] = {"all": ("edge", "core"), "edge": ("edge",), "core": ("core",)}
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -45,7 +50,12 @@ Commands = Callable[[str, int | None, int], list[str]]  # role, socket fd, ready
 
 
 def serve(
-    settings: Settings, *, role: str = "all", as_json: bool = False, commands: Commands | None = None
+    settings: Settings,
+    *,
+    role: str = "all",
+    as_json: bool = False,
+    commands: Commands | None = None,
+    hang_s: float = HANG_S,
 ) -> int:
     """Run until SIGTERM or SIGINT; return the exit status.
 
@@ -65,6 +75,7 @@ def serve(
         ownership.locks,
         url=url,
         as_json=as_json,
+        loading=_Loading(Paths(settings.data_dir).loading, hang_s),
     )
     try:
         return supervisor.run()
@@ -106,6 +117,8 @@ class _Child:
         self.process: subprocess.Popen[bytes] | None = None
         self.is_ready = False
         self.deaths = 0  # in a row, each before or soon after it was ready
+        self.died: str | None = None  # how it ended last: its status, or "hang"
+        self.is_hung = False
         self.start_at = 0.0  # when to start it (again); monotonic
         self.started_at = 0.0
         self.exit_fd = self.ready_fd = -1
@@ -119,6 +132,7 @@ class _Child:
                 self._argv(its_end),
                 stdin=subprocess.DEVNULL,
                 pass_fds=(*self._inherited, its_end),
+                env=os.environ if self.died is None else {**os.environ, DIED_VARIABLE: self.died},
                 process_group=0,  # Ctrl-C reaches the supervisor only, which stops its processes in order
                 preexec_fn=_before_exec(NICENESS.get(self.role, 0)),
             )
@@ -137,6 +151,8 @@ class _Child:
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
         self.exit_fd = self.ready_fd = -1
+        self.died = "hang" if self.is_hung else str(status)
+        self.is_hung = False
         self.deaths = self.deaths + 1 if died_early else 0
         self.start_at = monotonic() + pause_s(self.deaths)
         return status
@@ -147,9 +163,40 @@ class _Child:
         os.close(self.ready_fd)
         self.ready_fd = -1
 
+    def end_hang(self) -> None:
+        assert self.process is not None
+        self.is_hung = True
+        self.process.kill()
+
     @property
     def pid(self) -> int | None:
         return self.process.pid if self.process else None
+
+
+class _Loading:
+    """The note that the core's loader makes before each batch and empties after it (ingest/attempts)."""
+
+    def __init__(self, path: Path, longest_s: float) -> None:
+        self._path, self._longest_s = path, longest_s
+        self._seen = (0, 0)
+        self._since = monotonic()
+        self._left = (0, 0)
+
+    def is_stuck(self) -> bool:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return False
+        seen = (status.st_mtime_ns, status.st_size)
+        if seen != self._seen or seen == self._left or not status.st_size:
+            self._seen, self._since = seen, monotonic()
+        return monotonic() - self._since > self._longest_s
+
+    def start_anew(self) -> None:
+        """What is there now is from a core that is gone."""
+        with contextlib.suppress(OSError):
+            status = self._path.stat()
+            self._left = (status.st_mtime_ns, status.st_size)
 
 
 def pause_s(deaths: int) -> float:
@@ -161,12 +208,13 @@ class _Supervisor:
     def __init__(
         self, roles: tuple[str, ...], commands: Commands, listening: socket.socket | None,
         locks: tuple[int, ...],
-        *, url: str, as_json: bool,
+        *, url: str, as_json: bool, loading: "_Loading",
     ) -> None:  # fmt: skip
         self._url, self._as_json = url, as_json
         self._was_ready = False
         self._stopping = 0  # how often we were told to
         self._status = 0
+        self._loading = loading
         self._selector = selectors.DefaultSelector()
         self._children = [_child(role, commands, listening, locks) for role in roles]
 
@@ -175,7 +223,8 @@ class _Supervisor:
         try:
             while not self._stopping:
                 self._start_due()
-                self._wait(self._until_next_start())
+                self._wait(self._until_next_look())
+                self._end_hang()
             self._stop_all()
         finally:
             for child in self._children:
@@ -204,6 +253,8 @@ class _Supervisor:
     def _start_due(self) -> None:
         for child in self._children:
             if child.process is None and child.start_at <= monotonic():
+                if child.role == "core":
+                    self._loading.start_anew()
                 child.start()
                 self._selector.register(
                     child.exit_fd, selectors.EVENT_READ, lambda child=child: self._ended(child)
@@ -212,9 +263,16 @@ class _Supervisor:
                     child.ready_fd, selectors.EVENT_READ, lambda child=child: self._heard(child)
                 )
 
-    def _until_next_start(self) -> float | None:
-        due = [child.start_at for child in self._children if child.process is None]
-        return max(0.0, min(due) - monotonic()) if due else None
+    def _until_next_look(self) -> float:
+        due = [child.start_at - monotonic() for child in self._children if child.process is None]
+        return max(0.0, min([HANG_LOOK_S, *due]))
+
+    def _end_hang(self) -> None:
+        for child in self._children:
+            if child.role == "core" and child.process is not None and self._loading.is_stuck():
+                _say("the core has been loading the same requests for too long and is ended")
+                self._loading.start_anew()
+                child.end_hang()
 
     def _wait(self, seconds: float | None) -> None:
         ready = self._selector.select(seconds)

@@ -11,7 +11,9 @@ from cairn.clock import Clock, is_possible, to_ms, utc_now
 from cairn.errors import Unavailable
 from cairn.event import Arrival
 from cairn.eventlog.log import EventLog
+from cairn.ingest.attempts import set_aside_in
 from cairn.ingest.loader import READER, Loader
+from cairn.paths import Paths
 from cairn.publisher import Publisher
 from cairn.room import room_of
 from cairn.segments.live import LiveSegments
@@ -31,6 +33,7 @@ def troubles_of(
             *_of_clock(),
             *_of_disk(data_dir),
             *_of_log(log, clock),
+            *_of_set_aside(data_dir),
             *_of_workers(loader, live, publisher),
         ]
 
@@ -70,6 +73,17 @@ def _of_log(log: EventLog, clock: Clock) -> Iterator[Trouble]:
         if late > LATE:
             title = f"Events become visible {int(late.total_seconds() // 60)} min after they arrive"
             yield Trouble("behind", title, "More arrive than are loaded, or loading stopped. None is lost.")
+
+
+def _of_set_aside(data_dir: Path) -> Iterator[Trouble]:
+    folder = Paths(data_dir).set_aside
+    if reasons := set_aside_in(folder):
+        shown = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
+        text = f"{shown}. All else was loaded. They are kept in {folder}; report them, then remove the files."
+        title = (
+            f"{len(reasons)} request{'s' if len(reasons) > 1 else ''} could not be loaded and were set aside"
+        )
+        yield Trouble("set aside", title, text)
 
 
 def _of_workers(loader: Loader, live: LiveSegments, publisher: Publisher) -> Iterator[Trouble]:

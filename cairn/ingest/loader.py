@@ -14,6 +14,7 @@ from cairn.clock import Clock
 from cairn.errors import Unavailable
 from cairn.eventlog.log import EventLog
 from cairn.identity.map_copy import copy_map
+from cairn.ingest.attempts import Attempts
 from cairn.ingest.batch import Batch, Item, Parser, Parts
 from cairn.ingest.controls import ControlsReader
 from cairn.ingest.feed import Feed
@@ -31,6 +32,7 @@ from cairn.workspace.directory import Directory
 logger = logging.getLogger(__name__)
 
 READER = "loader"  # its name in the event log
+SET_ASIDE = "it stopped the core and was set aside; see Home"
 
 _BYTES_PER_LOAD = 8 << 20  # of requests: some 20,000 events; larger loads are hardly cheaper per event
 _ITEMS_PER_LOAD = 20_000  # requests
@@ -63,10 +65,12 @@ class Loader:
         parsers: Mapping[str, Parser] = PARSERS,
         published: Published | None = None,
         locate: Locate = locate_nothing,
+        attempts: Attempts | None = None,
     ) -> None:
         self._log, self._feed, self._on_loaded = log, feed, on_loaded
         controls = ControlsReader(published)
         self._parts = Parts(store, engine, directory, parsers, Remembered(), controls, locate, clock)
+        self._attempts = attempts
         self._map_is_copied = False
         self._loading = threading.Lock()
         self.seconds: defaultdict[str, float] = defaultdict(float)  # spent so far, by step
@@ -98,7 +102,7 @@ class Loader:
             items = self._read()
         if not items:
             return 0
-        batches = self._load(items)
+        batches = self._load_all(items)
         with self._timed("touched"):
             self._on_loaded([loaded for batch in batches for loaded in touched(batch)])
         with self._timed("commit"):
@@ -142,6 +146,27 @@ class Loader:
             after = entries[-1].position
         return items
 
+    def _load_all(self, items: Sequence[Item]) -> list[Batch]:
+        """Noting what is being loaded, for the case that it stops the process."""
+        attempts = self._attempts
+        if attempts is None:
+            return self._load(items)
+        batches: list[Batch] = []
+        for load in attempts.loads([item for item in items if not attempts.is_aside(item)]):
+            if load.is_guilty:
+                attempts.set_aside(load.items[0])
+            elif load.items:
+                attempts.begin(load)
+                batches += self._load(load.items)
+                attempts.end()
+        attempts.clear()
+        return [*batches, *(self._refuse(item, SET_ASIDE) for item in items if attempts.is_aside(item))]
+
+    def _refuse(self, item: Item, detail: str) -> Batch:
+        batch = Batch([item], refusals=[unreadable(item, detail, self._parts.clock())])
+        write_refusals(batch, self._parts)
+        return batch
+
     def _load(self, items: Sequence[Item]) -> list[Batch]:
         """Decide and write these items. When our own code fails on one of them, find it by halving and refuse it."""
         batch = Batch(items)
@@ -154,9 +179,7 @@ class Loader:
         except Exception as error:  # a job boundary: one request's fault must not stop the others
             if len(items) == 1:
                 logger.exception("request_not_loaded", extra={"log_position": items[0].log_position})
-                batch = Batch(items, refusals=[unreadable(items[0], repr(error), self._parts.clock())])
-                write_refusals(batch, self._parts)
-                return [batch]
+                return [self._refuse(items[0], repr(error))]
         else:
             return [batch]
         middle = len(items) // 2

@@ -1,0 +1,81 @@
+"""A record that stops the core is set aside, whatever way it does so, and costs nothing but itself."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cairn.eventlog.sqlite import open_log
+from cairn.ingest.attempts import set_aside_in
+from cairn.ingest.loader import READER
+from cairn.paths import Paths
+from cairn.store.embedded import open_embedded
+from tests.deadly import record
+
+PATIENCE_S = 300.0
+
+
+@contextmanager
+def serving(data_dir: Path, notes: Path) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.deadly", str(data_dir)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "DEADLY_NOTES": str(notes)},
+    )
+    assert process.stdout
+    try:
+        assert json.loads(process.stdout.readline())["ready"]
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(90)
+        process.stdout.close()
+
+
+def wait_until_loaded(data_dir: Path) -> None:
+    log = open_log(Paths(data_dir).log)
+    patience_ends = time.monotonic() + PATIENCE_S
+    while log.committed(READER) < log.end():
+        assert time.monotonic() < patience_ends, "the loader never got past the record"
+        time.sleep(0.1)
+    log.close()
+
+
+def stored(data_dir: Path) -> tuple[list[str], list[str]]:
+    store = open_embedded(Paths(data_dir).store, memory_mb=512)
+    where = "WHERE environment_id = {environment:UInt32}"
+    events = store.query(
+        1, f"SELECT name FROM cairn.events {where} AND source = 'heap' ORDER BY log_position"
+    )
+    refusals = store.query(1, f"SELECT reason FROM cairn.refusals {where}")
+    store.close()
+    return [name for (name,) in events], [reason for (reason,) in refusals]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "stops"), [("segfault", 2), ("exit", 2), ("hang", 2), ("killed", 3)])
+def test_a_record_that_stops_the_core_is_set_aside_and_costs_no_other(
+    tmp_path: Path, how: str, stops: int
+) -> None:
+    """Twice; three times by SIGKILL, which people send too and which says nothing of the record."""
+    data_dir, notes = tmp_path / "data", tmp_path / "notes"
+    log = open_log(Paths(data_dir).log)
+    log.append([record("a"), record("b", how), record("c")])
+    log.append([record("d")])
+    log.close()
+    with serving(data_dir, notes):
+        wait_until_loaded(data_dir)
+    assert notes.read_text().split() == [how] * stops
+    assert stored(data_dir) == (["a", "c", "d"], ["not_stored"])
+    folder = Paths(data_dir).set_aside
+    [reason] = set_aside_in(folder)
+    assert reason.startswith("position 1.1:")
+    [request] = folder.glob("*.request")
+    assert b"b\n" in request.read_bytes()
