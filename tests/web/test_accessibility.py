@@ -248,3 +248,13 @@ def test_a_refused_form_says_so_at_the_field_in_red_and_gives_it_the_focus(
     message = tab.locator(f"#{described[-1]}")
     expect(message).to_have_attribute("role", "alert")
     expect(message).to_have_css("color", "rgb(168, 54, 42)")  # --bad in light
+
+
+def test_deleting_what_is_used_names_with_links_what_uses_it(demo: Demo) -> None:
+    tab = demo.go("/env/{environment}/segments/{segment_id}")
+    tab.locator("summary", has_text="Delete").click()
+    sheet = tab.locator("details.ask[open] > .card")
+    expect(sheet.get_by_role("link")).to_have_attribute(
+        "href", f"/env/production/flags/{demo.served.demo['flag']}"
+    )
+    expect(sheet.get_by_role("button", name="Delete the segment")).to_have_count(0)
