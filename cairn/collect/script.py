@@ -11,6 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -151,7 +152,7 @@ class ScriptFiles:
             configuration.get("snapshots") or configuration.get("capture", {"mode": "all"})["mode"] != "all"
         )
         plugins = ["core", "rules"] if has_rules else ["core"]
-        server: Configuration = {
+        server: dict[str, Any] = {  # Any: heap_config.js is foreign JSON
             **without_bodies(configuration),
             "secrets": SECRET_NAME,
             "sdk": {"version": built.version, "plugins": plugins},
