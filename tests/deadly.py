@@ -38,6 +38,7 @@ def parse(arrival: Arrival) -> list[Draft | Refused]:
                 arrival.received_ms,
                 arrival.received_ms,
                 identity=line,
+                source=arrival.source,
             )
         )
     return out
