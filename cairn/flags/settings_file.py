@@ -18,7 +18,8 @@ from cairn.flags.model import Flag, Group, Holdout, Metric, Rule, Ruleset, Varia
 from cairn.flags.settings_check import SettingsInvalid, check_settings
 
 Json = dict[str, Any]  # Any: a JSON document
-SDK_KEY = "__SDK_KEY__"  # the gateway writes the caller's key here, so that published bytes hold no secret
+# Stands where the gateway puts the caller's key, so that published bytes hold no secret.
+SDK_KEY = "__SDK_KEY__"
 _TYPES = {"rollout": "FLAG_ROLLOUT", "testing": "FLAG_TESTING", "personalise": "FLAG_PERSONALIZE"}
 
 

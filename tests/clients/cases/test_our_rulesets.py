@@ -463,3 +463,22 @@ def test_every_type_of_variable_arrives(gateway: ServedGateway, sdk: str) -> Non
         sdk, gateway.publish(**compiled(ruleset)), [{"key": "f1", "context": {"id": "u"}}]
     )
     assert answer["variables"] == {each.key: each.value for each in variables}
+
+
+@pytest.mark.parametrize("sdk", ["node", "python"])
+def test_no_text_of_a_flag_is_taken_for_the_sdk_key(gateway: ServedGateway, sdk: str) -> None:
+    """Neither of a variable, nor of a condition, a name or a key."""
+    text = "__SDK_KEY__"
+    variables = (Variable(1, text, "string", text), Variable(2, "o", "json", {text: [text]}))
+    asked = flag(
+        1,
+        rollout(1, Attribute("a", "is", text)),
+        name=text,
+        variables=variables,
+        variations=(Variation(2, "v", text),),
+    )
+    key = gateway.publish(**compiled(Ruleset(ACCOUNT, flags=(asked,))))
+    context = {"id": "u", "customVariables": {"a": text}}
+    (answer,) = gateway.ask(sdk, key, [{"key": "f1", "context": context}])
+    assert answer["enabled"]
+    assert answer["variables"] == {text: text, "o": {text: [text]}}
