@@ -90,6 +90,7 @@ def _attribute(value: Any, _depth: int) -> Condition:
     attribute = Attribute(name, cast(Any, _OPERATORS[keyword]), wanted)
     if text in (wanted, f"{keyword}({wanted})") or keyword in ("contains", "starts", "ends"):
         try:
+            operand.check(attribute)
             if operand.spell(attribute) == text:
                 return attribute
         except operand.OperandImpossible:

@@ -1,6 +1,7 @@
 """Wingify's operand texts: how our operators are spelt, and what the Node SDK makes of them.
 
-Source: contracts/wingify.md sections 7.2 and 7.4. One spelling has to serve both SDKs, whose reading differs.
+Source: contracts/wingify.md sections 7.2 and 7.4. The SDKs read numbers out of texts and compare them as versions, so
+whatever looks like a number is spelt as a pattern, which they leave alone.
 """
 
 import math
@@ -8,19 +9,27 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cairn.conditions import javascript, javascript_pattern
+from cairn.conditions import javascript, javascript_pattern, number_pattern
 from cairn.conditions.javascript_pattern import END
 from cairn.conditions.pattern import PatternRefused
 from cairn.conditions.tree import Attribute
 from cairn.errors import InvalidInput
 
 _LINE_BREAK = re.compile("[\n\r\u2028\u2029]")
-_DIGITS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-_VERSION = re.compile(r"\d+(?:\.\d+){2,}", re.ASCII)
+_COMPARABLE = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
+# What either SDK may read a number out of.
+_NUMBERLIKE = re.compile(r"\s*[+-]?(?:\.?\d|inf|nan)", re.IGNORECASE)
 _BRACKETED = re.compile(r"^(lower|wildcard|regex)\(([^\n\r\u2028\u2029]*)\)")
 _COMPARED = re.compile(r"^(gte|gt|lte|lt)\((\d+(?:\.\d+)*|\.\d+)\)", re.ASCII)
 _DOTTED = re.compile(r"(\d+\.)*\d+\Z", re.ASCII)
 _NOT_NUMERIC = re.compile(r"[^0-9.]")
+# What a JavaScript number, and the Python SDK's reading of any number, keeps for sure.
+_SAFE_DIGITS = 15
+_ZERO_SAMPLES = ("007", "00", "0.0", "0.50", "1.0", "1.10", "5.", ".5", "10.0", "20.00", "010")
+_COMPARED_BY_PARTS = (
+    "SDKs compare this part by part, as versions (9.75 is above 9.8), and Node reads other texts as 0; choose an "
+    "operator such as `greater` to compare numbers"
+)
 
 
 class OperandImpossible(InvalidInput):
@@ -37,15 +46,16 @@ def escape(literal: str) -> str:
     return escaped.replace("inlist", "inl[i]st")
 
 
-def spell(attribute: Attribute) -> str:
-    """The operand text of an attribute condition.
+def spell(attribute: Attribute, *, for_python: bool = False) -> str:
+    """The operand text of an attribute condition, for the Node SDK or for the Python SDK.
 
-    Raises OperandImpossible. Guarantee: means the same in the Node and the Python SDK, but for operator `operand`,
-    which is Wingify's own text and passes unchanged.
+    Raises OperandImpossible. Guarantee: means the same in both, but for what `warnings` says; operator `operand` is
+    Wingify's own text and passes unchanged.
     """
     if attribute.operator == "operand":
         return attribute.value
-    return _SPELLINGS[attribute.operator](attribute)
+    spelt = _SPELLINGS[attribute.operator](attribute)
+    return _for_python(attribute, spelt) if for_python else spelt
 
 
 def check(attribute: Attribute) -> None:
@@ -54,11 +64,40 @@ def check(attribute: Attribute) -> None:
     What is kept already is spelt all the same: clients evaluate patterns themselves, and may know more.
     """
     spell(attribute)
-    if attribute.operator == "matches" and (reason := unknown_pattern(attribute)):
+    if attribute.operator != "operand" and (reason := _unknown_pattern(attribute)):
         raise OperandImpossible(f"attribute {attribute.name!r}: {reason}", field="value")
 
 
-def unknown_pattern(attribute: Attribute) -> str:
+def warnings(attribute: Attribute, *, for_python: bool = False) -> list[str]:
+    """What an SDK decides otherwise than the condition says, or Cairn cannot tell; for a page."""
+    about = f"{attribute.name!r} {attribute.operator.replace('_', ' ')} {attribute.value[:40]!r}"
+    if reason := _unknown_pattern(attribute):
+        return (
+            []
+            if for_python
+            else [f"{about}: {reason}; SDKs decide it themselves, Cairn takes it as not holding"]
+        )
+    if attribute.operator == "operand":
+        is_comparison = not for_python and read(attribute.value)[0] in _ORDERINGS
+        return [f"{about}: {_COMPARED_BY_PARTS}"] if is_comparison else []
+    if not for_python:
+        return []
+    if number_pattern.is_version(attribute.value) and attribute.operator in _NUMERIC:
+        return [
+            f"{about}: Python SDKs read a value with one dot as a number (1.10 as 1.1); pass whole versions"
+        ]
+    if attribute.operator in _NUMERIC and len(re.sub(r"\D", "", attribute.value)) > _SAFE_DIGITS:
+        return [
+            f"{about}: SDKs keep 15 digits of a number and take its neighbours for it; put a letter in front"
+        ]
+    if attribute.operator in _TEXTUAL and _depends_on_zeros(attribute):
+        return [
+            f"{about}: Python SDKs read texts that are numbers as numbers (007 as 7, 1.0 as 1) before they compare"
+        ]
+    return []
+
+
+def _unknown_pattern(attribute: Attribute) -> str:
     """Why an attribute's pattern cannot be evaluated here, where it then never holds; empty when it can."""
     keyword, wanted = read(spell(attribute))
     if keyword != "regex":
@@ -66,35 +105,79 @@ def unknown_pattern(attribute: Attribute) -> str:
     try:
         javascript_pattern.compiled(wanted)
     except PatternRefused as error:
-        return f"{wanted[:100]!r} cannot be used as a pattern: {error}"
+        return f"{attribute.value[:100]!r} cannot be used: {error}"
     return ""
+
+
+def _depends_on_zeros(attribute: Attribute) -> bool:
+    """Does the answer change when a number's zeros go that do not count?"""
+    spelt = spell(attribute)
+    samples = [*_ZERO_SAMPLES]
+    if number := number_pattern.read_number(attribute.value):
+        samples += [attribute.value, f"0{number.whole}", f"{number.whole or 0}.{number.part}0"]
+    return any(holds(spelt, sample) != holds(spelt, _python_text(sample)) for sample in samples)
+
+
+def _python_text(value: str) -> str:
+    """What the Python SDK makes of a text before it compares: a number's shortest form."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return str(int(number)) if number.is_integer() else str(number)
 
 
 def _is(attribute: Attribute) -> str:
     value = attribute.value
     if value in ("true", "false"):
         return f"lower({value})"  # the Python SDK sees a boolean as `True`
+    if (pattern := number_pattern.equal(value)) is not None:
+        return f"regex({_or_as_written(pattern, value)})"
     is_plain = value and not value.startswith(("lower(", "wildcard(", "regex(", "gt(", "gte(", "lt(", "lte("))
-    if is_plain and "inlist" not in value and not _LINE_BREAK.search(value):
+    if is_plain and "inlist" not in value and not _LINE_BREAK.search(value) and not _NUMBERLIKE.match(value):
         return value
     return f"regex(^{escape(value)}{END})"
 
 
+def _or_as_written(pattern: str, value: str) -> str:
+    """Also what clients make of a number of more digits than they keep, and a text with an exponent as it stands."""
+    if number_pattern.is_version(value) or re.fullmatch(r"[\d.+-]{1,15}", value.strip(), re.ASCII):
+        return pattern
+    number = float(value)
+    texts = dict.fromkeys((value, javascript.number_text(number), _python_text(value)))
+    return f"^(?:{'|'.join(map(escape, texts))}){END}|{pattern}"
+
+
 def _is_ignoring_case(attribute: Attribute) -> str:
     _refuse_line_breaks(attribute)
-    return f"lower({attribute.value.replace('inlist', 'INLIST')})"
+    value = attribute.value
+    if number_pattern.equal(value) is not None:
+        return _is(attribute)
+    if _NUMBERLIKE.match(value):
+        return f"regex(^{''.join(map(_either_case, value))}{END})"
+    return f"lower({value.replace('inlist', 'INLIST')})"
+
+
+def _either_case(character: str) -> str:
+    cases = {character, character.lower(), character.upper()}
+    return f"[{''.join(sorted(cases))}]" if len(cases) > 1 else escape(character)
 
 
 def _wildcard(template: str, pattern: str) -> Callable[[Attribute], str]:
     def spelling(attribute: Attribute) -> str:
         value = attribute.value
         # The SDKs disagree on how many stars to strip, and none knows a star inside the text.
-        is_plain = "inlist" not in value and not _LINE_BREAK.search(value)
+        is_plain = "inlist" not in value and not _LINE_BREAK.search(value) and not _NUMBERLIKE.match(value)
         if value and is_plain and not value.startswith("*") and not value.endswith("*"):
             return template.format(value)
-        return f"regex({pattern.format(escape(value))})"
+        return f"regex({_guarded(pattern.format(escape(value)))})"
 
     return spelling
+
+
+def _guarded(pattern: str) -> str:
+    """The SDKs read a number out of the beginning of any text and compare that; a group does not begin like one."""
+    return f"(?:{pattern})" if _NUMBERLIKE.match(pattern) else pattern
 
 
 def _matches(attribute: Attribute) -> str:
@@ -105,16 +188,14 @@ def _matches(attribute: Attribute) -> str:
             "list check; write inl[i]st",
             field="value",
         )
-    return f"regex({attribute.value})"
+    return f"regex({_guarded(attribute.value)})"
 
 
 def _compared(keyword: str) -> Callable[[Attribute], str]:
     def spelling(attribute: Attribute) -> str:
         value = attribute.value.strip()
-        if _DIGITS.fullmatch(value):
-            return f"{keyword}({value})"
-        if _VERSION.fullmatch(value):
-            return f"regex(^(?:{_version_pattern(keyword, value)}){END})"
+        if _COMPARABLE.fullmatch(value) and (pattern := number_pattern.ordered(keyword, value)) is not None:
+            return f"regex({pattern})"
         raise OperandImpossible(
             f"attribute {attribute.name!r}: flag SDKs compare with numbers such as 5 or 1.5 (no sign, no exponent) "
             f"and versions such as 1.2.3, not with {attribute.value!r}",
@@ -144,52 +225,36 @@ _SPELLINGS: dict[str, Callable[[Attribute], str]] = {
     "less": _compared("lt"),
     "at_most": _compared("lte"),
 }
+_NUMERIC = ("is", "is_ignoring_case", "greater", "at_least", "less", "at_most")
+_TEXTUAL = ("contains", "starts_with", "ends_with", "matches")
+_BOOLEANS = ("true", "false")
+_PYTHON_PATTERNS = {"contains": "{}", "starts_with": "^{}", "ends_with": "{}" + END}
 
 
-def _version_pattern(keyword: str, version: str) -> str:
-    """Versions compare part by part and missing parts are 0. The SDKs cut 1.2.3 down to 1.2, a pattern does not."""
-    parts = [int(part) for part in version.split(".")]
-    while len(parts) > 1 and parts[-1] == 0:
-        parts.pop()
-    same = [r"\.".join(f"0*{part}" for part in parts[:length]) for length in range(len(parts) + 1)]
-    alternatives: list[str] = []
-    if keyword in ("gte", "lte"):
-        alternatives.append(same[-1] + r"(?:\.0+)*")
-    if keyword in ("gt", "gte"):
-        alternatives += [_after(same[at]) + _above(part) + r"(?:\.\d+)*" for at, part in enumerate(parts)]
-        alternatives.append(same[-1] + r"(?:\.\d+)*\.0*[1-9]\d*(?:\.\d+)*")
-    else:
-        alternatives += [
-            _after(same[at]) + _below(part) + r"(?:\.\d+)*" for at, part in enumerate(parts) if part
-        ]
-        alternatives += same[1:-1]
-    return "|".join(alternatives)
+def _for_python(attribute: Attribute, spelt: str) -> str:
+    """Python's dialect, in which a boolean is `True` or `False`."""
+    if attribute.operator == "is" and _NUMBERLIKE.match(attribute.value):
+        as_read = _python_text(attribute.value)
+        return spelt if holds(spelt, as_read) else f"{spelt[:-1]}|^{escape(as_read)}{END})"
+    if attribute.operator not in _TEXTUAL:
+        return spelt
+    pattern = _PYTHON_PATTERNS.get(attribute.operator, "").format(escape(attribute.value))
+    if attribute.operator == "matches":
+        try:
+            pattern = javascript_pattern.in_python(attribute.value)
+        except PatternRefused:
+            return spelt
+    added = [word for word in _BOOLEANS if holds(spelt, word) and not holds(spelt, word.capitalize())]
+    taken = [word for word in _BOOLEANS if holds(spelt, word.capitalize()) and not holds(spelt, word)]
+    if not added and not taken:
+        return f"regex({_guarded(pattern)})" if attribute.operator == "matches" else spelt
+    if taken:
+        pattern = f"^(?!(?:{_capitalised(taken)}){END})(?=[\\s\\S]*?(?:{pattern}))"
+    return f"regex((?:{pattern}){f'|^(?:{_capitalised(added)}){END}' if added else ''})"
 
 
-def _after(prefix: str) -> str:
-    return prefix + r"\." if prefix else ""
-
-
-def _above(number: int) -> str:
-    digits = str(number)
-    longer = rf"[1-9]\d{{{len(digits)},}}"
-    same_length = [
-        f"{digits[:at]}[{int(digit) + 1}-9]" + rf"\d{{{len(digits) - at - 1}}}"
-        for at, digit in enumerate(digits)
-        if digit != "9"
-    ]
-    return f"0*(?:{'|'.join([longer, *same_length])})"
-
-
-def _below(number: int) -> str:
-    digits = str(number)
-    shorter = [rf"\d{{1,{len(digits) - 1}}}"] if len(digits) > 1 else []
-    same_length = [
-        f"{digits[:at]}[0-{int(digit) - 1}]" + rf"\d{{{len(digits) - at - 1}}}"
-        for at, digit in enumerate(digits)
-        if digit != "0"
-    ]
-    return f"0*(?:{'|'.join([*shorter, *same_length])})"
+def _capitalised(words: list[str]) -> str:
+    return "|".join(word.capitalize() for word in words)
 
 
 def holds(operand: str, value: Any) -> bool:  # Any: whatever the application passed as an attribute

@@ -17,6 +17,7 @@ from cairn.conditions.tree import (
     Device,
     Did,
     InList,
+    Leaf,
     Not,
     Or,
     OtherFlag,
@@ -44,35 +45,35 @@ def ask_gateway(leaf: InList) -> Dsl:
     return {"custom_variable": {leaf.attribute: f"inlist({leaf.list_id})"}}
 
 
-def to_wingify(condition: Condition, *, in_list: Callable[[InList], Dsl] = ask_gateway) -> Dsl:
+def to_wingify(
+    condition: Condition, *, in_list: Callable[[InList], Dsl] = ask_gateway, for_python: bool = False
+) -> Dsl:
     """Shape: `{}` for everybody, else one node. Raises InvalidInput naming the leaf that flags cannot ask."""
     if condition == And(()):
         return {}
-    return _node(condition, in_list)
+
+    def leaf_dsl(leaf: Leaf) -> Dsl:
+        if isinstance(leaf, Attribute):
+            return {"custom_variable": {leaf.name: operand.spell(leaf, for_python=for_python)}}
+        return in_list(leaf) if isinstance(leaf, InList) else _leaf(leaf)
+
+    return _node(condition, leaf_dsl)
 
 
-def _node(condition: Condition, in_list: Callable[[InList], Dsl]) -> Dsl:
+def _node(condition: Condition, leaf_dsl: Callable[[Leaf], Dsl]) -> Dsl:
     match condition:
-        case And():
-            return (
-                {"and": [_node(each, in_list) for each in _ordered(condition.nodes)]}
-                if condition.nodes
-                else ALWAYS
-            )
-        case Or():
-            return {"or": [_node(each, in_list) for each in _ordered(condition.nodes)]}
-        case Not():
-            return {"not": _node(condition.node, in_list)}
-        case InList():
-            return in_list(condition)
+        case And(nodes):
+            return {"and": [_node(each, leaf_dsl) for each in _ordered(nodes)]} if nodes else ALWAYS
+        case Or(nodes):
+            return {"or": [_node(each, leaf_dsl) for each in _ordered(nodes)]}
+        case Not(node):
+            return {"not": _node(node, leaf_dsl)}
         case _:
-            return _leaf(condition)
+            return leaf_dsl(condition)
 
 
-def _leaf(leaf: Attribute | Visitor | Place | Device | OtherFlag | UserProperty | Did) -> Dsl:
+def _leaf(leaf: Visitor | Place | Device | OtherFlag | UserProperty | Did) -> Dsl:
     match leaf:
-        case Attribute():
-            return {"custom_variable": {leaf.name: operand.spell(leaf)}}
         case Visitor():
             return {"user": leaf.ids}
         case Place():

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from cairn.conditions import operand
 from cairn.conditions.to_wingify import NEVER, Dsl, ask_gateway, to_wingify
-from cairn.conditions.tree import Condition, InList
+from cairn.conditions.tree import Attribute, Condition, InList
+from cairn.conditions.walk import leaves
 from cairn.flags.model import Flag, Group, Holdout, Metric, Rule, Ruleset, Variation, wire_number
 from cairn.flags.settings_check import SettingsInvalid, check_settings
 
@@ -228,7 +229,12 @@ class _Lists:
         self._patterns: dict[str, str | None] = {}
 
     def dsl(self, condition: Condition) -> Dsl:
-        return to_wingify(condition, in_list=self._leaf)
+        for_python = self._values is not None
+        for leaf in leaves(condition):
+            if isinstance(leaf, Attribute):
+                for text in operand.warnings(leaf, for_python=for_python):
+                    self._warn(text)
+        return to_wingify(condition, in_list=self._leaf, for_python=for_python)
 
     def _leaf(self, leaf: InList) -> Dsl:
         if not leaf.list_id:

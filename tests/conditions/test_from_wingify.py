@@ -34,7 +34,16 @@ def custom(operand: str) -> dict[str, Any]:
         pytest.param(custom("wildcard(b*)"), Attribute("a", "starts_with", "b"), id="starts"),
         pytest.param(custom("wildcard(*b)"), Attribute("a", "ends_with", "b"), id="ends"),
         pytest.param(custom("regex(^b)"), Attribute("a", "matches", "^b"), id="regex"),
-        pytest.param(custom("gte(1.5)"), Attribute("a", "at_least", "1.5"), id="at least"),
+        pytest.param(
+            custom("gte(1.5)"), Attribute("a", "operand", "gte(1.5)"), id="comparison by parts stays"
+        ),
+        pytest.param(custom("5"), Attribute("a", "operand", "5"), id="number stays"),
+        pytest.param(
+            custom("regex(10|20)"), Attribute("a", "operand", "regex(10|20)"), id="number in front stays"
+        ),
+        pytest.param(
+            custom("regex((?=a)b)"), Attribute("a", "operand", "regex((?=a)b)"), id="look-ahead stays"
+        ),
         pytest.param(custom("inlist(l-1)"), InList("a", list_id="l-1"), id="list"),
         pytest.param(custom("true"), Attribute("a", "operand", "true"), id="boolean text stays"),
         pytest.param(custom("wildcard(abc)"), Attribute("a", "operand", "wildcard(abc)"), id="no star stays"),

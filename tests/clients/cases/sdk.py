@@ -24,7 +24,11 @@ from cairn.workspace.directory import Directory, Sdk
 from tests.clients.cases.official import CLIENTS
 
 ACCOUNT = 12345
-RUNNERS = {"node": ["node", "node/decide.js"], "python": [sys.executable, "python/decide.py"]}
+RUNNERS = {
+    "node": ["node", "node/decide.js"],
+    "esm": ["node", "node/decide.js", "esm"],
+    "python": [sys.executable, "python/decide.py"],
+}
 
 
 class ServedGateway:

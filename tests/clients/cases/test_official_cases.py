@@ -48,6 +48,18 @@ KNOWN_SEGMENTATION_FAILURES: dict[str, set[str]] = {
         "user_operand_evaluator_with_customVariables/3",
     },
 }
+# A boolean in a text's test: what we compile for Python names it as Python writes it.
+MENDED_BY_COMPILING: dict[str, set[str]] = {
+    "node": set(),
+    "python": {
+        "contains_operand/7",
+        "contains_operand/13",
+        "ends_with_operand/16",
+        "ends_with_operand/33",
+        "starts_with_operand/8",
+        "starts_with_operand/15",
+    },
+}
 
 
 def questions_of(case: dict[str, Any]) -> list[dict[str, Any]]:
@@ -147,7 +159,9 @@ def one_flag_per_case(cases: Iterable[dict[str, Any]]) -> bytes:
 def test_segmentation_cases(gateway: ServedGateway, sdk: str, level: str) -> None:
     results = segmentation_results(gateway, sdk, level)
     assert len(results) == 334
-    assert {name for name, passed in results.items() if not passed} == KNOWN_SEGMENTATION_FAILURES[sdk]
+    mended = MENDED_BY_COMPILING[sdk] if level == "compiled" else set()
+    failed = {name for name, passed in results.items() if not passed}
+    assert failed == KNOWN_SEGMENTATION_FAILURES[sdk] - mended
 
 
 def segmentation_results(gateway: ServedGateway, sdk: str, level: str) -> dict[str, bool]:

@@ -1,6 +1,7 @@
 // The Node SDK, unmodified, asked as an application asks it. Standard input, one JSON object:
 // {url, accountId, sdkKey, withStorage, questions: [{key, context, track}]}. Prints one JSON array of answers.
-const { init } = require('vwo-fme-node-sdk')
+// `esm` as an argument asks the package's ES modules instead of its CommonJS build.
+const sdk = process.argv[2] === 'esm' ? import('vwo-fme-node-sdk') : require('vwo-fme-node-sdk')
 
 class Storage {
   constructor() { this.records = new Map() }
@@ -19,6 +20,7 @@ async function answer(client, storage, { key, context, track }) {
 async function main() {
   const input = JSON.parse(require('fs').readFileSync(0, 'utf8'))
   const storage = input.withStorage ? new Storage() : undefined
+  const { init } = await sdk
   const client = await init({
     accountId: input.accountId, sdkKey: input.sdkKey, gatewayService: { url: input.url },
     logger: { level: 'ERROR', transport: { log: (level, message) => process.stderr.write(`${message}\n`) } },
