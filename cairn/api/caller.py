@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from cairn.app.access import call_of_token
+from cairn.app.call import Call
 from cairn.app.core import Core
-from cairn.errors import CairnError, NotSignedIn
-from cairn.workspace.api_token import ApiToken, authenticate_token, is_touch_due, touch_token
+from cairn.errors import CairnError
 
 TOKEN_NAMES = frozenset({"token", "access_token", "api_token", "api_key", "apikey", "key", "authorization"})
 PREFIX = "cairn_"  # what our tokens start with
@@ -29,18 +30,7 @@ def refuse_token_in_query(parameters: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def authenticate(core: Core, header: str, now: datetime) -> ApiToken:
+def authenticate(core: Core, header: str, now: datetime) -> Call:
     """Raises NotSignedIn."""
     scheme, _, secret = header.partition(" ")
-    token = None
-    if scheme.lower() == "bearer" and secret.strip():
-        with core.reading() as connection:
-            token = authenticate_token(connection, secret.strip())
-    if token is None:
-        raise NotSignedIn(
-            "send a token of this workspace as `Authorization: Bearer <token>`", field="Authorization"
-        )
-    if is_touch_due(token, now):
-        with core.writing() as connection:
-            touch_token(connection, token, now)
-    return token
+    return call_of_token(core, secret.strip() if scheme.lower() == "bearer" else "", now)

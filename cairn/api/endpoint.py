@@ -7,13 +7,11 @@ and runs in a thread; what only looks gets a reading connection, what changes so
 import inspect
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
-import sqlalchemy as sa
 from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -23,7 +21,6 @@ from starlette.routing import BaseRoute, Route
 from cairn.api.body import MalformedJson, check_depth, read_body
 from cairn.api.caller import authenticate, refuse_token_in_query
 from cairn.api.problem import NoSuchRoute, WrongMethod, answer, problem_of
-from cairn.app import call as application
 from cairn.app.core import Core
 from cairn.errors import InvalidInput
 from cairn.workspace.permission import Verb, require
@@ -33,6 +30,10 @@ MAX_PAGE = 200
 READING = frozenset({Verb.SEE, Verb.SEE_KEYS})
 
 Id = Annotated[int, Meta(ge=1, le=2**31 - 1, description="The number Cairn gave it.")]
+ProjectId = Annotated[
+    int,
+    Meta(ge=1, le=2**31 - 1, description="A project's id; needed when the workspace has several."),
+]
 Key = Annotated[str, Meta(min_length=1, max_length=255, description="The key it was made with.")]
 EnvironmentName = Annotated[
     str,
@@ -54,18 +55,10 @@ class Page(Query, frozen=True):
     limit: Limit = 50
 
 
-@dataclass(frozen=True)
-class Call(application.Call):
-    """One authenticated request, bound to its token's workspace."""
+class ProjectQuery(Query, frozen=True):
+    """Where a new thing goes."""
 
-    opened: ExitStack
-    verb: Verb
-    publishing: set[int] = field(default_factory=set)  # environments, once the transaction is committed
-
-    @cached_property
-    def connection(self) -> sa.Connection:
-        """For endpoints that are not use cases of `cairn.app` yet; opened by the first who asks."""
-        return self.opened.enter_context(self.reading() if self.verb in READING else self.writing())
+    project: ProjectId | None = None
 
 
 @dataclass(frozen=True)
@@ -149,13 +142,10 @@ def _handler(core: Core, endpoint: Endpoint) -> Callable[[Request], Any]:
 
 def _answer(core: Core, endpoint: Endpoint, request: Request, body: bytes) -> Response:
     now = core.clock()
-    token = authenticate(core, request.headers.get("authorization", ""), now)
-    require(token.role, endpoint.verb)
+    call = authenticate(core, request.headers.get("authorization", ""), now)
+    require(call.role, endpoint.verb)
     arguments = _arguments(endpoint, request, body)
-    with ExitStack() as opened:
-        call = Call(core, token.workspace_id, f"token {token.name}", token.role, now, opened, endpoint.verb)
-        found = endpoint.run(call, **arguments)
-    call.changed(call.publishing)
+    found = endpoint.run(call, **arguments)
     if endpoint.answer_type is None:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     if endpoint.streamed is not None:

@@ -10,7 +10,7 @@ from cairn.analysis.accounts import Account
 from cairn.analysis.merged import MergedId
 from cairn.analysis.users import Cursor, Timeline, User, UserPage
 from cairn.app.call import Call
-from cairn.conditions.tree import EventMatch
+from cairn.app.defined_events import resolve
 from cairn.errors import Conflict, NotFound
 from cairn.identity import merges
 from cairn.identity.merges import HistoryItem
@@ -72,9 +72,8 @@ def list_doers(
     call: Call, environment: Environment, event_id: int, *, after: Cursor | None = None
 ) -> UserPage:
     """Who did a defined event in the last 30 days. Raises NotFound for an event the project does not have."""
+    match = resolve(call, environment, event_id)
     with call.reading() as connection:
-        wanted = [EventMatch(defined=event_id)]
-        match = call.core.definitions.resolve_events(connection, environment.id, wanted)[0]
         return users.list_doers(call.core.store, connection, environment.id, match, now=call.now, after=after)
 
 

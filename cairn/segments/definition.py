@@ -3,7 +3,6 @@
 Editing a condition raises `version`; `live` then counts the new membership beside the old one and switches at once.
 """
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -16,16 +15,14 @@ from cairn.conditions.tree import Condition
 from cairn.db.tables import (
     attribute_lists,
     environments,
-    flags,
-    holdouts,
     projects,
-    rules,
     segment_states,
     segments,
 )
 from cairn.definitions.defined_event import check_events
 from cairn.errors import Conflict, InvalidInput, NotFound
 from cairn.ids import new_list_id
+from cairn.segments.used_by import used_by
 from cairn.workspace.naming import clean_key, clean_name
 
 MAX_DESCRIPTION = 2_000  # characters
@@ -180,9 +177,10 @@ def delete_segment(connection: sa.Connection, workspace_id: int, segment_id: int
     """Raises SegmentNotFound, and SegmentInUse naming the flags. `live` empties its sets."""
     segment = get_segment(connection, workspace_id, segment_id)
     lists = [state.list_id for state in states(connection, workspace_id, segment_id)]
-    if users := _used_by(connection, segment, frozenset(lists)):
+    if uses := used_by(connection, workspace_id, [segment_id])[segment_id]:
+        named = ", ".join(dict.fromkeys(map(str, uses)))
         raise SegmentInUse(
-            f"segment {segment.key!r} is used by {', '.join(users)}; take it out there first",
+            f"segment {segment.key!r} is used by {named}; take it out there first",
             field="segment_id",
         )
     connection.execute(sa.delete(segments).where(segments.c.id == segment_id))
@@ -195,6 +193,12 @@ def states(connection: sa.Connection, workspace_id: int, segment_id: int) -> lis
     query = sa.select(segment_states).where(segment_states.c.segment_id == segment_id)
     rows = connection.execute(query.order_by(segment_states.c.environment_id))
     return [SegmentState(**row._mapping) for row in rows]
+
+
+def states_in(connection: sa.Connection, environment_id: int) -> dict[int, SegmentState]:
+    """Segment -> its state in one environment."""
+    query = sa.select(segment_states).where(segment_states.c.environment_id == environment_id)
+    return {row.segment_id: SegmentState(**row._mapping) for row in connection.execute(query)}
 
 
 def missing_states(connection: sa.Connection) -> list[tuple[int, str, int]]:
@@ -241,40 +245,3 @@ def _clean_description(text: str) -> str:
 def _segment(row: sa.Row[Any]) -> Segment:  # Any: a row of the whole table
     fields = dict(row._mapping)
     return Segment(**(fields | {"condition": parse(fields["condition"])}))
-
-
-def _used_by(connection: sa.Connection, segment: Segment, lists: frozenset[str]) -> list[str]:
-    """The flags and holdouts of the workspace whose audience names the segment or one of its lists."""
-    ours = environments.c.workspace_id == segment.workspace_id
-    bodies = connection.execute(
-        sa.select(flags.c.key, rules.c.body).join(rules, rules.c.flag_id == flags.c.id)
-        .where(flags.c.workspace_id == segment.workspace_id)
-    ).all()  # fmt: skip
-    held = connection.execute(
-        sa.select(holdouts.c.name, holdouts.c.body)
-        .join(environments, environments.c.id == holdouts.c.environment_id)
-        .where(ours)
-    ).all()
-    named = {f"flag {key!r}" for key, body in bodies if _mentions(body, segment.id, lists)}
-    named |= {f"holdout {name!r}" for name, body in held if _mentions(body, segment.id, lists)}
-    return sorted(named)
-
-
-def _mentions(body: object, segment_id: int, lists: frozenset[str]) -> bool:
-    return any(
-        node.get("segment_id") == segment_id or node.get("list_id") in lists
-        for node in _objects(body)
-        if node.get("type") == "in_list"
-    )
-
-
-def _objects(document: object) -> Iterator[dict[str, Any]]:  # Any: JSON values
-    """Every object of a JSON document, however deep."""
-    waiting = [document]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield value
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)

@@ -79,19 +79,6 @@ def negates_list(condition: Condition) -> bool:
             return False
 
 
-def names_segment(document: object, segment_id: int, list_id: str = "") -> bool:
-    """Whether a stored rule asks about a segment, by its id or by its list."""
-    match document:
-        case {"type": "in_list", **rest}:
-            return rest.get("segment_id") == segment_id or (bool(list_id) and rest.get("list_id") == list_id)
-        case dict():
-            return any(names_segment(value, segment_id, list_id) for value in document.values())
-        case list():
-            return any(names_segment(value, segment_id, list_id) for value in document)
-        case _:
-            return False
-
-
 def _parts(node: Condition, names: Names) -> list[Part]:
     match node:
         case And(nodes) | Or(nodes):

@@ -8,18 +8,17 @@ import hmac
 import logging
 import secrets
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import quote, unquote
 
-import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from cairn.app.access import enter, is_operator
 from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.errors import CairnError, NotFound, NotSignedIn
@@ -27,11 +26,11 @@ from cairn.web.form import Form, read_form
 from cairn.web.guard import NONCE, came_from_elsewhere, is_secure, set_cookie
 from cairn.web.render import templates, zone
 from cairn.web.snippets import Place
-from cairn.workspace.environment import Environment, get_environment, list_environments, list_projects
-from cairn.workspace.permission import Role, Verb, may, require
-from cairn.workspace.session import COOKIE, Session, WrongCsrf, check_csrf, read_session
+from cairn.workspace.environment import Environment
+from cairn.workspace.permission import Verb, may, require
+from cairn.workspace.session import COOKIE, Session, WrongCsrf, check_csrf
 from cairn.workspace.throttle import Throttle
-from cairn.workspace.workspace import Workspace, get_workspace, has_several_workspaces
+from cairn.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +83,8 @@ class Visit:
 
     @property
     def is_operator(self) -> bool:
-        """Whether this member may see what belongs to no workspace. Nobody's data is shown to another workspace."""
-        member = self.signed_in.member
-        if member.email in self.core.settings.operators:
-            return True
-        with self.reading() as connection:
-            return member.role is Role.OWNER and not has_several_workspaces(connection)
+        """Whether this member may see what belongs to no workspace."""
+        return is_operator(self.call)
 
     @property
     def here(self) -> Environment:
@@ -129,9 +124,6 @@ class Visit:
     def url(self, path: str = "", environment: Environment | None = None) -> str:
         return f"/env/{quote(address_of(environment or self.here, self.environments))}{path}"
 
-    def reading(self) -> AbstractContextManager[sa.Connection]:
-        return self.core.reading()
-
     @property
     def call(self) -> Call:
         """What use cases ask of a request."""
@@ -164,16 +156,6 @@ class Visit:
             del response.headers["location"]
             response.headers["HX-Redirect"] = url
         return response
-
-    def changed(self) -> None:
-        """Something of this environment was changed and committed."""
-        self.core.changed(self.here.id)
-
-    def changed_everywhere(self) -> None:
-        """Something was changed that every environment of the project shares."""
-        for _, environment in self.environments:
-            if environment.project_id == self.here.project_id:
-                self.core.changed(environment.id)
 
 
 def address_of(environment: Environment, environments: Iterable[tuple[str, Environment]]) -> str:
@@ -247,24 +229,17 @@ class Door:
     def enter(self, visit: Visit, verb: Verb | None) -> Visit:
         """Fill in who and where. Raises NotSignedIn, RoleTooLow and EnvironmentNotFound."""
         token = visit.request.cookies.get(COOKIE, "")
-        with visit.reading() as connection:
-            visit.session = read_session(connection, token, visit.now) if token else None
-            if verb is None and visit.session is None:
+        entered = enter(self._core, token, visit.now)
+        if entered is None:
+            if verb is None:
                 return visit
-            member = visit.signed_in.member
-            visit.workspace = get_workspace(connection, member.workspace_id)
-            projects = {
-                project.id: project.name for project in list_projects(connection, member.workspace_id)
-            }
-            visit.environments = [
-                (projects[each.project_id], each)
-                for each in list_environments(connection, member.workspace_id)
-            ]
-            if "environment" in visit.request.path_params:
-                name = visit.part("environment")
-                visit.environment = get_environment(connection, member.workspace_id, name)
+            raise NotSignedIn("sign in to see this page")
+        visit.session, visit.workspace = entered.session, entered.workspace
+        visit.environments = entered.environments
+        if "environment" in visit.request.path_params:
+            visit.environment = entered.environment(visit.part("environment"))
         if verb is not None:
-            require(member.role, verb)
+            require(entered.session.member.role, verb)
         return visit
 
     def visit(self, request: Request, form: Form | None = None) -> Visit:

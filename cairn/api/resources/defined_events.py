@@ -6,25 +6,15 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cairn.api.endpoint import Call, Endpoint, EnvironmentName, Id, Page, Query
+from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Page, ProjectQuery, Query
 from cairn.api.endpoint import Next as NextPage
 from cairn.api.page import page_of
+from cairn.app import defined_events
+from cairn.app.call import Call
+from cairn.app.sources import find_project
 from cairn.clock import from_ms
-from cairn.conditions.tree import EventMatch
-from cairn.definitions.defined_event import (
-    archive_defined_event,
-    check_known,
-    create_defined_event,
-    get_defined_event,
-    list_defined_events,
-    restore_defined_event,
-    update_defined_event,
-    used_in,
-)
-from cairn.definitions.health import Finding, findings
+from cairn.definitions.health import Finding
 from cairn.definitions.model import Changes, DefinedEvent, Definition, NewDefinedEvent
-from cairn.definitions.volume import latest, total, volumes
-from cairn.workspace.environment import get_environment, list_projects
 from cairn.workspace.permission import Verb
 
 
@@ -112,96 +102,79 @@ class FoundAnswer(Struct, frozen=True):
 
 def read_defined_events(call: Call, query: DefinedEventsQuery) -> DefinedEventList:
     """List the defined events by name."""
-    found = list_defined_events(call.connection, call.workspace_id, with_archived=query.with_archived)
+    found = defined_events.list_defined_events(call, with_archived=query.with_archived)
     page, rest = page_of(found, query, key=lambda event: (event.name, event.id))
     return DefinedEventList([_answer(call, event) for event in page], rest)
 
 
-def create_a_defined_event(call: Call, body: NewDefinedEvent) -> DefinedEventAnswer:
+def create_a_defined_event(call: Call, query: ProjectQuery, body: NewDefinedEvent) -> DefinedEventAnswer:
     """Define an event. It counts everything that was ever captured."""
-    project = list_projects(call.connection, call.workspace_id)[0]
-    made = create_defined_event(call.connection, call.workspace_id, project.id, body, call.now, by=call.by)
-    return _answer(call, made)
+    project = find_project(call, query.project)
+    return _answer(call, defined_events.create_defined_event(call, project.id, body))
 
 
 def read_defined_event(call: Call, event_id: Id) -> DefinedEventAnswer:
     """Read a defined event, and where it is used."""
-    return _answer(call, get_defined_event(call.connection, call.workspace_id, event_id))
+    return _answer(call, defined_events.get_defined_event(call, event_id))
 
 
 def change_defined_event(call: Call, event_id: Id, body: DefinedEventChanges) -> DefinedEventAnswer:
     """Change a defined event. Segments that count it are counted anew."""
     given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
-    changed = update_defined_event(call.connection, call.workspace_id, event_id, Changes(**given), call.now)
-    return _answer(call, changed)
+    return _answer(call, defined_events.change_defined_event(call, event_id, Changes(**given)))
 
 
 def archive_a_defined_event(call: Call, event_id: Id) -> None:
     """Archive a defined event that nothing uses."""
-    archive_defined_event(call.connection, call.workspace_id, event_id, call.now)
+    defined_events.archive_defined_event(call, event_id)
 
 
 def restore_a_defined_event(call: Call, event_id: Id) -> DefinedEventAnswer:
     """Bring an archived defined event back as it was."""
-    return _answer(call, restore_defined_event(call.connection, call.workspace_id, event_id, call.now))
+    return _answer(call, defined_events.restore_defined_event(call, event_id))
 
 
 def count_defined_event(call: Call, event_id: Id, query: CountsQuery) -> EventCounts:
     """Count a defined event over all history, and per day."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    event = get_defined_event(call.connection, call.workspace_id, event_id)
-    store = call.core.store
-    asked = [EventMatch(defined=event.id)]
-    match = call.core.definitions.resolve_events(call.connection, environment.id, asked)[0]
-    counted = total(store, environment.id, match, call.now)
+    environment = call.environment(query.environment)
+    event = defined_events.get_defined_event(call, event_id)
+    counted = defined_events.count_defined_event(call, environment, event, days=query.days)
+    total = counted.total
     return EventCounts(
         name=event.name,
-        events=counted.events,
-        users=counted.users,
-        first_at=from_ms(counted.first_ms) if counted.events else None,
-        last_at=from_ms(counted.last_ms) if counted.events else None,
-        days=volumes(store, environment.id, [match], call.now, days=query.days)[0],
+        events=total.events,
+        users=total.users,
+        first_at=from_ms(total.first_ms) if total.events else None,
+        last_at=from_ms(total.last_ms) if total.events else None,
+        days=counted.days,
     )
 
 
 def try_definition(call: Call, query: InEnvironment, body: DefinitionTest) -> TriedAnswer:
     """Count what a definition would match, and show the latest, without keeping it."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    check_known(call.connection, environment.project_id, body.definition)
-    match = call.core.definitions.matches_of(call.connection, environment.id, body.definition)
-    counted = total(call.core.store, environment.id, match, call.now)
+    tried = defined_events.try_definition(call, call.environment(query.environment), body.definition)
     return TriedAnswer(
-        counted.events,
-        counted.users,
+        tried.total.events,
+        tried.total.users,
         [
             Matched(
-                event_id=str(each.event_id),
-                time=from_ms(each.time_ms),
-                kind=each.kind,
-                name=each.name,
-                user_id=each.user_id,
-                path=each.facts.get("path", ""),
-                text=each.element.text if each.element else "",
-                hierarchy=each.element.hierarchy if each.element else "",
+                event_id=str(example.event_id),
+                time=from_ms(example.time_ms),
+                kind=example.kind,
+                name=example.name,
+                user_id=example.user_id,
+                path=example.facts.get("path", ""),
+                text=example.element.text if example.element else "",
+                hierarchy=example.element.hierarchy if example.element else "",
             )
-            for each in latest(call.core.store, environment.id, match, call.now)
+            for example in tried.latest
         ],
     )
 
 
 def read_event_findings(call: Call, query: InEnvironment) -> FoundAnswer:
     """List defined events that stopped counting, with selectors that would match again, and duplicates."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    found = findings(
-        call.core.store,
-        call.connection,
-        call.core.definitions,
-        call.workspace_id,
-        environment.project_id,
-        environment.id,
-        call.now,
-    )
-    return FoundAnswer(found)
+    return FoundAnswer(defined_events.findings(call, call.environment(query.environment)))
 
 
 def _answer(call: Call, event: DefinedEvent) -> DefinedEventAnswer:
@@ -214,7 +187,7 @@ def _answer(call: Call, event: DefinedEvent) -> DefinedEventAnswer:
         version=event.version,
         state=event.state,
         verified=event.verified,
-        used_in=[UsedIn(each.what, each.id, each.name) for each in used_in(call.connection, event)],
+        used_in=[UsedIn(use.what, use.id, use.name) for use in defined_events.users_of(call, event)],
         created_by=event.created_by,
         created_at=event.created_at,
         updated_at=event.updated_at,

@@ -2,10 +2,12 @@
 
 from msgspec import Struct
 
-from cairn.api.endpoint import Call, Endpoint, EnvironmentName, Id, Query
-from cairn.workspace.environment import Environment, get_environment, list_environments
+from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Query
+from cairn.app import sources
+from cairn.app.call import Call
+from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
-from cairn.workspace.source import SourceKind, list_connections, list_sources
+from cairn.workspace.source import SourceKind
 
 
 class EnvironmentList(Struct, frozen=True):
@@ -37,30 +39,27 @@ class SourceQuery(Query, frozen=True):
 
 def read_environments(call: Call) -> EnvironmentList:
     """List the environments of the workspace."""
-    return EnvironmentList(list_environments(call.connection, call.workspace_id))
+    return EnvironmentList(sources.list_environments(call))
 
 
 def read_sources(call: Call, query: SourceQuery) -> SourceList:
     """List the sources, and what each is connected to; of one environment when it is given."""
-    only: int | None = None
-    if query.environment is not None:
-        only = get_environment(call.connection, call.workspace_id, query.environment).id
+    only = None if query.environment is None else call.environment(query.environment)
     connected: dict[int, list[ConnectionAnswer]] = {}
-    for each in list_connections(call.connection, call.workspace_id):
-        answer = ConnectionAnswer(each.destination, each.environment_id, each.is_enabled)
-        connected.setdefault(each.source_id, []).append(answer)
+    for connection in sources.list_connections(call):
+        answer = ConnectionAnswer(connection.destination, connection.environment_id, connection.is_enabled)
+        connected.setdefault(connection.source_id, []).append(answer)
     return SourceList(
         [
             SourceAnswer(
-                each.id,
-                each.environment_id,
-                each.name,
-                each.kind,
-                each.is_enabled,
-                connected.get(each.id, []),
+                source.id,
+                source.environment_id,
+                source.name,
+                source.kind,
+                source.is_enabled,
+                connected.get(source.id, []),
             )
-            for each in list_sources(call.connection, call.workspace_id)
-            if only in (None, each.environment_id)
+            for source in sources.list_sources(call, only)
         ]
     )
 

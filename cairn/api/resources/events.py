@@ -5,11 +5,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from cairn.analysis.events import MAX_EVENTS, Filter, latest
-from cairn.api.endpoint import Call, Endpoint, EnvironmentName, Query
+from cairn.analysis.events import MAX_EVENTS, Filter
+from cairn.api.endpoint import Endpoint, EnvironmentName, Query
+from cairn.app.call import Call
+from cairn.app.events import latest_events
 from cairn.clock import from_ms
 from cairn.outcomes import Outcome
-from cairn.workspace.environment import get_environment
 from cairn.workspace.permission import Verb
 
 Text = Annotated[str, Meta(max_length=200)]
@@ -50,16 +51,9 @@ class EventList(Struct, frozen=True):
 
 def read_events(call: Call, query: LatestQuery) -> EventList:
     """List what was received last, newest first, with its outcome. `next` is for asking again for what came since."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    found = latest(
-        call.core.store,
-        call.connection,
-        environment.id,
-        now=call.now,
-        only=Filter(query.search, query.user, query.source, query.outcome or ""),
-        limit=query.limit,
-        after_ms=int(query.after or 0),
-    )
+    environment = call.environment(query.environment)
+    only = Filter(query.search, query.user, query.source, query.outcome or "")
+    found = latest_events(call, environment, only, limit=query.limit, after_ms=int(query.after or 0))
     events = [
         EventAnswer(
             event_id=str(seen.event_id) if seen.outcome == Outcome.ACCEPTED else None,

@@ -5,23 +5,14 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cairn.api.endpoint import Call, Endpoint, EnvironmentName, Id, Key, Next, Page
+from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Key, Next, Page, ProjectQuery
 from cairn.api.page import page_of
+from cairn.app import flags
+from cairn.app.call import Call
+from cairn.app.sources import find_project, list_environments
 from cairn.flags.checks import warnings_of_metrics
-from cairn.flags.definition import (
-    FlagChanges,
-    NewFlag,
-    StoredFlag,
-    archive_flag,
-    create_flag,
-    get_flag,
-    list_flags,
-    restore_flag,
-    set_flag_state,
-    update_flag,
-)
+from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Metric, Variable, Variation
-from cairn.workspace.environment import get_environment, list_environments, list_projects
 from cairn.workspace.permission import Verb
 
 
@@ -62,62 +53,44 @@ class Switch(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_flags(call: Call, query: FlagPage) -> FlagList:
     """List the flags by key."""
-    found = [
-        flag
-        for project in list_projects(call.connection, call.workspace_id)
-        for flag in list_flags(
-            call.connection, call.workspace_id, project.id, with_archived=query.with_archived
-        )
-    ]
+    found = flags.list_flags(call, with_archived=query.with_archived)
     page, rest = page_of(found, query, key=lambda stored: (stored.flag.key, stored.flag.id))
     return FlagList([_answer(call, stored) for stored in page], rest)
 
 
-def create_a_flag(call: Call, body: NewFlag) -> FlagAnswer:
+def create_a_flag(call: Call, query: ProjectQuery, body: NewFlag) -> FlagAnswer:
     """Make a flag. It is off everywhere and has no rules yet."""
-    project = list_projects(call.connection, call.workspace_id)[0]
-    return _changed(call, create_flag(call.connection, call.workspace_id, project.id, body, call.now))
+    return _answer(call, flags.create_flag(call, find_project(call, query.project).id, body))
 
 
 def read_flag(call: Call, key: Key) -> FlagAnswer:
     """Read a flag."""
-    return _answer(call, get_flag(call.connection, call.workspace_id, key))
+    return _answer(call, flags.get_flag(call, key))
 
 
 def change_flag(call: Call, key: Key, body: FlagChanges) -> FlagAnswer:
     """Change a flag. What is left out stays; lists are replaced as a whole."""
-    flag = get_flag(call.connection, call.workspace_id, key).flag
-    return _changed(call, update_flag(call.connection, call.workspace_id, flag.id, body, call.now))
+    return _answer(call, flags.change_flag(call, flags.get_flag(call, key).flag.id, body))
 
 
 def archive_a_flag(call: Call, key: Key) -> None:
     """Archive a flag: applications get their defaults. Its key stays taken."""
-    flag = get_flag(call.connection, call.workspace_id, key).flag
-    _changed(call, archive_flag(call.connection, call.workspace_id, flag.id, call.now))
+    flags.archive_flag(call, flags.get_flag(call, key).flag.id)
 
 
 def restore_a_flag(call: Call, key: Key) -> FlagAnswer:
     """Bring an archived flag back as it was."""
-    flag = get_flag(call.connection, call.workspace_id, key).flag
-    return _changed(call, restore_flag(call.connection, call.workspace_id, flag.id, call.now))
+    return _answer(call, flags.restore_flag(call, flags.get_flag(call, key).flag.id))
 
 
 def switch_flag(call: Call, key: Key, environment: EnvironmentName, body: Switch) -> FlagAnswer:
     """Switch a flag on or off in one environment."""
-    found = get_environment(call.connection, call.workspace_id, environment)
-    flag = get_flag(call.connection, call.workspace_id, key).flag
-    stored = set_flag_state(call.connection, call.workspace_id, flag.id, found.id, body.is_on, call.now)
-    call.publishing.add(found.id)
-    return _answer(call, stored)
-
-
-def _changed(call: Call, stored: StoredFlag) -> FlagAnswer:
-    call.publishing.update(stored.states)
-    return _answer(call, stored)
+    here = call.environment(environment)
+    return _answer(call, flags.switch_flag(call, flags.get_flag(call, key).flag.id, here, is_on=body.is_on))
 
 
 def _answer(call: Call, stored: StoredFlag) -> FlagAnswer:
-    keys = {each.id: each.key for each in list_environments(call.connection, call.workspace_id)}
+    keys = {environment.id: environment.key for environment in list_environments(call)}
     flag = stored.flag
     return FlagAnswer(
         id=flag.id,

@@ -6,16 +6,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from cairn.api.endpoint import Call, Endpoint, Id, Query
+from cairn.api.endpoint import Endpoint, Id, Query
 from cairn.api.resources.users import EnvironmentQuery, UserName
+from cairn.app import privacy
+from cairn.app.call import Call
 from cairn.app.users import find_user
-from cairn.privacy import capture, snapshot
-from cairn.privacy.capture import CaptureSettings, read_capture, write_capture
-from cairn.privacy.export import UserExport, export_user
-from cairn.privacy.request import Deletion, LeavingUser, ask_deletion, get_deletion, list_deletions
+from cairn.privacy import capture
+from cairn.privacy.capture import CaptureSettings
+from cairn.privacy.export import UserExport
+from cairn.privacy.request import Deletion
 from cairn.privacy.snapshot import NewSnapshot, Snapshot
-from cairn.workspace.environment import Environment, get_environment
-from cairn.workspace.permission import Verb, require
+from cairn.workspace.permission import Verb
 
 DeletionName = Annotated[str, Meta(min_length=1, max_length=64, description="The request's id.")]
 
@@ -51,80 +52,57 @@ class DeletionList(Struct, frozen=True):
 
 def read_capture_settings(call: Call, query: EnvironmentQuery) -> CaptureAnswer:
     """Read what an environment's capture leaves out."""
-    here = _here(call, query)
-    return CaptureAnswer(here.name, read_capture(call.connection, here.id))
+    here = call.environment(query.environment)
+    return CaptureAnswer(here.name, privacy.read_capture(call, here))
 
 
 def change_capture_settings(call: Call, query: EnvironmentQuery, body: CaptureChange) -> CaptureAnswer:
     """Change what an environment's capture leaves out. Browsers follow within a minute."""
-    here = _here(call, query)
-    if body.may_run_javascript and not read_capture(call.connection, here.id).may_run_javascript:
-        require(call.role, Verb.OWN)
+    here = call.environment(query.environment)
     wanted = msgspec.convert(msgspec.to_builtins(body), CaptureSettings)
-    settings = write_capture(call.connection, here.id, wanted, call.now)
-    call.publishing.add(here.id)
-    return CaptureAnswer(here.name, settings)
+    return CaptureAnswer(here.name, privacy.change_capture(call, here, wanted))
 
 
 def read_snapshots(call: Call, query: EnvironmentQuery) -> SnapshotList:
     """List snapshots: properties read from the page when an event fires."""
-    here = _here(call, query)
-    return SnapshotList(here.name, snapshot.list_snapshots(call.connection, here.id))
+    here = call.environment(query.environment)
+    return SnapshotList(here.name, privacy.list_snapshots(call, here))
 
 
 def create_snapshot(call: Call, query: EnvironmentQuery, body: NewSnapshot) -> Snapshot:
     """Add a snapshot. It reads from now on, not what happened before."""
-    here = _here(call, query)
-    may_run = read_capture(call.connection, here.id).may_run_javascript
-    call.publishing.add(here.id)
-    return snapshot.add_snapshot(call.connection, here.id, body, call.now, may_run_javascript=may_run)
+    return privacy.add_snapshot(call, call.environment(query.environment), body)
 
 
 def change_snapshot(call: Call, snapshot_id: Id, query: EnvironmentQuery, body: NewSnapshot) -> Snapshot:
     """Replace a snapshot."""
-    here = _here(call, query)
-    may_run = read_capture(call.connection, here.id).may_run_javascript
-    call.publishing.add(here.id)
-    return snapshot.change_snapshot(
-        call.connection, here.id, snapshot_id, body, call.now, may_run_javascript=may_run
-    )
+    return privacy.change_snapshot(call, call.environment(query.environment), snapshot_id, body)
 
 
 def delete_snapshot(call: Call, snapshot_id: Id, query: EnvironmentQuery) -> None:
     """Delete a snapshot. What it has read stays with its events."""
-    here = _here(call, query)
-    snapshot.delete_snapshot(call.connection, here.id, snapshot_id)
-    call.publishing.add(here.id)
+    privacy.remove_snapshot(call, call.environment(query.environment), snapshot_id)
 
 
 def export_one_user(call: Call, user: UserName, query: EnvironmentQuery) -> Iterator[bytes]:
     """Export everything known of a user: ids, properties, merges, segments, lists, refusals and every event."""
-    here = _here(call, query)
-    found = find_user(call, here, user)
-    core = call.core
-    return export_user(core.engine, core.store, core.members, here.id, here.name, found.user_id)
+    here = call.environment(query.environment)
+    return privacy.export_user(call, here, find_user(call, here, user))
 
 
 def delete_user(call: Call, user: UserName, query: EnvironmentQuery) -> Deletion:
     """Delete a user from every environment of the workspace, for ever. The answer is the request."""
-    here = _here(call, query)
-    found = find_user(call, here, user)
-    whom = LeavingUser(identity=found.identity) if found.identity else LeavingUser(user_id=found.user_id)
-    return ask_deletion(call.connection, call.workspace_id, [whom], by=call.by, now=call.now)
+    return privacy.delete_user(call, find_user(call, call.environment(query.environment), user))
 
 
 def read_deletions(call: Call, query: Query) -> DeletionList:
     """List the newest requests to delete users, with their receipts."""
-    return DeletionList(list_deletions(call.connection, call.workspace_id))
+    return DeletionList(privacy.list_deletions(call))
 
 
 def read_deletion(call: Call, deletion_id: DeletionName) -> Deletion:
     """Read a request to delete users: pending, or complete with its receipt."""
-    return get_deletion(call.connection, call.workspace_id, deletion_id)
-
-
-def _here(call: Call, query: EnvironmentQuery) -> Environment:
-    return get_environment(call.connection, call.workspace_id, query.environment)
+    return privacy.get_deletion(call, deletion_id)
 
 
 _CAPTURE = {"mode": "block", "pages": ["/account/*"]}

@@ -4,23 +4,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from cairn.api.endpoint import Call, Endpoint, EnvironmentName, Id, Key
+from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Key
 from cairn.api.resources.flags import Switch
-from cairn.flags.definition import (
-    NewRule,
-    RuleChanges,
-    RuleNotFound,
-    add_rule,
-    delete_rule,
-    get_flag,
-    get_rule,
-    list_rules,
-    move_rule,
-    set_rule_state,
-    update_rule,
-)
+from cairn.app import rules
+from cairn.app.call import Call
+from cairn.app.flags import get_flag
+from cairn.flags.definition import NewRule, RuleChanges
 from cairn.flags.model import Rule
-from cairn.workspace.environment import get_environment
+from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
 
 
@@ -34,52 +25,37 @@ class Place(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_rules(call: Call, key: Key, environment: EnvironmentName) -> RuleList:
     """List the rules in the order they are tried."""
-    flag_id, environment_id = _place(call, key, environment)
-    return RuleList(list_rules(call.connection, call.workspace_id, flag_id, environment_id))
+    return RuleList(rules.list_rules(call, *_of(call, key, environment)))
 
 
 def create_rule(call: Call, key: Key, environment: EnvironmentName, body: NewRule) -> Rule:
     """Add a rule after the others."""
-    flag_id, environment_id = _place(call, key, environment)
-    call.publishing.add(environment_id)
-    return add_rule(call.connection, call.workspace_id, flag_id, environment_id, body, call.now)
+    return rules.add_rule(call, *_of(call, key, environment), body)
 
 
 def change_rule(call: Call, key: Key, environment: EnvironmentName, rule_id: Id, body: RuleChanges) -> Rule:
     """Change a rule. What is left out stays."""
-    _rule_at(call, key, environment, rule_id)
-    return update_rule(call.connection, call.workspace_id, rule_id, body, call.now)
+    return rules.change_rule(call, *_of(call, key, environment), rule_id, body)
 
 
 def remove_rule(call: Call, key: Key, environment: EnvironmentName, rule_id: Id) -> None:
     """Delete a rule. What was seen of it stays countable."""
-    _rule_at(call, key, environment, rule_id)
-    delete_rule(call.connection, call.workspace_id, rule_id)
+    rules.delete_rule(call, *_of(call, key, environment), rule_id)
 
 
 def switch_rule(call: Call, key: Key, environment: EnvironmentName, rule_id: Id, body: Switch) -> Rule:
     """Switch a rule on or off."""
-    _rule_at(call, key, environment, rule_id)
-    return set_rule_state(call.connection, call.workspace_id, rule_id, body.is_on, call.now)
+    return rules.switch_rule(call, *_of(call, key, environment), rule_id, is_on=body.is_on)
 
 
 def place_rule(call: Call, key: Key, environment: EnvironmentName, rule_id: Id, body: Place) -> RuleList:
     """Move a rule to another place in the order."""
-    _rule_at(call, key, environment, rule_id)
-    return RuleList(move_rule(call.connection, call.workspace_id, rule_id, body.position))
+    return RuleList(rules.move_rule(call, *_of(call, key, environment), rule_id, body.position))
 
 
-def _place(call: Call, key: str, environment: str) -> tuple[int, int]:
-    found = get_environment(call.connection, call.workspace_id, environment)
-    return get_flag(call.connection, call.workspace_id, key).flag.id, found.id
-
-
-def _rule_at(call: Call, key: str, environment: str, rule_id: int) -> None:
-    """That the path names one rule, not a flag and a rule of another. Raises RuleNotFound."""
-    flag_id, environment_id = _place(call, key, environment)
-    if get_rule(call.connection, call.workspace_id, rule_id)[1:] != (flag_id, environment_id):
-        raise RuleNotFound(f"this flag has no rule {rule_id} in this environment", field="rule_id")
-    call.publishing.add(environment_id)
+def _of(call: Call, key: str, environment: str) -> tuple[int, Environment]:
+    """The flag's id and the environment that a path names."""
+    return get_flag(call, key).flag.id, call.environment(environment)
 
 
 EXAMPLE = {

@@ -2,28 +2,19 @@
 
 from datetime import datetime
 
-import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from cairn.analysis.users import identities_of
-from cairn.api.endpoint import After, Call, Endpoint, EnvironmentName, Id, Limit, Next, Page, Query
+from cairn.api.endpoint import After, Endpoint, EnvironmentName, Id, Limit, Next, Page, ProjectQuery, Query
 from cairn.api.page import page_of
-from cairn.clock import from_ms, to_ms
-from cairn.conditions.check import check
-from cairn.conditions.to_sql import everybody
+from cairn.app import segments
+from cairn.app.call import Call
+from cairn.app.segments import SegmentChanges
+from cairn.app.sources import find_project, list_environments
+from cairn.clock import from_ms
 from cairn.conditions.tree import Condition
-from cairn.members.sets import users_set
-from cairn.segments.definition import (
-    NewSegment,
-    Segment,
-    create_segment,
-    delete_segment,
-    get_segment,
-    list_segments,
-    states,
-    update_segment,
-)
-from cairn.workspace.environment import get_environment, list_environments, list_projects
+from cairn.segments import preview
+from cairn.segments.definition import NewSegment, Segment
 from cairn.workspace.permission import Verb
 
 
@@ -55,14 +46,6 @@ class SegmentList(Struct, frozen=True):
     next: Next = None
 
 
-class SegmentChanges(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is left out stays."""
-
-    name: str | UnsetType = UNSET
-    description: str | UnsetType = UNSET
-    condition: Condition | UnsetType = UNSET
-
-
 class MembersQuery(Query, frozen=True):
     environment: EnvironmentName
     after: After = ""
@@ -89,81 +72,55 @@ class PreviewQuery(Query, frozen=True):
     environment: EnvironmentName
 
 
-class PreviewCount(Struct, frozen=True):
-    users: int
-    identified: int
-
-
 def read_segments(call: Call, query: Page) -> SegmentList:
     """List the segments by name."""
-    found = list_segments(call.connection, call.workspace_id)
+    found = segments.list_segments(call)
     page, rest = page_of(found, query, key=lambda segment: (segment.name, segment.id))
     return SegmentList([_answer(call, segment) for segment in page], rest)
 
 
-def create_a_segment(call: Call, body: NewSegment) -> SegmentAnswer:
+def create_a_segment(call: Call, query: ProjectQuery, body: NewSegment) -> SegmentAnswer:
     """Make a segment. It is counted at once, over all history, in every environment."""
-    project = list_projects(call.connection, call.workspace_id)[0]
-    return _changed(call, create_segment(call.connection, call.workspace_id, project.id, body, call.now))
+    return _answer(call, segments.create_segment(call, find_project(call, query.project).id, body))
 
 
 def read_segment(call: Call, segment_id: Id) -> SegmentAnswer:
     """Read a segment with its sizes."""
-    return _answer(call, get_segment(call.connection, call.workspace_id, segment_id))
+    return _answer(call, segments.get_segment(call, segment_id))
 
 
 def change_segment(call: Call, segment_id: Id, body: SegmentChanges) -> SegmentAnswer:
     """Change a segment. The old membership stays in force until the new one is counted."""
-    given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
-    changed = update_segment(call.connection, call.workspace_id, segment_id, **given, now=call.now)
-    return _changed(call, changed)
+    return _answer(call, segments.change_segment(call, segment_id, body))
 
 
 def remove_segment(call: Call, segment_id: Id) -> None:
     """Delete a segment that no flag asks about."""
-    call.publishing.update(
-        state.environment_id for state in states(call.connection, call.workspace_id, segment_id)
-    )
-    delete_segment(call.connection, call.workspace_id, segment_id)
+    segments.delete_segment(call, segments.get_segment(call, segment_id))
 
 
 def read_members(call: Call, segment_id: Id, query: MembersQuery) -> SegmentMembers:
     """List who is in a segment, and since when."""
-    segment = get_segment(call.connection, call.workspace_id, segment_id)
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    name = users_set(environment.id, segment.id)
-    found = call.core.members.values(name, after=query.after, limit=query.limit + 1)
-    page = found[: query.limit]
-    identities = identities_of(call.core.store, environment.id, [int(user_id) for user_id, _ in page])
+    segment, environment = segments.get_segment(call, segment_id), call.environment(query.environment)
+    page = segments.list_members(call, environment, segment, after=query.after, limit=query.limit)
+    identities = identities_of(call.core.store, environment.id, page.since_ms)
     return SegmentMembers(
-        size=call.core.members.size(name),
+        size=page.size,
         members=[
-            SegmentMember(int(user_id), identities.get(int(user_id)), from_ms(since))
-            for user_id, since in page
+            SegmentMember(user_id, identities.get(user_id), from_ms(since_ms))
+            for user_id, since_ms in page.since_ms.items()
         ],
-        next=page[-1][0] if len(found) > query.limit else None,
+        next=page.next,
     )
 
 
-def preview_segment(call: Call, query: PreviewQuery, body: Preview) -> PreviewCount:
+def preview_segment(call: Call, query: PreviewQuery, body: Preview) -> preview.Preview:
     """Count for how many users a condition holds now, without making a segment."""
-    environment = get_environment(call.connection, call.workspace_id, query.environment)
-    check(body.condition)
-    resolved = call.core.definitions.resolve(call.connection, environment.id, body.condition)
-    found = everybody([resolved], to_ms(call.now))
-    counted = f"SELECT count(), countIf(`max(known_as)` != '') FROM ({found.sql})"
-    users, identified = call.core.store.query(environment.id, counted, found.parameters)[0]
-    return PreviewCount(users, identified)
-
-
-def _changed(call: Call, segment: Segment) -> SegmentAnswer:
-    answer = _answer(call, segment)
-    call.publishing.update(count.environment_id for count in answer.environments)
-    return answer
+    return segments.preview_condition(call, call.environment(query.environment), body.condition)
 
 
 def _answer(call: Call, segment: Segment) -> SegmentAnswer:
-    keys = {each.id: each.key for each in list_environments(call.connection, call.workspace_id)}
+    keys = {environment.id: environment.key for environment in list_environments(call)}
     counts = [
         SegmentCount(
             environment_id=state.environment_id,
@@ -175,7 +132,7 @@ def _answer(call: Call, segment: Segment) -> SegmentAnswer:
             counted_at=state.counted_at,
             error=state.error,
         )
-        for state in states(call.connection, call.workspace_id, segment.id)
+        for state in segments.list_states(call, segment)
     ]
     return SegmentAnswer(
         id=segment.id,

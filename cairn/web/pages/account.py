@@ -2,21 +2,19 @@
 
 from starlette.responses import Response
 
+from cairn.app import access
 from cairn.errors import CairnError, InvalidInput
 from cairn.web.guard import set_cookie
 from cairn.web.visit import Page, Visit, get, place_of, post
-from cairn.workspace.api_token import create_token, delete_token, list_tokens
-from cairn.workspace.member import authenticate, list_members, set_password
 from cairn.workspace.permission import Role, Verb, require_grant
-from cairn.workspace.session import COOKIE, LIFETIME, start_session
+from cairn.workspace.session import COOKIE, LIFETIME
 
 
 def account_page(visit: Visit, error: CairnError | None = None) -> Response:
-    with visit.reading() as connection:
-        colleagues = list_members(connection, visit.workspace_id)
     return visit.page(
-        "account.html", status=error.status if error else 200, error=error, colleagues=colleagues
-    )
+        "account.html", status=error.status if error else 200, error=error,
+        colleagues=access.list_members(visit.call),
+    )  # fmt: skip
 
 
 def change_password(visit: Visit) -> Response:
@@ -24,26 +22,22 @@ def change_password(visit: Visit) -> Response:
     member, form = visit.signed_in.member, visit.form
     try:
         visit.throttle.attempt(member.email, visit.address, visit.now)
-        with visit.reading() as connection:
-            authenticate(connection, email=member.email, password=form("current"))
+        access.check_password(visit.core, email=member.email, password=form("current"))
         if form("password") != form("again"):
             raise InvalidInput("again: the two new passwords differ; type the same one twice", field="again")
-        with visit.core.writing() as connection:
-            set_password(connection, member, form("password"))
-            token, _ = start_session(connection, member, visit.now)
+        cookie = access.change_password(visit.core, member, form("password"), visit.now)
     except CairnError as error:
         if error.code == "wrong_password":
             error = InvalidInput("that is not your current password", field="current")
         return account_page(visit, error)
     visit.throttle.succeeded(member.email, visit.address)
     response = visit.go(visit.url("/account"), "Your password is changed, and other browsers are signed out.")
-    set_cookie(response, COOKIE, token, secure=visit.is_secure, max_age_s=int(LIFETIME.total_seconds()))
+    set_cookie(response, COOKIE, cookie, secure=visit.is_secure, max_age_s=int(LIFETIME.total_seconds()))
     return response
 
 
 def tokens_page(visit: Visit, error: CairnError | None = None, secret: str = "") -> Response:
-    with visit.reading() as connection:
-        tokens = list_tokens(connection, visit.workspace_id)
+    tokens = access.list_tokens(visit.call)
     roles = [(role.value, role.value) for role in Role if _may_grant(visit, role)]
     return visit.page(
         "tokens.html", status=error.status if error else 200, error=error, secret=secret, tokens=tokens, roles=roles,
@@ -63,19 +57,14 @@ def add_token(visit: Visit) -> Response:
     """Answers with the page itself: the secret is shown once and kept nowhere, so there is nothing to go on to."""
     try:
         role = next((each for each in Role if each == visit.form("role")), Role.VIEWER)
-        require_grant(visit.signed_in.member.role, role)
-        with visit.core.writing() as connection:
-            _, secret = create_token(
-                connection, visit.workspace_id, name=visit.form("name"), role=role, now=visit.now
-            )
+        secret = access.add_token(visit.call, name=visit.form("name"), role=role)
     except CairnError as error:
         return tokens_page(visit, error)
     return tokens_page(visit, secret=secret)
 
 
 def remove_token(visit: Visit) -> Response:
-    with visit.core.writing() as connection:
-        delete_token(connection, visit.workspace_id, visit.number("token_id"))
+    access.remove_token(visit.call, visit.number("token_id"))
     return visit.go(
         visit.url("/tokens"), "The token is deleted. Programs that used it are refused from now on."
     )

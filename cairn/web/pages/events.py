@@ -2,40 +2,17 @@
 
 from datetime import timedelta
 
-import sqlalchemy as sa
 from msgspec import Struct, structs
 from starlette.responses import Response
 
-from cairn.analysis.users import identities_of
+from cairn.app import defined_events
 from cairn.clock import to_ms
 from cairn.conditions.describe import Part as Words
 from cairn.conditions.describe import describe_test
-from cairn.conditions.tree import EventMatch
-from cairn.definitions.defined_event import (
-    archive_defined_event,
-    check_known,
-    create_defined_event,
-    get_defined_event,
-    list_defined_events,
-    restore_defined_event,
-    update_defined_event,
-    used_in,
-)
-from cairn.definitions.expected import expect_names, list_expected, no_longer_expect, planned_names
-from cairn.definitions.health import NEW_DAYS, Finding, Report, findings, judged, reports, unplanned
+from cairn.definitions.health import NEW_DAYS
 from cairn.definitions.model import Changes, DefinedEvent, Definition, NewDefinedEvent, Part
-from cairn.definitions.volume import (
-    DAY_MS,
-    DAYS,
-    Example,
-    Total,
-    behaviour,
-    latest,
-    measured,
-    names_seen,
-    total,
-)
-from cairn.errors import CairnError, InvalidInput, NotFound
+from cairn.definitions.volume import DAY_MS, DAYS, Example, Total
+from cairn.errors import CairnError, InvalidInput
 from cairn.web import event_form
 from cairn.web.english import Words as EventWords
 from cairn.web.english import sentence
@@ -80,83 +57,43 @@ def told(part: Part) -> list[Words]:
 
 
 def events_page(visit: Visit) -> Response:
-    with visit.reading() as connection:
-        known = _reports(visit, connection)
-        found = _findings(visit, connection, known)
-        everything = list_defined_events(
-            connection, visit.workspace_id, visit.here.project_id, with_archived=True
-        )
-        expected = list_expected(connection, visit.here.project_id)
-    text, category = visit.ask("q").lower(), visit.ask("category")
-    planned = planned_names([each.event for each in known], expected)
+    plan = defined_events.read_plan(visit.call, visit.here)
+    known, text, category = plan.reports, visit.ask("q").lower(), visit.ask("category")
     return visit.page(
-        "events.html", total=len(known), text=visit.ask("q"), category=category, findings=found, badges=BADGES,
+        "events.html", total=len(known), text=visit.ask("q"), category=category, findings=plan.findings, badges=BADGES,
         told=told,
         shown=[
-            each for each in known
-            if text in f"{each.event.name} {each.event.category}".lower() and category in ("", each.event.category)
+            report for report in known
+            if text in f"{report.event.name} {report.event.category}".lower()
+            and category in ("", report.event.category)
         ],
-        categories=sorted({each.event.category for each in known if each.event.category}),
-        archived=[event for event in everything if event.state == "archived"],
-        unplanned=unplanned(names_seen(visit.core.store, visit.here.id), planned), expected=expected,
-        most_names=MOST_NAMES, fresh_ms=to_ms(visit.now) - NEW_DAYS * DAY_MS,
+        categories=sorted({report.event.category for report in known if report.event.category}),
+        archived=plan.archived, unplanned=plan.unplanned, expected=plan.expected, most_names=MOST_NAMES,
+        fresh_ms=to_ms(visit.now) - NEW_DAYS * DAY_MS,
     )  # fmt: skip
-
-
-def _reports(visit: Visit, connection: sa.Connection) -> list[Report]:
-    return reports(
-        visit.core.store, connection, visit.core.definitions, visit.workspace_id, visit.here.project_id,
-        visit.here.id, visit.now,
-    )  # fmt: skip
-
-
-def _findings(visit: Visit, connection: sa.Connection, known: list[Report] | None = None) -> list[Finding]:
-    return findings(
-        visit.core.store, connection, visit.core.definitions, visit.workspace_id, visit.here.project_id,
-        visit.here.id, visit.now, known=known,
-    )  # fmt: skip
-
-
-def concerns_of(visit: Visit) -> list[Finding]:
-    """What Home shows of defined events."""
-    with visit.reading() as connection:
-        return _findings(visit, connection)
 
 
 def event_page(visit: Visit) -> Response:
-    store, environment_id = visit.core.store, visit.here.id
-    with visit.reading() as connection:
-        event = _here(visit, connection)
-        asked = [EventMatch(defined=event.id)]
-        match = visit.core.definitions.resolve_events(connection, environment_id, asked)[0]
-        used = used_in(connection, event)
-        names = {
-            each.id: each.name
-            for each in list_defined_events(
-                connection, visit.workspace_id, event.project_id, with_archived=True
-            )
-        }
-    volume = measured(store, environment_id, [match], visit.now)[0]
+    event = _event_here(visit)
+    report, matched = defined_events.report_on(visit.call, visit.here, event)
     return visit.page(
-        "events_one.html", event=event, days=volume.days, used=used, names=names, told=told, badges=BADGES,
-        state=judged(volume.days, behaviour(store, environment_id, visit.now)),
-        starts=[visit.now - timedelta(days=DAYS - place) for place in range(DAYS)],
-        total=total(store, environment_id, match, visit.now),
-        matched=_matched(visit, latest(store, environment_id, match, visit.now)),
+        "events_one.html", event=event, days=report.volume.days, used=defined_events.users_of(visit.call, event),
+        names=defined_events.event_names(visit.call, visit.here), told=told, badges=BADGES, state=report.state,
+        starts=[visit.now - timedelta(days=DAYS - place) for place in range(DAYS)], total=matched.total,
+        matched=_matched(visit, matched.latest),
     )  # fmt: skip
 
 
 def _matched(visit: Visit, examples: list[Example]) -> list[Matched]:
-    known = identities_of(visit.core.store, visit.here.id, {each.user_id for each in examples})
-    return [Matched(each, sentence(each), known.get(each.user_id, "")) for each in examples]
+    known = defined_events.identities(visit.call, visit.here, {example.user_id for example in examples})
+    return [Matched(example, sentence(example), known.get(example.user_id, "")) for example in examples]
 
 
-def _here(visit: Visit, connection: sa.Connection) -> DefinedEvent:
-    """The event of the address. Raises NotFound when it belongs to another project."""
-    event = get_defined_event(connection, visit.workspace_id, visit.number("event_id"))
-    if event.project_id != visit.here.project_id:
-        raise NotFound(f"defined event {event.id} belongs to another project; switch the environment")
-    return event
+def _event_here(visit: Visit) -> DefinedEvent:
+    """The event of the address. Raises DefinedEventNotFound."""
+    return defined_events.get_defined_event(
+        visit.call, visit.number("event_id"), project_id=visit.here.project_id
+    )
 
 
 def new_event_page(visit: Visit) -> Response:
@@ -166,8 +103,7 @@ def new_event_page(visit: Visit) -> Response:
 
 
 def edit_event_page(visit: Visit) -> Response:
-    with visit.reading() as connection:
-        event = _here(visit, connection)
+    event = _event_here(visit)
     draft = event_form.from_definition(event.definition)
     selector = visit.ask("selector")
     if selector and draft.parts:
@@ -184,15 +120,14 @@ def _editor(
     error: CairnError | None = None,
     tried: Tried | None = None,
 ) -> Response:
-    with visit.reading() as connection:
-        known = list_defined_events(connection, visit.workspace_id, visit.here.project_id)
+    known = defined_events.list_defined_events(visit.call, visit.here)
     others = [each for each in known if (event is None or each.id != event.id) and not each.definition.events]
     invalid = error if isinstance(error, InvalidInput) else None
     return visit.page(
         "events_edit.html", event=event, draft=draft, error=error, tried=tried, choices=event_form, form=visit.form,
         others=others, categories=sorted({each.category for each in known if each.category}),
         wrong_part=event_form.place_of(invalid), status=422 if error else 200,
-        names=[each.name for each in names_seen(visit.core.store, visit.here.id, limit=200)],
+        names=[each.name for each in defined_events.names_seen(visit.call, visit.here, limit=200)],
     )  # fmt: skip
 
 
@@ -201,8 +136,7 @@ def save_new_event(visit: Visit) -> Response:
 
 
 def save_event(visit: Visit) -> Response:
-    with visit.reading() as connection:
-        event = _here(visit, connection)
+    event = _event_here(visit)
     return _save(visit, event)
 
 
@@ -217,70 +151,51 @@ def _save(visit: Visit, event: DefinedEvent | None) -> Response:
         saved = _saved(visit, event, definition)
     except CairnError as error:
         return _editor(visit, event, draft, error=error)
-    visit.changed_everywhere()
     return visit.leave(visit.url(f"/events/{saved.id}"), f"Event {saved.name} counts from the first day on.")
 
 
 def _tried(visit: Visit, event: DefinedEvent | None, definition: Definition) -> Tried:
-    with visit.reading() as connection:
-        check_known(connection, visit.here.project_id, definition, of=event.id if event else 0)
-        match = visit.core.definitions.matches_of(connection, visit.here.id, definition)
-    store = visit.core.store
-    return Tried(
-        total(store, visit.here.id, match, visit.now),
-        _matched(visit, latest(store, visit.here.id, match, visit.now)),
-    )
+    of = event.id if event else 0
+    matched = defined_events.try_definition(visit.call, visit.here, definition, of=of)
+    return Tried(matched.total, _matched(visit, matched.latest))
 
 
 def _saved(visit: Visit, event: DefinedEvent | None, definition: Definition) -> DefinedEvent:
     form = visit.form
     name, category, description = form.line("name"), form.line("category"), form.line("description")
     verified = form("verified") == "1"
-    with visit.core.writing() as connection:
-        if event is None:
-            new = NewDefinedEvent(name, definition, category, description, verified)
-            return create_defined_event(
-                connection, visit.workspace_id, visit.here.project_id, new, visit.now, by=_member(visit)
-            )
-        changes = Changes(name, category, description, definition, verified)
-        return update_defined_event(connection, visit.workspace_id, event.id, changes, visit.now)
-
-
-def _member(visit: Visit) -> str:
-    return visit.signed_in.member.email
+    if event is None:
+        new = NewDefinedEvent(name, definition, category, description, verified)
+        return defined_events.create_defined_event(visit.call, visit.here.project_id, new)
+    changes = Changes(name, category, description, definition, verified)
+    return defined_events.change_defined_event(visit.call, event.id, changes)
 
 
 def archive_event(visit: Visit) -> Response:
-    with visit.core.writing() as connection:
-        event = _here(visit, connection)
-        archive_defined_event(connection, visit.workspace_id, event.id, visit.now)
+    event = defined_events.archive_defined_event(visit.call, _event_here(visit).id)
     return visit.go(visit.url("/events"), f"Event {event.name} is archived.")
 
 
 def restore_event(visit: Visit) -> Response:
-    with visit.core.writing() as connection:
-        event = _here(visit, connection)
-        restore_defined_event(connection, visit.workspace_id, event.id, visit.now)
+    event = defined_events.restore_defined_event(visit.call, _event_here(visit).id)
     return visit.go(visit.url(f"/events/{event.id}"), f"Event {event.name} is back.")
 
 
 def expect_name(visit: Visit) -> Response:
     """One name, or every unplanned one that the page has shown."""
     names = [value for name, value in visit.form if name == "name"]
-    with visit.core.writing() as connection:
-        added = expect_names(connection, visit.here.project_id, names, by=_member(visit), now=visit.now)
-    told = (
+    added = defined_events.expect_names(visit.call, visit.here, names)
+    said = (
         f"{names[0]} is expected."
         if len(names) == 1
         else f"{count(added, 'name is', 'names are')} expected now."
     )
-    return visit.go(visit.url("/events#names"), told)
+    return visit.go(visit.url("/events#names"), said)
 
 
 def forget_name(visit: Visit) -> Response:
     name = visit.form("name")
-    with visit.core.writing() as connection:
-        no_longer_expect(connection, visit.here.project_id, name)
+    defined_events.no_longer_expect(visit.call, visit.here, name)
     return visit.go(visit.url("/events#names"), f"{name} is not expected any more.")
 
 

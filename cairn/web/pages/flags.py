@@ -1,44 +1,26 @@
 """Flags: the list, making one, and one flag with its rules, variables, metrics and SDK snippets."""
 
-from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from msgspec import Struct
 from starlette.responses import Response
 
-from cairn.db.tables import flag_states, rules, segment_states
+from cairn.app import flags
+from cairn.app.flags import FlagDetails
+from cairn.app.playground import LONGEST_CONTEXT, Tried, try_flag, warnings_of
+from cairn.app.rules import list_rules
+from cairn.app.sources import read_sdk_key
 from cairn.errors import CairnError
 from cairn.flags.checks import warnings_of_metrics
-from cairn.flags.definition import (
-    FlagChanges,
-    NewFlag,
-    StoredFlag,
-    archive_flag,
-    create_flag,
-    get_flag,
-    list_flags,
-    list_rules,
-    restore_flag,
-    set_flag_state,
-    update_flag,
-)
+from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Rule
-from cairn.segments.definition import list_segments
 from cairn.web import flag_form, snippets
 from cairn.web.audience import Names, identifiers_in, lines, negates_list, segments_in
 from cairn.web.flag_form import MetricRow, Shape
 from cairn.web.pages.keys import HIDDEN
-from cairn.web.playground import LONGEST_CONTEXT, Tried, try_flag, warnings_of
 from cairn.web.visit import Page, Visit, get, place_of, post
-from cairn.workspace.environment import Environment, reveal_sdk_key
+from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
-
-
-class Listed(Struct, frozen=True):
-    stored: StoredFlag
-    rules: int  # in this environment
-    changed_at: datetime
 
 
 class Shown(Struct, frozen=True):
@@ -52,15 +34,10 @@ class Shown(Struct, frozen=True):
 
 def flags_page(visit: Visit) -> Response:
     with_archived = visit.ask("archived") == "1"
-    with visit.reading() as connection:
-        found = list_flags(connection, visit.workspace_id, visit.here.project_id, with_archived=with_archived)
-        counts = _rule_counts(connection, visit.here.id)
-        changed = _switched(connection)
+    found = flags.list_flags_of(visit.call, visit.here, with_archived=with_archived)
     text = visit.ask("q").lower()
     shown = [
-        Listed(each, *_counted(each, counts, changed))
-        for each in found
-        if text in f"{each.flag.key} {each.flag.name}".lower()
+        listed for listed in found if text in f"{listed.stored.flag.key} {listed.stored.flag.name}".lower()
     ]
     return visit.page(
         "flags.html", shown=shown, total=len(found), text=visit.ask("q"), with_archived=with_archived,
@@ -71,29 +48,6 @@ def flags_page(visit: Visit) -> Response:
 def _siblings(visit: Visit) -> list[Environment]:
     """The environments of the project: each has its own switch."""
     return [each for _, each in visit.environments if each.project_id == visit.here.project_id]
-
-
-def _rule_counts(connection: sa.Connection, environment_id: int) -> dict[int, tuple[int, datetime]]:
-    query = (
-        sa.select(rules.c.flag_id, sa.func.count(), sa.func.max(rules.c.updated_at))
-        .where(rules.c.environment_id == environment_id)
-        .group_by(rules.c.flag_id)
-    )
-    return {flag_id: (count, updated_at) for flag_id, count, updated_at in connection.execute(query)}
-
-
-def _switched(connection: sa.Connection) -> dict[int, datetime]:
-    query = sa.select(flag_states.c.flag_id, sa.func.max(flag_states.c.changed_at)).group_by(
-        flag_states.c.flag_id
-    )
-    return {flag_id: at for flag_id, at in connection.execute(query)}
-
-
-def _counted(
-    stored: StoredFlag, counts: dict[int, tuple[int, datetime]], changed: dict[int, datetime]
-) -> tuple[int, datetime]:
-    number, rule_at = counts.get(stored.flag.id, (0, stored.updated_at))
-    return number, max(rule_at, stored.updated_at, changed.get(stored.flag.id, stored.updated_at))
 
 
 def new_flag_page(visit: Visit, shape: Shape | None = None, error: CairnError | None = None) -> Response:
@@ -114,68 +68,35 @@ def save_new_flag(visit: Visit) -> Response:
             lifetime="temporary" if form("lifetime") == "temporary" else "permanent", variables=variables,
             variations=variations,
         )  # fmt: skip
-        with visit.core.writing() as connection:
-            made = create_flag(connection, visit.workspace_id, visit.here.project_id, new, visit.now)
+        made = flags.create_flag(visit.call, visit.here.project_id, new)
     except CairnError as error:
         return new_flag_page(visit, shape, error)
-    visit.changed_everywhere()
     return visit.leave(
         visit.url(f"/flags/{made.flag.key}"), "The flag is made. Add a rule, then switch it on."
     )
 
 
-def this_flag(visit: Visit, connection: sa.Connection) -> StoredFlag:
+def this_flag(visit: Visit) -> StoredFlag:
     """The flag of the address. Raises FlagNotFound."""
-    return get_flag(connection, visit.workspace_id, visit.part("key"), project_id=visit.here.project_id)
+    return flags.get_flag(visit.call, visit.part("key"), project_id=visit.here.project_id)
 
 
 def flag_page(visit: Visit) -> Response:
-    with visit.reading() as connection:
-        stored = this_flag(visit, connection)
-        found = list_rules(connection, visit.workspace_id, stored.flag.id, visit.here.id)
-        names = names_of(visit, connection)
-        sizes = _sizes(connection, visit.here.id)
-        tried = _tried(visit, connection, stored)
-        warnings = warnings_of(visit.core, connection, visit.here.id, stored.flag.key)
-        on_since = _on_since(connection, stored, visit.here.id)
+    flag = flags.read_flag(visit.call, visit.here, visit.part("key"))
+    names = Names({segment.id: segment.key for segment in flag.segments}, flag.flags)
     shown = [
-        Shown(each, lines(each.condition, names), _of(sizes, each), negates_list(each.condition))
-        for each in found
+        Shown(rule, lines(rule.condition, names), _sizes(flag, rule), negates_list(rule.condition))
+        for rule in flag.rules
     ]
     return visit.page(
-        "flag.html", tab="rules", stored=stored, rules=shown, tried=tried, warnings=warnings, on_since=on_since,
+        "flag.html", tab="rules", stored=flag.stored, rules=shown, tried=_tried(visit, flag.stored),
+        warnings=warnings_of(visit.call, visit.here, flag.stored.flag.key), on_since=flag.on_since,
         asked=visit.ask("as"), context=_asked_context(visit), may_define=visit.may(Verb.DEFINE),
     )  # fmt: skip
 
 
-def names_of(visit: Visit, connection: sa.Connection) -> Names:
-    return Names(
-        {each.id: each.key for each in list_segments(connection, visit.workspace_id, visit.here.project_id)},
-        {
-            each.flag.id: each.flag.key
-            for each in list_flags(connection, visit.workspace_id, visit.here.project_id)
-        },
-    )
-
-
-def _sizes(connection: sa.Connection, environment_id: int) -> dict[int, int]:
-    query = sa.select(segment_states.c.segment_id, segment_states.c.identified).where(
-        segment_states.c.environment_id == environment_id, segment_states.c.version > 0
-    )
-    return {segment_id: identified for segment_id, identified in connection.execute(query)}
-
-
-def _of(sizes: dict[int, int], rule: Rule) -> dict[int, int]:
-    return {each: sizes[each] for each in segments_in(rule.condition) if each in sizes}
-
-
-def _on_since(connection: sa.Connection, stored: StoredFlag, environment_id: int) -> datetime | None:
-    return connection.scalar(
-        sa.select(flag_states.c.changed_at).where(
-            flag_states.c.flag_id == stored.flag.id, flag_states.c.environment_id == environment_id,
-            flag_states.c.is_on,
-        )
-    )  # fmt: skip
+def _sizes(flag: FlagDetails, rule: Rule) -> dict[int, int]:
+    return {known: flag.sizes[known] for known in segments_in(rule.condition) if known in flag.sizes}
 
 
 def _asked_context(visit: Visit) -> str:
@@ -183,25 +104,16 @@ def _asked_context(visit: Visit) -> str:
     return visit.ask("context", longest=2 * LONGEST_CONTEXT)
 
 
-def _tried(visit: Visit, connection: sa.Connection, stored: StoredFlag) -> Tried | None:
+def _tried(visit: Visit, stored: StoredFlag) -> Tried | None:
     somebody, context = visit.ask("as"), _asked_context(visit)
     if not somebody and not context:
         return None
-    return try_flag(
-        visit.core,
-        connection,
-        visit.here.id,
-        stored.flag.key,
-        somebody=somebody,
-        context=context,
-        now=visit.now,
-    )
+    return try_flag(visit.call, visit.here, stored.flag.key, somebody=somebody, context=context)
 
 
 def variables_page(visit: Visit, shape: Shape | None = None, error: CairnError | None = None) -> Response:
-    with visit.reading() as connection:
-        stored = this_flag(visit, connection)
-        on_since = _on_since(connection, stored, visit.here.id)
+    stored = this_flag(visit)
+    on_since = flags.on_since(visit.call, visit.here, stored)
     return visit.page(
         "flag_variables.html", tab="variables", stored=stored, error=error,
         shape=shape or flag_form.shape_of(stored.flag),
@@ -215,18 +127,16 @@ def save_variables(visit: Visit) -> Response:
     if (action := form("do", "save")) != "save":
         return variables_page(visit, flag_form.change(shape, action))
     try:
-        with visit.core.writing() as connection:
-            stored = this_flag(visit, connection)
-            variables, variations = flag_form.definition(shape, stored.flag)
-            changes = FlagChanges(
-                name=form.line("name"), description=form.line("description"),
-                lifetime="temporary" if form("lifetime") == "temporary" else "permanent", variables=variables,
-                variations=variations,
-            )  # fmt: skip
-            update_flag(connection, visit.workspace_id, stored.flag.id, changes, visit.now)
+        stored = this_flag(visit)
+        variables, variations = flag_form.definition(shape, stored.flag)
+        changes = FlagChanges(
+            name=form.line("name"), description=form.line("description"),
+            lifetime="temporary" if form("lifetime") == "temporary" else "permanent", variables=variables,
+            variations=variations,
+        )  # fmt: skip
+        flags.change_flag(visit.call, stored.flag.id, changes)
     except CairnError as error:
         return variables_page(visit, shape, error)
-    visit.changed_everywhere()
     return visit.leave(
         visit.url(f"/flags/{stored.flag.key}/variables"),
         "The flag is saved. Applications see it at their next poll.",
@@ -236,9 +146,8 @@ def save_variables(visit: Visit) -> Response:
 def metrics_page(
     visit: Visit, rows: tuple[MetricRow, ...] | None = None, error: CairnError | None = None
 ) -> Response:
-    with visit.reading() as connection:
-        stored = this_flag(visit, connection)
-        on_since = _on_since(connection, stored, visit.here.id)
+    stored = this_flag(visit)
+    on_since = flags.on_since(visit.call, visit.here, stored)
     return visit.page(
         "flag_metrics.html", tab="metrics", stored=stored, error=error, choices=flag_form, on_since=on_since,
         rows=flag_form.metrics_of(stored.flag) if rows is None else rows,
@@ -252,25 +161,18 @@ def save_metrics(visit: Visit) -> Response:
     if action != "save":
         return metrics_page(visit, flag_form.change_metrics(rows, action))
     try:
-        with visit.core.writing() as connection:
-            stored = this_flag(visit, connection)
-            changes = FlagChanges(metrics=flag_form.metrics(rows, stored.flag))
-            update_flag(connection, visit.workspace_id, stored.flag.id, changes, visit.now)
+        stored = this_flag(visit)
+        changes = FlagChanges(metrics=flag_form.metrics(rows, stored.flag))
+        flags.change_flag(visit.call, stored.flag.id, changes)
     except CairnError as error:
         return metrics_page(visit, rows, error)
-    visit.changed_everywhere()
     return visit.leave(visit.url(f"/flags/{stored.flag.key}/metrics"), "The metrics are saved.")
 
 
 def sdk_page(visit: Visit) -> Response:
-    with visit.reading() as connection:
-        stored = this_flag(visit, connection)
-        found = list_rules(connection, visit.workspace_id, stored.flag.id, visit.here.id)
-        on_since = _on_since(connection, stored, visit.here.id)
-        may_see = visit.may(Verb.SEE_KEYS)
-        sdk_key = (
-            reveal_sdk_key(connection, visit.workspace_id, visit.here.id, visit.core.seal) if may_see else ""
-        )
+    call, here, stored = visit.call, visit.here, this_flag(visit)
+    sdk_key = read_sdk_key(call, here)
+    found = list_rules(call, stored.flag.id, here)
     identifier = next((name for rule in found for name in identifiers_in(rule.condition)), "")
     variable = stored.flag.variables[0].key if stored.flag.variables else ""
     place = place_of(visit, sdk_key=sdk_key or HIDDEN)
@@ -279,8 +181,9 @@ def sdk_page(visit: Visit) -> Response:
         for make in (snippets.flags_node, snippets.flags_python)
     ]
     return visit.page(
-        "flag_sdk.html", tab="sdk", stored=stored, code=code, place=place, identifier=identifier, may_see=may_see,
-        may_define=visit.may(Verb.DEFINE), on_since=on_since,
+        "flag_sdk.html", tab="sdk", stored=stored, code=code, place=place, identifier=identifier,
+        may_see=visit.may(Verb.SEE_KEYS), may_define=visit.may(Verb.DEFINE),
+        on_since=flags.on_since(call, here, stored),
     )  # fmt: skip
 
 
@@ -289,29 +192,21 @@ def toggle_flag(visit: Visit) -> Response:
     wanted = visit.form("at") or str(visit.here.id)
     target = next((each for each in _siblings(visit) if str(each.id) == wanted), visit.here)
     is_on = visit.form("on") == "1"
-    with visit.core.writing() as connection:
-        stored = this_flag(visit, connection)
-        set_flag_state(connection, visit.workspace_id, stored.flag.id, target.id, is_on, visit.now)
-    visit.core.changed(target.id)
+    stored = this_flag(visit)
+    flags.switch_flag(visit.call, stored.flag.id, target, is_on=is_on)
     back = "/flags" if visit.form("from") == "list" else f"/flags/{stored.flag.key}"
     return visit.go(visit.url(back))
 
 
 def put_away(visit: Visit) -> Response:
-    with visit.core.writing() as connection:
-        stored = this_flag(visit, connection)
-        archive_flag(connection, visit.workspace_id, stored.flag.id, visit.now)
-    visit.changed_everywhere()
+    stored = flags.archive_flag(visit.call, this_flag(visit).flag.id)
     return visit.go(
         visit.url("/flags"), f"Flag {stored.flag.key} is archived: off everywhere, and it can be restored."
     )
 
 
 def bring_back(visit: Visit) -> Response:
-    with visit.core.writing() as connection:
-        stored = this_flag(visit, connection)
-        restore_flag(connection, visit.workspace_id, stored.flag.id, visit.now)
-    visit.changed_everywhere()
+    stored = flags.restore_flag(visit.call, this_flag(visit).flag.id)
     return visit.go(visit.url(f"/flags/{stored.flag.key}"), "The flag is back as it was.")
 
 

@@ -1,18 +1,11 @@
 """Home: how it is going, what needs a look, what is left to set up. Every number is counted when it is asked for."""
 
-from datetime import timedelta
-from typing import Any
-
-import sqlalchemy as sa
 from msgspec import Struct
 from starlette.responses import Response
 
 from cairn.analysis import pulse
-from cairn.analysis.events import latest
-from cairn.db.tables import flag_states, flags, rules, segment_states, segments
+from cairn.app.overview import CountedSegment, LongList, Overview, read_overview
 from cairn.definitions.health import Finding
-from cairn.web.audience import names_segment
-from cairn.web.pages.events import concerns_of
 from cairn.web.pages.live import explain, rows_of
 from cairn.web.render import count, query
 from cairn.web.snippets import curl_track
@@ -46,114 +39,67 @@ class Step(Struct, frozen=True):
 
 
 class Defined(Struct, frozen=True):
-    """What exists in this environment."""
+    """How much exists in this environment."""
 
     segments: int
     members: int
     identified: int
     flags: int
     flags_on: int
-    troubled: list[tuple[int, str, int, str]]  # segment id, name, drift, error
-    too_long: list[
-        tuple[str, str, int]
-    ]  # flag key, segment name, size: lists that Python SDKs cannot be given
 
 
 def home_page(visit: Visit) -> Response:
-    store, environment = visit.core.store, visit.here
-    after = visit.core.feed.newest(environment.id)
-    days = pulse.series(store, environment.id, now=visit.now, step_ms=pulse.DAY_MS, steps=DAYS)
-    spans = (timedelta(hours=1), timedelta(days=1))
-    hour, today = pulse.totals(store, environment.id, now=visit.now, spans=spans)
-    heard = pulse.heard_from(store, environment.id, now=visit.now)
-    refusals = pulse.refusals(store, environment.id, now=visit.now)
-    with visit.reading() as connection:
-        defined = _defined(
-            connection, environment.id, environment.project_id, visit.core.settings.inline_limit
-        )
-        found = latest(store, connection, environment.id, now=visit.now, limit=FEED)
-    concerns = _concerns(visit, defined, refusals)
+    after = visit.core.feed.newest(visit.here.id)
+    overview = read_overview(visit.call, visit.here, days=DAYS, latest_events=FEED)
+    concerns = _concerns(visit, overview)
     return visit.page(
-        "home.html", days=days, hour=hour, today=today, defined=defined, concerns=concerns, rows=rows_of(found),
-        after=after, steps=_steps(visit, defined, heard), greeting=_greeting(visit),
-        opening=_opening(visit, hour, today, concerns),
+        "home.html", days=overview.days, hour=overview.hour, today=overview.today, defined=_defined(overview),
+        concerns=concerns, rows=rows_of(overview.latest), after=after, steps=_steps(visit, overview),
+        greeting=_greeting(visit), opening=_opening(visit, overview.hour, overview.today, concerns),
         first_event=curl_track(place_of(visit)),
     )  # fmt: skip
 
 
-def _defined(connection: sa.Connection, environment_id: int, project_id: int, inline_limit: int) -> Defined:
-    state = segment_states.c
-    rows = connection.execute(
-        sa.select(segments.c.id, segments.c.name, state.users, state.identified, state.drift, state.error)
-        .outerjoin(
-            segment_states, (state.segment_id == segments.c.id) & (state.environment_id == environment_id)
-        )
-        .where(segments.c.project_id == project_id)
-    ).all()
-    known = connection.execute(
-        sa.select(flag_states.c.is_on)
-        .select_from(flags)
-        .outerjoin(
-            flag_states,
-            (flag_states.c.flag_id == flags.c.id) & (flag_states.c.environment_id == environment_id),
-        )
-        .where(flags.c.project_id == project_id, flags.c.archived_at.is_(None))
-    ).all()
+def _defined(overview: Overview) -> Defined:
+    states = [entry.state for entry in overview.segments if entry.state is not None]
     return Defined(
-        segments=len(rows),
-        members=sum(row.users or 0 for row in rows),
-        identified=sum(row.identified or 0 for row in rows),
-        flags=len(known),
-        flags_on=sum(bool(row.is_on) for row in known),
-        troubled=[
-            (row.id, row.name, row.drift or 0, row.error or "") for row in rows if row.drift or row.error
-        ],
-        too_long=_too_long(
-            connection, environment_id, [row for row in rows if (row.identified or 0) > inline_limit]
-        ),
+        segments=len(overview.segments),
+        members=sum(state.users for state in states),
+        identified=sum(state.identified for state in states),
+        flags=overview.flags.flags,
+        flags_on=overview.flags.are_on,
     )
 
 
-def _too_long(
-    connection: sa.Connection,
-    environment_id: int,
-    long: list[Any],  # Any: rows of segments and their states
-) -> list[tuple[str, str, int]]:
-    if not long:
-        return []
-    query = sa.select(flags.c.key, rules.c.body).join(rules, rules.c.flag_id == flags.c.id)
-    asked = connection.execute(
-        query.where(rules.c.environment_id == environment_id, flags.c.archived_at.is_(None))
-    )
-    found = [
-        (key, row.name, row.identified) for key, body in asked for row in long if names_segment(body, row.id)
-    ]
-    return list(dict.fromkeys(found))
-
-
-def _concerns(visit: Visit, defined: Defined, refusals: list[pulse.Refusals]) -> list[Concern]:
+def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
     found = [
         Concern("bad", trouble.label, trouble.title, trouble.text, visit.url("/live"), "Look")
-        for trouble in visit.core.troubles()
+        for trouble in overview.troubles
     ]
-    for segment_id, name, drift, error in defined.troubled:
-        url = visit.url(f"/segments/{segment_id}")
-        if error:
-            found.append(
-                Concern("bad", "failing", f"Segment {name} could not be counted", error, url, "Open")
-            )
-        else:
-            text = f"The last full recount differed by {count(drift, 'user')} and put it right."
-            found.append(Concern("warn", "drifted", f"Segment {name} had drifted", text, url, "Open"))
-    for key, name, size in defined.too_long:
-        title = f"Python applications cannot get flag {key} for segment {name}"
-        text = f"{count(size, 'member')} are more than settings may hold; Node asks the gateway and is not concerned."
-        found.append(Concern("warn", "SDK", title, text, visit.url(f"/flags/{key}"), "Open"))
-    found += _of_refusals(visit, [each for each in refusals if each.outcome in WORRYING])
-    found += [_of_event(visit, finding) for finding in concerns_of(visit)]
-    if visit.is_operator:
-        found += _unknown_keys(visit)
+    found += [concern for entry in overview.segments for concern in _of_segment(visit, entry)]
+    found += [_of_list(visit, long) for long in dict.fromkeys(overview.long_lists)]
+    found += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
+    found += [_of_event(visit, finding) for finding in overview.findings]
+    if overview.unknown_keys:
+        found.append(_of_unknown_keys(visit, overview.unknown_keys))
     return found
+
+
+def _of_segment(visit: Visit, entry: CountedSegment) -> list[Concern]:
+    name, state = entry.segment.name, entry.state
+    url = visit.url(f"/segments/{entry.segment.id}")
+    if state is not None and state.error:
+        return [Concern("bad", "failing", f"Segment {name} could not be counted", state.error, url, "Open")]
+    if state is not None and state.drift:
+        text = f"The last full recount differed by {count(state.drift, 'user')} and put it right."
+        return [Concern("warn", "drifted", f"Segment {name} had drifted", text, url, "Open")]
+    return []
+
+
+def _of_list(visit: Visit, long: LongList) -> Concern:
+    title = f"Python applications cannot get flag {long.flag_key} for segment {long.segment.name}"
+    text = f"{count(long.size, 'member')} are more than settings may hold; Node asks the gateway and is not concerned."
+    return Concern("warn", "SDK", title, text, visit.url(f"/flags/{long.flag_key}"), "Open")
 
 
 def _of_refusals(visit: Visit, refusals: list[pulse.Refusals]) -> list[Concern]:
@@ -187,18 +133,14 @@ def _of_event(visit: Visit, finding: Finding) -> Concern:
     return Concern(state, label, finding.title, finding.text, url, "Look")
 
 
-def _unknown_keys(visit: Visit) -> list[Concern]:
-    found = pulse.refusals(visit.core.store, 0, now=visit.now)
-    total = sum(refusal.count for refusal in found)
-    if not total:
-        return []
-    title = f"{count(total, 'request')} came with an unknown key in the last hour"
+def _of_unknown_keys(visit: Visit, requests: int) -> Concern:
+    title = f"{count(requests, 'request')} came with an unknown key in the last hour"
     text = "A client has a wrong, old or mistyped key. What it sends is lost until it has the right one."
-    return [Concern("warn", "unknown key", title, text, f"{visit.url('/live')}?keys=unknown", "Look")]
+    return Concern("warn", "unknown key", title, text, f"{visit.url('/live')}?keys=unknown", "Look")
 
 
-def _steps(visit: Visit, defined: Defined, heard: list[pulse.Heard]) -> list[Step]:
-    keys = visit.url("/keys")
+def _steps(visit: Visit, overview: Overview) -> list[Step]:
+    heard, keys = overview.heard, visit.url("/keys")
     is_demo = visit.workspace is not None and visit.workspace.is_demo
     shop = Step(
         any(each.library == "web" for each in heard), "Walk through the demo shop", "and watch Live beside it",
@@ -209,9 +151,9 @@ def _steps(visit: Visit, defined: Defined, heard: list[pulse.Heard]) -> list[Ste
         Step(bool(heard), "Send the first event", "from your server, with a key of this environment", keys, "Show me"),
         Step(any(each.identifies for each in heard), "Say who somebody is", "identify a user by e-mail or id",
              f"{keys}#segment", "Show me"),
-        Step(defined.segments > 0, "Make a segment", "users by what they are and did", visit.url("/segments/new"),
+        Step(bool(overview.segments), "Make a segment", "users by what they are and did", visit.url("/segments/new"),
              "New segment"),
-        Step(defined.flags_on > 0, "Switch a flag on", "for the users of a segment", visit.url("/flags"), "Flags"),
+        Step(overview.flags.are_on > 0, "Switch a flag on", "for the users of a segment", visit.url("/flags"), "Flags"),
         Step(any(each.exposures for each in heard), "Point your flag SDK at the gateway",
              "one line: gatewayService.url", f"{keys}#flags", "Show me"),
     ]  # fmt: skip

@@ -12,24 +12,20 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import sqlalchemy as sa
 from msgspec import Struct, structs
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from cairn.analysis import pulse
-from cairn.analysis.events import SEARCHED_FACTS, Filter, Seen, latest, meant, refused
-from cairn.conditions.tree import EventMatch
-from cairn.definitions.defined_event import list_defined_events
-from cairn.definitions.matching import happened_as
-from cairn.definitions.model import Part
+from cairn.analysis.events import Filter, Seen
+from cairn.app import events
+from cairn.app.defined_events import list_defined_events
+from cairn.app.events import UNKNOWN, Wanted
+from cairn.app.sources import heard_from
 from cairn.errors import CairnError
 from cairn.event import Kind
-from cairn.ingest.feed import FeedItem
 from cairn.outcomes import REASONS, Outcome, Reason
-from cairn.store.rows import text_of
 from cairn.web.browser_snippet import neutral
 from cairn.web.english import Word, Words, sentence, short
 from cairn.web.event_form import begun_with
@@ -118,63 +114,57 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:  # Any: what JSON holds
 
 
 class Asked(Struct, frozen=True):
-    """What the address asks for. `parts`: of the defined event it names, to compare new events with."""
+    """What the address asks for."""
 
-    only: Filter
-    type: str = ""
-    parts: tuple[Part, ...] | None = None
-    is_unknown: bool = False  # events with unknown keys instead of this environment's
+    wanted: Wanted
+    type: str = ""  # a kind, or a defined event
+
+    @property
+    def is_unknown(self) -> bool:
+        """Events with unknown keys instead of this environment's."""
+        return self.wanted.environment_id == UNKNOWN
 
     @property
     def address(self) -> str:
-        only, keys = self.only, "unknown" if self.is_unknown else ""
+        only, keys = self.wanted.only, "unknown" if self.is_unknown else ""
         return query(
             {"q": only.text, "user": only.user, "type": self.type, "source": only.source, "outcome": only.outcome,
              "keys": keys}
         )  # fmt: skip
 
 
-def asked(visit: Visit, connection: sa.Connection) -> Asked:
+def asked(visit: Visit) -> Asked:
     """Raises NotFound for a defined event that is not the project's."""
     outcome, wanted = visit.ask("outcome"), visit.ask("type")
     only = Filter(
         visit.ask("q"), visit.ask("user"), visit.ask("source"), outcome if outcome in list(Outcome) else ""
     )
-    unknown = wants_unknown(visit)
-    if wanted in dict(KINDS):
-        return Asked(structs.replace(only, kind=wanted), wanted, None, unknown)
     number = wanted.removeprefix(DEFINED)
-    if wanted.startswith(DEFINED) and number.isascii() and number.isdigit() and len(number) < 10:
-        definitions, environment_id = visit.core.definitions, visit.here.id
-        match = definitions.resolve_events(connection, environment_id, [EventMatch(defined=int(number))])[0]
-        parts = definitions.parts_of(connection, environment_id, int(number))
-        return Asked(structs.replace(only, match=match), wanted, parts, unknown)
-    return Asked(only, is_unknown=unknown)
+    defined = 0
+    if wanted in dict(KINDS):
+        only = structs.replace(only, kind=wanted)
+    elif wanted.startswith(DEFINED) and number.isascii() and number.isdigit() and len(number) < 10:
+        defined = int(number)
+    else:
+        wanted = ""
+    meant = events.want_events(visit.call, visit.here, only, defined=defined)
+    if wants_unknown(visit):
+        meant = structs.replace(meant, environment_id=UNKNOWN)
+    return Asked(meant, wanted)
 
 
 def live_page(visit: Visit) -> Response:
-    with visit.reading() as connection:
-        wanted = asked(visit, connection)
-        after = visit.core.feed.newest(
-            0 if wanted.is_unknown else visit.here.id
-        )  # before the question: rather twice than never
-        found = _stored(visit, connection, wanted)
-        known = list_defined_events(connection, visit.workspace_id, visit.here.project_id)
-    heard = pulse.heard_from(visit.core.store, visit.here.id, now=visit.now)
+    wants = asked(visit)
+    # Before the question: an event is rather shown twice than never.
+    after = events.newest_number(visit.call, wants.wanted)
+    found = events.stored_events(visit.call, wants.wanted, limit=ROWS)
+    known, heard = list_defined_events(visit.call, visit.here), heard_from(visit.call, visit.here)
     return visit.page(
-        "live.html", rows=rows_of(found), only=wanted.only, type=wanted.type, unknown=wanted.is_unknown,
-        outcomes=list(Outcome), after=after, sources=sorted({each.source for each in heard}),
-        is_operator=visit.is_operator,
-        kinds=KINDS, defined=[(f"{DEFINED}{each.id}", each.name) for each in known], address=wanted.address,
-        snippet=neutral(place_of(visit)), has_heard=bool(heard),
+        "live.html", rows=rows_of(found), only=wants.wanted.only, type=wants.type, unknown=wants.is_unknown,
+        outcomes=list(Outcome), after=after, sources=sorted({client.source for client in heard}),
+        is_operator=visit.is_operator, kinds=KINDS, defined=[(f"{DEFINED}{event.id}", event.name) for event in known],
+        address=wants.address, snippet=neutral(place_of(visit)), has_heard=bool(heard),
     )  # fmt: skip
-
-
-def _stored(visit: Visit, connection: sa.Connection, wanted: Asked) -> list[Seen]:
-    store = visit.core.store
-    if wanted.is_unknown:
-        return refused(store, 0, now=visit.now, limit=ROWS)
-    return latest(store, connection, visit.here.id, now=visit.now, only=wanted.only, limit=ROWS)
 
 
 def wants_unknown(visit: Visit) -> bool:
@@ -186,27 +176,22 @@ class Tail:
     """New rows of one open page: what the feed got since, as far as it fits the page's filter."""
 
     def __init__(self, visit: Visit) -> None:
-        self._visit = visit
-        self._feed = visit.core.feed
-        with visit.reading() as connection:
-            self._asked = asked(visit, connection)
-            only, store = self._asked.only, visit.core.store
-            self._users = set(meant(store, connection, visit.here.id, only.user)) if only.user else set()
-        self.opened_in, self.is_unknown = visit.here.id, self._asked.is_unknown
-        self._environment_id = 0 if self.is_unknown else self.opened_in
+        self._visit, self._call = visit, visit.call
+        self._wanted = asked(visit).wanted
+        self.opened_in, self.is_unknown = visit.here.id, self._wanted.environment_id == UNKNOWN
         after = visit.request.headers.get("last-event-id") or visit.ask("after")
         self.after = int(after) if after.isascii() and after.isdigit() and len(after) < 18 else 0
         if self.after > self.newest():
             self.after = 0  # the core was started again, and the feed counts from the beginning
 
     def newest(self) -> int:
-        return int(self._feed.newest(self._environment_id))
+        return events.newest_number(self._call, self._wanted)
 
     def rows(self) -> str:
         """The new ones as HTML, newest first; empty when there are none. At high rates only the newest of them."""
-        items = self._feed.recent(self._environment_id, ROWS, after=self.after)
-        self.after = max(self.after, self.newest())
-        fitting = [seen_of(item) for item in items if fits(item, self._asked, self._users)][:ROWS_AT_ONCE]
+        newest = self.newest()  # before the question: an event is rather shown twice than never
+        fitting = events.new_events(self._call, self._wanted, after=self.after, limit=ROWS)[:ROWS_AT_ONCE]
+        self.after = max(self.after, newest)
         if not fitting:
             return ""
         template = templates().get_template("_rows.html")
@@ -225,37 +210,6 @@ class Rate:
             self._marks.popleft()
         (first_s, first), passed = self._marks[0], number - self._marks[0][1]
         return round(passed / (now_s - first_s)) if now_s > first_s and number >= first else 0
-
-
-def fits(item: FeedItem, asked: Asked, users: set[int]) -> bool:
-    """The same meaning as the question to the store (analysis.events)."""
-    only = asked.only
-    if only.source and item.source != only.source:
-        return False
-    if only.outcome and item.outcome != only.outcome:
-        return False
-    if only.kind and item.kind != only.kind:
-        return False
-    if asked.parts is not None and not (item.outcome == Outcome.ACCEPTED and happened_as(asked.parts, item)):
-        return False
-    if only.user and item.user_id not in users and only.user.lower() not in item.user.lower():
-        return False
-    return not only.text or any(only.text.lower() in value.lower() for value in _searched(item))
-
-
-def _searched(item: FeedItem) -> list[str]:
-    facts = [item.facts.get(key, "") for key in SEARCHED_FACTS]
-    text = item.element.text if item.element else ""
-    return [item.name, item.payload, item.reason, text, *facts, *map(text_of, item.properties.values())]
-
-
-def seen_of(item: FeedItem) -> Seen:
-    return Seen(
-        item.received_ms, item.time_ms, item.outcome, item.reason, item.kind, item.name, item.user, item.user_id,
-        item.source, item.library, item.detail, {key: text_of(value) for key, value in item.properties.items()},
-        item.payload, item.event_id, item.session_id, {key: value for key, value in item.facts.items() if value},
-        item.more_properties, item.element,
-    )  # fmt: skip
 
 
 def live_rows(visit: Visit) -> Response:

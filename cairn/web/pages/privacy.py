@@ -2,19 +2,12 @@
 
 from starlette.responses import Response
 
+from cairn.app import privacy
 from cairn.errors import CairnError
-from cairn.privacy.capture import MODES, MOST_PAGES, CaptureSettings, Mode, read_capture, write_capture
-from cairn.privacy.request import list_deletions
-from cairn.privacy.snapshot import (
-    READINGS,
-    TRIGGERS,
-    NewSnapshot,
-    add_snapshot,
-    delete_snapshot,
-    list_snapshots,
-)
+from cairn.privacy.capture import MODES, MOST_PAGES, CaptureSettings, Mode
+from cairn.privacy.snapshot import READINGS, TRIGGERS, NewSnapshot
 from cairn.web.visit import Page, Visit, get, post
-from cairn.workspace.permission import Verb, require
+from cairn.workspace.permission import Verb
 
 MODE_WORDS = {
     "all": "Capture every page",
@@ -38,18 +31,16 @@ OWNERS_SWITCH = (
 
 
 def privacy_page(visit: Visit, error: CairnError | None = None) -> Response:
-    with visit.reading() as connection:
-        settings = read_capture(connection, visit.here.id)
-        snapshots = list_snapshots(connection, visit.here.id)
-        deletions = list_deletions(connection, visit.workspace_id)
+    settings = privacy.read_capture(visit.call, visit.here)
     is_typed = error is not None and "mode" in visit.form
     shown = _typed(visit, settings) if is_typed else settings
     readings = [each for each in READINGS if each != "javascript" or settings.may_run_javascript]
     return visit.page(
         "privacy.html", status=error.status if error else 200, error=error, settings=shown,
-        pages=visit.form("pages") if is_typed else "\n".join(settings.pages), snapshots=snapshots,
-        deletions=deletions, modes=[(mode, MODE_WORDS[mode]) for mode in MODES], switches=_switches(visit),
-        most_pages=MOST_PAGES, triggers=[(each, each) for each in TRIGGERS],
+        pages=visit.form("pages") if is_typed else "\n".join(settings.pages),
+        snapshots=privacy.list_snapshots(visit.call, visit.here), deletions=privacy.list_deletions(visit.call),
+        modes=[(mode, MODE_WORDS[mode]) for mode in MODES], switches=_switches(visit), most_pages=MOST_PAGES,
+        triggers=[(each, each) for each in TRIGGERS],
         readings=[(each, each) for each in readings], may_change=visit.may(Verb.CHANGE_PRIVACY),
     )  # fmt: skip
 
@@ -68,15 +59,10 @@ def _typed(visit: Visit, before: CaptureSettings) -> CaptureSettings:
 
 def change_capture(visit: Visit) -> Response:
     try:
-        with visit.core.writing() as connection:
-            before = read_capture(connection, visit.here.id)
-            wanted = _typed(visit, before)
-            if wanted.may_run_javascript and not before.may_run_javascript:
-                require(visit.signed_in.member.role, Verb.OWN)
-            write_capture(connection, visit.here.id, wanted, visit.now)
+        wanted = _typed(visit, privacy.read_capture(visit.call, visit.here))
+        privacy.change_capture(visit.call, visit.here, wanted)
     except CairnError as error:
         return privacy_page(visit, error)
-    visit.changed()
     return visit.go(visit.url("/privacy"), "Saved. Browsers follow within a minute.")
 
 
@@ -91,19 +77,14 @@ def make_snapshot(visit: Visit) -> Response:
         attribute=form.line("attribute"),
     )
     try:
-        with visit.core.writing() as connection:
-            may_run = read_capture(connection, visit.here.id).may_run_javascript
-            made = add_snapshot(connection, visit.here.id, new, visit.now, may_run_javascript=may_run)
+        made = privacy.add_snapshot(visit.call, visit.here, new)
     except CairnError as error:
         return privacy_page(visit, error)
-    visit.changed()
     return visit.go(visit.url("/privacy#snapshots"), f"Snapshot {made.name} reads from now on.")
 
 
 def drop_snapshot(visit: Visit) -> Response:
-    with visit.core.writing() as connection:
-        delete_snapshot(connection, visit.here.id, visit.number("snapshot_id"))
-    visit.changed()
+    privacy.remove_snapshot(visit.call, visit.here, visit.number("snapshot_id"))
     return visit.go(visit.url("/privacy#snapshots"), "The snapshot is deleted. What it read stays.")
 
 

@@ -9,11 +9,11 @@ from cairn.analysis.sessions import LEAST_GAP_MIN, MOST_GAP_MIN, Session
 from cairn.analysis.timeline_sessions import TimelineSessions
 from cairn.analysis.users import TimelineEvent, User, read_cursor
 from cairn.app import sessions, users
-from cairn.definitions.defined_event import list_defined_events
+from cairn.app.defined_events import list_defined_events
+from cairn.app.playground import flags_for
 from cairn.errors import NotFound
 from cairn.store.schema import IDENTITY_KEY
 from cairn.web.english import Words, sentence, short
-from cairn.web.playground import flags_for
 from cairn.web.render import day
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
@@ -42,8 +42,7 @@ class Stretch(Struct, frozen=True):
 
 def users_page(visit: Visit) -> Response:
     call, text, cursor = visit.call, visit.ask("q"), read_cursor(visit.ask("after"))
-    with visit.reading() as connection:
-        known = list_defined_events(connection, visit.workspace_id, visit.here.project_id)
+    known = list_defined_events(call, visit.here)
     did = _number(visit.ask("did"))
     event = next((defined for defined in known if defined.id == did), None)
     if event is not None:
@@ -85,12 +84,11 @@ def user_page(visit: Visit) -> Response:
     after, gap = read_cursor(visit.ask("after")), _gap(visit)
     line, known = users.timeline(call, here, user, after=after), users.user_details(call, here, user)
     split = sessions.sessions_of_timeline(call, here, users.raw_ids(call, here, user), gap_min=gap)
-    with visit.reading() as connection:
-        flags = flags_for(visit.core, connection, here.id, user.identity or str(user.user_id), now=visit.now)
     return visit.page(
         "user.html", user=user, stretches=_stretches(visit, line.events, split), split=split, next=line.next,
-        after=after, ids=known.ids, more_ids=known.more_ids,
-        more_merges=known.more_merges, flags=flags, past=list(reversed(known.merges)), belongs=known.segments,
+        after=after, ids=known.ids, more_ids=known.more_ids, more_merges=known.more_merges,
+        flags=flags_for(call, here, user.identity or str(user.user_id)),
+        past=list(reversed(known.merges)), belongs=known.segments,
         sessions=sessions.user_sessions(call, here, user, gap_min=gap).sessions[:SHOWN_SESSIONS],
         gap=gap, gaps=GAPS, account=known.account, may_unmerge=visit.may(Verb.CORRECT_USERS),
     )  # fmt: skip

@@ -1,12 +1,11 @@
 """“Try it as somebody”: one flag decided here as the SDKs decide it, told in sentences; and what SDKs cannot decide."""
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 from msgspec import Struct, structs
 
+from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.conditions.tree import InList
 from cairn.conditions.walk import leaves
@@ -18,6 +17,7 @@ from cairn.flags.ruleset import load_ruleset
 from cairn.flags.settings_file import compile_settings
 from cairn.ingest.details import details
 from cairn.members.sets import list_set
+from cairn.workspace.environment import Environment
 
 # Characters. The form sends it in the address, of which servers and proxies read some kilobytes.
 LONGEST_CONTEXT = 4_000
@@ -59,21 +59,12 @@ class Tried(Struct, frozen=True):
     context: dict[str, Any] = {}  # Any: the application's own values
 
 
-def try_flag(
-    core: Core,
-    connection: sa.Connection,
-    environment_id: int,
-    key: str,
-    *,
-    somebody: str,
-    context: str,
-    now: datetime,
-) -> Tried:
+def try_flag(call: Call, environment: Environment, key: str, *, somebody: str, context: str) -> Tried:
     """Decide for a user named by identity, who passes it as every custom variable a list is asked about.
 
     `context`: a pasted JSON context `{id, customVariables}` instead.
     """
-    ruleset = load_ruleset(connection, environment_id)
+    core, now, ruleset = call.core, call.now, _ruleset(call, environment)
     flag = ruleset.flag(key)
     asked = _lists(flag)
     try:
@@ -110,11 +101,9 @@ class SeenFlag(Struct, frozen=True):
     sentence: str
 
 
-def flags_for(
-    core: Core, connection: sa.Connection, environment_id: int, somebody: str, *, now: datetime
-) -> list[SeenFlag]:
+def flags_for(call: Call, environment: Environment, somebody: str) -> list[SeenFlag]:
     """Every flag decided for a user who passes this identity or id, also as every custom variable."""
-    ruleset = load_ruleset(connection, environment_id)
+    core, now, ruleset = call.core, call.now, _ruleset(call, environment)
     found = []
     for flag in ruleset.flags:
         decided = evaluate(
@@ -154,9 +143,14 @@ def _member(core: Core, leaf: InList, context: Context) -> Member:
     return Member(leaf.attribute, value, leaf.segment_id, since)
 
 
-def warnings_of(core: Core, connection: sa.Connection, environment_id: int, key: str) -> list[str]:
+def _ruleset(call: Call, environment: Environment) -> Ruleset:
+    with call.reading() as connection:
+        return load_ruleset(connection, environment.id)
+
+
+def warnings_of(call: Call, environment: Environment, key: str) -> list[str]:
     """What SDKs cannot decide of this flag as it is defined."""
-    ruleset = load_ruleset(connection, environment_id)
+    core, ruleset = call.core, _ruleset(call, environment)
     flag = ruleset.flag(key)
     if flag is None:
         return []

@@ -1,0 +1,234 @@
+"""Defined events: names for what was captured, counted over all history at once, and the plan of event names."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from cairn.analysis.users import identities_of
+from cairn.app.call import Call, siblings
+from cairn.conditions.tree import EventMatch
+from cairn.definitions import defined_event as stored
+from cairn.definitions import expected, health, volume
+from cairn.definitions.defined_event import DefinedEventNotFound, Use
+from cairn.definitions.expected import ExpectedName
+from cairn.definitions.health import Finding, Report
+from cairn.definitions.model import (
+    Changes,
+    DefinedEvent,
+    Definition,
+    NewDefinedEvent,
+    Part,
+    check_definition,
+)
+from cairn.definitions.volume import Example, NameSeen, Recent, Total, Volume
+from cairn.errors import InvalidInput
+from cairn.workspace.environment import Environment
+
+
+class Matched(Struct, frozen=True):
+    """What a definition matches now."""
+
+    total: Total
+    latest: list[Example]
+
+
+class Counted(Struct, frozen=True):
+    """What a defined event has counted."""
+
+    total: Total
+    days: list[int]  # spans of 24 hours that end now, oldest first
+
+
+class Plan(Struct, frozen=True):
+    """How the defined events of an environment do, and the names of custom events that nobody planned."""
+
+    reports: list[Report]
+    findings: list[Finding]
+    archived: list[DefinedEvent]
+    expected: list[ExpectedName]
+    unplanned: list[NameSeen]
+
+
+def list_defined_events(
+    call: Call, environment: Environment | None = None, *, with_archived: bool = False
+) -> list[DefinedEvent]:
+    """By category, then name; of an environment's project, or of the whole workspace."""
+    project_id = environment.project_id if environment else None
+    with call.reading() as connection:
+        return stored.list_defined_events(
+            connection, call.workspace_id, project_id, with_archived=with_archived
+        )
+
+
+def event_names(call: Call, environment: Environment) -> dict[int, str]:
+    """Defined events of the project by id, archived ones too."""
+    return {event.id: event.name for event in list_defined_events(call, environment, with_archived=True)}
+
+
+def get_defined_event(call: Call, event_id: int, *, project_id: int | None = None) -> DefinedEvent:
+    """Raises DefinedEventNotFound, also for an event of another project than the one that is named."""
+    with call.reading() as connection:
+        event = stored.get_defined_event(connection, call.workspace_id, event_id)
+    if project_id not in (None, event.project_id):
+        raise DefinedEventNotFound(
+            f"defined event {event.id} belongs to another project; switch the environment"
+        )
+    return event
+
+
+def create_defined_event(call: Call, project_id: int, new: NewDefinedEvent) -> DefinedEvent:
+    """It counts everything that was ever captured. Raises InvalidInput, NotFound and DefinedEventNameTaken."""
+    with call.writing() as connection:
+        event = stored.create_defined_event(
+            connection, call.workspace_id, project_id, new, call.now, by=call.by
+        )
+    _changed(call, event)
+    return event
+
+
+def change_defined_event(call: Call, event_id: int, changes: Changes) -> DefinedEvent:
+    """Segments that count it are counted anew. Raises InvalidInput, DefinedEventNotFound and Conflict."""
+    with call.writing() as connection:
+        event = stored.update_defined_event(connection, call.workspace_id, event_id, changes, call.now)
+    _changed(call, event)
+    return event
+
+
+def archive_defined_event(call: Call, event_id: int) -> DefinedEvent:
+    """Raises DefinedEventNotFound, and DefinedEventInUse naming where."""
+    with call.writing() as connection:
+        event = stored.archive_defined_event(connection, call.workspace_id, event_id, call.now)
+    _changed(call, event)
+    return event
+
+
+def restore_defined_event(call: Call, event_id: int) -> DefinedEvent:
+    """Raises DefinedEventNotFound and DefinedEventNameTaken."""
+    with call.writing() as connection:
+        event = stored.restore_defined_event(connection, call.workspace_id, event_id, call.now)
+    _changed(call, event)
+    return event
+
+
+def _changed(call: Call, event: DefinedEvent) -> None:
+    with call.reading() as connection:
+        concerned = siblings(connection, call.workspace_id, event.project_id)
+    call.changed(environment.id for environment in concerned)
+
+
+def users_of(call: Call, event: DefinedEvent) -> list[Use]:
+    """Segments and active combos that name it."""
+    with call.reading() as connection:
+        return stored.used_in(connection, event)
+
+
+def resolve(call: Call, environment: Environment, event_id: int) -> EventMatch:
+    """What a defined event means in an environment at this moment. Raises NotFound for another project's."""
+    with call.reading() as connection:
+        wanted = [EventMatch(defined=event_id)]
+        return call.core.definitions.resolve_events(connection, environment.id, wanted)[0]
+
+
+def count_defined_event(
+    call: Call, environment: Environment, event: DefinedEvent, *, days: int = volume.DAYS
+) -> Counted:
+    """Over all history, and per day."""
+    store, match = call.core.store, resolve(call, environment, event.id)
+    return Counted(
+        volume.total(store, environment.id, match, call.now),
+        volume.volumes(store, environment.id, [match], call.now, days=days)[0],
+    )
+
+
+def report_on(call: Call, environment: Environment, event: DefinedEvent) -> tuple[Report, Matched]:
+    """One event with its last 30 days, whether it does well, and what it matched last."""
+    store, match = call.core.store, resolve(call, environment, event.id)
+    days: Volume = volume.measured(store, environment.id, [match], call.now)[0]
+    state = health.judged(days.days, volume.behaviour(store, environment.id, call.now))
+    return Report(event, match, days, state), _matched(call, environment, match)
+
+
+def try_definition(call: Call, environment: Environment, definition: Definition, *, of: int = 0) -> Matched:
+    """What it would match, without keeping it. `of`: the event that is being edited. Raises InvalidInput."""
+    with call.reading() as connection:
+        stored.check_known(connection, environment.project_id, definition, of=of)
+        match = call.core.definitions.matches_of(connection, environment.id, definition)
+    return _matched(call, environment, match)
+
+
+def _matched(call: Call, environment: Environment, match: EventMatch) -> Matched:
+    store = call.core.store
+    return Matched(
+        volume.total(store, environment.id, match, call.now),
+        volume.latest(store, environment.id, match, call.now),
+    )
+
+
+def identities(call: Call, environment: Environment, user_ids: Iterable[int]) -> dict[int, str]:
+    """Canonical user -> identity, for those that have one."""
+    return identities_of(call.core.store, environment.id, user_ids)
+
+
+def findings(call: Call, environment: Environment, known: Sequence[Report] | None = None) -> list[Finding]:
+    """Events that stopped counting, duplicates, and new names. `known`: the reports, when the caller has them."""
+    with call.reading() as connection:
+        return health.findings(
+            call.core.store, connection, call.core.definitions, call.workspace_id, environment.project_id,
+            environment.id, call.now, known=known,
+        )  # fmt: skip
+
+
+def read_plan(call: Call, environment: Environment) -> Plan:
+    with call.reading() as connection:
+        reports = health.reports(
+            call.core.store, connection, call.core.definitions, call.workspace_id, environment.project_id,
+            environment.id, call.now,
+        )  # fmt: skip
+        names = expected.list_expected(connection, environment.project_id)
+    planned = expected.planned_names([report.event for report in reports], names)
+    everything = list_defined_events(call, environment, with_archived=True)
+    return Plan(
+        reports=reports,
+        findings=findings(call, environment, reports),
+        archived=[event for event in everything if event.state == "archived"],
+        expected=names,
+        unplanned=health.unplanned(names_seen(call, environment), planned),
+    )
+
+
+def names_seen(call: Call, environment: Environment, *, limit: int = 1_000) -> list[NameSeen]:
+    """Names of custom events, over all history."""
+    return volume.names_seen(call.core.store, environment.id, limit=limit)
+
+
+def expect_names(call: Call, environment: Environment, names: Sequence[str]) -> int:
+    """How many were not expected before. Raises InvalidInput."""
+    with call.writing() as connection:
+        return expected.expect_names(connection, environment.project_id, names, by=call.by, now=call.now)
+
+
+def no_longer_expect(call: Call, environment: Environment, name: str) -> None:
+    with call.writing() as connection:
+        expected.no_longer_expect(connection, environment.project_id, name)
+
+
+def count_parts(call: Call, environment: Environment, parts: tuple[Part, ...]) -> list[Recent]:
+    """Each part by itself within the last days, for the labeller. Raises InvalidInput."""
+    if not parts:
+        return []
+    check_definition(Definition(parts))
+    matches = call.core.definitions.matches_of_parts(environment.id, parts)
+    return volume.recents(call.core.store, environment.id, matches, call.now)
+
+
+def label_event(call: Call, environment: Environment, new: NewDefinedEvent) -> tuple[DefinedEvent, Recent]:
+    """Define an event by its elements, and say how much of it there was. Raises as `create_defined_event`."""
+    if new.definition.events:
+        raise InvalidInput(
+            "definition.events: the labeller defines events by elements; make a combo in Cairn",
+            field="definition.events",
+        )
+    event = create_defined_event(call, environment.project_id, new)
+    with call.reading() as connection:
+        match = call.core.definitions.matches_of(connection, environment.id, event.definition)
+    return event, volume.recents(call.core.store, environment.id, [match], call.now)[0]

@@ -1,0 +1,106 @@
+"""Home: how it is going, and the facts behind what needs a look. Every number is counted when it is asked for."""
+
+from datetime import timedelta
+
+from msgspec import Struct
+
+from cairn.analysis import pulse
+from cairn.analysis.events import Seen, latest
+from cairn.analysis.pulse import Heard, Refusals, Step
+from cairn.app import defined_events
+from cairn.app.access import is_operator
+from cairn.app.call import Call
+from cairn.app.core import Trouble
+from cairn.app.events import UNKNOWN
+from cairn.app.sources import heard_from
+from cairn.definitions.health import Finding
+from cairn.flags.overview import FlagCount, count_flags
+from cairn.segments import definition as segments
+from cairn.segments.definition import SegmentName, SegmentState
+from cairn.segments.used_by import used_by
+from cairn.workspace.environment import Environment
+
+
+class CountedSegment(Struct, frozen=True):
+    segment: SegmentName
+    state: SegmentState | None  # None: of a new environment, not counted yet
+
+
+class LongList(Struct, frozen=True):
+    """A flag asks about a segment of more members than a settings file may hold: Python SDKs cannot be given it."""
+
+    flag_key: str
+    segment: SegmentName
+    size: int
+
+
+class Overview(Struct, frozen=True):
+    days: list[Step]
+    hour: Step
+    today: Step
+    segments: list[CountedSegment]
+    flags: FlagCount
+    heard: list[Heard]  # from whom, in 30 days
+    latest: list[Seen]
+    refusals: list[Refusals]  # of the last hour
+    unknown_keys: (
+        int  # requests of the last hour that came with a key of no environment; 0 for all but operators
+    )
+    troubles: list[Trouble]
+    findings: list[Finding]  # of defined events
+    long_lists: list[LongList]
+
+
+def read_overview(call: Call, environment: Environment, *, days: int, latest_events: int) -> Overview:
+    store, now = call.core.store, call.now
+    hour, today = pulse.totals(store, environment.id, now=now, spans=(timedelta(hours=1), timedelta(days=1)))
+    counted = _counted_segments(call, environment)
+    with call.reading() as connection:
+        flags = count_flags(connection, environment.project_id, environment.id)
+        seen = latest(store, connection, environment.id, now=now, limit=latest_events)
+    return Overview(
+        days=pulse.series(store, environment.id, now=now, step_ms=pulse.DAY_MS, steps=days),
+        hour=hour,
+        today=today,
+        segments=counted,
+        flags=flags,
+        heard=heard_from(call, environment),
+        latest=seen,
+        refusals=pulse.refusals(store, environment.id, now=now),
+        unknown_keys=_unknown_keys(call),
+        troubles=call.core.troubles(),
+        findings=defined_events.findings(call, environment),
+        long_lists=_long_lists(call, environment, counted),
+    )
+
+
+def _unknown_keys(call: Call) -> int:
+    if not is_operator(call):
+        return 0
+    return sum(refusal.count for refusal in pulse.refusals(call.core.store, UNKNOWN, now=call.now))
+
+
+def _counted_segments(call: Call, environment: Environment) -> list[CountedSegment]:
+    with call.reading() as connection:
+        states = segments.states_in(connection, environment.id)
+        names = segments.name_segments(connection, call.workspace_id, environment.project_id)
+    return [CountedSegment(segment, states.get(segment.id)) for segment in names]
+
+
+def _long_lists(call: Call, environment: Environment, counted: list[CountedSegment]) -> list[LongList]:
+    limit = call.core.settings.inline_limit
+    long = {
+        entry.segment.id: (entry.segment, entry.state.identified)
+        for entry in counted
+        if entry.state is not None and entry.state.identified > limit
+    }
+    if not long:
+        return []
+    with call.reading() as connection:
+        uses = used_by(connection, call.workspace_id, list(long))
+    return [
+        LongList(use.key, *long[segment_id])
+        for segment_id, askers in uses.items()
+        for use in askers
+        if use.what == "flag" and use.environment_id == environment.id and not use.is_archived
+    ]

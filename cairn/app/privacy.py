@@ -1,0 +1,92 @@
+"""What capture leaves out, snapshots, and what a user may ask of you: to be told everything, and to be deleted."""
+
+from collections.abc import Iterator, Sequence
+
+from cairn.analysis.users import User
+from cairn.app.call import Call
+from cairn.privacy import capture, export, request, snapshot
+from cairn.privacy.capture import CaptureSettings
+from cairn.privacy.request import Deletion, LeavingUser
+from cairn.privacy.snapshot import NewSnapshot, Snapshot
+from cairn.workspace.environment import Environment
+from cairn.workspace.permission import Verb, require
+
+
+def read_capture(call: Call, environment: Environment) -> CaptureSettings:
+    with call.reading() as connection:
+        return capture.read_capture(connection, environment.id)
+
+
+def change_capture(call: Call, environment: Environment, wanted: CaptureSettings) -> CaptureSettings:
+    """Only an owner lets JavaScript snapshots run. Raises RoleTooLow and InvalidInput."""
+    with call.writing() as connection:
+        before = capture.read_capture(connection, environment.id)
+        if wanted.may_run_javascript and not before.may_run_javascript:
+            require(call.role, Verb.OWN)
+        settings = capture.write_capture(connection, environment.id, wanted, call.now)
+    call.changed([environment.id])
+    return settings
+
+
+def list_snapshots(call: Call, environment: Environment) -> list[Snapshot]:
+    with call.reading() as connection:
+        return snapshot.list_snapshots(connection, environment.id)
+
+
+def add_snapshot(call: Call, environment: Environment, new: NewSnapshot) -> Snapshot:
+    """It reads from now on, not what happened before. Raises InvalidInput and SnapshotTaken."""
+    with call.writing() as connection:
+        may_run = capture.read_capture(connection, environment.id).may_run_javascript
+        made = snapshot.add_snapshot(connection, environment.id, new, call.now, may_run_javascript=may_run)
+    call.changed([environment.id])
+    return made
+
+
+def change_snapshot(call: Call, environment: Environment, snapshot_id: int, new: NewSnapshot) -> Snapshot:
+    """Raises SnapshotNotFound, InvalidInput and SnapshotTaken."""
+    with call.writing() as connection:
+        may_run = capture.read_capture(connection, environment.id).may_run_javascript
+        changed = snapshot.change_snapshot(
+            connection, environment.id, snapshot_id, new, call.now, may_run_javascript=may_run
+        )
+    call.changed([environment.id])
+    return changed
+
+
+def remove_snapshot(call: Call, environment: Environment, snapshot_id: int) -> None:
+    """What it has read stays with its events. Raises SnapshotNotFound."""
+    with call.writing() as connection:
+        snapshot.delete_snapshot(connection, environment.id, snapshot_id)
+    call.changed([environment.id])
+
+
+def export_user(call: Call, environment: Environment, user: User) -> Iterator[bytes]:
+    """Everything known of a user, as pieces of one JSON document."""
+    core = call.core
+    return export.export_user(
+        core.engine, core.store, core.members, environment.id, environment.name, user.user_id
+    )
+
+
+def delete_user(call: Call, user: User) -> Deletion:
+    """From every environment of the workspace, for ever. The answer is the request; a job does it."""
+    named = LeavingUser(identity=user.identity) if user.identity else LeavingUser(user_id=user.user_id)
+    return delete_users(call, [named])
+
+
+def delete_users(call: Call, users: Sequence[LeavingUser]) -> Deletion:
+    """Raises InvalidInput and TooManyToDelete."""
+    with call.writing() as connection:
+        return request.ask_deletion(connection, call.workspace_id, users, by=call.by, now=call.now)
+
+
+def list_deletions(call: Call) -> list[Deletion]:
+    """The newest first, with their receipts."""
+    with call.reading() as connection:
+        return request.list_deletions(connection, call.workspace_id)
+
+
+def get_deletion(call: Call, deletion_id: str) -> Deletion:
+    """Raises DeletionNotFound."""
+    with call.reading() as connection:
+        return request.get_deletion(connection, call.workspace_id, deletion_id)

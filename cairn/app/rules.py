@@ -1,0 +1,70 @@
+"""A flag's rules in one environment, in the order they are tried."""
+
+from cairn.app.call import Call
+from cairn.flags import definition
+from cairn.flags.definition import NewRule, RuleChanges, RuleNotFound
+from cairn.flags.model import Rule
+from cairn.workspace.environment import Environment
+
+
+def list_rules(call: Call, flag_id: int, environment: Environment) -> list[Rule]:
+    """Raises EnvironmentNotFound for an environment of another project."""
+    with call.reading() as connection:
+        return definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
+
+
+def get_rule(call: Call, flag_id: int, environment: Environment, rule_id: int) -> Rule:
+    """Raises RuleNotFound, also for a rule of another flag or environment."""
+    with call.reading() as connection:
+        rule, of_flag, environment_id = definition.get_rule(connection, call.workspace_id, rule_id)
+    if (of_flag, environment_id) != (flag_id, environment.id):
+        raise RuleNotFound(f"this flag has no rule {rule_id} in this environment", field="rule_id")
+    return rule
+
+
+def add_rule(call: Call, flag_id: int, environment: Environment, new: NewRule) -> Rule:
+    """After the others. Raises RuleInvalid, RuleKeyTaken, and errors of a condition flags cannot ask."""
+    with call.writing() as connection:
+        rule = definition.add_rule(connection, call.workspace_id, flag_id, environment.id, new, call.now)
+    call.changed([environment.id])
+    return rule
+
+
+def change_rule(
+    call: Call, flag_id: int, environment: Environment, rule_id: int, changes: RuleChanges
+) -> Rule:
+    """Raises RuleNotFound, RuleInvalid and FlagArchived."""
+    get_rule(call, flag_id, environment, rule_id)
+    with call.writing() as connection:
+        rule = definition.update_rule(connection, call.workspace_id, rule_id, changes, call.now)
+    call.changed([environment.id])
+    return rule
+
+
+def switch_rule(call: Call, flag_id: int, environment: Environment, rule_id: int, *, is_on: bool) -> Rule:
+    """Raises RuleNotFound and FlagArchived."""
+    return change_rule(call, flag_id, environment, rule_id, RuleChanges(is_on=is_on))
+
+
+def move_rule(call: Call, flag_id: int, environment: Environment, rule_id: int, position: int) -> list[Rule]:
+    """To a position counted from 0 (beyond the end: last); the rules in their new order. Raises RuleNotFound."""
+    get_rule(call, flag_id, environment, rule_id)
+    with call.writing() as connection:
+        ordered = definition.move_rule(connection, call.workspace_id, rule_id, position)
+    call.changed([environment.id])
+    return ordered
+
+
+def shift_rule(call: Call, flag_id: int, environment: Environment, rule_id: int, step: int) -> None:
+    """Earlier by a negative step, later by a positive one. Raises RuleNotFound."""
+    order = [rule.id for rule in list_rules(call, flag_id, environment)]
+    if rule_id in order:
+        move_rule(call, flag_id, environment, rule_id, max(0, order.index(rule_id) + step))
+
+
+def delete_rule(call: Call, flag_id: int, environment: Environment, rule_id: int) -> None:
+    """What was seen of it stays countable. Raises RuleNotFound."""
+    get_rule(call, flag_id, environment, rule_id)
+    with call.writing() as connection:
+        definition.delete_rule(connection, call.workspace_id, rule_id)
+    call.changed([environment.id])

@@ -1,0 +1,138 @@
+"""Segments: listing, previewing, saving and deleting them, who is in, why, and who asks about them."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from cairn.analysis.users import User
+from cairn.app.call import Call, siblings
+from cairn.conditions.check import check
+from cairn.conditions.tree import Condition
+from cairn.members.sets import users_set
+from cairn.segments import definition, explain, preview, used_by
+from cairn.segments.definition import NewSegment, Segment, SegmentNotFound, SegmentState
+from cairn.segments.explain import Why
+from cairn.segments.preview import Preview
+from cairn.segments.used_by import Use
+from cairn.workspace.environment import Environment
+
+
+class SegmentChanges(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left out stays."""
+
+    name: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    condition: Condition | UnsetType = UNSET
+
+
+class MembersPage(Struct, frozen=True):
+    size: int  # of the whole segment
+    since_ms: dict[int, int]  # user id -> since when, in order
+    next: str | None = None
+
+
+class Explained(Struct, frozen=True):
+    """Whether a user is in, and why. `since_ms` None: not in by the live count."""
+
+    user: User
+    since_ms: int | None
+    why: Why
+
+
+def list_segments(call: Call, project_id: int | None = None) -> list[Segment]:
+    """By name; of one project, or of the whole workspace."""
+    with call.reading() as connection:
+        return definition.list_segments(connection, call.workspace_id, project_id)
+
+
+def get_segment(call: Call, segment_id: int, *, project_id: int | None = None) -> Segment:
+    """Raises SegmentNotFound, also for a segment of another project than the one that is named."""
+    with call.reading() as connection:
+        segment = definition.get_segment(connection, call.workspace_id, segment_id)
+    if project_id not in (None, segment.project_id):
+        raise SegmentNotFound(f"segment {segment.id} belongs to another project; switch the environment")
+    return segment
+
+
+def list_states(call: Call, segment: Segment) -> list[SegmentState]:
+    """One for each environment of the segment's project."""
+    with call.reading() as connection:
+        return definition.states(connection, call.workspace_id, segment.id)
+
+
+def states_in(call: Call, environment: Environment) -> dict[int, SegmentState]:
+    """Segment -> its state in one environment."""
+    with call.reading() as connection:
+        return definition.states_in(connection, environment.id)
+
+
+def create_segment(call: Call, project_id: int, new: NewSegment) -> Segment:
+    """It is counted at once, over all history, in every environment. Raises InvalidInput and SegmentKeyTaken."""
+    with call.writing() as connection:
+        segment = definition.create_segment(connection, call.workspace_id, project_id, new, call.now)
+    _changed(call, segment)
+    return segment
+
+
+def change_segment(call: Call, segment_id: int, changes: SegmentChanges) -> Segment:
+    """The old membership stays in force until the new one is counted. Raises InvalidInput and SegmentNotFound."""
+    with call.writing() as connection:
+        segment = definition.update_segment(
+            connection, call.workspace_id, segment_id,
+            name=None if changes.name is UNSET else changes.name,
+            description=None if changes.description is UNSET else changes.description,
+            condition=None if changes.condition is UNSET else changes.condition,
+            now=call.now,
+        )  # fmt: skip
+    _changed(call, segment)
+    return segment
+
+
+def delete_segment(call: Call, segment: Segment) -> None:
+    """Raises SegmentNotFound, and SegmentInUse naming who asks about it."""
+    with call.writing() as connection:
+        definition.delete_segment(connection, call.workspace_id, segment.id)
+    _changed(call, segment)
+
+
+def _changed(call: Call, segment: Segment) -> None:
+    with call.reading() as connection:
+        concerned = siblings(connection, call.workspace_id, segment.project_id)
+    call.changed(environment.id for environment in concerned)
+
+
+def users_of(call: Call, segment: Segment) -> list[Use]:
+    """The flags and holdouts that ask about a segment, archived ones too."""
+    with call.reading() as connection:
+        return used_by.used_by(connection, call.workspace_id, [segment.id])[segment.id]
+
+
+def list_members(
+    call: Call, environment: Environment, segment: Segment, *, after: str = "", limit: int = 50
+) -> MembersPage:
+    name, members = users_set(environment.id, segment.id), call.core.members
+    found = members.values(name, after=after, limit=limit + 1)
+    page = {int(user_id): since_ms for user_id, since_ms in found[:limit]}
+    return MembersPage(members.size(name), page, found[limit - 1][0] if len(found) > limit else None)
+
+
+def explain_member(call: Call, environment: Environment, segment: Segment, user: User) -> Explained:
+    core = call.core
+    with call.reading() as connection:
+        why = explain.explain(
+            core.store,
+            connection,
+            environment.id,
+            user.user_id,
+            segment.condition,
+            call.now,
+            core.definitions,
+        )
+    since_ms = core.members.since(users_set(environment.id, segment.id), str(user.user_id))
+    return Explained(user, since_ms, why)
+
+
+def preview_condition(call: Call, environment: Environment, condition: Condition) -> Preview:
+    """Count for how many users it holds now. Raises ConditionNotAccepted."""
+    check(condition)
+    with call.reading() as connection:
+        resolved = call.core.definitions.resolve(connection, environment.id, condition)
+    return preview.preview(call.core.store, environment.id, resolved, call.now)

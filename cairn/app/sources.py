@@ -1,0 +1,153 @@
+"""Projects, environments, the sources that send into them, and their keys."""
+
+from msgspec import Struct
+
+from cairn.analysis import pulse
+from cairn.app.call import Call
+from cairn.errors import InvalidInput
+from cairn.workspace import environment as environments
+from cairn.workspace import source as sources
+from cairn.workspace.environment import Environment, Project
+from cairn.workspace.permission import Verb, may
+from cairn.workspace.source import Connection, Source, SourceKind, SourceNotFound
+
+FIRST_SOURCES: tuple[tuple[str, SourceKind], ...] = (("Website", "web"), ("Server", "server"))
+
+
+class KeyedSource(Struct, frozen=True):
+    source: Source
+    write_key: str  # empty: the caller may not see it
+    heard_at: int  # epoch ms of its last event in 30 days; 0 none
+
+
+class Keys(Struct, frozen=True):
+    """What clients of one environment need, as far as the caller may see it."""
+
+    sdk_key: str  # empty: the caller may not see it
+    sources: list[KeyedSource]
+
+
+def list_environments(call: Call) -> list[Environment]:
+    with call.reading() as connection:
+        return environments.list_environments(connection, call.workspace_id)
+
+
+def find_project(call: Call, project_id: int | None) -> Project:
+    """The project that is named, or the only one. Raises ProjectNotFound, and InvalidInput when it must be named."""
+    with call.reading() as connection:
+        known = environments.list_projects(connection, call.workspace_id)
+    if project_id is None:
+        if len(known) > 1:
+            raise InvalidInput(
+                f"project: this workspace has {len(known)} projects; name one by its id", field="project"
+            )
+        return known[0]
+    project = next((project for project in known if project.id == project_id), None)
+    if project is None:
+        raise environments.ProjectNotFound(f"no project {project_id} in this workspace", field="project")
+    return project
+
+
+def add_environment(call: Call, project_id: int, *, key: str, name: str, app_id: str = "") -> Environment:
+    """With a web and a server source. Raises InvalidInput, ProjectNotFound, EnvironmentKeyTaken and AppIdTaken."""
+    with call.writing() as connection:
+        made = environments.create_environment(
+            connection, call.workspace_id, project_id, call.core.seal, key=key, name=name, now=call.now, app_id=app_id
+        )  # fmt: skip
+        for source_name, kind in FIRST_SOURCES:
+            sources.create_source(
+                connection, call.workspace_id, made.id, call.core.seal, name=source_name, kind=kind, now=call.now
+            )  # fmt: skip
+    call.changed([made.id])
+    return made
+
+
+def list_sources(call: Call, environment: Environment | None = None) -> list[Source]:
+    """Of one environment, or of the whole workspace."""
+    with call.reading() as connection:
+        known = sources.list_sources(connection, call.workspace_id)
+    return [source for source in known if environment is None or source.environment_id == environment.id]
+
+
+def list_connections(call: Call) -> list[Connection]:
+    """What each source of the workspace is connected to."""
+    with call.reading() as connection:
+        return sources.list_connections(connection, call.workspace_id)
+
+
+def heard_from(call: Call, environment: Environment) -> list[pulse.Heard]:
+    """Sources and libraries that sent something in the last 30 days."""
+    return pulse.heard_from(call.core.store, environment.id, now=call.now)
+
+
+def read_keys(call: Call, environment: Environment) -> Keys:
+    heard = heard_from(call, environment)
+    last = {
+        client.source: max(client.last_ms, 0) for client in sorted(heard, key=lambda client: client.last_ms)
+    }
+    is_shown, seal = may(call.role, Verb.SEE_KEYS), call.core.seal
+    known = list_sources(call, environment)
+    with call.reading() as connection:
+        return Keys(
+            environments.reveal_sdk_key(connection, call.workspace_id, environment.id, seal)
+            if is_shown
+            else "",
+            [
+                KeyedSource(
+                    source,
+                    sources.reveal_write_key(connection, call.workspace_id, source.id, seal)
+                    if is_shown
+                    else "",
+                    last.get(source.name, 0),
+                )
+                for source in known
+            ],
+        )
+
+
+def read_sdk_key(call: Call, environment: Environment) -> str:
+    """Empty: the caller may not see it."""
+    if not may(call.role, Verb.SEE_KEYS):
+        return ""
+    with call.reading() as connection:
+        return environments.reveal_sdk_key(connection, call.workspace_id, environment.id, call.core.seal)
+
+
+def rotate_sdk_key(call: Call, environment: Environment) -> None:
+    """The old one ends when the directory is published again."""
+    with call.writing() as connection:
+        environments.rotate_sdk_key(connection, call.workspace_id, environment.id, call.core.seal)
+    call.changed([environment.id])
+
+
+def add_source(call: Call, environment: Environment, *, name: str, kind: SourceKind) -> Source:
+    """Raises InvalidInput."""
+    with call.writing() as connection:
+        made = sources.create_source(
+            connection, call.workspace_id, environment.id, call.core.seal, name=name, kind=kind, now=call.now
+        )
+    call.changed([environment.id])
+    return made
+
+
+def get_source(call: Call, environment: Environment, source_id: int) -> Source:
+    """Raises SourceNotFound, also for a source of another environment."""
+    with call.reading() as connection:
+        source = sources.get_source(connection, call.workspace_id, source_id)
+    if source.environment_id != environment.id:
+        raise SourceNotFound(f"source {source.id} belongs to another environment")
+    return source
+
+
+def rotate_write_key(call: Call, source: Source) -> None:
+    """The old one ends when the directory is published again. Raises SourceNotFound."""
+    with call.writing() as connection:
+        sources.rotate_write_key(connection, call.workspace_id, source.id, call.core.seal)
+    call.changed([source.environment_id])
+
+
+def switch_source(call: Call, source: Source, *, is_enabled: bool) -> None:
+    """Raises SourceNotFound."""
+    with call.writing() as connection:
+        sources.set_source_enabled(connection, call.workspace_id, source.id, is_enabled=is_enabled)
+    call.changed([source.environment_id])

@@ -1,0 +1,22 @@
+"""For how many users a condition holds, without a segment being made of it."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from cairn.clock import to_ms
+from cairn.conditions.to_sql import everybody
+from cairn.conditions.tree import Condition
+from cairn.store.store import Store
+
+
+class Preview(Struct, frozen=True):
+    users: int
+    identified: int
+
+
+def preview(store: Store, environment_id: int, condition: Condition, now: datetime) -> Preview:
+    """`condition`: with its defined events resolved."""
+    question = everybody([condition], to_ms(now))
+    counted = f"SELECT count(), countIf(`max(known_as)` != '') FROM ({question.sql})"
+    return Preview(*map(int, store.query(environment_id, counted, question.parameters)[0]))

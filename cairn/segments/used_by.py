@@ -1,0 +1,89 @@
+"""Who asks about a segment: rules of flags and holdouts, by the segment itself or by one of its lists."""
+
+from collections.abc import Collection, Iterator
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.db.tables import environments, flags, holdouts, rules, segment_states
+
+
+class Use(Struct, frozen=True):
+    """A flag or holdout that asks about a segment in one environment."""
+
+    what: Literal["flag", "holdout"]
+    key: str  # of a holdout its name
+    name: str
+    environment_id: int
+    is_archived: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.key!r}"
+
+
+def used_by(
+    connection: sa.Connection, workspace_id: int, segment_ids: Collection[int]
+) -> dict[int, list[Use]]:
+    """Segment -> who asks about it, each once, by key. Flags that are archived are among them."""
+    lists = _lists(connection, segment_ids)
+    uses: dict[int, set[Use]] = {segment_id: set() for segment_id in segment_ids}
+    if not uses:
+        return {}
+    for use, body in _askers(connection, workspace_id):
+        segments_named, lists_named = _named(body)
+        for segment_id, found in uses.items():
+            if segment_id in segments_named or lists.get(segment_id, set()) & lists_named:
+                found.add(use)
+    return {segment_id: sorted(found, key=_order) for segment_id, found in uses.items()}
+
+
+def _order(use: Use) -> tuple[str, str, int]:
+    return use.what, use.key, use.environment_id
+
+
+def _lists(connection: sa.Connection, segment_ids: Collection[int]) -> dict[int, set[str]]:
+    states = segment_states.c
+    query = sa.select(states.segment_id, states.list_id).where(states.segment_id.in_(list(segment_ids)))
+    lists: dict[int, set[str]] = {}
+    for segment_id, list_id in connection.execute(query):
+        lists.setdefault(segment_id, set()).add(list_id)
+    return lists
+
+
+def _askers(connection: sa.Connection, workspace_id: int) -> Iterator[tuple[Use, object]]:
+    """Every rule and holdout of the workspace as stored."""
+    stored_rules = connection.execute(
+        sa.select(flags.c.key, flags.c.name, rules.c.environment_id, flags.c.archived_at, rules.c.body)
+        .join(rules, rules.c.flag_id == flags.c.id)
+        .where(flags.c.workspace_id == workspace_id)
+    )
+    for row in stored_rules:
+        yield Use("flag", row.key, row.name, row.environment_id, row.archived_at is not None), row.body
+    held = connection.execute(
+        sa.select(holdouts.c.name, holdouts.c.environment_id, holdouts.c.body)
+        .join(environments, environments.c.id == holdouts.c.environment_id)
+        .where(environments.c.workspace_id == workspace_id)
+    )
+    for name, environment_id, body in held:
+        yield Use("holdout", name, name, environment_id), body
+
+
+def _named(document: object) -> tuple[set[int], set[str]]:
+    """The segments and the lists that a stored audience asks about, however deep."""
+    asked = [node for node in _objects(document) if node.get("type") == "in_list"]
+    return (
+        {node["segment_id"] for node in asked if node.get("segment_id")},
+        {node["list_id"] for node in asked if node.get("list_id")},
+    )
+
+
+def _objects(document: object) -> Iterator[dict[str, Any]]:  # Any: JSON values
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
