@@ -5,10 +5,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from cairn.api.caller import by_token
 from cairn.api.docs_page import HEADERS, docs_page
-from cairn.api.endpoint import PREFIX, Endpoint, nothing_here, routes
-from cairn.api.heap_deletion import heap_deletion_routes
-from cairn.api.labeller import labeller_routes
+from cairn.api.endpoint import PREFIX, Endpoint, Surface, nothing_here, routes
+from cairn.api.heap_deletion import heap_deletion_surfaces
+from cairn.api.labeller import labeller_surface
 from cairn.api.openapi import openapi
 from cairn.api.resources import (
     accounts,
@@ -39,7 +40,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 
 def build_api(core: Core) -> list[BaseRoute]:
-    """Routes for everything below /api/v1; only the two that describe the others ask for no token."""
+    """Routes for everything below /api; only the two that describe the others ask for no authentication."""
     document = openapi(ENDPOINTS)
     encoded = msgspec.json.encode(document)
 
@@ -50,11 +51,10 @@ def build_api(core: Core) -> list[BaseRoute]:
         # Made when asked for: by then every module has declared its errors.
         return HTMLResponse(docs_page(document), headers=HEADERS)
 
+    surfaces = (*heap_deletion_surfaces(), labeller_surface(), Surface(PREFIX, ENDPOINTS, by_token))
     return [
         Route(f"{PREFIX}/openapi.json", openapi_json),
         Route(f"{PREFIX}/docs", docs),
-        *heap_deletion_routes(core),
-        *labeller_routes(core),
-        *routes(core, ENDPOINTS),
-        nothing_here(ENDPOINTS),
+        *(route for surface in surfaces for route in routes(core, surface)),
+        nothing_here(surfaces),
     ]

@@ -1,7 +1,10 @@
-"""Who calls: a bearer token in the Authorization header, and nowhere else."""
+"""Who calls: what the Authorization header says, and nothing else. A `Surface` names how its callers are known."""
 
+import base64
+import binascii
 from collections.abc import Iterable
-from datetime import datetime
+
+from starlette.requests import Request
 
 from cairn.app.access import call_of_token
 from cairn.app.call import Call
@@ -30,7 +33,23 @@ def refuse_token_in_query(parameters: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def authenticate(core: Core, header: str, now: datetime) -> Call:
+def by_token(core: Core, request: Request) -> Call:
     """Raises NotSignedIn."""
-    scheme, _, secret = header.partition(" ")
-    return call_of_token(core, secret.strip() if scheme.lower() == "bearer" else "", now)
+    return call_of_token(core, bearer_of(request), core.clock())
+
+
+def bearer_of(request: Request) -> str:
+    """The secret of a bearer token; empty: none was sent."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+def basic_of(request: Request) -> tuple[str, str]:
+    """Name and secret of HTTP's basic authentication; empty: none that can be read was sent."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return "", ""
+    name, colon, secret = text.partition(":")
+    return (name, secret) if scheme.lower() == "basic" and colon else ("", "")

@@ -1,12 +1,13 @@
 """A typed endpoint: one function, whose signature says what it reads and answers, becomes a route.
 
 The function takes a `Call`, the path's parts by name, and, where it has them, `query` and `body`. It is synchronous
-and runs in a thread; what only looks gets a reading connection, what changes something gets a transaction.
+and runs in a thread. A `Surface` is a family of endpoints that share who may call them and how that is known, how
+a body is read and what a failure looks like: the API of tokens, the labeller's, and Heap's own for deletion.
 """
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_type_hints
@@ -19,15 +20,17 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from cairn.api.body import MalformedJson, check_depth, read_body
-from cairn.api.caller import authenticate, refuse_token_in_query
+from cairn.api.caller import refuse_token_in_query
 from cairn.api.problem import NoSuchRoute, WrongMethod, answer, problem_of
+from cairn.app.call import Call
 from cairn.app.core import Core
-from cairn.errors import InvalidInput
+from cairn.errors import CairnError, InvalidInput
 from cairn.workspace.permission import Verb, require
 
 PREFIX = "/api/v1"
 MAX_PAGE = 200
-READING = frozenset({Verb.SEE, Verb.SEE_KEYS})
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+PREFLIGHT_S = 7_200  # browsers keep a preflight this long at most
 
 Id = Annotated[int, Meta(ge=1, le=2**31 - 1, description="The number Cairn gave it.")]
 ProjectId = Annotated[
@@ -64,7 +67,7 @@ class ProjectQuery(Query, frozen=True):
 @dataclass(frozen=True)
 class Endpoint:
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-    path: str  # below PREFIX
+    path: str  # below the surface's prefix
     verb: Verb
     run: Callable[..., Any]  # Any: what the annotations of `run` say
     example: Any = None  # a body that is accepted, for the document and the tests
@@ -104,19 +107,42 @@ class Endpoint:
         return None if kind is type(None) else kind
 
 
-def routes(core: Core, endpoints: tuple[Endpoint, ...]) -> list[BaseRoute]:
+@dataclass(frozen=True)
+class Surface:
+    """A family of endpoints. `authenticate` raises NotAllowed, and answers with whose call it is, once it is known."""
+
+    prefix: str
+    endpoints: tuple[Endpoint, ...]
+    authenticate: Callable[[Core, Request], Call]
+    read_body: Callable[[Request], Awaitable[bytes]] = read_body
+    failed: Callable[[CairnError], Response] = answer
+    is_open_to_pages: bool = False  # pages of any origin may call: what authenticates is no cookie
+
+
+def routes(core: Core, surface: Surface) -> list[BaseRoute]:
     return [
-        Route(PREFIX + endpoint.path, _handler(core, endpoint), methods=[endpoint.method], name=endpoint.name)
-        for endpoint in endpoints
-    ]
+        Route(surface.prefix + endpoint.path, _handler(core, surface, endpoint), methods=_methods(surface, endpoint),
+              name=endpoint.name)
+        for endpoint in surface.endpoints
+    ]  # fmt: skip
 
 
-def nothing_here(endpoints: tuple[Endpoint, ...]) -> BaseRoute:
+def _methods(surface: Surface, endpoint: Endpoint) -> list[str]:
+    """A page's browser asks first, and reads an answer of ours to a wrong method too."""
+    return [*METHODS, "OPTIONS"] if surface.is_open_to_pages else [endpoint.method]
+
+
+def nothing_here(surfaces: tuple[Surface, ...]) -> BaseRoute:
     """What answers for every other path below /api, and for a known one with a wrong method.
 
-    Not only below PREFIX: vendors' clients call /api too, and a mistyped path must not lead them to the sign-in page.
+    Not only below our prefixes: vendors' clients call /api too, and a mistyped path must not lead them to the sign-in
+    page.
     """
-    known = [(re.compile(PREFIX + re.sub(r"{\w+}", "[^/]+", each.path)), each.method) for each in endpoints]
+    known = [
+        (re.compile(surface.prefix + re.sub(r"{\w+}", "[^/]+", endpoint.path)), endpoint.method)
+        for surface in surfaces
+        for endpoint in surface.endpoints
+    ]
 
     async def handle(request: Request) -> Response:
         allowed = sorted({method for path, method in known if path.fullmatch(request.url.path)})
@@ -124,35 +150,51 @@ def nothing_here(endpoints: tuple[Endpoint, ...]) -> BaseRoute:
             return answer(WrongMethod(", ".join(allowed)))
         return answer(NoSuchRoute(f"there is nothing at this path; see {PREFIX}/docs"))
 
-    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+    methods = [*METHODS, "HEAD", "OPTIONS", "TRACE"]
     return Route("/api/{rest:path}", handle, methods=methods, include_in_schema=False)
 
 
-def _handler(core: Core, endpoint: Endpoint) -> Callable[[Request], Any]:
-    async def handle(request: Request) -> Response:
+def _handler(core: Core, surface: Surface, endpoint: Endpoint) -> Callable[[Request], Any]:
+    async def respond(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204)
         try:
+            if request.method not in (endpoint.method, "HEAD"):
+                raise WrongMethod(endpoint.method)
             refuse_token_in_query(request.query_params.multi_items())
-            body = await read_body(request) if endpoint.body_type is not None else b""
-            return await run_in_threadpool(_answer, core, endpoint, request, body)
+            body = await surface.read_body(request) if endpoint.body_type is not None else b""
+            return await run_in_threadpool(_answer, core, surface, endpoint, request, body)
         except Exception as error:  # the request boundary
-            return answer(problem_of(error))
+            return surface.failed(problem_of(error))
+
+    async def handle(request: Request) -> Response:
+        response = await respond(request)
+        return open_to_pages(response, endpoint.method) if surface.is_open_to_pages else response
 
     return handle
 
 
-def _answer(core: Core, endpoint: Endpoint, request: Request, body: bytes) -> Response:
-    now = core.clock()
-    call = authenticate(core, request.headers.get("authorization", ""), now)
+def _answer(core: Core, surface: Surface, endpoint: Endpoint, request: Request, body: bytes) -> Response:
+    call = surface.authenticate(core, request)
     require(call.role, endpoint.verb)
-    arguments = _arguments(endpoint, request, body)
-    found = endpoint.run(call, **arguments)
+    found = endpoint.run(call, **_arguments(endpoint, request, body))
+    headers = {"Cache-Control": "no-store"}
     if endpoint.answer_type is None:
-        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+        return Response(status_code=204, headers=headers)
     if endpoint.streamed is not None:
-        return StreamingResponse(found, endpoint.status, {"Cache-Control": "no-store"}, "application/json")
-    return Response(
-        msgspec.json.encode(found), endpoint.status, {"Cache-Control": "no-store"}, "application/json"
-    )
+        return StreamingResponse(found, endpoint.status, headers, "application/json")
+    return Response(msgspec.json.encode(found), endpoint.status, headers, "application/json")
+
+
+def open_to_pages(response: Response, method: str) -> Response:
+    """What authenticates is in a header that only our own script sends, so any origin may ask and no cookie counts."""
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+    response.headers["Access-Control-Allow-Methods"] = method
+    response.headers["Access-Control-Allow-Headers"] = "authorization, content-type"
+    response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
 
 
 def _arguments(endpoint: Endpoint, request: Request, body: bytes) -> dict[str, Any]:

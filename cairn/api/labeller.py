@@ -6,37 +6,28 @@ role and environment are looked up at every call, so taking them away ends an op
 
 import threading
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import msgspec
-import sqlalchemy as sa
 from msgspec import Struct
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
-from cairn.api.body import read_body
-from cairn.api.endpoint import decode_body
-from cairn.api.problem import WrongMethod, answer, problem_of
+from cairn.api.caller import bearer_of
+from cairn.api.endpoint import Endpoint, Surface
+from cairn.app import defined_events
+from cairn.app.access import call_of_grant
+from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.clock import from_ms, to_ms
-from cairn.conditions.tree import EventMatch
-from cairn.definitions.defined_event import create_defined_event, list_defined_events
-from cairn.definitions.model import DefinedEvent, Definition, NewDefinedEvent, Part, check_definition
-from cairn.definitions.volume import DAYS, Recent, recents
-from cairn.errors import InvalidInput, LimitExceeded
-from cairn.workspace.environment import Environment, get_environment
-from cairn.workspace.label_grant import PURPOSE, LabelGrant, LabelLinkExpired, read_grant
-from cairn.workspace.member import Member, MemberNotFound, get_member
-from cairn.workspace.permission import Verb, may, require
+from cairn.definitions.model import DefinedEvent, NewDefinedEvent, Part
+from cairn.definitions.volume import DAYS, Recent
+from cairn.errors import LimitExceeded
+from cairn.workspace.environment import Environment
+from cairn.workspace.label_grant import PURPOSE, LabelGrant, read_grant
+from cairn.workspace.permission import Verb, may
 
 PREFIX = "/api/label"
 MOST_CALLS, WINDOW_S = 120, 60  # of one member; a click in the labeller is one call
-PREFLIGHT_S = 7_200  # browsers keep a preflight this long at most
 
 
 class LabellerTooFast(LimitExceeded):
@@ -88,22 +79,15 @@ class Defined(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One call: whose it is, and where."""
+class LabelCall(Call):
+    """A member's call by a grant: for one environment, and until the grant ends."""
 
-    core: Core
-    connection: sa.Connection
+    environment_here: Environment
     grant: LabelGrant
-    member: Member
-    environment: Environment
-    now: datetime
 
     def known(self, event: DefinedEvent) -> Known:
-        url = f"{self.grant.home}/env/{self.environment.id}/events/{event.id}"
+        url = f"{self.grant.home}/env/{self.environment_here.id}/events/{event.id}"
         return Known(event.id, event.name, event.category, url, event.definition.parts)
-
-    def recents(self, matches: list[EventMatch]) -> list[Recent]:
-        return recents(self.core.store, self.environment.id, matches, self.now)
 
 
 class Pace:
@@ -126,112 +110,47 @@ class Pace:
             self._calls[member_id] += 1
 
 
-def read_standing(asked: Asked) -> Standing:
-    events = list_defined_events(asked.connection, asked.member.workspace_id, asked.environment.project_id)
+def read_standing(call: LabelCall) -> Standing:
+    """How things stand: what is defined, and what the member may do."""
+    here = call.environment_here
+    events = defined_events.list_defined_events(call, here)
     return Standing(
-        environment=asked.environment.name,
-        app_id=asked.environment.app_id,
-        may_define=may(asked.member.role, Verb.DEFINE),
-        until=from_ms(asked.grant.until_ms),
+        environment=here.name,
+        app_id=here.app_id,
+        may_define=may(call.role, Verb.DEFINE),
+        until=from_ms(call.grant.until_ms),
         days=DAYS,
         categories=sorted({event.category for event in events if event.category}),
-        events=[asked.known(event) for event in events],
+        events=[call.known(event) for event in events],
     )
 
 
-def count_candidates(asked: Asked, body: Candidates) -> Counted:
-    if not body.parts:
-        return Counted(DAYS, [])
-    check_definition(Definition(body.parts))
-    matches: list[EventMatch] = [*asked.core.definitions.matches_of_parts(asked.environment.id, body.parts)]
-    return Counted(DAYS, asked.recents(matches))
+def count_candidates(call: LabelCall, body: Candidates) -> Counted:
+    """How much each part matched."""
+    return Counted(DAYS, defined_events.count_parts(call, call.environment_here, body.parts))
 
 
-def define(asked: Asked, body: NewDefinedEvent) -> Defined:
-    """Raises RoleTooLow, and what `create_defined_event` raises."""
-    require(asked.member.role, Verb.DEFINE)
-    if body.definition.events:
-        raise InvalidInput(
-            "definition.events: the labeller defines events by elements; make a combo in Cairn",
-            field="definition.events",
-        )
-    event = create_defined_event(
-        asked.connection, asked.member.workspace_id, asked.environment.project_id, body, asked.now,
-        by=asked.member.email,
-    )  # fmt: skip
-    match = asked.core.definitions.matches_of(asked.connection, asked.environment.id, event.definition)
-    return Defined(asked.known(event), asked.recents([match])[0], DAYS)
+def define(call: LabelCall, body: NewDefinedEvent) -> Defined:
+    """Define an event by its elements."""
+    event, recent = defined_events.label_event(call, call.environment_here, body)
+    return Defined(call.known(event), recent, DAYS)
 
 
-@dataclass(frozen=True)
-class Way:
-    """One thing that can be asked."""
-
-    method: str
-    run: Callable[..., Any]  # Any: what each answers
-    body: Any = None
-    changes: bool = False
-    status: int = 200
+ENDPOINTS = (
+    Endpoint("GET", "/standing", Verb.SEE, read_standing),
+    Endpoint("POST", "/counts", Verb.SEE, count_candidates),
+    Endpoint("POST", "/events", Verb.DEFINE, define, status=201),
+)
 
 
-WAYS: dict[str, Way] = {
-    "/standing": Way("GET", read_standing),
-    "/counts": Way("POST", count_candidates, Candidates),
-    "/events": Way("POST", define, NewDefinedEvent, changes=True, status=201),
-}
-
-
-def labeller_routes(core: Core) -> list[BaseRoute]:
+def labeller_surface() -> Surface:
     pace = Pace()
-    key = core.seal.key_for(PURPOSE)
-    methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    return [
-        Route(PREFIX + path, _handler(core, key, pace, way), methods=methods) for path, way in WAYS.items()
-    ]
 
+    def by_grant(core: Core, request: Request) -> LabelCall:
+        now = core.clock()
+        grant = read_grant(core.seal.key_for(PURPOSE), bearer_of(request), now)
+        pace.count(grant.member_id, now)
+        call, environment = call_of_grant(core, grant, now)
+        return LabelCall(core, call.workspace_id, call.by, call.role, now, environment, grant)
 
-def _handler(core: Core, key: bytes, pace: Pace, way: Way) -> Callable[[Request], Any]:
-    async def handle(request: Request) -> Response:
-        if request.method == "OPTIONS":
-            return _open_to_pages(Response(status_code=204), way)
-        try:
-            if request.method != way.method:
-                raise WrongMethod(way.method)
-            body = await read_body(request) if way.body is not None else b""
-            given = request.headers.get("authorization", "")
-            return _open_to_pages(await run_in_threadpool(_answer, core, key, pace, way, given, body), way)
-        except Exception as error:  # the request boundary
-            return _open_to_pages(answer(problem_of(error)), way)
-
-    return handle
-
-
-def _answer(core: Core, key: bytes, pace: Pace, way: Way, header: str, body: bytes) -> Response:
-    now = core.clock()
-    scheme, _, token = header.partition(" ")
-    grant = read_grant(key, token.strip() if scheme.lower() == "bearer" else "", now)
-    pace.count(grant.member_id, now)
-    with core.writing() if way.changes else core.reading() as connection:
-        try:
-            member = get_member(connection, grant.workspace_id, grant.member_id)
-        except MemberNotFound as error:
-            raise LabelLinkExpired(
-                "who opened the labeller is no longer a member; open it anew from Events in Cairn"
-            ) from error
-        require(member.role, Verb.SEE)
-        environment = get_environment(connection, grant.workspace_id, grant.environment_id)
-        asked = Asked(core, connection, grant, member, environment, now)
-        found = way.run(asked, **({} if way.body is None else {"body": decode_body(body, way.body)}))
-    headers = {"Cache-Control": "no-store"}
-    return Response(msgspec.json.encode(found), way.status, headers, "application/json")
-
-
-def _open_to_pages(response: Response, way: Way) -> Response:
-    """The grant is in a header that only our own script sends, so any origin may ask and no cookie counts."""
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Expose-Headers"] = "Retry-After"
-    response.headers["Access-Control-Allow-Methods"] = way.method
-    response.headers["Access-Control-Allow-Headers"] = "authorization, content-type"
-    response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
-    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    return response
+    return Surface(PREFIX, ENDPOINTS, by_grant, is_open_to_pages=True)

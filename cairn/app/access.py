@@ -10,13 +10,16 @@ from cairn.errors import NotSignedIn
 from cairn.workspace import api_token, member, session, workspace
 from cairn.workspace.api_token import ApiToken
 from cairn.workspace.environment import (
+    PRODUCTION,
     Environment,
     EnvironmentNotFound,
+    get_environment,
     list_environments,
     list_projects,
 )
-from cairn.workspace.member import Member
-from cairn.workspace.permission import Role, require_grant
+from cairn.workspace.label_grant import LabelGrant, LabelLinkExpired
+from cairn.workspace.member import Member, MemberNotFound
+from cairn.workspace.permission import Role, Verb, may, require, require_grant
 from cairn.workspace.session import Session
 from cairn.workspace.workspace import Workspace
 
@@ -116,6 +119,37 @@ def call_of_token(core: Core, secret: str, now: datetime) -> Call:
         with core.writing() as connection:
             api_token.touch_token(connection, token, now)
     return Call(core, token.workspace_id, f"token {token.name}", token.role, now)
+
+
+def call_of_app_key(core: Core, app_id: str, secret: str, now: datetime) -> Call | None:
+    """A token that may delete users, named beside the app id of its workspace's main environment, as Heap has it.
+
+    None: it is not one.
+    """
+    with core.reading() as connection:
+        token = api_token.authenticate_token(connection, secret)
+        if token is None or not may(token.role, Verb.DELETE_USERS):
+            return None
+        main = [
+            known for known in list_environments(connection, token.workspace_id) if known.key == PRODUCTION
+        ]
+    if not main or main[0].app_id != app_id:
+        return None
+    return Call(core, token.workspace_id, f"token {token.name}", token.role, now)
+
+
+def call_of_grant(core: Core, grant: LabelGrant, now: datetime) -> tuple[Call, Environment]:
+    """Whose labeller it is, with the role of this moment, and where. Raises LabelLinkExpired, EnvironmentNotFound."""
+    with core.reading() as connection:
+        try:
+            known = member.get_member(connection, grant.workspace_id, grant.member_id)
+        except MemberNotFound as error:
+            raise LabelLinkExpired(
+                "who opened the labeller is no longer a member; open it anew from Events in Cairn"
+            ) from error
+        require(known.role, Verb.SEE)
+        environment = get_environment(connection, grant.workspace_id, grant.environment_id)
+    return Call(core, grant.workspace_id, known.email, known.role, now), environment
 
 
 def is_operator(call: Call) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cairn.api.labeller import MOST_CALLS, PREFIX, WAYS
+from cairn.api.labeller import ENDPOINTS, MOST_CALLS, PREFIX
 from cairn.clock import to_ms
 from cairn.event import Draft, Element
 from cairn.ids import event_id
@@ -19,6 +19,8 @@ from tests.definitions.world import load
 HOME = "https://cairn.example"
 BUTTON = "@form;#buy;|@button;.add;[type=button];|"
 PART = {"kind": "click", "selector": "button.add"}
+
+WAYS = {endpoint.path: endpoint for endpoint in ENDPOINTS}
 
 
 @dataclass
@@ -146,7 +148,7 @@ def test_everything_is_checked_again(labeller: Labeller, path: str, body: Any, f
 @pytest.mark.parametrize("path", WAYS)
 def test_without_a_grant_nothing_answers(labeller: Labeller, path: str) -> None:
     owner = labeller.world.a.tokens[Role.OWNER]
-    body = None if WAYS[path].body is None else {}
+    body = None if WAYS[path].body_type is None else {}
     for token in ("", "x.y", owner, labeller.token() + "x", f"{labeller.token()}.{owner}", "é"):
         headers = {"Authorization": f"Bearer {token}".encode()}
         answer = labeller.world.client.request(WAYS[path].method, PREFIX + path, headers=headers, json=body)

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from cairn.api.app import ENDPOINTS, build_api
 from cairn.api.endpoint import PREFIX, Endpoint
-from cairn.api.labeller import WAYS
+from cairn.api.labeller import ENDPOINTS as LABELLERS_ENDPOINTS
 from cairn.workspace.permission import LEAST_ROLE, Role, Verb, may
 from tests.api.conftest import Tenant, World
 
@@ -75,7 +75,9 @@ HEAPS_OWN = {
     "/api/public/v0/user_deletion",
     "/api/public/v0/deletion_status/{deletion_id}",
 }
-LABELLERS = {f"/api/label{path}" for path in WAYS}  # by a grant of its own: test_labeller.py
+LABELLERS = {
+    f"/api/label{endpoint.path}" for endpoint in LABELLERS_ENDPOINTS
+}  # by a grant of its own: test_labeller.py
 PUBLIC = {f"{PREFIX}/openapi.json", f"{PREFIX}/docs", "/api/{rest:path}"}
 
 # They answer with numbers, or with what is wrong.
