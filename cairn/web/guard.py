@@ -1,17 +1,26 @@
 """What keeps a page safe in the browser: response headers, cookies, and where a sign-in may lead back to."""
 
+import re
 import secrets
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_HOST = re.compile(r"[a-z0-9.:_-]+")  # nothing that ends a directive of the header
 NONCE = "nonce"  # in the request's state; only scripts that carry it run
 
 
-def content_security_policy(nonce: str) -> str:
-    """Scripts are admitted one by one, not by host: files of code that customers write come from this host too."""
+def content_security_policy(nonce: str, *, form_targets: Sequence[str] = ()) -> str:
+    """Scripts are admitted one by one, not by host: files of code that customers write come from this host too.
+
+    `form_targets`: addresses that a form of the page may lead to beside our own, also by a redirect. Their origins
+    are admitted. Raises ValueError for what is no web address.
+    """
+    form_action = " ".join(["'self'", *map(_origin, form_targets)])
     return "; ".join(
         (
             "default-src 'none'",
@@ -20,11 +29,20 @@ def content_security_policy(nonce: str) -> str:
             "img-src 'self' data:",
             "font-src 'self'",
             "connect-src 'self'",
-            "form-action 'self'",
+            f"form-action {form_action}",
             "frame-ancestors 'none'",
             "base-uri 'none'",
         )
     )
+
+
+def _origin(address: str) -> str:
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        raise ValueError(f"not the address of a site: {address!r}")
+    named = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{named}" + (f":{parts.port}" if parts.port else "")
 
 
 HEADERS = {

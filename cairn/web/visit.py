@@ -7,7 +7,7 @@ session, forged-request token, role, environment, and turning errors into pages.
 import hmac
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
@@ -23,7 +23,13 @@ from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.errors import CairnError, NotFound, NotSignedIn
 from cairn.web.form import Form, read_form
-from cairn.web.guard import NONCE, came_from_elsewhere, is_secure, set_cookie
+from cairn.web.guard import (
+    NONCE,
+    came_from_elsewhere,
+    content_security_policy,
+    is_secure,
+    set_cookie,
+)
 from cairn.web.render import templates, zone
 from cairn.web.snippets import Place
 from cairn.workspace.environment import Environment
@@ -131,12 +137,21 @@ class Visit:
         return Call(self.core, member.workspace_id, member.email, member.role, self.now)
 
     def page(
-        self, template: str, *, status: int = 200, **values: Any
-    ) -> Response:  # Any: what the template shows
+        self,
+        template: str,
+        *,
+        status: int = 200,
+        form_targets: Sequence[str] = (),
+        **values: Any,  # Any: what the template shows
+    ) -> Response:
+        """`form_targets`: addresses of other sites that a form of this page may lead to."""
         html = templates().get_template(template).render(
             visit=self, now=self.now, zone=self.zone, notice=unquote(self.request.cookies.get(NOTICE, "")), **values
         )  # fmt: skip
         response = HTMLResponse(html, status_code=status)
+        if form_targets:
+            policy = content_security_policy(self.nonce, form_targets=form_targets)
+            response.headers["Content-Security-Policy"] = policy
         if NOTICE in self.request.cookies:
             response.delete_cookie(NOTICE)
         return response
