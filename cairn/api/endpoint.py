@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -29,9 +29,11 @@ from cairn.workspace.permission import Verb, require
 
 PREFIX = "/api/v1"
 MAX_PAGE = 200
+NO_EDITION = -1  # which nothing has
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PREFLIGHT_S = 7_200  # browsers keep a preflight this long at most
 
+_Answer = TypeVar("_Answer")
 Id = Annotated[int, Meta(ge=1, le=2**31 - 1, description="The number Cairn gave it.")]
 ProjectId = Annotated[
     int,
@@ -56,6 +58,14 @@ class Query(Struct, frozen=True, forbid_unknown_fields=True):
 class Page(Query, frozen=True):
     after: After = ""
     limit: Limit = 50
+
+
+@dataclass(frozen=True)
+class Versioned(Generic[_Answer]):
+    """An answer of one thing that people edit, with its version, which goes into the ETag header."""
+
+    answer: _Answer
+    edition: int
 
 
 class ProjectQuery(Query, frozen=True):
@@ -99,11 +109,20 @@ class Endpoint:
         return self.hints.get("body")
 
     @property
+    def is_conditional(self) -> bool:
+        """It takes `expected`: the version that the caller has seen, from the If-Match header."""
+        return "expected" in self.hints
+
+    @property
+    def is_versioned(self) -> bool:
+        return get_origin(self.hints["return"]) is Versioned
+
+    @property
     def answer_type(self) -> Any:
         """None: nothing but the status."""
         if self.streamed is not None:
             return self.streamed
-        kind = self.hints["return"]
+        kind = get_args(self.hints["return"])[0] if self.is_versioned else self.hints["return"]
         return None if kind is type(None) else kind
 
 
@@ -179,6 +198,8 @@ def _answer(core: Core, surface: Surface, endpoint: Endpoint, request: Request, 
     require(call.role, endpoint.verb)
     found = endpoint.run(call, **_arguments(endpoint, request, body))
     headers = {"Cache-Control": "no-store"}
+    if isinstance(found, Versioned):
+        headers["ETag"], found = f'"{found.edition}"', found.answer
     if endpoint.answer_type is None:
         return Response(status_code=204, headers=headers)
     if endpoint.streamed is not None:
@@ -189,7 +210,7 @@ def _answer(core: Core, surface: Surface, endpoint: Endpoint, request: Request, 
 def open_to_pages(response: Response, method: str) -> Response:
     """What authenticates is in a header that only our own script sends, so any origin may ask and no cookie counts."""
     response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+    response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After"
     response.headers["Access-Control-Allow-Methods"] = method
     response.headers["Access-Control-Allow-Headers"] = "authorization, content-type"
     response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
@@ -210,7 +231,18 @@ def _arguments(endpoint: Endpoint, request: Request, body: bytes) -> dict[str, A
         arguments["query"] = found
     if endpoint.body_type is not None:
         arguments["body"] = decode_body(body, endpoint.body_type)
+    if endpoint.is_conditional:
+        arguments["expected"] = _expected(request.headers.get("if-match", "*"))
     return arguments
+
+
+def _expected(header: str) -> int | None:
+    """The edition that an If-Match header names; None: any. What we never sent as an ETag is no edition."""
+    if header.strip() == "*":
+        return None
+    digits = header.strip().removeprefix('"').removesuffix('"')
+    known = digits.isascii() and digits.isdigit() and len(digits) < 10 and header.strip() == f'"{digits}"'
+    return int(digits) if known else NO_EDITION
 
 
 def decode_body(body: bytes, kind: Any) -> Any:

@@ -10,6 +10,17 @@ from cairn.api.problem import MEDIA_TYPE, Problem
 from cairn.workspace.permission import LEAST_ROLE
 
 Document = dict[str, Any]  # Any: JSON
+ETAG: Document = {
+    "description": "The version of what was answered. Send it as If-Match with a change.",
+    "schema": {"type": "string"},
+}
+IF_MATCH: Document = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag that was read. After somebody else's change the answer is 412 and says who changed what.",
+    "schema": {"type": "string"},
+}
 REFERENCE = "#/components/schemas/{name}"
 
 
@@ -72,6 +83,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[str, Document]) -> Document:
                 for name, kind in endpoint.path_types.items()
             ),
             *(_parameter(field, schema_of) for field in msgspec.structs.fields(endpoint.query_type)),
+            *([IF_MATCH] if endpoint.is_conditional else []),
         ],
         "responses": {
             str(endpoint.status if endpoint.answer_type else 204): _success(endpoint, schema_of),
@@ -97,7 +109,8 @@ def _parameter(field: msgspec.structs.FieldInfo, schema_of: dict[str, Document])
 def _success(endpoint: Endpoint, schema_of: dict[str, Document]) -> Document:
     if endpoint.answer_type is None:
         return {"description": "Done."}
-    return {
+    success = {
         "description": "Done.",
         "content": {"application/json": {"schema": schema_of[repr(endpoint.answer_type)]}},
     }
+    return success | {"headers": {"ETag": ETAG}} if endpoint.is_versioned else success

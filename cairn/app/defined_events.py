@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from cairn.analysis.users import identities_of
 from cairn.app.call import Call, siblings
+from cairn.app.editions import CREATED, Edited, record
 from cairn.conditions.tree import EventMatch
 from cairn.definitions import defined_event as stored
 from cairn.definitions import expected, health, volume
@@ -22,7 +23,10 @@ from cairn.definitions.model import (
 )
 from cairn.definitions.volume import Example, NameSeen, Recent, Total, Volume
 from cairn.errors import InvalidInput
+from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment
+
+EDITED = ("name", "category", "description", "definition", "verified")
 
 
 class Matched(Struct, frozen=True):
@@ -67,47 +71,67 @@ def event_names(call: Call, environment: Environment) -> dict[int, str]:
 
 def get_defined_event(call: Call, event_id: int, *, project_id: int | None = None) -> DefinedEvent:
     """Raises DefinedEventNotFound, also for an event of another project than the one that is named."""
+    return read_defined_event(call, event_id, project_id=project_id).value
+
+
+def read_defined_event(call: Call, event_id: int, *, project_id: int | None = None) -> Edited[DefinedEvent]:
+    """With its edition. Raises as `get_defined_event`."""
     with call.reading() as connection:
         event = stored.get_defined_event(connection, call.workspace_id, event_id)
+        edition = edition_of(connection, "defined event", event_id)
     if project_id not in (None, event.project_id):
         raise DefinedEventNotFound(
             f"defined event {event.id} belongs to another project; switch the environment"
         )
-    return event
+    return Edited(event, edition)
 
 
-def create_defined_event(call: Call, project_id: int, new: NewDefinedEvent) -> DefinedEvent:
+def create_defined_event(call: Call, project_id: int, new: NewDefinedEvent) -> Edited[DefinedEvent]:
     """It counts everything that was ever captured. Raises InvalidInput, NotFound and DefinedEventNameTaken."""
     with call.writing() as connection:
         event = stored.create_defined_event(
             connection, call.workspace_id, project_id, new, call.now, by=call.by
         )
+        edition = record(call, connection, "defined event", event.id, [CREATED])
     _changed(call, event)
-    return event
+    return Edited(event, edition)
 
 
-def change_defined_event(call: Call, event_id: int, changes: Changes) -> DefinedEvent:
-    """Segments that count it are counted anew. Raises InvalidInput, DefinedEventNotFound and Conflict."""
+def change_defined_event(
+    call: Call, event_id: int, changes: Changes, *, expected: int | None = None
+) -> Edited[DefinedEvent]:
+    """Segments that count it are counted anew. `expected`: the edition the caller has seen.
+
+    Raises InvalidInput, DefinedEventNotFound, Conflict and StaleVersion.
+    """
     with call.writing() as connection:
+        before = stored.get_defined_event(connection, call.workspace_id, event_id)
+        check_edition(connection, "defined event", event_id, expected)
         event = stored.update_defined_event(connection, call.workspace_id, event_id, changes, call.now)
+        edition = record(call, connection, "defined event", event_id, differences(before, event, EDITED))
     _changed(call, event)
-    return event
+    return Edited(event, edition)
 
 
-def archive_defined_event(call: Call, event_id: int) -> DefinedEvent:
-    """Raises DefinedEventNotFound, and DefinedEventInUse naming where."""
+def archive_defined_event(call: Call, event_id: int, *, expected: int | None = None) -> Edited[DefinedEvent]:
+    """Raises DefinedEventNotFound, StaleVersion, and DefinedEventInUse naming where."""
     with call.writing() as connection:
+        check_edition(connection, "defined event", event_id, expected)
+        before = stored.get_defined_event(connection, call.workspace_id, event_id)
         event = stored.archive_defined_event(connection, call.workspace_id, event_id, call.now)
+        edition = record(call, connection, "defined event", event_id, differences(before, event, ["state"]))
     _changed(call, event)
-    return event
+    return Edited(event, edition)
 
 
-def restore_defined_event(call: Call, event_id: int) -> DefinedEvent:
+def restore_defined_event(call: Call, event_id: int) -> Edited[DefinedEvent]:
     """Raises DefinedEventNotFound and DefinedEventNameTaken."""
     with call.writing() as connection:
+        before = stored.get_defined_event(connection, call.workspace_id, event_id)
         event = stored.restore_defined_event(connection, call.workspace_id, event_id, call.now)
+        edition = record(call, connection, "defined event", event_id, differences(before, event, ["state"]))
     _changed(call, event)
-    return event
+    return Edited(event, edition)
 
 
 def _changed(call: Call, event: DefinedEvent) -> None:
@@ -228,7 +252,7 @@ def label_event(call: Call, environment: Environment, new: NewDefinedEvent) -> t
             "definition.events: the labeller defines events by elements; make a combo in Cairn",
             field="definition.events",
         )
-    event = create_defined_event(call, environment.project_id, new)
+    event = create_defined_event(call, environment.project_id, new).value
     with call.reading() as connection:
         match = call.core.definitions.matches_of(connection, environment.id, event.definition)
     return event, volume.recents(call.core.store, environment.id, [match], call.now)[0]

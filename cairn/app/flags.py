@@ -5,13 +5,17 @@ from datetime import datetime
 from msgspec import Struct
 
 from cairn.app.call import Call
+from cairn.app.editions import CREATED, Edited, record
 from cairn.flags import definition, overview
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Rule
 from cairn.flags.overview import Glance
 from cairn.segments import definition as segments
 from cairn.segments.definition import SegmentName
+from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment, list_projects
+
+EDITED = ("name", "description", "lifetime", "variables", "variations", "metrics")
 
 
 class ListedFlag(Struct, frozen=True):
@@ -54,8 +58,14 @@ def list_flags_of(call: Call, environment: Environment, *, with_archived: bool =
 
 def get_flag(call: Call, key: str, *, project_id: int | None = None) -> StoredFlag:
     """With several projects a key needs its project. Raises FlagNotFound."""
+    return read_definition(call, key, project_id=project_id).value
+
+
+def read_definition(call: Call, key: str, *, project_id: int | None = None) -> Edited[StoredFlag]:
+    """With its edition. Raises as `get_flag`."""
     with call.reading() as connection:
-        return definition.get_flag(connection, call.workspace_id, key, project_id=project_id)
+        stored = definition.get_flag(connection, call.workspace_id, key, project_id=project_id)
+        return Edited(stored, edition_of(connection, "flag", stored.flag.id))
 
 
 def on_since(call: Call, environment: Environment, stored: StoredFlag) -> datetime | None:
@@ -81,20 +91,29 @@ def read_flag(call: Call, environment: Environment, key: str) -> FlagDetails:
         )
 
 
-def create_flag(call: Call, project_id: int, new: NewFlag) -> StoredFlag:
+def create_flag(call: Call, project_id: int, new: NewFlag) -> Edited[StoredFlag]:
     """It is off everywhere and has no rules yet. Raises FlagInvalid, FlagKeyTaken and ProjectNotFound."""
     with call.writing() as connection:
         stored = definition.create_flag(connection, call.workspace_id, project_id, new, call.now)
+        edition = record(call, connection, "flag", stored.flag.id, [CREATED])
     call.changed(stored.states)
-    return stored
+    return Edited(stored, edition)
 
 
-def change_flag(call: Call, flag_id: int, changes: FlagChanges) -> StoredFlag:
-    """Raises FlagInvalid, FlagNotFound, FlagArchived and RuleInvalid."""
+def change_flag(
+    call: Call, flag_id: int, changes: FlagChanges, *, expected: int | None = None
+) -> Edited[StoredFlag]:
+    """`expected`: the edition the caller has seen.
+
+    Raises FlagInvalid, FlagNotFound, FlagArchived, RuleInvalid and StaleVersion.
+    """
     with call.writing() as connection:
+        before = definition.get_flag(connection, call.workspace_id, flag_id)
+        check_edition(connection, "flag", flag_id, expected)
         stored = definition.update_flag(connection, call.workspace_id, flag_id, changes, call.now)
+        edition = record(call, connection, "flag", flag_id, differences(before.flag, stored.flag, EDITED))
     call.changed(stored.states)
-    return stored
+    return Edited(stored, edition)
 
 
 def switch_flag(call: Call, flag_id: int, environment: Environment, *, is_on: bool) -> StoredFlag:
@@ -107,17 +126,24 @@ def switch_flag(call: Call, flag_id: int, environment: Environment, *, is_on: bo
     return stored
 
 
-def archive_flag(call: Call, flag_id: int) -> StoredFlag:
-    """Applications get their defaults; the key stays taken. Idempotent. Raises FlagNotFound."""
+def archive_flag(call: Call, flag_id: int, *, expected: int | None = None) -> StoredFlag:
+    """Applications get their defaults; the key stays taken. Idempotent. Raises FlagNotFound and StaleVersion."""
     with call.writing() as connection:
+        check_edition(connection, "flag", flag_id, expected)
+        before = definition.get_flag(connection, call.workspace_id, flag_id)
         stored = definition.archive_flag(connection, call.workspace_id, flag_id, call.now)
+        if before.archived_at is None:
+            record(call, connection, "flag", flag_id, ["archived"])
     call.changed(stored.states)
     return stored
 
 
-def restore_flag(call: Call, flag_id: int) -> StoredFlag:
+def restore_flag(call: Call, flag_id: int) -> Edited[StoredFlag]:
     """As it was. Idempotent. Raises FlagNotFound."""
     with call.writing() as connection:
+        before = definition.get_flag(connection, call.workspace_id, flag_id)
         stored = definition.restore_flag(connection, call.workspace_id, flag_id, call.now)
+        what = [] if before.archived_at is None else ["archived"]
+        edition = record(call, connection, "flag", flag_id, what)
     call.changed(stored.states)
-    return stored
+    return Edited(stored, edition)

@@ -1,10 +1,14 @@
 """A flag's rules in one environment, in the order they are tried."""
 
 from cairn.app.call import Call
+from cairn.app.editions import CREATED, Edited, record
 from cairn.flags import definition
 from cairn.flags.definition import NewRule, RuleChanges, RuleNotFound
 from cairn.flags.model import Rule
+from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment
+
+EDITED = ("name", "is_on", "condition", "traffic", "allocations", "salt", "whitelist")
 
 
 def list_rules(call: Call, flag_id: int, environment: Environment) -> list[Rule]:
@@ -15,35 +19,59 @@ def list_rules(call: Call, flag_id: int, environment: Environment) -> list[Rule]
 
 def get_rule(call: Call, flag_id: int, environment: Environment, rule_id: int) -> Rule:
     """Raises RuleNotFound, also for a rule of another flag or environment."""
+    return read_rule(call, flag_id, environment, rule_id).value
+
+
+def read_rule(call: Call, flag_id: int, environment: Environment, rule_id: int) -> Edited[Rule]:
+    """With its edition. Raises as `get_rule`."""
     with call.reading() as connection:
+        edition = edition_of(connection, "rule", rule_id)
         rule, of_flag, environment_id = definition.get_rule(connection, call.workspace_id, rule_id)
     if (of_flag, environment_id) != (flag_id, environment.id):
         raise RuleNotFound(f"this flag has no rule {rule_id} in this environment", field="rule_id")
-    return rule
+    return Edited(rule, edition)
 
 
-def add_rule(call: Call, flag_id: int, environment: Environment, new: NewRule) -> Rule:
+def add_rule(call: Call, flag_id: int, environment: Environment, new: NewRule) -> Edited[Rule]:
     """After the others. Raises RuleInvalid, RuleKeyTaken, and errors of a condition flags cannot ask."""
     with call.writing() as connection:
         rule = definition.add_rule(connection, call.workspace_id, flag_id, environment.id, new, call.now)
+        edition = record(call, connection, "rule", rule.id, [CREATED])
     call.changed([environment.id])
-    return rule
+    return Edited(rule, edition)
 
 
 def change_rule(
-    call: Call, flag_id: int, environment: Environment, rule_id: int, changes: RuleChanges
-) -> Rule:
-    """Raises RuleNotFound, RuleInvalid and FlagArchived."""
+    call: Call,
+    flag_id: int,
+    environment: Environment,
+    rule_id: int,
+    changes: RuleChanges,
+    *,
+    expected: int | None = None,
+) -> Edited[Rule]:
+    """`expected`: the edition the caller has seen. Raises RuleNotFound, RuleInvalid, FlagArchived and StaleVersion."""
     get_rule(call, flag_id, environment, rule_id)
     with call.writing() as connection:
+        before = definition.get_rule(connection, call.workspace_id, rule_id)[0]
+        check_edition(connection, "rule", rule_id, expected)
         rule = definition.update_rule(connection, call.workspace_id, rule_id, changes, call.now)
+        edition = record(call, connection, "rule", rule_id, differences(before, rule, EDITED))
     call.changed([environment.id])
-    return rule
+    return Edited(rule, edition)
 
 
-def switch_rule(call: Call, flag_id: int, environment: Environment, rule_id: int, *, is_on: bool) -> Rule:
-    """Raises RuleNotFound and FlagArchived."""
-    return change_rule(call, flag_id, environment, rule_id, RuleChanges(is_on=is_on))
+def switch_rule(
+    call: Call,
+    flag_id: int,
+    environment: Environment,
+    rule_id: int,
+    *,
+    is_on: bool,
+    expected: int | None = None,
+) -> Edited[Rule]:
+    """Raises RuleNotFound, FlagArchived and StaleVersion."""
+    return change_rule(call, flag_id, environment, rule_id, RuleChanges(is_on=is_on), expected=expected)
 
 
 def move_rule(call: Call, flag_id: int, environment: Environment, rule_id: int, position: int) -> list[Rule]:
@@ -62,9 +90,12 @@ def shift_rule(call: Call, flag_id: int, environment: Environment, rule_id: int,
         move_rule(call, flag_id, environment, rule_id, max(0, order.index(rule_id) + step))
 
 
-def delete_rule(call: Call, flag_id: int, environment: Environment, rule_id: int) -> None:
-    """What was seen of it stays countable. Raises RuleNotFound."""
+def delete_rule(
+    call: Call, flag_id: int, environment: Environment, rule_id: int, *, expected: int | None = None
+) -> None:
+    """What was seen of it stays countable. Raises RuleNotFound and StaleVersion."""
     get_rule(call, flag_id, environment, rule_id)
     with call.writing() as connection:
+        check_edition(connection, "rule", rule_id, expected)
         definition.delete_rule(connection, call.workspace_id, rule_id)
     call.changed([environment.id])

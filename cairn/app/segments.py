@@ -4,6 +4,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from cairn.analysis.users import User
 from cairn.app.call import Call, siblings
+from cairn.app.editions import CREATED, Edited, record
 from cairn.conditions.check import check
 from cairn.conditions.tree import Condition
 from cairn.members.sets import users_set
@@ -12,7 +13,10 @@ from cairn.segments.definition import NewSegment, Segment, SegmentNotFound, Segm
 from cairn.segments.explain import Why
 from cairn.segments.preview import Preview
 from cairn.segments.used_by import Use
+from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment
+
+EDITED = ("name", "description", "condition")
 
 
 class SegmentChanges(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,11 +49,17 @@ def list_segments(call: Call, project_id: int | None = None) -> list[Segment]:
 
 def get_segment(call: Call, segment_id: int, *, project_id: int | None = None) -> Segment:
     """Raises SegmentNotFound, also for a segment of another project than the one that is named."""
+    return read_segment(call, segment_id, project_id=project_id).value
+
+
+def read_segment(call: Call, segment_id: int, *, project_id: int | None = None) -> Edited[Segment]:
+    """With its edition. Raises as `get_segment`."""
     with call.reading() as connection:
         segment = definition.get_segment(connection, call.workspace_id, segment_id)
+        edition = edition_of(connection, "segment", segment_id)
     if project_id not in (None, segment.project_id):
         raise SegmentNotFound(f"segment {segment.id} belongs to another project; switch the environment")
-    return segment
+    return Edited(segment, edition)
 
 
 def list_states(call: Call, segment: Segment) -> list[SegmentState]:
@@ -64,17 +74,25 @@ def states_in(call: Call, environment: Environment) -> dict[int, SegmentState]:
         return definition.states_in(connection, environment.id)
 
 
-def create_segment(call: Call, project_id: int, new: NewSegment) -> Segment:
+def create_segment(call: Call, project_id: int, new: NewSegment) -> Edited[Segment]:
     """It is counted at once, over all history, in every environment. Raises InvalidInput and SegmentKeyTaken."""
     with call.writing() as connection:
         segment = definition.create_segment(connection, call.workspace_id, project_id, new, call.now)
+        edition = record(call, connection, "segment", segment.id, [CREATED])
     _changed(call, segment)
-    return segment
+    return Edited(segment, edition)
 
 
-def change_segment(call: Call, segment_id: int, changes: SegmentChanges) -> Segment:
-    """The old membership stays in force until the new one is counted. Raises InvalidInput and SegmentNotFound."""
+def change_segment(
+    call: Call, segment_id: int, changes: SegmentChanges, *, expected: int | None = None
+) -> Edited[Segment]:
+    """The old membership stays in force until the new one is counted. `expected`: the edition the caller has seen.
+
+    Raises InvalidInput, SegmentNotFound and StaleVersion.
+    """
     with call.writing() as connection:
+        before = definition.get_segment(connection, call.workspace_id, segment_id)
+        check_edition(connection, "segment", segment_id, expected)
         segment = definition.update_segment(
             connection, call.workspace_id, segment_id,
             name=None if changes.name is UNSET else changes.name,
@@ -82,13 +100,15 @@ def change_segment(call: Call, segment_id: int, changes: SegmentChanges) -> Segm
             condition=None if changes.condition is UNSET else changes.condition,
             now=call.now,
         )  # fmt: skip
+        edition = record(call, connection, "segment", segment_id, differences(before, segment, EDITED))
     _changed(call, segment)
-    return segment
+    return Edited(segment, edition)
 
 
-def delete_segment(call: Call, segment: Segment) -> None:
-    """Raises SegmentNotFound, and SegmentInUse naming who asks about it."""
+def delete_segment(call: Call, segment: Segment, *, expected: int | None = None) -> None:
+    """Raises SegmentNotFound, StaleVersion, and SegmentInUse naming who asks about it."""
     with call.writing() as connection:
+        check_edition(connection, "segment", segment.id, expected)
         definition.delete_segment(connection, call.workspace_id, segment.id)
     _changed(call, segment)
 

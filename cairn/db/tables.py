@@ -318,6 +318,21 @@ holdouts = Table(
     sqlite_autoincrement=True,
 )
 
+edits = Table(  # of segments, flags, rules and defined events: who changed what, and when
+    "edits",
+    metadata,
+    _id(),
+    _of("workspaces"),
+    Column("kind", String(32), nullable=False),
+    Column("thing_id", Integer, nullable=False),
+    Column("edition", Integer, nullable=False),  # counts the changes of one thing
+    _text("by"),
+    _moment("at"),
+    Column("what", Json, nullable=False),  # names of fields
+    UniqueConstraint("kind", "thing_id", "edition"),
+    sqlite_autoincrement=True,
+)
+
 user_map = Table(
     "user_map",
     metadata,

@@ -124,6 +124,12 @@ class Visit:
             raise NotFound(f"there is nothing at this address: {text[:40]!r} is not a number")
         return int(text)
 
+    @property
+    def seen_edition(self) -> int | None:
+        """The version that the form was filled in from; None: the form does not say."""
+        text = self.form.line("edition")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
     def may(self, verb: Verb) -> bool:
         return self.session is not None and may(self.session.member.role, verb)
 

@@ -38,6 +38,7 @@ APPROVED = [
     "GET /flags",
     "GET /flags/{key}",
     "GET /flags/{key}/environments/{environment}/rules",
+    "GET /flags/{key}/environments/{environment}/rules/{rule_id}",
     "GET /segments",
     "GET /segments/{segment_id}",
     "GET /segments/{segment_id}/members",

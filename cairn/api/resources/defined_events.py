@@ -6,11 +6,12 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Page, ProjectQuery, Query
+from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Page, ProjectQuery, Query, Versioned
 from cairn.api.endpoint import Next as NextPage
 from cairn.api.page import page_of
 from cairn.app import defined_events
 from cairn.app.call import Call
+from cairn.app.editions import Edited
 from cairn.app.sources import find_project
 from cairn.clock import from_ms
 from cairn.definitions.health import Finding
@@ -107,31 +108,36 @@ def read_defined_events(call: Call, query: DefinedEventsQuery) -> DefinedEventLi
     return DefinedEventList([_answer(call, event) for event in page], rest)
 
 
-def create_a_defined_event(call: Call, query: ProjectQuery, body: NewDefinedEvent) -> DefinedEventAnswer:
+def create_a_defined_event(
+    call: Call, query: ProjectQuery, body: NewDefinedEvent
+) -> Versioned[DefinedEventAnswer]:
     """Define an event. It counts everything that was ever captured."""
     project = find_project(call, query.project)
-    return _answer(call, defined_events.create_defined_event(call, project.id, body))
+    return _versioned(call, defined_events.create_defined_event(call, project.id, body))
 
 
-def read_defined_event(call: Call, event_id: Id) -> DefinedEventAnswer:
+def read_defined_event(call: Call, event_id: Id) -> Versioned[DefinedEventAnswer]:
     """Read a defined event, and where it is used."""
-    return _answer(call, defined_events.get_defined_event(call, event_id))
+    return _versioned(call, defined_events.read_defined_event(call, event_id))
 
 
-def change_defined_event(call: Call, event_id: Id, body: DefinedEventChanges) -> DefinedEventAnswer:
+def change_defined_event(
+    call: Call, event_id: Id, body: DefinedEventChanges, expected: int | None
+) -> Versioned[DefinedEventAnswer]:
     """Change a defined event. Segments that count it are counted anew."""
     given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
-    return _answer(call, defined_events.change_defined_event(call, event_id, Changes(**given)))
+    event = defined_events.change_defined_event(call, event_id, Changes(**given), expected=expected)
+    return _versioned(call, event)
 
 
-def archive_a_defined_event(call: Call, event_id: Id) -> None:
+def archive_a_defined_event(call: Call, event_id: Id, expected: int | None) -> None:
     """Archive a defined event that nothing uses."""
-    defined_events.archive_defined_event(call, event_id)
+    defined_events.archive_defined_event(call, event_id, expected=expected)
 
 
-def restore_a_defined_event(call: Call, event_id: Id) -> DefinedEventAnswer:
+def restore_a_defined_event(call: Call, event_id: Id) -> Versioned[DefinedEventAnswer]:
     """Bring an archived defined event back as it was."""
-    return _answer(call, defined_events.restore_defined_event(call, event_id))
+    return _versioned(call, defined_events.restore_defined_event(call, event_id))
 
 
 def count_defined_event(call: Call, event_id: Id, query: CountsQuery) -> EventCounts:
@@ -175,6 +181,10 @@ def try_definition(call: Call, query: InEnvironment, body: DefinitionTest) -> Tr
 def read_event_findings(call: Call, query: InEnvironment) -> FoundAnswer:
     """List defined events that stopped counting, with selectors that would match again, and duplicates."""
     return FoundAnswer(defined_events.findings(call, call.environment(query.environment)))
+
+
+def _versioned(call: Call, edited: Edited[DefinedEvent]) -> Versioned[DefinedEventAnswer]:
+    return Versioned(_answer(call, edited.value), edited.edition)
 
 
 def _answer(call: Call, event: DefinedEvent) -> DefinedEventAnswer:

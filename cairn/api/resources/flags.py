@@ -5,10 +5,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Key, Next, Page, ProjectQuery
+from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Key, Next, Page, ProjectQuery, Versioned
 from cairn.api.page import page_of
 from cairn.app import flags
 from cairn.app.call import Call
+from cairn.app.editions import Edited
 from cairn.app.sources import find_project, list_environments
 from cairn.flags.checks import warnings_of_metrics
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
@@ -58,35 +59,40 @@ def read_flags(call: Call, query: FlagPage) -> FlagList:
     return FlagList([_answer(call, stored) for stored in page], rest)
 
 
-def create_a_flag(call: Call, query: ProjectQuery, body: NewFlag) -> FlagAnswer:
+def create_a_flag(call: Call, query: ProjectQuery, body: NewFlag) -> Versioned[FlagAnswer]:
     """Make a flag. It is off everywhere and has no rules yet."""
-    return _answer(call, flags.create_flag(call, find_project(call, query.project).id, body))
+    return _versioned(call, flags.create_flag(call, find_project(call, query.project).id, body))
 
 
-def read_flag(call: Call, key: Key) -> FlagAnswer:
+def read_flag(call: Call, key: Key) -> Versioned[FlagAnswer]:
     """Read a flag."""
-    return _answer(call, flags.get_flag(call, key))
+    return _versioned(call, flags.read_definition(call, key))
 
 
-def change_flag(call: Call, key: Key, body: FlagChanges) -> FlagAnswer:
+def change_flag(call: Call, key: Key, body: FlagChanges, expected: int | None) -> Versioned[FlagAnswer]:
     """Change a flag. What is left out stays; lists are replaced as a whole."""
-    return _answer(call, flags.change_flag(call, flags.get_flag(call, key).flag.id, body))
+    flag = flags.get_flag(call, key).flag
+    return _versioned(call, flags.change_flag(call, flag.id, body, expected=expected))
 
 
-def archive_a_flag(call: Call, key: Key) -> None:
+def archive_a_flag(call: Call, key: Key, expected: int | None) -> None:
     """Archive a flag: applications get their defaults. Its key stays taken."""
-    flags.archive_flag(call, flags.get_flag(call, key).flag.id)
+    flags.archive_flag(call, flags.get_flag(call, key).flag.id, expected=expected)
 
 
-def restore_a_flag(call: Call, key: Key) -> FlagAnswer:
+def restore_a_flag(call: Call, key: Key) -> Versioned[FlagAnswer]:
     """Bring an archived flag back as it was."""
-    return _answer(call, flags.restore_flag(call, flags.get_flag(call, key).flag.id))
+    return _versioned(call, flags.restore_flag(call, flags.get_flag(call, key).flag.id))
 
 
 def switch_flag(call: Call, key: Key, environment: EnvironmentName, body: Switch) -> FlagAnswer:
     """Switch a flag on or off in one environment."""
     here = call.environment(environment)
     return _answer(call, flags.switch_flag(call, flags.get_flag(call, key).flag.id, here, is_on=body.is_on))
+
+
+def _versioned(call: Call, edited: Edited[StoredFlag]) -> Versioned[FlagAnswer]:
+    return Versioned(_answer(call, edited.value), edited.edition)
 
 
 def _answer(call: Call, stored: StoredFlag) -> FlagAnswer:

@@ -5,10 +5,22 @@ from datetime import datetime
 from msgspec import Struct
 
 from cairn.analysis.users import identities_of
-from cairn.api.endpoint import After, Endpoint, EnvironmentName, Id, Limit, Next, Page, ProjectQuery, Query
+from cairn.api.endpoint import (
+    After,
+    Endpoint,
+    EnvironmentName,
+    Id,
+    Limit,
+    Next,
+    Page,
+    ProjectQuery,
+    Query,
+    Versioned,
+)
 from cairn.api.page import page_of
 from cairn.app import segments
 from cairn.app.call import Call
+from cairn.app.editions import Edited
 from cairn.app.segments import SegmentChanges
 from cairn.app.sources import find_project, list_environments
 from cairn.clock import from_ms
@@ -79,24 +91,26 @@ def read_segments(call: Call, query: Page) -> SegmentList:
     return SegmentList([_answer(call, segment) for segment in page], rest)
 
 
-def create_a_segment(call: Call, query: ProjectQuery, body: NewSegment) -> SegmentAnswer:
+def create_a_segment(call: Call, query: ProjectQuery, body: NewSegment) -> Versioned[SegmentAnswer]:
     """Make a segment. It is counted at once, over all history, in every environment."""
-    return _answer(call, segments.create_segment(call, find_project(call, query.project).id, body))
+    return _versioned(call, segments.create_segment(call, find_project(call, query.project).id, body))
 
 
-def read_segment(call: Call, segment_id: Id) -> SegmentAnswer:
+def read_segment(call: Call, segment_id: Id) -> Versioned[SegmentAnswer]:
     """Read a segment with its sizes."""
-    return _answer(call, segments.get_segment(call, segment_id))
+    return _versioned(call, segments.read_segment(call, segment_id))
 
 
-def change_segment(call: Call, segment_id: Id, body: SegmentChanges) -> SegmentAnswer:
+def change_segment(
+    call: Call, segment_id: Id, body: SegmentChanges, expected: int | None
+) -> Versioned[SegmentAnswer]:
     """Change a segment. The old membership stays in force until the new one is counted."""
-    return _answer(call, segments.change_segment(call, segment_id, body))
+    return _versioned(call, segments.change_segment(call, segment_id, body, expected=expected))
 
 
-def remove_segment(call: Call, segment_id: Id) -> None:
+def remove_segment(call: Call, segment_id: Id, expected: int | None) -> None:
     """Delete a segment that no flag asks about."""
-    segments.delete_segment(call, segments.get_segment(call, segment_id))
+    segments.delete_segment(call, segments.get_segment(call, segment_id), expected=expected)
 
 
 def read_members(call: Call, segment_id: Id, query: MembersQuery) -> SegmentMembers:
@@ -117,6 +131,10 @@ def read_members(call: Call, segment_id: Id, query: MembersQuery) -> SegmentMemb
 def preview_segment(call: Call, query: PreviewQuery, body: Preview) -> preview.Preview:
     """Count for how many users a condition holds now, without making a segment."""
     return segments.preview_condition(call, call.environment(query.environment), body.condition)
+
+
+def _versioned(call: Call, edited: Edited[Segment]) -> Versioned[SegmentAnswer]:
+    return Versioned(_answer(call, edited.value), edited.edition)
 
 
 def _answer(call: Call, segment: Segment) -> SegmentAnswer:

@@ -166,18 +166,20 @@ def _saved(visit: Visit, event: DefinedEvent | None, definition: Definition) -> 
     verified = form("verified") == "1"
     if event is None:
         new = NewDefinedEvent(name, definition, category, description, verified)
-        return defined_events.create_defined_event(visit.call, visit.here.project_id, new)
+        return defined_events.create_defined_event(visit.call, visit.here.project_id, new).value
     changes = Changes(name, category, description, definition, verified)
-    return defined_events.change_defined_event(visit.call, event.id, changes)
+    return defined_events.change_defined_event(
+        visit.call, event.id, changes, expected=visit.seen_edition
+    ).value
 
 
 def archive_event(visit: Visit) -> Response:
-    event = defined_events.archive_defined_event(visit.call, _event_here(visit).id)
+    event = defined_events.archive_defined_event(visit.call, _event_here(visit).id).value
     return visit.go(visit.url("/events"), f"Event {event.name} is archived.")
 
 
 def restore_event(visit: Visit) -> Response:
-    event = defined_events.restore_defined_event(visit.call, _event_here(visit).id)
+    event = defined_events.restore_defined_event(visit.call, _event_here(visit).id).value
     return visit.go(visit.url(f"/events/{event.id}"), f"Event {event.name} is back.")
 
 

@@ -68,7 +68,7 @@ def save_new_flag(visit: Visit) -> Response:
             lifetime="temporary" if form("lifetime") == "temporary" else "permanent", variables=variables,
             variations=variations,
         )  # fmt: skip
-        made = flags.create_flag(visit.call, visit.here.project_id, new)
+        made = flags.create_flag(visit.call, visit.here.project_id, new).value
     except CairnError as error:
         return new_flag_page(visit, shape, error)
     return visit.leave(
@@ -134,7 +134,7 @@ def save_variables(visit: Visit) -> Response:
             lifetime="temporary" if form("lifetime") == "temporary" else "permanent", variables=variables,
             variations=variations,
         )  # fmt: skip
-        flags.change_flag(visit.call, stored.flag.id, changes)
+        flags.change_flag(visit.call, stored.flag.id, changes, expected=visit.seen_edition)
     except CairnError as error:
         return variables_page(visit, shape, error)
     return visit.leave(
@@ -163,7 +163,7 @@ def save_metrics(visit: Visit) -> Response:
     try:
         stored = this_flag(visit)
         changes = FlagChanges(metrics=flag_form.metrics(rows, stored.flag))
-        flags.change_flag(visit.call, stored.flag.id, changes)
+        flags.change_flag(visit.call, stored.flag.id, changes, expected=visit.seen_edition)
     except CairnError as error:
         return metrics_page(visit, rows, error)
     return visit.leave(visit.url(f"/flags/{stored.flag.key}/metrics"), "The metrics are saved.")
@@ -206,7 +206,7 @@ def put_away(visit: Visit) -> Response:
 
 
 def bring_back(visit: Visit) -> Response:
-    stored = flags.restore_flag(visit.call, this_flag(visit).flag.id)
+    stored = flags.restore_flag(visit.call, this_flag(visit).flag.id).value
     return visit.go(visit.url(f"/flags/{stored.flag.key}"), "The flag is back as it was.")
 
 

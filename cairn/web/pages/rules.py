@@ -86,13 +86,15 @@ def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None) 
             kind=rule_form.kind_of(draft), key=draft.key, name=draft.name, condition=condition, traffic=traffic,
             allocations=allocations,
         )  # fmt: skip
-        return rules.add_rule(visit.call, stored.flag.id, visit.here, new)
+        return rules.add_rule(visit.call, stored.flag.id, visit.here, new).value
     kept = Draft(kind=rule.kind, variation=draft.variation, weights=draft.weights)
     changes = RuleChanges(
         name=draft.name or rule.key, condition=condition, traffic=traffic,
         allocations=rule_form.allocations_of(kept, stored.flag, rule),
     )  # fmt: skip
-    return rules.change_rule(visit.call, stored.flag.id, visit.here, rule.id, changes)
+    return rules.change_rule(
+        visit.call, stored.flag.id, visit.here, rule.id, changes, expected=visit.seen_edition
+    ).value
 
 
 def toggle_rule(visit: Visit) -> Response:

@@ -146,10 +146,12 @@ def _save(visit: Visit, segment: Segment | None) -> Response:
     try:
         if segment is None:
             new = NewSegment(key=form.line("key"), name=name, condition=condition, description=description)
-            saved = segments.create_segment(visit.call, visit.here.project_id, new)
+            saved = segments.create_segment(visit.call, visit.here.project_id, new).value
         else:
             changes = SegmentChanges(name, description, condition)
-            saved = segments.change_segment(visit.call, segment.id, changes)
+            saved = segments.change_segment(
+                visit.call, segment.id, changes, expected=visit.seen_edition
+            ).value
     except CairnError as error:
         return _editor(visit, segment, draft, {}, error)
     done = "is being counted" if segment is None else "is saved"

@@ -1,0 +1,112 @@
+"""Who changed what of the things people edit, and when: one entry for each change, numbered by its edition.
+
+The edition is what an editor has seen. A save that names an older one than the newest is refused, so that nobody's
+change is lost. Two saves at once cannot both take the next number: it is unique.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.db.tables import edits
+from cairn.errors import Conflict
+
+Kind = Literal["segment", "flag", "rule", "defined event"]
+TOLD = 3  # changes named in a refusal; the newest says most
+
+
+class Edit(Struct, frozen=True):
+    """One change of one thing."""
+
+    edition: int
+    by: str  # a member's e-mail address, or "token" and its name
+    at: datetime
+    what: tuple[str, ...]  # the fields
+
+
+class StaleVersion(Conflict):
+    """Somebody changed it since it was read. The message says who, what and when; read it again and repeat."""
+
+    code = "stale_version"
+    status = 412
+
+    def __init__(self, kind: Kind, newer: Sequence[Edit]) -> None:
+        self.kind, self.newer = kind, tuple(newer)  # newest first; empty: the edition never was
+        told = "; ".join(_told(edit) for edit in newer[:TOLD])
+        super().__init__(
+            f"this {kind} was changed since you read it: {told}. Read it again and repeat your change"
+            if told
+            else f"this {kind} never had such a version; read it again and repeat your change",
+            field="version",
+        )
+
+
+def _told(edit: Edit) -> str:
+    return f"{edit.by} changed {', '.join(edit.what)} on {edit.at:%Y-%m-%d at %H:%M} UTC"
+
+
+def edition_of(connection: sa.Connection, kind: Kind, thing_id: int) -> int:
+    """0: not changed since editions are counted."""
+    return editions_of(connection, kind, [thing_id]).get(thing_id, 0)
+
+
+def editions_of(connection: sa.Connection, kind: Kind, thing_ids: Iterable[int]) -> dict[int, int]:
+    """Those that were changed since editions are counted."""
+    query = (
+        sa.select(edits.c.thing_id, sa.func.max(edits.c.edition))
+        .where(edits.c.kind == kind, edits.c.thing_id.in_(list(thing_ids)))
+        .group_by(edits.c.thing_id)
+    )
+    return {thing_id: edition for thing_id, edition in connection.execute(query)}
+
+
+def list_edits(
+    connection: sa.Connection, kind: Kind, thing_id: int, *, after: int = 0, limit: int = 50
+) -> list[Edit]:
+    """The newest first; only those of a later edition than `after`."""
+    columns = [edits.c[name] for name in Edit.__struct_fields__]
+    query = sa.select(*columns).where(
+        edits.c.kind == kind, edits.c.thing_id == thing_id, edits.c.edition > after
+    )
+    rows = connection.execute(query.order_by(edits.c.edition.desc()).limit(limit))
+    return [Edit(edition, by, at, tuple(what)) for edition, by, at, what in rows]
+
+
+def check_edition(connection: sa.Connection, kind: Kind, thing_id: int, expected: int | None) -> None:
+    """`expected`: what the caller has seen; None: whatever it is. Raises StaleVersion."""
+    if expected is not None and expected != edition_of(connection, kind, thing_id):
+        raise StaleVersion(kind, list_edits(connection, kind, thing_id, after=max(expected, 0)))
+
+
+def record_edit(
+    connection: sa.Connection,
+    workspace_id: int,
+    kind: Kind,
+    thing_id: int,
+    what: Sequence[str],
+    *,
+    by: str,
+    now: datetime,
+) -> int:
+    """The new edition; the one before when nothing was changed."""
+    edition = edition_of(connection, kind, thing_id)
+    if not what:
+        return edition
+    row = {
+        "workspace_id": workspace_id, "kind": kind, "thing_id": thing_id, "edition": edition + 1, "by": by, "at": now,
+        "what": list(what),
+    }  # fmt: skip
+    connection.execute(sa.insert(edits).values(**row))
+    return edition + 1
+
+
+def differences(before: Struct, after: Struct, names: Iterable[str]) -> list[str]:
+    """The fields whose values differ, as people call them."""
+    return [
+        name.replace("_", " ").removeprefix("is ")
+        for name in names
+        if getattr(before, name) != getattr(after, name)
+    ]
