@@ -27,8 +27,8 @@ from cairn.eventlog.log import EventLog
 from cairn.eventlog.sqlite import open_log
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import Loader
+from cairn.published.directory import Directory, Source
 from cairn.store.embedded import open_embedded
-from cairn.workspace.directory import Directory, Source
 
 USERS = 50_000
 GC_THRESHOLD = (50_000, 20, 100)  # as the core sets it (server.run_core)

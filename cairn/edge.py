@@ -39,9 +39,9 @@ from cairn.members.lmdb import open_members
 from cairn.members.sets import Published
 from cairn.paths import Paths
 from cairn.proxy import Proxy
+from cairn.published.directory import DOCUMENT, Directory, decode
 from cairn.room import DiskWatch
 from cairn.settings import Settings
-from cairn.workspace.directory import DOCUMENT, Directory, decode
 
 logger = logging.getLogger(__name__)
 

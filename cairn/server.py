@@ -42,13 +42,13 @@ from cairn.privacy import retention
 from cairn.privacy.deletion import Parts, delete_users
 from cairn.privacy.request import JOB as DELETE_USERS
 from cairn.private_files import SOCKET_MODE
+from cairn.published.directory import DOCUMENT, Directory, decode
 from cairn.publisher import Publisher
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
 from cairn.store.embedded import open_embedded
 from cairn.troubles import troubles_of
 from cairn.web.app import build_web
-from cairn.workspace.directory import DOCUMENT, Directory, decode
 from cairn.workspace.sealed import open_seal
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from cairn.eventlog.sqlite import open_log
 from cairn.ids import key_hash
 from cairn.members.lmdb import open_members
 from cairn.paths import Paths
-from cairn.workspace.directory import DOCUMENT, App, Directory, Sdk, encode
+from cairn.published.directory import DOCUMENT, App, Directory, Sdk, encode
 from tests.gateway.serving import read_answer
 from tests.served import CAIRN
 

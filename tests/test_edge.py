@@ -24,7 +24,7 @@ from cairn.ids import key_hash
 from cairn.members.lmdb import LmdbMembers, open_members
 from cairn.members.sets import list_set
 from cairn.paths import Paths
-from cairn.workspace.directory import DOCUMENT, App, Directory, Sdk, encode
+from cairn.published.directory import DOCUMENT, App, Directory, Sdk, encode
 from tests.test_supervise import Running, until
 
 KEY = "abcdef0123456789abcdef0123456789"

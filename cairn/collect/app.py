@@ -29,8 +29,8 @@ from cairn.collect.segment import CALLS, PIXELS, collect_segment
 from cairn.errors import Unavailable
 from cairn.event import Arrival, Refused
 from cairn.eventlog.log import EventLog
+from cairn.published.directory import Directory
 from cairn.settings import Settings
-from cairn.workspace.directory import Directory
 
 logger = logging.getLogger(__name__)
 

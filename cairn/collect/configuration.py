@@ -8,14 +8,10 @@ import msgspec
 
 from cairn.errors import Unavailable
 from cairn.members.sets import Published
-from cairn.workspace.directory import Directory
+from cairn.published.capture import decode, document_name
+from cairn.published.directory import Directory
 
 logger = logging.getLogger(__name__)
-
-
-def capture_document(environment_id: int) -> str:
-    """The name of an environment's capture configuration among the published documents. JSON, as serverConfig."""
-    return f"capture/{environment_id}"
 
 
 class CaptureConfigurations:
@@ -29,11 +25,11 @@ class CaptureConfigurations:
         app = self._directory().app(app_id)
         if app is None:
             return None
-        document = self._published.document(capture_document(app.environment_id))
+        document = self._published.document(document_name(app.environment_id))
         if document is None:
             return {}
         try:
-            return msgspec.json.decode(document, type=dict[str, Any])
+            return decode(document)
         except msgspec.MsgspecError as error:
             logger.error("capture_configuration_refused", extra={"environment_id": app.environment_id})
             raise Unavailable("the capture configuration cannot be read") from error

@@ -15,9 +15,9 @@ from cairn.collect.rates import HeapRates
 from cairn.collect.refusals import RefusalRecord
 from cairn.collect.request import BodyTooLarge, Request
 from cairn.event import Arrival
+from cairn.published.directory import Directory
 from cairn.settings import Settings
 from cairn.wire.refusal import Unfit, refused
-from cairn.workspace.directory import Directory
 
 # Bytes of a body that are read at once, on the event loop: some tenths of a millisecond.
 SMALL_BYTES = 2**16

@@ -16,11 +16,11 @@ from cairn.collect.parts import Parts
 from cairn.collect.request import Receive, Request, read_body
 from cairn.event import LONGEST_USER_AGENT, Arrival
 from cairn.outcomes import Reason
+from cairn.published.directory import Source
 from cairn.wire import pixel
 from cairn.wire.reading import open_batch, open_single
 from cairn.wire.refusal import Unfit, shown_key
 from cairn.wire.segment import MOST_EVENT_BYTES, MOST_EVENTS, TYPES
-from cairn.workspace.directory import Source
 
 MOST_BATCH_BYTES = 500 * 1024  # after decompression
 MOST_ITEMS = 10_000  # in a batch that is taken at all: each beyond MOST_EVENTS becomes a refusal of its own

@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from cairn.flags.ruleset import load_ruleset
 from cairn.flags.settings_file import compile_settings
 from cairn.members.sets import Members, Published, list_set
+from cairn.published.settings_file import document_name
 
 
 def publish_environment(
@@ -39,8 +40,8 @@ def publish_environment(
     )
     published.publish(
         {
-            f"settings/{environment_id}/node": node.document,
-            f"settings/{environment_id}/python": python.document,
+            document_name(environment_id, "node"): node.document,
+            document_name(environment_id, "python"): python.document,
         }
     )
     return list(dict.fromkeys((*node.warnings, *python.warnings)))

@@ -32,15 +32,15 @@ from cairn.gateway.answers import (
 )
 from cairn.gateway.health import MOST_PROBLEMS, Health, SeenSdk, problem_in
 from cairn.gateway.list_check import question
-from cairn.gateway.settings_file import SettingsFiles, document_name
+from cairn.gateway.settings_file import SettingsFiles, document_for
 from cairn.ingest.details import details
 from cairn.ingest.place import Locate, locate_nothing
 from cairn.members.sets import Members, Published, list_set
 from cairn.outcomes import Reason
+from cairn.published.directory import Directory, Sdk
 from cairn.wire.refusal import Unfit, refused
 from cairn.wire.wingify import LONGEST_NAME, count_events, keys_in
 from cairn.wire.wingify import MOST_EVENT_BYTES as LONGEST_EVENT_BYTES
-from cairn.workspace.directory import Directory, Sdk
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -168,7 +168,7 @@ class Gateway:
         self._health.count("settings")
         if seen := self._saw(request, sdk.environment_id):
             seen.settings_fetched += 1
-        name = document_name(sdk.environment_id, request.parameter("sn"))
+        name = document_for(sdk.environment_id, request.parameter("sn"))
         compressed = "gzip" in request.header(b"accept-encoding").lower()
         try:
             async with asyncio.timeout(SETTINGS_S):

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from cairn.members.sets import Published
+from cairn.published.settings_file import document_name
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +31,9 @@ class _Shape(Struct):
     campaigns: list[msgspec.Raw] | dict[str, msgspec.Raw]
 
 
-def document_name(environment_id: int, sdk_name: str) -> str:
-    return f"settings/{environment_id}/{'python' if sdk_name in PYTHON_SDKS else 'node'}"
+def document_for(environment_id: int, sdk_name: str) -> str:
+    """The name of the document that an SDK gets."""
+    return document_name(environment_id, "python" if sdk_name in PYTHON_SDKS else "node")
 
 
 def empty_document(account_id: int, poll_interval_ms: int) -> bytes:

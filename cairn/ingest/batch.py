@@ -15,8 +15,8 @@ from cairn.ingest.feed import sent_user
 from cairn.ingest.place import Locate
 from cairn.ingest.remembered import Remembered
 from cairn.outcomes import Reason
+from cairn.published.directory import Directory
 from cairn.store.store import AccountChange, PropertyChange, SeenElement, Store
-from cairn.workspace.directory import Directory
 
 Parser = Callable[[Arrival], Sequence[Draft | Refused]]
 

@@ -6,26 +6,13 @@ The browser script obeys the same document before it sends; clients can be old, 
 import logging
 
 import msgspec
-from msgspec import Struct
 
 from cairn.members.sets import Published
+from cairn.published.capture import Controls, Pages, decode_controls, document_name
 
 logger = logging.getLogger(__name__)
 
 MOST_PAGES = 100  # patterns that count, as in the script
-
-
-class Pages(Struct, frozen=True):
-    mode: str = "all"  # all, block, allow
-    pages: tuple[str, ...] = ()
-
-
-class Controls(Struct, frozen=True):
-    keep_ip: bool = False
-    capture: Pages = Pages()
-
-
-_documents = msgspec.json.Decoder(Controls)
 
 
 class ControlsReader:
@@ -50,11 +37,11 @@ class ControlsReader:
         return controls
 
     def _decoded(self, environment_id: int) -> Controls:
-        document = self._published.document(f"capture/{environment_id}") if self._published else None
+        document = self._published.document(document_name(environment_id)) if self._published else None
         if document is None:
             return Controls()
         try:
-            return _documents.decode(document)
+            return decode_controls(document)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             logger.exception("capture_document_unreadable", extra={"environment_id": environment_id})
             return Controls()

@@ -25,9 +25,9 @@ from cairn.ingest.steps import STEPS, unreadable
 from cairn.ingest.touched import touched
 from cairn.ingest.writes import WRITES, write_refusals
 from cairn.members.sets import Published
+from cairn.published.directory import Directory
 from cairn.store.store import Store
 from cairn.wire.parsers import PARSERS
-from cairn.workspace.directory import Directory
 
 logger = logging.getLogger(__name__)
 

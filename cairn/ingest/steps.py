@@ -29,11 +29,11 @@ from cairn.ingest.first_seen import set_first_seen
 from cairn.ingest.limits import limit_names, limit_user_properties, may_add_element
 from cairn.ingest.merging import merge_users
 from cairn.outcomes import Reason
+from cairn.published.directory import Directory
 from cairn.store.rows import element_id, text_of
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import PropertyChange, SeenElement
 from cairn.wire.times import happened_ms
-from cairn.workspace.directory import Directory
 
 logger = logging.getLogger(__name__)
 

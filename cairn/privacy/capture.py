@@ -17,6 +17,7 @@ from cairn.db.tables import capture_settings
 from cairn.errors import InvalidInput
 from cairn.members.sets import Published
 from cairn.privacy.snapshot import Snapshot, list_snapshots
+from cairn.published.capture import document_name, encode
 
 Mode = Literal["all", "block", "allow"]
 MODES: tuple[Mode, ...] = ("all", "block", "allow")
@@ -50,11 +51,6 @@ class TooManyPages(InvalidInput):
     """A block or allow list holds 100 patterns. Use `*` to say more with fewer."""
 
     code = "too_many_pages"
-
-
-def document_name(environment_id: int) -> str:
-    """The name under which an environment's capture is published."""
-    return f"capture/{environment_id}"
 
 
 def read_capture(connection: sa.Connection, environment_id: int) -> CaptureSettings:
@@ -140,4 +136,4 @@ def publish_capture(connection: sa.Connection, published: Published, environment
     document = capture_document(
         read_capture(connection, environment_id), list_snapshots(connection, environment_id)
     )
-    published.publish({document_name(environment_id): msgspec.json.encode(document)})
+    published.publish({document_name(environment_id): encode(document)})

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from cairn.db.tables import attribute_lists, capture_settings, connections, environments, sources, workspaces
 from cairn.members.sets import Published
-from cairn.workspace.directory import DOCUMENT, App, Directory, Sdk, Source, encode
+from cairn.published.directory import DOCUMENT, App, Directory, Sdk, Source, encode
 from cairn.workspace.environment import PRODUCTION
 from cairn.workspace.source import HEAP
 

@@ -19,9 +19,9 @@ from cairn.event import Arrival, Draft, Refused
 from cairn.eventlog.log import START, EventLog
 from cairn.eventlog.sqlite import open_log
 from cairn.ids import key_hash
+from cairn.published.directory import App, Directory, Source
 from cairn.settings import Settings, load
 from cairn.wire.parsers import PARSERS
-from cairn.workspace.directory import App, Directory, Source
 
 DIRECTORY = Directory(
     apps={"1234567890": App(1, 2), "11": App(5, 2), "22": App(6, 2)},

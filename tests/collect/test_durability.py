@@ -149,8 +149,8 @@ def test_the_gateways_arrivals_go_the_same_way(log: EventLog) -> None:
         await served.collector.close()
 
     from cairn.collect.app import Collector
+    from cairn.published.directory import Directory
     from cairn.settings import load
-    from cairn.workspace.directory import Directory
 
     collector = Collector(log, Directory, StoppedClock(), load({}, {}))
     served = Served("http://none", collector, log)

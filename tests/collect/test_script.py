@@ -26,9 +26,9 @@ from cairn.members.lmdb import open_members
 from cairn.paths import Paths
 from cairn.privacy import capture
 from cairn.privacy.snapshot import Snapshot
+from cairn.published.directory import DOCUMENT, encode
 from cairn.settings import load
 from cairn.wire.parsers import PARSERS
-from cairn.workspace.directory import DOCUMENT, encode
 from tests.browser import snippets
 from tests.collect.conftest import DIRECTORY
 

@@ -19,7 +19,7 @@ from cairn.ids import key_hash
 from cairn.ingest.place import open_locations
 from cairn.members.lmdb import LmdbMembers, open_members
 from cairn.members.sets import Members, list_set
-from cairn.workspace.directory import Directory, Sdk
+from cairn.published.directory import Directory, Sdk
 
 KEY = "abcdef0123456789abcdef0123456789"
 OTHER_KEY = "0123456789abcdef0123456789abcdef"

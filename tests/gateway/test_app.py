@@ -16,8 +16,8 @@ from cairn.gateway.app import Gateway
 from cairn.ids import key_hash
 from cairn.members.sets import Members, list_set
 from cairn.outcomes import Reason
+from cairn.published.directory import Directory, Sdk
 from cairn.wire.wingify import parse_batch, parse_event
-from cairn.workspace.directory import Directory, Sdk
 from tests.gateway.serving import (
     ACCOUNT,
     EXACT,

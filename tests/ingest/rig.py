@@ -21,9 +21,9 @@ from cairn.ingest.loader import Loader
 from cairn.ingest.place import Locate, locate_nothing
 from cairn.members.sets import Published
 from cairn.outcomes import Reason
+from cairn.published.directory import Directory, Source
 from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.store import Store
-from cairn.workspace.directory import Directory, Source
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NOW_MS = int(NOW.timestamp() * 1000)

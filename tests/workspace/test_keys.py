@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from cairn.db.tables import api_tokens, attribute_lists, connections, environments, metadata, sources
 from cairn.errors import InvalidInput, Misconfigured, NotFound
 from cairn.members.lmdb import open_members
+from cairn.published.directory import DOCUMENT, Directory, decode
 from cairn.workspace.api_token import (
     TOUCH_EVERY,
     TokenNotFound,
@@ -21,7 +22,6 @@ from cairn.workspace.api_token import (
     list_tokens,
     touch_token,
 )
-from cairn.workspace.directory import DOCUMENT, Directory, decode
 from cairn.workspace.directory_build import build_directory, publish_directory
 from cairn.workspace.environment import (
     AppIdTaken,

@@ -20,7 +20,7 @@ from cairn.gateway.request_line import LenientProtocol
 from cairn.ids import key_hash
 from cairn.members.lmdb import open_members
 from cairn.members.sets import list_set
-from cairn.workspace.directory import Directory, Sdk
+from cairn.published.directory import Directory, Sdk
 from tests.clients.cases.official import CLIENTS
 
 ACCOUNT = 12345
