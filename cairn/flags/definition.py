@@ -332,8 +332,12 @@ def move_rule(connection: sa.Connection, workspace_id: int, rule_id: int, positi
 
 
 def delete_rule(connection: sa.Connection, workspace_id: int, rule_id: int) -> None:
-    """Its exposures stay countable: a deleted rule's number is never used again. Groups lose it by themselves."""
-    get_rule(connection, workspace_id, rule_id)
+    """Its exposures stay countable: a deleted rule's number is never used again. Groups lose it by themselves.
+
+    Raises RuleNotFound, FlagArchived.
+    """
+    _, flag_id, _ = get_rule(connection, workspace_id, rule_id)
+    _changeable(connection, workspace_id, flag_id)
     connection.execute(sa.delete(rules).where(rules.c.id == rule_id))
 
 

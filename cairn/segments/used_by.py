@@ -19,6 +19,8 @@ class Use(Struct, frozen=True):
     is_archived: bool = False
 
     def __str__(self) -> str:
+        if self.is_archived:
+            return f"archived {self.what} {self.key!r} (restore it to change it)"
         return f"{self.what} {self.key!r}"
 
 
