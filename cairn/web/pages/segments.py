@@ -75,7 +75,7 @@ def segment_page(visit: Visit) -> Response:
         "segment.html", segment=segment, state=state, members=users.described(call, here, page.since_ms),
         sentence=describe(segment.condition, event_names=names), since=page.since_ms, after=after,
         next=page.next or "", size=page.size, asked=asked, candidates=candidates, why=why,
-        used=[use for use in segments.users_of(call, segment) if use.what == "flag" and not use.is_archived],
+        used=[use for use in segments.users_of(call, segment) if use.what == "flag"],
     )  # fmt: skip
 
 
