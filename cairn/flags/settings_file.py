@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from cairn.conditions import operand
 from cairn.conditions.to_wingify import NEVER, Dsl, ask_gateway, to_wingify
-from cairn.conditions.tree import Attribute, Condition, InList
+from cairn.conditions.tree import And, Attribute, Condition, InList, Not, Or
 from cairn.conditions.walk import leaves
 from cairn.flags.model import Flag, Group, Holdout, Metric, Rule, Ruleset, Variation, wire_number
 from cairn.flags.settings_check import SettingsInvalid, check_settings
@@ -36,7 +36,7 @@ def compile_settings(
     sdk: Literal["node", "python"],
     poll_interval_ms: int,
     list_values: Callable[[str], Sequence[str]] = lambda _list_id: (),
-    inline_limit: int = 20_000,
+    inline_limit: int = 5_000,
 ) -> SettingsFile:
     """One SDK family's settings file. Python clients cannot ask list checks, so theirs holds the lists' values.
 
@@ -226,6 +226,7 @@ class _Lists:
         self._folding = ruleset.folding_lists
         self._values = values
         self._inline_limit = inline_limit
+        self._too_long: dict[str, bool] = {}
         self._patterns: dict[str, str | None] = {}
 
     def dsl(self, condition: Condition) -> Dsl:
@@ -234,7 +235,33 @@ class _Lists:
             if isinstance(leaf, Attribute):
                 for text in operand.warnings(leaf, for_python=for_python):
                     self._warn(text)
-        return to_wingify(condition, in_list=self._leaf, for_python=for_python)
+        return to_wingify(self._decidable(condition), in_list=self._leaf, for_python=for_python)
+
+    def _decidable(self, condition: Condition, *, is_negated: bool = False) -> Condition:
+        """Without the lists this client cannot be given: whichever way a rule asks, it holds for nobody by them."""
+        match condition:
+            case And(nodes):
+                return And(tuple(self._decidable(node, is_negated=is_negated) for node in nodes))
+            case Or(nodes):
+                return Or(tuple(self._decidable(node, is_negated=is_negated) for node in nodes))
+            case Not(node):
+                return Not(self._decidable(node, is_negated=not is_negated))
+            case InList() if condition.list_id and self._is_too_long(condition):
+                return And(()) if is_negated else Or(())
+            case _:
+                return condition
+
+    def _is_too_long(self, leaf: InList) -> bool:
+        if self._values is None:
+            return False
+        if leaf.list_id not in self._too_long:
+            self._too_long[leaf.list_id] = len(self._values(leaf.list_id)) > self._inline_limit
+        if self._too_long[leaf.list_id]:
+            self._warn(
+                f"Python clients cannot target the list on {leaf.attribute!r}: it has more than "
+                f"{self._inline_limit} values; for them this condition holds for nobody, in the list or not"
+            )
+        return self._too_long[leaf.list_id]
 
     def _leaf(self, leaf: InList) -> Dsl:
         if not leaf.list_id:
@@ -249,12 +276,6 @@ class _Lists:
 
     def _pattern(self, leaf: InList, values: Sequence[str]) -> str | None:
         """An anchored pattern of all values (5.4); None when nobody can match."""
-        if len(values) > self._inline_limit:
-            self._warn(
-                f"Python clients cannot target the list on {leaf.attribute!r}: it has more than "
-                f"{self._inline_limit} values; for them nobody is in it"
-            )
-            return None
         seen = sorted({each for value in values for each in _as_python_sees(value)})
         if any(
             each != value and value not in ("true", "false")

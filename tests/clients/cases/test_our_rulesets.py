@@ -482,3 +482,41 @@ def test_no_text_of_a_flag_is_taken_for_the_sdk_key(gateway: ServedGateway, sdk:
     (answer,) = gateway.ask(sdk, key, [{"key": "f1", "context": context}])
     assert answer["enabled"]
     assert answer["variables"] == {text: text, "o": {text: [text]}}
+
+
+LONG = InList("email", list_id="l-long")
+PRO_PLAN = Attribute("plan", "is", "pro")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        pytest.param(LONG, id="in"),
+        pytest.param(Not(LONG), id="not in"),
+        pytest.param(Not(Not(LONG)), id="not not in"),
+        pytest.param(And((PRO_PLAN, Not(LONG))), id="and not in"),
+        pytest.param(Not(Or((Attribute("plan", "is", "free"), LONG))), id="neither free nor in"),
+        pytest.param(Not(And((PRO_PLAN, LONG))), id="not both"),
+    ],
+)
+def test_a_list_too_long_for_python_puts_nobody_on_the_wrong_side(
+    gateway: ServedGateway, condition: Condition
+) -> None:
+    """Not even by a negation: who is in it, or is not, is not known there."""
+    ruleset = Ruleset(ACCOUNT, flags=(flag(1, rollout(1, condition)),))
+    compiled_file = compile_settings(
+        ruleset,
+        account_id=ACCOUNT,
+        sdk="python",
+        poll_interval_ms=60_000,
+        list_values=lambda _list_id: [f"u{number}@x.com" for number in range(4)],
+        inline_limit=3,
+    )
+    assert "holds for nobody, in the list or not" in " ".join(compiled_file.warnings)
+    key = gateway.publish(node=compiled_file.document, python=compiled_file.document)
+    people_asked = [
+        {"id": "u", "customVariables": {"email": email, "plan": "pro"}}
+        for email in ("u1@x.com", "other@x.com")
+    ]
+    answers = gateway.ask("python", key, [{"key": "f1", "context": each} for each in people_asked])
+    assert [answer["enabled"] for answer in answers] == [False, False]
