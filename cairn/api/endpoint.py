@@ -25,6 +25,7 @@ from cairn.api.problem import NoSuchRoute, WrongMethod, answer, problem_of
 from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.errors import CairnError, InvalidInput
+from cairn.workspace.api_token import check_reach
 from cairn.workspace.permission import Verb, require
 
 PREFIX = "/api/v1"
@@ -196,7 +197,11 @@ def _handler(core: Core, surface: Surface, endpoint: Endpoint) -> Callable[[Requ
 def _answer(core: Core, surface: Surface, endpoint: Endpoint, request: Request, body: bytes) -> Response:
     call = surface.authenticate(core, request)
     require(call.role, endpoint.verb)
-    found = endpoint.run(call, **_arguments(endpoint, request, body))
+    arguments = _arguments(endpoint, request, body)
+    if call.only_environment_id is not None:
+        with call.reading() as connection:
+            check_reach(connection, call.workspace_id, call.only_environment_id, _environment_in(arguments))
+    found = endpoint.run(call, **arguments)
     headers = {"Cache-Control": "no-store"}
     if isinstance(found, Versioned):
         headers["ETag"], found = f'"{found.edition}"', found.answer
@@ -205,6 +210,15 @@ def _answer(core: Core, surface: Surface, endpoint: Endpoint, request: Request, 
     if endpoint.streamed is not None:
         return StreamingResponse(found, endpoint.status, headers, "application/json")
     return Response(msgspec.json.encode(found), endpoint.status, headers, "application/json")
+
+
+def _environment_in(arguments: dict[str, Any]) -> str | None:
+    """The environment a call is about: a part of its path, or a field of its query or body by that name."""
+    structs = [msgspec.structs.asdict(value) for value in arguments.values() if isinstance(value, Struct)]
+    named = {
+        str(place["environment"]) for place in (arguments, *structs) if place.get("environment") is not None
+    }
+    return named.pop() if len(named) == 1 else None
 
 
 def open_to_pages(response: Response, method: str) -> Response:

@@ -106,7 +106,7 @@ def sign_out(core: Core, cookie: str) -> None:
 
 
 def call_of_token(core: Core, secret: str, now: datetime) -> Call:
-    """Raises NotSignedIn."""
+    """Raises NotSignedIn and TokenExpired."""
     token = None
     if secret:
         with core.reading() as connection:
@@ -115,10 +115,16 @@ def call_of_token(core: Core, secret: str, now: datetime) -> Call:
         raise NotSignedIn(
             "send a token of this workspace as `Authorization: Bearer <token>`", field="Authorization"
         )
+    api_token.check_not_expired(token, now)
     if api_token.is_touch_due(token, now):
         with core.writing() as connection:
             api_token.touch_token(connection, token, now)
-    return Call(core, token.workspace_id, f"token {token.name}", token.role, now)
+    return _call_of(core, token, now)
+
+
+def _call_of(core: Core, token: api_token.ApiToken, now: datetime) -> Call:
+    by = f"token {token.name}"
+    return Call(core, token.workspace_id, by, token.role, now, only_environment_id=token.environment_id)
 
 
 def call_of_app_key(core: Core, app_id: str, secret: str, now: datetime) -> Call | None:
@@ -130,12 +136,13 @@ def call_of_app_key(core: Core, app_id: str, secret: str, now: datetime) -> Call
         token = api_token.authenticate_token(connection, secret)
         if token is None or not may(token.role, Verb.DELETE_USERS):
             return None
+        api_token.check_not_expired(token, now)
         main = [
             known for known in list_environments(connection, token.workspace_id) if known.key == PRODUCTION
         ]
     if not main or main[0].app_id != app_id:
         return None
-    return Call(core, token.workspace_id, f"token {token.name}", token.role, now)
+    return _call_of(core, token, now)
 
 
 def call_of_grant(core: Core, grant: LabelGrant, now: datetime) -> tuple[Call, Environment]:
@@ -170,11 +177,21 @@ def list_tokens(call: Call) -> list[ApiToken]:
         return api_token.list_tokens(connection, call.workspace_id)
 
 
-def add_token(call: Call, *, name: str, role: Role) -> str:
+def add_token(
+    call: Call,
+    *,
+    name: str,
+    role: Role,
+    expires_at: datetime | None = None,
+    environment_id: int | None = None,
+) -> str:
     """The secret, which is never shown again. Raises InvalidInput, and RoleTooLow for a role above the caller's."""
     require_grant(call.role, role)
     with call.writing() as connection:
-        return api_token.create_token(connection, call.workspace_id, name=name, role=role, now=call.now)[1]
+        return api_token.create_token(
+            connection, call.workspace_id, name=name, role=role, now=call.now, expires_at=expires_at,
+            environment_id=environment_id,
+        )[1]  # fmt: skip
 
 
 def remove_token(call: Call, token_id: int) -> None:

@@ -6,7 +6,7 @@ call once they know who asks; what that person may do at all, they have checked 
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ class Call:
     by: str  # a member's e-mail address, or "token" and its name
     role: Role
     now: datetime
+    only_environment_id: int | None = field(default=None, kw_only=True)  # of a token that reaches no other
 
     def reading(self) -> AbstractContextManager[sa.Connection]:
         return self.core.reading()

@@ -157,6 +157,9 @@ api_tokens = Table(
     _text("role", default="editor"),
     _moment("created_at"),
     _moment("last_used_at", nullable=True),
+    _moment("expires_at", nullable=True),  # null: never
+    # Null: all of the workspace. No reference, which SQLite cannot add later; without its environment it reaches none.
+    Column("environment_id", Integer),
     sqlite_autoincrement=True,
 )
 sources = Table(

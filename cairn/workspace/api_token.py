@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.db.tables import api_tokens
-from cairn.errors import NotFound
+from cairn.errors import InvalidInput, NotAllowed, NotFound, NotSignedIn
 from cairn.ids import key_hash, new_token
+from cairn.workspace.environment import get_environment
 from cairn.workspace.naming import clean_name
 from cairn.workspace.permission import Role
 
@@ -22,6 +23,20 @@ class ApiToken(Struct, frozen=True):
     hint: str  # the last four characters, to tell tokens apart
     created_at: datetime
     last_used_at: datetime | None
+    expires_at: datetime | None = None  # None: never
+    environment_id: int | None = None  # the only one it reaches; None: the whole workspace
+
+
+class TokenExpired(NotSignedIn):
+    """The token was made to end at a date, which is past. Make a new one on the page of API tokens."""
+
+    code = "token_expired"
+
+
+class TokenOfOneEnvironment(NotAllowed):
+    """The token reaches one environment, and the call is about another one or about what environments share."""
+
+    code = "token_of_one_environment"
 
 
 class TokenNotFound(NotFound):
@@ -31,13 +46,24 @@ class TokenNotFound(NotFound):
 
 
 def create_token(
-    connection: sa.Connection, workspace_id: int, *, name: str, now: datetime, role: Role = Role.EDITOR
+    connection: sa.Connection,
+    workspace_id: int,
+    *,
+    name: str,
+    now: datetime,
+    role: Role = Role.EDITOR,
+    expires_at: datetime | None = None,
+    environment_id: int | None = None,
 ) -> tuple[ApiToken, str]:
-    """The token, and the secret, which is never shown again. The caller has checked `require_grant`."""
+    """The token, and the secret, which is never shown again. The caller has checked `require_grant` and that the
+    environment is the workspace's. Raises InvalidInput.
+    """
+    if expires_at is not None and expires_at <= now:
+        raise InvalidInput("expires: this date is past; choose a later one, or none", field="expires")
     secret = new_token("cairn")
     row = {
         "workspace_id": workspace_id, "name": clean_name(name), "role": role.value,
-        "hint": secret[-4:], "created_at": now,
+        "hint": secret[-4:], "created_at": now, "expires_at": expires_at, "environment_id": environment_id,
     }  # fmt: skip
     created = connection.execute(
         sa.insert(api_tokens).values(**row, token_hash=key_hash(secret)).returning(*api_tokens.c)
@@ -49,6 +75,29 @@ def authenticate_token(connection: sa.Connection, secret: str) -> ApiToken | Non
     """Whose secret this is; None when it is nobody's."""
     row = connection.execute(sa.select(api_tokens).where(api_tokens.c.token_hash == key_hash(secret))).first()
     return None if row is None else _token(row)
+
+
+def check_not_expired(token: ApiToken, now: datetime) -> None:
+    """Raises TokenExpired."""
+    if token.expires_at is not None and token.expires_at <= now:
+        raise TokenExpired(
+            f"this token ended on {token.expires_at:%Y-%m-%d %H:%M} UTC; make a new one on the page of API tokens",
+            field="Authorization",
+        )
+
+
+def check_reach(
+    connection: sa.Connection, workspace_id: int, environment_id: int, environment: str | None
+) -> None:
+    """Hold a call to a token's environment; None: the call names none. Raises TokenOfOneEnvironment, NotFound."""
+    if environment is None:
+        raise TokenOfOneEnvironment(
+            "this token reaches one environment; name it as `environment`, or use a token of the whole workspace "
+            "for what environments share",
+            field="environment",
+        )
+    if get_environment(connection, workspace_id, environment).id != environment_id:
+        raise TokenOfOneEnvironment("this token reaches another environment only", field="environment")
 
 
 def is_touch_due(token: ApiToken, now: datetime) -> bool:
@@ -75,5 +124,13 @@ def delete_token(connection: sa.Connection, workspace_id: int, token_id: int) ->
 
 def _token(row: sa.Row[tuple[object, ...]]) -> ApiToken:
     return ApiToken(
-        row.id, row.workspace_id, row.name, Role(row.role), row.hint, row.created_at, row.last_used_at
+        row.id,
+        row.workspace_id,
+        row.name,
+        Role(row.role),
+        row.hint,
+        row.created_at,
+        row.last_used_at,
+        row.expires_at,
+        row.environment_id,
     )

@@ -1,5 +1,7 @@
 """What belongs to the member who is signed in, and the workspace's API tokens."""
 
+from datetime import UTC, datetime, timedelta
+
 from starlette.responses import Response
 
 from cairn.app import access
@@ -39,8 +41,10 @@ def change_password(visit: Visit) -> Response:
 def tokens_page(visit: Visit, error: CairnError | None = None, secret: str = "") -> Response:
     tokens = access.list_tokens(visit.call)
     roles = [(role.value, role.value) for role in Role if _may_grant(visit, role)]
+    environments = {environment.id: environment.name for _, environment in visit.environments}
     return visit.page(
-        "tokens.html", status=error.status if error else 200, error=error, secret=secret, tokens=tokens, roles=roles,
+        "tokens.html", environments=environments,
+        status=error.status if error else 200, error=error, secret=secret, tokens=tokens, roles=roles,
         place=place_of(visit), may_change=visit.may(Verb.CHANGE_TOKENS),
     )  # fmt: skip
 
@@ -57,10 +61,41 @@ def add_token(visit: Visit) -> Response:
     """Answers with the page itself: the secret is shown once and kept nowhere, so there is nothing to go on to."""
     try:
         role = next((each for each in Role if each == visit.form("role")), Role.VIEWER)
-        secret = access.add_token(visit.call, name=visit.form("name"), role=role)
+        secret = access.add_token(
+            visit.call,
+            name=visit.form("name"),
+            role=role,
+            expires_at=_end_of(visit),
+            environment_id=_only(visit),
+        )
     except CairnError as error:
         return tokens_page(visit, error)
     return tokens_page(visit, secret=secret)
+
+
+def _end_of(visit: Visit) -> datetime | None:
+    """The end of the chosen day where the member is. Raises InvalidInput."""
+    text = visit.form("expires").strip()
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d") if text else None
+        return None if day is None else (day.replace(tzinfo=visit.zone) + timedelta(days=1)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(
+            "expires: write the date as 2027-12-31, or leave it empty", field="expires"
+        ) from error
+
+
+def _only(visit: Visit) -> int | None:
+    """The only environment the token is to reach. Raises InvalidInput."""
+    chosen = visit.form("only")
+    if not chosen:
+        return None
+    known = {str(environment.id): environment.id for _, environment in visit.environments}
+    if chosen not in known:
+        raise InvalidInput(
+            "only: this environment is not of your workspace; choose one of the list", field="only"
+        )
+    return known[chosen]
 
 
 def remove_token(visit: Visit) -> Response:
