@@ -1,20 +1,22 @@
 # Two commands: `make run` and `make test`. Both set up everything they need.
-.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start bench-ingest bench-define bench-script bench-page soak
+.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start bench-ingest bench-define bench-script bench-page soak lock audit
 
 PYTHON ?= python3
 BIN := .venv/bin
 
 setup: .venv/.setup-done browser/node_modules/.setup-done cairn/collect/static/manifest.json
 
-.venv/.setup-done: pyproject.toml package.json package-lock.json
+# Every package is the one whose hash stands in the lock; the project itself is linked, and built by what is locked too.
+.venv/.setup-done: pyproject.toml requirements.lock package.json package-lock.json
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	npm ci --silent --no-audit --no-fund
 	$(BIN)/python -m cairn.web.assets
 	touch $@
 
 browser/node_modules/.setup-done: browser/package-lock.json
-	cd browser && npm install --silent --no-save --no-audit --no-fund
+	cd browser && npm ci --silent --no-audit --no-fund
 	touch $@
 
 cairn/collect/static/manifest.json: browser/node_modules/.setup-done browser/build.mjs $(shell find browser/capture browser/labeller -name '*.ts')
@@ -42,6 +44,23 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd browser && npm run --silent check && npm run --silent test
+
+# After a change of dependencies in pyproject.toml: the lock for every Python and machine we run on.
+lock: .tools/.setup-done
+	.tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+		--no-header --no-annotate --no-emit-index-url --output-file requirements.lock pyproject.toml
+
+# Known weaknesses of what we depend on. Asks the registries, so it needs the network.
+audit: .tools/.setup-done
+	.tools/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+	npm audit
+	cd browser && npm audit
+	cd tests/clients && npm audit
+
+.tools/.setup-done:
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.9 pip-audit==2.10.1
+	touch $@
 
 chaos: test-setup
 	$(BIN)/python -m tests.chaos
