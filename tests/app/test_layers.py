@@ -1,5 +1,6 @@
 """The import contract of `.importlinter` holds, and it bites: a violation written beside the real code is found."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -60,3 +61,14 @@ def test_the_contract_bites(copy: Path, module: str, statement: str, broken: str
         path.write_text(kept)
     assert answer.returncode != 0, answer.stdout
     assert any(broken in line and "BROKEN" in line for line in answer.stdout.splitlines()), answer.stdout
+
+
+@pytest.mark.parametrize("package", ["web", "api"])
+def test_pages_and_api_hold_no_connection(package: str) -> None:
+    """A connection could be handed over without an import; nothing that opens or uses one is named there."""
+    banned = {"engine", "execute", "scalar", "reading", "writing", "connection"}
+    for path in (ROOT / "cairn" / package).rglob("*.py"):
+        attributes = {
+            node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
+        }
+        assert not attributes & banned, (path, attributes & banned)
