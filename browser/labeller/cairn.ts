@@ -62,30 +62,33 @@ export const partOf = (kind: Interaction, selector: string, text: string, place:
   tests: [...(text ? [{ key: 'text', operator: 'is', value: text }] : []), ...(place ? [place] : [])],
 })
 
-export const openCairn = (origin: string, grant: string): Cairn => {
-  const ask = async (path: string, body?: object, signal?: AbortSignal): Promise<any> => { // any: JSON
-    let answer: Response
-    try {
-      answer = await fetch(origin + '/api/label/' + path, {
-        method: body ? 'POST' : 'GET',
-        headers: { authorization: 'Bearer ' + grant, ...(body && { 'content-type': 'application/json' }) },
-        body: body && encode(body),
-        credentials: 'omit',
-        referrerPolicy: 'no-referrer',
-        cache: 'no-store',
-        signal,
-      })
-    } catch (fault) {
-      if (signal?.aborted) throw fault
-      throw new Refusal(0, 'unreached', `Cairn cannot be reached from this page. Its content-security policy must let it connect to ${origin}.`)
-    }
-    const said = await answer.json().catch(() => ({}))
-    if (answer.ok) return said
-    throw new Refusal(answer.status, said.code ?? '', said.detail ?? `Cairn answered ${answer.status}.`, said.field)
+const ask = async (origin: string, path: string, grant: string, body?: object, signal?: AbortSignal): Promise<any> => { // any: JSON
+  let answer: Response
+  try {
+    answer = await fetch(origin + '/api/label/' + path, {
+      method: body ? 'POST' : 'GET',
+      headers: { authorization: 'Bearer ' + grant, ...(body && { 'content-type': 'application/json' }) },
+      body: body && encode(body),
+      credentials: 'omit',
+      referrerPolicy: 'no-referrer',
+      cache: 'no-store',
+      signal,
+    })
+  } catch (fault) {
+    if (signal?.aborted) throw fault
+    throw new Refusal(0, 'unreached', `Cairn cannot be reached from this page. Its content-security policy must let it connect to ${origin}.`)
   }
-  return {
-    standing: () => ask('standing'),
-    counts: (parts, signal) => ask('counts', { parts }, signal),
-    define: (name, category, part) => ask('events', { name, category, definition: { parts: [part] } }),
-  }
+  const said = await answer.json().catch(() => ({}))
+  if (answer.ok) return said
+  throw new Refusal(answer.status, said.code ?? '', said.detail ?? `Cairn answered ${answer.status}.`, said.field)
 }
+
+/** The grant for a link's code, which works once and only on the site it was made for. */
+export const exchange = async (origin: string, code: string): Promise<string> =>
+  (await ask(origin, 'exchange', code, {})).token
+
+export const openCairn = (origin: string, grant: string): Cairn => ({
+  standing: () => ask(origin, 'standing', grant),
+  counts: (parts, signal) => ask(origin, 'counts', grant, { parts }, signal),
+  define: (name, category, part) => ask(origin, 'events', grant, { name, category, definition: { parts: [part] } }),
+})

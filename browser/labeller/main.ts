@@ -2,7 +2,7 @@
 
 import { setSecretNames } from '../capture/privacy'
 import { showNotice } from './bar'
-import { openCairn, Refusal } from './cairn'
+import { exchange, openCairn, Refusal } from './cairn'
 import { configOf } from './element'
 import { openLabeller } from './labeller'
 
@@ -23,13 +23,15 @@ const start = async (): Promise<void> => {
   const { cairn: ours, heap } = window as any // any: the page's globals
   const { boot } = ours
   setSecretNames(boot.server.secrets)
-  const grant: string = boot.label
+  const kept: string = boot.label
   boot.label = ''
   // Frames of the same site share the tab's storage; one labeller for all of them is enough.
-  if (!grant || window.top !== window) return
-  remember(grant)
-  const cairn = openCairn(boot.origin, grant)
+  if (!kept || window.top !== window) return
   try {
+    // A link carries a code that works once; what it is exchanged for lasts from page to page.
+    const grant = kept.startsWith('lc_') ? await exchange(boot.origin, kept) : kept
+    remember(grant)
+    const cairn = openCairn(boot.origin, grant)
     const standing = await cairn.standing()
     // Its counts would be of other pages; and nobody's link opens anything over the pages of others.
     if (standing.app_id !== boot.envId) throw new Refusal(0, 'elsewhere', ELSEWHERE)

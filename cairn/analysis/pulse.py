@@ -45,14 +45,6 @@ class Heard(Struct, frozen=True):
     exposures: int
 
 
-class Seen(Struct, frozen=True):
-    """A page of a site that people looked at."""
-
-    domain: str
-    path: str
-    views: int
-
-
 def series(store: Store, environment_id: int, *, now: datetime, step_ms: int, steps: int) -> list[Step]:
     """The last `steps` buckets of UTC clock time, oldest first, unfinished one last; empty ones are zero."""
     first = (to_ms(now) // step_ms - steps + 1) * step_ms
@@ -177,20 +169,3 @@ def property_keys(store: Store, environment_id: int) -> list[str]:
         """,
     )
     return [row[0] for row in rows]
-
-
-def pages_seen(
-    store: Store, environment_id: int, *, now: datetime, days: int = 30, limit: int = 30
-) -> list[Seen]:
-    """Pages of sites, the most viewed first."""
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT toString(domain) AS host, toString(path) AS place, count() AS views
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND kind = {{pageview:String}} AND domain != ''
-          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
-        GROUP BY host, place ORDER BY views DESC, host, place LIMIT {{limit:UInt32}}""",
-        {"pageview": Kind.PAGEVIEW, "from": to_ms(now - timedelta(days=days)), "limit": limit},
-    )
-    return [Seen(domain, path, int(views)) for domain, path, views in rows]

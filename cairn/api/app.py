@@ -9,7 +9,7 @@ from cairn.api.caller import by_token
 from cairn.api.docs_page import HEADERS, docs_page
 from cairn.api.endpoint import PREFIX, Endpoint, Surface, nothing_here, routes
 from cairn.api.heap_deletion import heap_deletion_surfaces
-from cairn.api.labeller import labeller_surface
+from cairn.api.labeller import EXCHANGE, labeller_surface
 from cairn.api.openapi import openapi
 from cairn.api.resources import (
     accounts,
@@ -51,7 +51,7 @@ def build_api(core: Core) -> list[BaseRoute]:
         # Made when asked for: by then every module has declared its errors.
         return HTMLResponse(docs_page(document), headers=HEADERS)
 
-    surfaces = (*heap_deletion_surfaces(), labeller_surface(), Surface(PREFIX, ENDPOINTS, by_token))
+    surfaces = (*heap_deletion_surfaces(), EXCHANGE, labeller_surface(), Surface(PREFIX, ENDPOINTS, by_token))
     return [
         Route(f"{PREFIX}/openapi.json", openapi_json),
         Route(f"{PREFIX}/docs", docs),

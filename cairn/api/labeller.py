@@ -15,15 +15,15 @@ from starlette.requests import Request
 from cairn.api.caller import bearer_of
 from cairn.api.endpoint import Endpoint, Surface
 from cairn.app import defined_events
-from cairn.app.access import call_of_grant
+from cairn.app.access import call_of_grant, exchange_label_code
 from cairn.app.call import Call
 from cairn.app.core import Core
-from cairn.clock import from_ms, to_ms
+from cairn.clock import to_ms
 from cairn.definitions.model import DefinedEvent, NewDefinedEvent, Part
 from cairn.definitions.volume import DAYS, Recent
 from cairn.errors import LimitExceeded
 from cairn.workspace.environment import Environment
-from cairn.workspace.label_grant import PURPOSE, LabelGrant, read_grant
+from cairn.workspace.label_grant import LabelGrant
 from cairn.workspace.permission import Verb, may
 
 PREFIX = "/api/label"
@@ -61,6 +61,10 @@ class Standing(Struct, frozen=True):
     events: list[Known]
 
 
+class Token(Struct, frozen=True):
+    token: str
+
+
 class Candidates(Struct, frozen=True, forbid_unknown_fields=True):
     """Each part is counted by itself."""
 
@@ -88,6 +92,13 @@ class LabelCall(Call):
     def known(self, event: DefinedEvent) -> Known:
         url = f"{self.grant.home}/env/{self.environment_here.id}/events/{event.id}"
         return Known(event.id, event.name, event.category, url, event.definition.parts)
+
+
+@dataclass(frozen=True)
+class ExchangeCall(Call):
+    """A member's call by the code of a link that was just opened."""
+
+    token: str
 
 
 class Pace:
@@ -118,7 +129,7 @@ def read_standing(call: LabelCall) -> Standing:
         environment=here.name,
         app_id=here.app_id,
         may_define=may(call.role, Verb.DEFINE),
-        until=from_ms(call.grant.until_ms),
+        until=call.grant.until,
         days=DAYS,
         categories=sorted({event.category for event in events if event.category}),
         events=[call.known(event) for event in events],
@@ -143,14 +154,34 @@ ENDPOINTS = (
 )
 
 
+def exchange(call: ExchangeCall) -> Token:
+    """Exchange a link's code, which works once, for the token that asks everything else."""
+    return Token(call.token)
+
+
+def _origin(request: Request) -> str:
+    """Of the page that asks, as its browser says; pages cannot say another one."""
+    return str(request.headers.get("origin", ""))
+
+
+def _by_code(core: Core, request: Request) -> ExchangeCall:
+    now = core.clock()
+    call, token = exchange_label_code(core, bearer_of(request), _origin(request), now)
+    return ExchangeCall(core, call.workspace_id, call.by, call.role, now, token)
+
+
+EXCHANGE = Surface(
+    PREFIX, (Endpoint("POST", "/exchange", Verb.SEE, exchange),), _by_code, is_open_to_pages=True
+)
+
+
 def labeller_surface() -> Surface:
     pace = Pace()
 
     def by_grant(core: Core, request: Request) -> LabelCall:
         now = core.clock()
-        grant = read_grant(core.seal.key_for(PURPOSE), bearer_of(request), now)
-        pace.count(grant.member_id, now)
-        call, environment = call_of_grant(core, grant, now)
+        call, environment, grant = call_of_grant(core, bearer_of(request), _origin(request), now)
+        pace.count(grant.member.id, now)
         return LabelCall(core, call.workspace_id, call.by, call.role, now, environment, grant)
 
     return Surface(PREFIX, ENDPOINTS, by_grant, is_open_to_pages=True)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.errors import NotSignedIn
-from cairn.workspace import api_token, member, session, workspace
+from cairn.workspace import api_token, label_grant, member, session, workspace
 from cairn.workspace.api_token import ApiToken
 from cairn.workspace.environment import (
     PRODUCTION,
@@ -17,8 +17,8 @@ from cairn.workspace.environment import (
     list_environments,
     list_projects,
 )
-from cairn.workspace.label_grant import LabelGrant, LabelLinkExpired
-from cairn.workspace.member import Member, MemberNotFound
+from cairn.workspace.label_grant import LabelGrant
+from cairn.workspace.member import Member
 from cairn.workspace.permission import Role, Verb, may, require, require_grant
 from cairn.workspace.session import Session
 from cairn.workspace.workspace import Workspace
@@ -145,18 +145,22 @@ def call_of_app_key(core: Core, app_id: str, secret: str, now: datetime) -> Call
     return _call_of(core, token, now)
 
 
-def call_of_grant(core: Core, grant: LabelGrant, now: datetime) -> tuple[Call, Environment]:
-    """Whose labeller it is, with the role of this moment, and where. Raises LabelLinkExpired, EnvironmentNotFound."""
+def call_of_grant(core: Core, token: str, origin: str, now: datetime) -> tuple[Call, Environment, LabelGrant]:
+    """Whose labeller it is, and where. `origin`: of the page. Raises NotSignedIn and EnvironmentNotFound."""
     with core.reading() as connection:
-        try:
-            known = member.get_member(connection, grant.workspace_id, grant.member_id)
-        except MemberNotFound as error:
-            raise LabelLinkExpired(
-                "who opened the labeller is no longer a member; open it anew from Events in Cairn"
-            ) from error
+        grant = label_grant.read_grant(connection, token, origin=origin, now=now)
+        known = grant.member
         require(known.role, Verb.SEE)
-        environment = get_environment(connection, grant.workspace_id, grant.environment_id)
-    return Call(core, grant.workspace_id, known.email, known.role, now), environment
+        environment = get_environment(connection, known.workspace_id, grant.environment_id)
+    return Call(core, known.workspace_id, known.email, known.role, now), environment, grant
+
+
+def exchange_label_code(core: Core, code: str, origin: str, now: datetime) -> tuple[Call, str]:
+    """Whose link it is, and the token for its code. Raises LabelLinkExpired."""
+    with core.writing() as connection:
+        token = label_grant.exchange_code(connection, code, origin=origin, now=now)
+        known = label_grant.read_grant(connection, token, origin=origin, now=now).member
+    return Call(core, known.workspace_id, known.email, known.role, now), token
 
 
 def is_operator(call: Call) -> bool:

@@ -146,6 +146,30 @@ sessions = Table(
     _moment("created_at"),
     _moment("expires_at"),
 )
+label_sites = Table(
+    "label_sites",
+    metadata,
+    _id(),
+    _of("environments"),
+    Column("origin", String(255), nullable=False),
+    _text("named_by"),
+    _moment("named_at"),
+    UniqueConstraint("environment_id", "origin"),
+    sqlite_autoincrement=True,
+)
+label_grants = Table(  # of one link each; the token is there once the link was opened
+    "label_grants",
+    metadata,
+    Column("code_hash", String(64), primary_key=True),
+    Column("token_hash", String(64), nullable=True, unique=True),
+    Column("session_hash", ForeignKey("sessions.token_hash", ondelete="CASCADE"), nullable=False),
+    _of("environments"),
+    Column("site", String(255), nullable=False),
+    _text("home"),
+    _text("role"),  # of the member when the link was opened
+    _moment("opened_at"),
+    _moment("until"),
+)
 api_tokens = Table(
     "api_tokens",
     metadata,

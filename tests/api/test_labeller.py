@@ -9,18 +9,19 @@ import pytest
 from cairn.api.labeller import ENDPOINTS, MOST_CALLS, PREFIX
 from cairn.clock import to_ms
 from cairn.event import Draft, Element
-from cairn.ids import event_id
-from cairn.workspace.label_grant import PURPOSE, LabelGrant, sign_grant
+from cairn.ids import event_id, key_hash
+from cairn.workspace.label_grant import exchange_code, open_grant
 from cairn.workspace.member import Member, create_member, remove_member, set_role
 from cairn.workspace.permission import Role
+from cairn.workspace.session import start_session
 from tests.api.conftest import World
 from tests.definitions.world import load
 
 HOME = "https://cairn.example"
+SITE = "https://shop.example"
+WAYS = {endpoint.path: endpoint for endpoint in ENDPOINTS}
 BUTTON = "@form;#buy;|@button;.add;[type=button];|"
 PART = {"kind": "click", "selector": "button.add"}
-
-WAYS = {endpoint.path: endpoint for endpoint in ENDPOINTS}
 
 
 @dataclass
@@ -28,18 +29,26 @@ class Labeller:
     world: World
     member: Member
 
-    def token(self, *, minutes: float = 30, **other: Any) -> str:
-        until = to_ms(self.world.core.clock() + timedelta(minutes=minutes))
-        known = {
-            "workspace_id": self.world.a.workspace_id, "environment_id": self.world.a.environment,
-            "member_id": self.member.id, "until_ms": until, "home": HOME,
-        }  # fmt: skip
-        return sign_grant(self.world.core.seal.key_for(PURPOSE), LabelGrant(**(known | other)))
+    def code(self, *, minutes_ago: float = 0, environment_id: int = 0) -> str:
+        """Of a link that the member opened then, in a session of its own."""
+        then = self.world.core.clock() - timedelta(minutes=minutes_ago)
+        with self.world.core.writing() as connection:
+            session, _ = start_session(connection, self.member, then)
+            return open_grant(
+                connection, self.member, session_hash=key_hash(session), site=SITE, home=HOME, now=then,
+                environment_id=environment_id or self.world.a.environment,
+            )  # fmt: skip
+
+    def token(self, *, minutes_ago: float = 0, environment_id: int = 0) -> str:
+        code = self.code(minutes_ago=minutes_ago, environment_id=environment_id)
+        then = self.world.core.clock() - timedelta(minutes=minutes_ago)
+        with self.world.core.writing() as connection:
+            return exchange_code(connection, code, origin=SITE, now=then)
 
     def ask(self, path: str, body: Any = None, *, token: str | None = None) -> Any:
         headers = {
             "Authorization": f"Bearer {self.token() if token is None else token}",
-            "Origin": "https://shop.example",
+            "Origin": SITE,
         }
         method = WAYS[path].method
         return self.world.client.request(method, PREFIX + path, headers=headers, json=body)
@@ -149,13 +158,33 @@ def test_everything_is_checked_again(labeller: Labeller, path: str, body: Any, f
 def test_without_a_grant_nothing_answers(labeller: Labeller, path: str) -> None:
     owner = labeller.world.a.tokens[Role.OWNER]
     body = None if WAYS[path].body_type is None else {}
-    for token in ("", "x.y", owner, labeller.token() + "x", f"{labeller.token()}.{owner}", "é"):
+    for token in ("", "x.y", owner, "é", labeller.code()):
         headers = {"Authorization": f"Bearer {token}".encode()}
         answer = labeller.world.client.request(WAYS[path].method, PREFIX + path, headers=headers, json=body)
         assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in")
         assert answer.headers["access-control-allow-origin"] == "*"
-    late = labeller.ask(path, body, token=labeller.token(minutes=-1))
-    assert (late.status_code, late.json()["code"]) == (401, "label_link_expired")
+    for token in (labeller.token(minutes_ago=30), labeller.token() + "x"):
+        late = labeller.ask(path, body, token=token)
+        assert (late.status_code, late.json()["code"]) == (401, "label_link_expired")
+    headers = {"Authorization": f"Bearer {labeller.token()}", "Origin": "https://evil.example"}
+    answer = labeller.world.client.request(WAYS[path].method, PREFIX + path, headers=headers, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (401, "label_link_expired"), (
+        "a page of another site"
+    )
+
+
+def test_a_links_code_is_exchanged_once_by_a_page_of_its_site(labeller: Labeller) -> None:
+    def exchange(code: str, origin: str = SITE) -> Any:
+        headers = {"Authorization": f"Bearer {code}", "Origin": origin}
+        return labeller.world.client.post(f"{PREFIX}/exchange", json={}, headers=headers)
+
+    code = labeller.code()
+    for origin in ("https://evil.example", "null", "http://shop.example"):
+        assert exchange(code, origin).json()["code"] == "label_link_expired"
+    token = exchange(code).json()["token"]
+    assert labeller.ask("/standing", token=token).status_code == 200
+    assert exchange(code).json()["code"] == "label_link_expired"
+    assert exchange(labeller.code(minutes_ago=5)).json()["code"] == "label_link_expired"
 
 
 def test_a_grant_opens_nothing_else(labeller: Labeller) -> None:
@@ -165,29 +194,27 @@ def test_a_grant_opens_nothing_else(labeller: Labeller) -> None:
 
 
 def test_no_environment_of_another_workspace(labeller: Labeller) -> None:
-    """Even a grant that we signed by mistake."""
+    """Even a grant that we made by mistake."""
     world = labeller.world
-    for other in ({"environment_id": world.b.environment}, {"workspace_id": world.b.workspace_id}):
-        body = {"name": "Stolen", "definition": {"parts": [PART]}}
-        for path, sent in (("/standing", None), ("/counts", {"parts": [PART]}), ("/events", body)):
-            answer = labeller.ask(path, sent, token=labeller.token(**other))
-            assert answer.status_code in (401, 404), answer.text
+    body = {"name": "Stolen", "definition": {"parts": [PART]}}
+    for path, sent in (("/standing", None), ("/counts", {"parts": [PART]}), ("/events", body)):
+        answer = labeller.ask(path, sent, token=labeller.token(environment_id=world.b.environment))
+        assert answer.status_code in (401, 404), answer.text
     assert "Stolen" not in str(world.everything())
 
 
-def test_the_role_of_now_decides(labeller: Labeller) -> None:
+def test_a_grant_ends_with_a_change_of_the_members_role(labeller: Labeller) -> None:
     token, world = labeller.token(), labeller.world
+    assert labeller.ask("/standing", token=token).json()["may_define"] is True
     with world.core.engine.begin() as connection:
         set_role(connection, world.a.workspace_id, labeller.member.id, Role.VIEWER, by=Role.OWNER)
-    assert labeller.ask("/standing", token=token).json()["may_define"] is False
-    assert labeller.ask("/counts", {"parts": [PART]}, token=token).status_code == 200
     body = {"name": "By a viewer", "definition": {"parts": [PART]}}
-    refused = labeller.ask("/events", body, token=token)
-    assert (refused.status_code, refused.json()["code"]) == (403, "role_too_low")
+    for path, sent in (("/standing", None), ("/counts", {"parts": [PART]}), ("/events", body)):
+        ended = labeller.ask(path, sent, token=token)
+        assert (ended.status_code, ended.json()["code"]) == (401, "label_link_expired")
     with world.core.engine.begin() as connection:
         remove_member(connection, world.a.workspace_id, labeller.member.id, by=Role.OWNER)
-    gone = labeller.ask("/standing", token=token)
-    assert (gone.status_code, gone.json()["code"]) == (401, "label_link_expired")
+    assert labeller.ask("/standing", token=token).status_code == 401
 
 
 @pytest.mark.parametrize("path", WAYS)

@@ -11,12 +11,15 @@ import httpx2
 import sqlalchemy as sa
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from cairn.clock import to_ms, utc_now
+from cairn.clock import utc_now
 from cairn.db.engine import open_engine, sqlite_url
-from cairn.db.tables import environments, members
+from cairn.db.tables import environments
+from cairn.ids import key_hash
 from cairn.web.label_link import label_link
-from cairn.workspace.label_grant import PURPOSE, LabelGrant, sign_grant
-from cairn.workspace.sealed import open_seal
+from cairn.workspace.label_grant import open_grant
+from cairn.workspace.label_site import origin_of
+from cairn.workspace.member import list_members
+from cairn.workspace.session import start_session
 from tests.browser.site import Site
 from tests.served import Served
 
@@ -51,20 +54,22 @@ class Labelling:
         """Of the environment that the demo leaves empty: here every event is a test's own."""
         return str(self.cairn.demo["environments"]["development"]["app_id"])
 
-    def grant(self, *, minutes: float = 30, key: bytes | None = None) -> str:
-        engine = open_engine(sqlite_url(self.cairn.data_dir))
-        with engine.connect() as connection:
+    def grant(self, address: str = "", *, minutes: float = 30) -> str:
+        """The code of a link to a page, as the demo's owner opens it in a session of its own."""
+        engine, site = open_engine(sqlite_url(self.cairn.data_dir)), origin_of(address or self.site.url("/"))
+        now = utc_now() + timedelta(minutes=minutes - 30)
+        with engine.begin() as connection:
             own = connection.execute(
                 sa.select(environments).where(environments.c.app_id == self.app_id)
             ).one()
-            member = connection.execute(
-                sa.select(members).where(members.c.workspace_id == own.workspace_id)
-            ).first()
+            member = list_members(connection, own.workspace_id)[0]
+            session, _ = start_session(connection, member, now)
+            code = open_grant(
+                connection, member, session_hash=key_hash(session), environment_id=own.id, site=site,
+                home=self.cairn.url, now=now,
+            )  # fmt: skip
         engine.dispose()
-        assert member is not None
-        until = to_ms(utc_now() + timedelta(minutes=minutes))
-        grant = LabelGrant(own.workspace_id, own.id, member.id, until, self.cairn.url)
-        return sign_grant(key or open_seal(self.cairn.data_dir).key_for(PURPOSE), grant)
+        return code
 
     def put(
         self,
@@ -91,7 +96,7 @@ class Labelling:
 
     def open(self, address: str, token: str | None = None, *, wait: bool = True) -> Page:
         page = self.context.new_page()
-        page.goto(label_link(address, self.grant() if token is None else token))
+        page.goto(label_link(address, self.grant(address) if token is None else token))
         if wait:
             expect(self.bar(page)).to_be_visible(timeout=WAIT_MS)
         return page

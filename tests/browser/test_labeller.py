@@ -266,10 +266,8 @@ def test_a_link_that_is_too_old_says_so(labelling: Labelling) -> None:
     assert page.locator("cairn-labeller").count() == 0, "it is forgotten"
 
 
-@pytest.mark.parametrize("token", ["", "x", "a.b", "forged"])
+@pytest.mark.parametrize("token", ["", "x", "a.b", "lc_forged"])
 def test_it_never_starts_without_a_grant(labelling: Labelling, token: str) -> None:
-    if token == "forged":
-        token = labelling.grant(key=b"k" * 32)
     page = labelling.open(labelling.put("<button>x</button>", path="/nothing"), token, wait=False)
     captured(page)
     page.wait_for_load_state("networkidle")

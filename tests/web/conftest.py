@@ -69,7 +69,8 @@ class World:
             environment_id, more.pop("kind", Kind.CUSTOM), name, received, received, identity=identity,
             user_id=more.pop("user_id", identified_user_id(environment_id, identity)),
             event_id=event_id(str(environment_id), key), source=more.pop("source", "Server"),
-            library="test", properties=more.pop("properties", {}), facts=more.pop("facts", {}),
+            library=more.pop("library", "test"), session_id=more.pop("session_id", 0),
+            properties=more.pop("properties", {}), facts=more.pop("facts", {}),
         )  # fmt: skip
         assert not more
         self.core.store.insert_events([draft])

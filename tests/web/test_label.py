@@ -1,15 +1,15 @@
 """Links to the labeller: whose they are, where they lead, and what is refused."""
 
+import html
 from collections.abc import Callable
-from urllib.parse import unquote
 
 import pytest
 
 from cairn.errors import InvalidInput
 from cairn.event import Kind
 from cairn.web.label_link import is_public, label_link, page_address
-from cairn.workspace.label_grant import LIFETIME, PURPOSE, read_grant
-from cairn.workspace.member import list_members
+from cairn.workspace.label_grant import LabelLinkExpired, exchange_code, read_grant
+from cairn.workspace.label_site import list_sites
 from cairn.workspace.permission import Role
 from tests.web.conftest import NOW, Browser, World
 
@@ -65,26 +65,81 @@ def test_what_is_public() -> None:
     assert not any(is_public(host) for host in ("localhost", "app.localhost", "10.0.0.7", "::1", "nas.local"))
 
 
-def test_a_link_speaks_for_who_asked_for_it(world: World, browse: Callable[..., Browser]) -> None:
+def name_site(browser: Browser, address: str) -> None:
+    browser.get(LABEL)
+    browser.post(f"{LABEL}/sites", {"address": address})
+
+
+def test_a_link_speaks_for_who_opened_it(world: World, browse: Callable[..., Browser]) -> None:
     editor = browse().sign_in(world.a.email(Role.EDITOR))
-    page = editor.get(LABEL, params={"address": "shop.example/cart"})
-    assert page.status_code == 200
-    assert page.headers["cache-control"] == "no-store"
-    link = page.text.split('href="https://shop.example/cart#cairn-label=')[1].split('"')[0]
-    grant = read_grant(world.core.seal.key_for(PURPOSE), unquote(link), NOW)
-    with world.core.engine.connect() as connection:
-        members = list_members(connection, world.a.workspace_id)
-    member = next(each for each in members if each.role is Role.EDITOR)
-    assert (grant.workspace_id, grant.environment_id, grant.member_id, grant.home) == (
-        world.a.workspace_id, world.a.environment.id, member.id, "http://cairn.test",
+    name_site(editor, "https://links.example")
+    page = editor.get(LABEL, params={"address": "links.example/cart?a=1"})
+    link = html.unescape(page.text.split('class="button" data-main href="')[1].split('"')[0])
+    opened = editor.get(link, follow_redirects=False)
+    assert (opened.status_code, opened.headers["cache-control"]) == (303, "no-store")
+    address, _, code = opened.headers["location"].partition("#cairn-label=")
+    assert address == "https://links.example/cart?a=1"
+    with world.core.writing() as connection:
+        token = exchange_code(connection, code, origin="https://links.example", now=NOW)
+        grant = read_grant(connection, token, origin="https://links.example", now=NOW)
+    assert (grant.member.email, grant.environment_id, grant.home) == (
+        world.a.email(Role.EDITOR), world.a.environment.id, "http://cairn.test",
     )  # fmt: skip
-    assert grant.until_ms == int((NOW + LIFETIME).timestamp() * 1000)
-    assert "until 11:12" in page.text
+    editor.get("/env/production/account")
+    editor.post("/sign-out")
+    with world.core.reading() as connection, pytest.raises(LabelLinkExpired):
+        read_grant(connection, token, origin="https://links.example", now=NOW)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://seen.example/", "https://links.example.evil.example/", "http://cairn.test/demo/shop/1/", "x"],
+)
+def test_labelling_opens_on_no_site_that_nobody_named(world: World, owner: Browser, address: str) -> None:
+    for number in range(5):
+        world.event(f"seen {number}", kind=Kind.PAGEVIEW, facts={"domain": "seen.example", "path": "/"})
+    opened = owner.get(f"{LABEL}/open", params={"address": address}, follow_redirects=False)
+    assert opened.status_code in (403, 422)
+    assert "label/open" not in owner.get(LABEL, params={"address": address}).text.split("links.example")[0]
+
+
+def test_a_link_from_another_site_opens_nothing(world: World, owner: Browser) -> None:
+    name_site(owner, "https://links.example")
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    address = {"address": "https://links.example/"}
+    assert (
+        owner.get(f"{LABEL}/open", params=address, headers=headers, follow_redirects=False).status_code == 403
+    )
+
+
+@pytest.mark.parametrize(
+    "address", ["", "shop.example", "ftp://shop.example", "https://a b", "http://cairn.test/"]
+)
+def test_a_site_is_named_by_scheme_and_host(world: World, owner: Browser, address: str) -> None:
+    owner.get(LABEL)
+    refused = owner.post(f"{LABEL}/sites", {"address": address})
+    assert refused.status_code == 422 and 'id="wrong-address"' in refused.text
+
+
+def test_a_site_is_removed_by_its_own_workspace_only(
+    world: World, owner: Browser, browse: Callable[..., Browser]
+) -> None:
+    name_site(owner, "https://gone.example")
+    with world.core.reading() as connection:
+        sites = {site.origin: site.id for site in list_sites(connection, world.a.environment.id)}
+    rival = browse().sign_in(world.b.email())
+    rival.get(LABEL)
+    assert rival.post(f"{LABEL}/sites/{sites['https://gone.example']}/delete").status_code == 404
+    assert "https://gone.example" not in rival.get(LABEL).text
+    owner.get(LABEL)
+    owner.post(f"{LABEL}/sites/{sites['https://gone.example']}/delete")
+    assert "https://gone.example/" not in owner.get(LABEL).text
 
 
 def test_who_may_not_define_gets_no_link(world: World, browse: Callable[..., Browser]) -> None:
     viewer = browse().sign_in(world.a.email(Role.VIEWER))
-    assert viewer.get(LABEL, params={"address": "shop.example"}).status_code == 403
+    for path in (LABEL, f"{LABEL}/open"):
+        assert viewer.get(path, params={"address": "shop.example"}).status_code == 403
     assert "events/label" not in viewer.get("/env/production/events").text
     assert "events/label" in browse().sign_in(world.a.email(Role.EDITOR)).get("/env/production/events").text
 
@@ -96,13 +151,23 @@ def test_a_wrong_address_is_told_at_its_field(owner: Browser) -> None:
     assert 'id="wrong-address"' in page.text
 
 
-def test_pages_people_saw_are_offered(world: World, owner: Browser) -> None:
-    for number, (domain, path) in enumerate(
-        [("shop.example", "/cart")] * 2 + [("cairn.test", "/demo/ü"), ("10.0.0.7", "/private"), ("", "/none")]
-    ):
-        world.event(f"view {number}", kind=Kind.PAGEVIEW, facts={"domain": domain, "path": path})
+def test_sites_the_script_ran_on_are_suggested_first_and_own_or_dead_hosts_are_not(
+    world: World, owner: Browser
+) -> None:
+    for number in range(30):
+        pixel = {"facts": {"domain": "flood.example", "path": f"/{number}"}, "user_id": 7_000 + number}
+        world.event(f"flood {number}", kind=Kind.PAGEVIEW, library="pixel", **pixel)
+    for domain, path, library in (
+        ("real.example", "/cart", "web"), ("real.example", "/ü", "web"), ("cairn.test", "/demo", "web"),
+        ("10.0.0.7", "/private", "web"), ("", "/none", "web"), ("shop.trailhead.example", "/", "demo"),
+    ):  # fmt: skip
+        facts = {"domain": domain, "path": path}
+        world.event(f"view {domain}{path}", kind=Kind.PAGEVIEW, facts=facts, library=library, session_id=5)
     page = owner.get(LABEL).text
-    assert 'href="https://shop.example/cart#cairn-label=' in page
-    assert 'href="http://cairn.test/demo/%C3%BC#cairn-label=' in page
-    assert "private" not in page
-    assert page.index("shop.example/cart") < page.index("cairn.test/demo")
+    assert page.index("https://real.example") < page.index("https://flood.example")
+    assert not [host for host in ("cairn.test/", "10.0.0.7", "trailhead") if f"//{host}" in page]
+    assert "label/open" not in page.split("real.example")[1], "nothing opens before a person says so"
+    name_site(owner, "https://real.example")
+    page = html.unescape(owner.get(LABEL).text)
+    assert "address=https%3A%2F%2Freal.example%2F%25C3%25BC" in page
+    assert "https://real.example/cart" in page

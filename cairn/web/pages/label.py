@@ -1,20 +1,22 @@
-"""Where the labeller starts: links to the customer's own pages, signed for this member and environment."""
+"""Where the labeller starts: the sites a person has named, and links to their pages for this member and session."""
 
-from collections.abc import Iterable
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from msgspec import Struct
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from cairn.analysis import pulse
-from cairn.clock import to_ms
-from cairn.errors import InvalidInput
+from cairn.analysis.sites import SeenPage, sites_seen
+from cairn.errors import CairnError, InvalidInput, NotAllowed
+from cairn.ids import key_hash
+from cairn.web.guard import came_from_elsewhere
 from cairn.web.label_link import is_public, label_link, page_address
-from cairn.web.visit import Page, Visit, get, place_of
-from cairn.workspace.label_grant import LIFETIME, PURPOSE, LabelGrant, sign_grant
+from cairn.web.visit import Page, Visit, get, place_of, post
+from cairn.workspace.label_grant import open_grant
+from cairn.workspace.label_site import LabelSite, list_sites, name_site, origin_of, remove_site
 from cairn.workspace.permission import Verb
+from cairn.workspace.session import COOKIE
 
-SHOWN = 8  # pages offered
+SHOWN = 8  # pages of one site, and sites that are not named yet
 PLAIN = "/%:@!$&'()*+,;=~"  # what stands in a path as it is
 
 
@@ -26,36 +28,127 @@ class Offer(Struct, frozen=True):
     views: int = 0  # in the last 30 days
 
 
-def label_page(visit: Visit) -> Response:
-    home = place_of(visit).url
-    until = visit.now + LIFETIME
-    member = visit.signed_in.member
-    grant = LabelGrant(member.workspace_id, visit.here.id, member.id, to_ms(until), home)
-    token = sign_grant(visit.core.seal.key_for(PURPOSE), grant)
-    chosen, error = None, None
-    if typed := visit.ask("address"):
+class Site(Struct, frozen=True):
+    origin: str
+    id: int  # 0: the demo shop, which nobody needs to name
+    named_by: str
+    offers: list[Offer]
+
+
+class Suggestion(Struct, frozen=True):
+    """A host that events came from. Anybody can send any, so a person decides."""
+
+    origin: str
+    users: int
+
+
+def label_page(visit: Visit, error: CairnError | None = None, typed: str = "") -> Response:
+    typed = typed or visit.ask("address")
+    with visit.core.reading() as connection:
+        named = list_sites(connection, visit.here.id)
+    seen = sites_seen(visit.core.store, visit.here.id, now=visit.now)
+    sites = [*_demo_shop(visit), *(_site(visit, site, seen.get(_host(site.origin), [])) for site in named)]
+    chosen, unnamed = None, ""
+    if typed and error is None:
         try:
             address = page_address(typed)
-            chosen = Offer(address, label_link(address, token))
+            origin = origin_of(address)
+            chosen = (
+                Offer(address, _open_link(visit, address)) if _is_labelled(visit, address, named) else None
+            )
+            unnamed = "" if chosen else origin
         except InvalidInput as refused:
             error = refused
-    seen = pulse.pages_seen(visit.core.store, visit.here.id, now=visit.now)
     return visit.page(
-        "label.html", typed=typed, chosen=chosen, error=error, until=until, status=422 if error else 200,
-        offers=_offers(seen, home, token),
+        "label.html", typed=typed, chosen=chosen, unnamed=unnamed, error=error, sites=sites,
+        suggestions=_suggestions(visit, named, seen), status=error.status if error else 200,
     )  # fmt: skip
 
 
-def _offers(seen: Iterable[pulse.Seen], home: str, token: str) -> list[Offer]:
-    """Those whose whole address is known: events name the host, and not the port beside it."""
-    found = []
-    for each in seen:
-        own = each.domain == urlsplit(home).hostname
-        if own or is_public(each.domain):
-            site = home if own else f"https://{each.domain}"
-            address = site + quote(each.path, safe=PLAIN)
-            found.append(Offer(address, label_link(address, token), each.views))
-    return found[:SHOWN]
+def open_labeller(visit: Visit) -> Response:
+    """Leads to the page with a code that works once. A link, so that the browser follows it to another site."""
+    if came_from_elsewhere(visit.request):
+        raise NotAllowed("open the labeller from Events in Cairn")
+    address = page_address(visit.ask("address"))
+    member, site = visit.signed_in.member, origin_of(address)
+    with visit.core.writing() as connection:
+        if not _is_labelled(visit, address, list_sites(connection, visit.here.id)):
+            raise NotAllowed(f"{site} is not named as a site to label on in {visit.here.name}; name it first")
+        code = open_grant(
+            connection, member, session_hash=key_hash(visit.request.cookies.get(COOKIE, "")),
+            environment_id=visit.here.id, site=site, home=place_of(visit).url, now=visit.now,
+        )  # fmt: skip
+    headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+    return RedirectResponse(label_link(address, code), 303, headers)
 
 
-PAGES: tuple[Page, ...] = (get("/env/{environment}/events/label", label_page, Verb.DEFINE),)
+def add_site(visit: Visit) -> Response:
+    address = visit.form("address").strip()
+    try:
+        with visit.core.writing() as connection:
+            site = name_site(
+                connection, visit.here.id, address, by=visit.signed_in.member.email,
+                own=origin_of(place_of(visit).url), now=visit.now,
+            )  # fmt: skip
+    except CairnError as error:
+        return label_page(visit, error, address)
+    page = visit.form("page")
+    follow = f"?{urlencode({'address': page})}" if page else ""
+    return visit.leave(visit.url(f"/events/label{follow}"), f"{site.origin} is a site to label on now.")
+
+
+def delete_site(visit: Visit) -> Response:
+    with visit.core.writing() as connection:
+        remove_site(connection, visit.here.id, visit.number("site_id"))
+    return visit.leave(visit.url("/events/label"), "Nobody labels on this site any more.")
+
+
+def _host(origin: str) -> str:
+    return urlsplit(origin).hostname or ""
+
+
+def _shop(visit: Visit) -> str:
+    """The demo shop's address; empty outside of the demo workspace."""
+    is_demo = visit.workspace is not None and visit.workspace.is_demo
+    return f"{place_of(visit).url}/demo/shop/{visit.here.app_id}/" if is_demo else ""
+
+
+def _is_labelled(visit: Visit, address: str, named: list[LabelSite]) -> bool:
+    shop = _shop(visit)
+    return bool(shop and address.startswith(shop)) or origin_of(address) in {site.origin for site in named}
+
+
+def _open_link(visit: Visit, address: str) -> str:
+    return f"{visit.url('/events/label/open')}?{urlencode({'address': address})}"
+
+
+def _demo_shop(visit: Visit) -> list[Site]:
+    shop = _shop(visit)
+    if not shop:
+        return []
+    offers = [Offer(address, _open_link(visit, address)) for address in (shop, f"{shop}product/tent")]
+    return [Site(shop, 0, "", offers)]
+
+
+def _site(visit: Visit, site: LabelSite, pages: list[SeenPage]) -> Site:
+    addresses = [(site.origin + quote(page.path or "/", safe=PLAIN), page.views) for page in pages[:SHOWN]]
+    offers = [Offer(address, _open_link(visit, address), views) for address, views in addresses]
+    first = f"{site.origin}/"
+    return Site(site.origin, site.id, site.named_by, offers or [Offer(first, _open_link(visit, first))])
+
+
+def _suggestions(visit: Visit, named: list[LabelSite], seen: dict[str, list[SeenPage]]) -> list[Suggestion]:
+    known = {_host(site.origin) for site in named} | {_host(place_of(visit).url)}
+    return [
+        Suggestion(f"https://{host}", max(page.users for page in pages))
+        for host, pages in seen.items()
+        if host not in known and is_public(host)
+    ][:SHOWN]
+
+
+PAGES: tuple[Page, ...] = (
+    get("/env/{environment}/events/label", label_page, Verb.DEFINE),
+    get("/env/{environment}/events/label/open", open_labeller, Verb.DEFINE),
+    post("/env/{environment}/events/label/sites", add_site),
+    post("/env/{environment}/events/label/sites/{site_id}/delete", delete_site),
+)
