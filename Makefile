@@ -1,5 +1,5 @@
 # Two commands: `make run` and `make test`. Both set up everything they need.
-.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start bench-ingest bench-define bench-script bench-page soak lock audit
+.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start bench-segments bench-ingest bench-define bench-script bench-page soak lock audit
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -70,6 +70,9 @@ bench-loop: test-setup
 
 bench-ingest: setup
 	$(BIN)/python -m bench.ingest
+
+bench-segments: setup
+	$(BIN)/python -m bench.segments
 
 soak: setup
 	$(BIN)/python -m bench.soak

@@ -1,4 +1,5 @@
-"""How fast segments are at 20 million events: live evaluation, sweep and full count of the two demo conditions.
+"""How fast segments are: live evaluation and full count of the two demo conditions, and beside many other segments
+what one event costs and how late a member leaves whose window ends.
 
     python -m bench.segments [rows] [folder]
 
@@ -18,27 +19,28 @@ from typing import Any
 import sqlalchemy as sa
 from clickhouse_connect import get_client
 
+from bench.beside import beside
 from bench.figures import against, report
 from cairn.clock import from_ms, to_ms
-from cairn.conditions.to_sql import Statement, Users, everybody, only, relevance
 from cairn.conditions.tree import And, Condition, Did, EventMatch, Last, Not, PropertyFilter, UserProperty
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.tables import environments, metadata, projects, user_map, workspaces
 from cairn.ingest.loaded import Loaded
 from cairn.members.lmdb import open_members
 from cairn.segments.definition import NewSegment, create_segment
+from cairn.segments.leaves import Leaves
 from cairn.segments.live import LiveSegments
-from cairn.segments.questions import swept_users
-from cairn.segments.watched import Watched
+from cairn.segments.questions import count_everybody
 from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.schema import DATABASE
-from cairn.store.store import Row
 
 USERS = 350_000
 MERGED = 100_000  # user ids that belong to another one
 DAYS = 90
 ENVIRONMENT = 1
 ROUNDS = 9
+SEGMENTS = (10, 100, 1_000, 5_000)  # that one event and one departure are measured beside
+LATE_BAR_MS = 2_000.0  # after its window ended, a member is out
 LIVE_BAR_MS = 45.0  # evaluating 200 touched users in both demo segments
 
 PREMIUM = UserProperty("plan", "is", "premium")
@@ -143,31 +145,15 @@ def measured(work: Callable[[int], object]) -> dict[str, float]:
     }
 
 
-def raw_ids(canonical: int) -> list[int]:
-    other = canonical + USERS - MERGED
-    return [canonical, other] if canonical <= MERGED and other <= USERS else [canonical]
-
-
-def questions(store: EmbeddedStore, conditions: list[Condition], now_ms: int) -> dict[str, object]:
-    def ask(statement: Statement) -> list[Row]:
-        return store.query(ENVIRONMENT, statement.sql, statement.parameters, timeout_s=60)
-
-    def evaluate(size: int) -> dict[str, float]:
-        users = [1 + number * 997 % (USERS - MERGED) for number in range(size)]
-        asked = Users({user: raw_ids(user) for user in users}, frozenset(users))
-        return measured(lambda round_: ask(only(conditions, now_ms + round_, asked)))
-
-    some = [
-        Watched(ENVIRONMENT, 1, "", "", 1, condition, condition, relevance(condition))
-        for condition in conditions
-    ]
+def counts(store: EmbeddedStore, conditions: list[Condition], now_ms: int) -> dict[str, object]:
+    """A full count, due times included, as segments are counted."""
+    leaves = Leaves()
+    ready = [leaves.ready(condition) for condition in conditions]
+    found = count_everybody(store, ENVIRONMENT, ready, now_ms)
     return {
-        **{f"live_{size}": evaluate(size) for size in (1, 10, 200)},
-        "full_count": measured(lambda round_: ask(everybody(conditions, now_ms + round_))),
-        "users": len(ask(everybody(conditions, now_ms))),
-        "sweep_1_s": measured(
-            lambda round_: swept_users(store, ENVIRONMENT, some, now_ms + round_ - 1000, now_ms + round_)
-        ),
+        "full_count": measured(lambda round_: count_everybody(store, ENVIRONMENT, ready, now_ms + round_)),
+        "users": [len(counted.holding) for counted in found],
+        "due_times": [len(counted.dues) for counted in found],
     }
 
 
@@ -203,18 +189,27 @@ def main(rows: int, folder: Path) -> None:
     generate(folder / "store", rows, to_ms(now))
     generated_s = round(time.perf_counter() - started)
     store = open_embedded(folder / "store", memory_mb=2048)
+    demo = live(folder, store, now)
+    many = {str(segments): beside(folder / str(segments), store, segments) for segments in SEGMENTS}
     figures: dict[str, Any] = {  # Any: figures nest
         "rows": rows,
         "generated_s": generated_s,
-        "questions": {name: questions(store, some, to_ms(now)) for name, some in CONDITIONS.items()},
-        "live_segments": live(folder, store, now),
+        "counts": {name: counts(store, some, to_ms(now)) for name, some in CONDITIONS.items()},
+        "live_segments": demo,
+        "beside_segments": many,
     }
     store.close()
-    demo = figures["questions"]["both in one question"]["live_200"]["best_ms"]
-    report("segments", bar=against(demo, LIVE_BAR_MS, "ms"), **figures)
+    evaluated: Any = demo["touched_200"]  # Any: a figure of several numbers
+    late = max(each["late_ms"] for each in many.values())
+    report(
+        "segments",
+        bar=against(evaluated["best_ms"], LIVE_BAR_MS, "ms"),
+        late_bar=against(late, LATE_BAR_MS, "ms"),
+        **figures,
+    )
 
 
 if __name__ == "__main__":
-    given_rows = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000_000
+    given_rows = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000_000
     with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as made:
         main(given_rows, Path(made))

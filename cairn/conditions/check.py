@@ -5,7 +5,7 @@ Only for conditions that compile to SQL (segments, analysis); flag audiences hav
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 import msgspec
@@ -34,7 +34,8 @@ from cairn.event import Kind
 
 MAX_DEPTH = 20  # levels of and/or/not; people's trees have three, and each costs parser depth in the store
 MAX_LEAVES = 100  # each is one aggregate of the same pass
-MAX_VALUES = 1_000_000  # of one `in`; about three seconds to send to the store
+MAX_VALUES = 1_000_000  # of all `in` together; about three seconds to send to the store
+MAX_VALUES_TEXT = 20_000_000  # characters of these
 MAX_TEXT = 10_000  # characters of one value
 MAX_COUNT = 1_000_000_000
 MAX_WINDOW_MS = 3650 * 86_400_000  # ten years
@@ -78,6 +79,13 @@ def check(condition: Condition) -> None:
     leaves = _check(condition, "condition", depth=1)
     if leaves > MAX_LEAVES:
         raise _refused("condition", f"has {leaves} conditions, at most {MAX_LEAVES} are accepted")
+    lists = list(_value_lists(condition))
+    if (count := sum(map(len, lists))) > MAX_VALUES:
+        raise _refused("condition", f"has {count} values in all its lists, at most {MAX_VALUES} are accepted")
+    if (size := sum(len(value) for values in lists for value in values)) > MAX_VALUES_TEXT:
+        raise _refused(
+            "condition", f"has {size} characters in all its lists, at most {MAX_VALUES_TEXT} are accepted"
+        )
 
 
 def check_pattern(pattern: str, place: str) -> None:
@@ -125,6 +133,19 @@ def _check(node: Condition, place: str, *, depth: int) -> int:
         case _:
             assert_never(node)
     return 1
+
+
+def _value_lists(node: Condition) -> Iterator[tuple[str, ...]]:
+    match node:
+        case And(nodes) | Or(nodes):
+            for child in nodes:
+                yield from _value_lists(child)
+        case Not(child):
+            yield from _value_lists(child)
+        case UserProperty():
+            yield node.values
+        case Did():
+            yield from (filter.values for filter in node.event.filters)
 
 
 def _check_did(node: Did, place: str) -> None:

@@ -142,15 +142,21 @@ def _either(parts: Sequence[str]) -> str:
     return f"({' OR '.join(parts)})" if parts else "0"
 
 
-def _filter(condition: PropertyFilter, bindings: Bindings) -> str:
-    if condition.key in COLUMN_FILTERS:
-        value, is_set = condition.key, f"notEmpty({condition.key})"
+def fact(key: str, bindings: Bindings) -> tuple[str, str]:
+    """An event's property or fact over the columns of `events`: its value, and a boolean whether it is set."""
+    if key in COLUMN_FILTERS:
+        value, is_set = key, f"notEmpty({key})"
     else:
-        key = bindings.text(condition.key)
-        value, is_set = f"properties[{key}]", f"mapContains(properties, {key})"
-    if condition.key in FACT_FILTERS:
-        known = f"notEmpty(`{condition.key}`)"
-        value, is_set = f"if({known}, toString(`{condition.key}`), {value})", f"({known} OR {is_set})"
+        name = bindings.text(key)
+        value, is_set = f"properties[{name}]", f"mapContains(properties, {name})"
+    if key in FACT_FILTERS:
+        known = f"notEmpty(`{key}`)"
+        value, is_set = f"if({known}, toString(`{key}`), {value})", f"({known} OR {is_set})"
+    return value, is_set
+
+
+def _filter(condition: PropertyFilter, bindings: Bindings) -> str:
+    value, is_set = fact(condition.key, bindings)
     operator, operand = positive(condition)
     clause = passes(operator, operand, value, is_set, bindings)
     return f"NOT {clause}" if condition.operator in NEGATIVE else clause

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 from msgspec import Struct
 
-from cairn.conditions.check import refuse_flag_leaf
+from cairn.conditions.check import ConditionNotAccepted, refuse_flag_leaf
 from cairn.conditions.clause import (
     COUNTS,
     NEGATIVE,
@@ -28,6 +28,7 @@ from cairn.conditions.clause import (
     positive,
     time_clause,
 )
+from cairn.conditions.due import NEVER_MS, boundaries
 from cairn.conditions.tree import (
     UNIT_MS,
     And,
@@ -48,9 +49,22 @@ from cairn.conditions.tree import (
 )  # fmt: skip
 from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 
+# The longest text of one statement. Several conditions are asked in as many statements as it takes; one that is longer
+# by itself is refused when it is saved.
+STATEMENT_BYTES = 200_000
+
+# The n-th newest event of a window is known exactly up to this n; beyond, a due time is when the oldest one leaves.
+MOST_NEWEST = 100
+
+_MS = "toUnixTimestamp64Milli(time)"
+
 
 class Statement(Struct, frozen=True):
-    """For Store.query. Rows: (canonical user id, identity or "", then 1 or 0 for each condition)."""
+    """For Store.query. Rows: (canonical user id, identity or "", then 1 or 0 for each condition).
+
+    With due times, after these one for each condition: the earliest epoch millisecond at which time alone can change
+    its answer, never later than it does, or NEVER_MS.
+    """
 
     sql: str
     parameters: dict[str, Any]  # Any: the columns' own types
@@ -63,21 +77,12 @@ class Users(Struct, frozen=True):
     known: frozenset[int] = frozenset()  # those that are sure to have an event or a property; spares a look
 
 
-class Relevance(Struct, frozen=True):
-    """What can change the answer for a user."""
-
-    events: tuple[EventMatch, ...]
-    property_keys: frozenset[str]
-    windows: tuple[tuple[EventMatch, int], ...]  # rolling ones: which events, and how long they count in ms
-    holds_for_strangers: bool  # for a user who did nothing and has no properties: then any new user matters
-
-
-def everybody(conditions: Sequence[Condition], now_ms: int) -> Statement:
-    """Every user of the environment for whom at least one of the conditions holds at `now_ms`.
+def everybody(conditions: Sequence[Condition], now_ms: int, *, with_due: bool = False) -> Statement:
+    """Every user of the environment for whom at least one of the conditions holds at `now_ms`, or has a due time.
 
     Raises ConditionNotAccepted for leaves that only flags know and for patterns RE2 cannot read.
     """
-    pass_ = _Pass(conditions, now_ms)
+    pass_ = _Pass(conditions, now_ms, with_due=with_due)
     sources = [
         f"SELECT {CANONICAL} AS canonical_id, {pass_.columns(did='d')} FROM {_placed(rows)}"
         for rows in pass_.counted_events("")
@@ -88,15 +93,17 @@ def everybody(conditions: Sequence[Condition], now_ms: int) -> Statement:
             f"SELECT DISTINCT {CANONICAL} AS canonical_id, {pass_.columns()} FROM {_placed(rows)}"
             for rows in _existing("")
         ]
-    return pass_.statement(sources, having=" OR ".join(f"holds_{n}" for n in range(len(conditions))))
+    having = [f"holds_{n}" for n in range(len(conditions))]
+    having += [f"due_{n} < {NEVER_MS}" for n in range(len(conditions)) if with_due]
+    return pass_.statement(sources, having=" OR ".join(having))
 
 
-def only(conditions: Sequence[Condition], now_ms: int, users: Users) -> Statement:
+def only(conditions: Sequence[Condition], now_ms: int, users: Users, *, with_due: bool = False) -> Statement:
     """The same question about these users only. A user without a row does not exist: no condition holds.
 
     Raises as `everybody`.
     """
-    pass_ = _Pass(conditions, now_ms)
+    pass_ = _Pass(conditions, now_ms, with_due=with_due)
     pairs = [(raw, user) for user, raws in users.raw_ids.items() for raw in raws]
     raws = tuple(raw for raw, _ in pairs)
     raw_array = pass_.bindings.bind(raws, "Array(UInt64)")
@@ -121,35 +128,39 @@ def only(conditions: Sequence[Condition], now_ms: int, users: Users) -> Statemen
     return pass_.statement(sources)
 
 
-def relevance(condition: Condition) -> Relevance:
-    leaves = _Pass([condition], 0)
-    events = [event for event, _ in leaves.dids]
-    windows = [
-        (event, window.amount * UNIT_MS[window.unit])
-        for event, window in leaves.dids
-        if isinstance(window, Last)
-    ]
-    return Relevance(
-        events=tuple(dict.fromkeys(events)),
-        property_keys=_watched(key for key, _, _ in leaves.tests),
-        windows=tuple(dict.fromkeys(windows)),
-        holds_for_strangers=leaves.needs_strangers,
-    )
+def check_size(condition: Condition) -> None:
+    """Raises ConditionNotAccepted when the event store could not be asked about it in one statement."""
+    size = len(everybody([condition], 0, with_due=True).sql)
+    if size > STATEMENT_BYTES:
+        raise ConditionNotAccepted(
+            f"condition is too long to be counted: it makes {size:,} bytes of a question, at most "
+            f"{STATEMENT_BYTES:,} are possible; use fewer conditions, or fewer tests of their events",
+            field="condition",
+        )
 
 
 class _Pass:
     """The distinct leaves of some conditions, and the pieces of SQL that answer them together."""
 
-    def __init__(self, conditions: Sequence[Condition], now_ms: int) -> None:
+    def __init__(self, conditions: Sequence[Condition], now_ms: int, *, with_due: bool = False) -> None:
         self.bindings = Bindings()
         self.dids: dict[tuple[EventMatch, Window], int] = {}
         self.tests: dict[tuple[str, str, Operand], int] = {}  # (key, positive operator, value)
-        self._now_ms = now_ms
-        self._expressions = [self._expression(node, f"condition {n}") for n, node in enumerate(conditions)]
-        self.needs_strangers = any(_holds_for_strangers(node) for node in conditions)
+        self.nth: dict[tuple[int, int], int] = {}  # (number of a did, n): the n-th newest in its window
+        self._now_ms, self._with_due = now_ms, with_due
+        self._due: list[str] = []  # of the condition being read
+        self._expressions: list[str] = []
+        self._dues: list[str] = []
+        for number, node in enumerate(conditions):
+            self._expressions.append(self._expression(node, f"condition {number}"))
+            self._dues.append(f"least({NEVER_MS}, {', '.join(self._due)})" if self._due else f"{NEVER_MS}")
+            self._due = []
+        self.needs_strangers = any(holds_for_strangers(node) for node in conditions)
 
     def statement(self, sources: Iterable[str], *, having: str = "") -> Statement:
         flags = "".join(f", {text} AS holds_{n}" for n, text in enumerate(self._expressions))
+        if self._with_due:
+            flags += "".join(f", toInt64({text}) AS due_{n}" for n, text in enumerate(self._dues))
         sql = f"""
             SELECT canonical_id, max(known_as){flags}
             FROM ({" UNION ALL ".join(sources)})
@@ -161,7 +172,10 @@ class _Pass:
         """What every source of the union says of a user: the named columns' values, and nothing of the rest."""
         counts = [f"{did}{n} AS d{n}" if did else f"toUInt64(0) AS d{n}" for n in self.dids.values()]
         tests = [f"{test}{n} AS u{n}" if test else f"toUInt8(0) AS u{n}" for n in self.tests.values()]
-        return ", ".join([f"{known_as} AS known_as", *counts, *tests])
+        times = [f"w{n}" if did else f"{self._no_time(nth)} AS w{n}" for (_, nth), n in self.nth.items()]
+        if self._with_due and self.dids:
+            times.append("later" if did else f"toInt64({NEVER_MS}) AS later")
+        return ", ".join([f"{known_as} AS known_as", *counts, *tests, *times])
 
     def counted_events(self, among: str) -> list[str]:
         """Per raw user how often each `Did` happened; only rows that one of them names are read. Empty without one."""
@@ -175,12 +189,41 @@ class _Pass:
             all_of([one, *filtered(event, self.bindings)])
             for one, (event, _) in zip(coarse, self.dids, strict=True)
         ]
-        counts = ", ".join(f"countIf({clause}) AS d{n}" for n, clause in enumerate(fine))
+        counts = [f"countIf({clause}) AS d{n}" for n, clause in enumerate(fine)]
+        if self._with_due:
+            future = f"time > {self.bindings.moment(self._now_ms)}"
+            coarse += [all_of([*named(event, self.bindings), future]) for event, _ in self.dids]
+            counts += [self._nth_newest(fine[did], nth, n) for (did, nth), n in self.nth.items()]
+            counts.append(f"if(countIf({future}) > 0, minIf({_MS}, {future}), {NEVER_MS}) AS later")
         return [
-            f"""SELECT user_id, {counts} FROM {DATABASE}.events
+            f"""SELECT user_id, {", ".join(counts)} FROM {DATABASE}.events
                 WHERE environment_id = {{environment:UInt32}} AND ({" OR ".join(dict.fromkeys(coarse))}) {among}
                 GROUP BY user_id"""
         ]
+
+    def _nth_newest(self, clause: str, nth: int, number: int) -> str:
+        """One raw user's part in finding when the n-th newest event happened."""
+        if nth == 1:
+            return f"maxIf({_MS}, {clause}) AS w{number}"
+        if nth > MOST_NEWEST:
+            return f"if(countIf({clause}) > 0, minIf({_MS}, {clause}), {NEVER_MS}) AS w{number}"
+        return f"groupArraySortedIf({nth})(-{_MS}, {clause}) AS w{number}"
+
+    def _no_time(self, nth: int) -> str:
+        if nth == 1:
+            return "toInt64(0)"
+        return f"toInt64({NEVER_MS})" if nth > MOST_NEWEST else "CAST([], 'Array(Int64)')"
+
+    def _leaves_at(self, did: int, nth: int, window_ms: int) -> str:
+        """When the n-th newest leaves the window; of very many, when the first one does."""
+        number = self.nth.setdefault((did, nth), len(self.nth))
+        if nth == 1:
+            return f"if(max(w{number}) > 0, max(w{number}) + {window_ms}, {NEVER_MS})"
+        if nth > MOST_NEWEST:
+            return f"if(sum(d{did}) >= {nth}, min(w{number}) + {window_ms}, {NEVER_MS})"
+        # Times are negative, so that the smallest are the newest.
+        times = f"arraySort(groupArrayArray(w{number}))"
+        return f"if(sum(d{did}) >= {nth}, {window_ms} - arrayElement({times}, {nth}), {NEVER_MS})"
 
     def tested_properties(self, canonical: str, among: str) -> str:
         """Per canonical user which tests its newest values pass, and its identity.
@@ -228,6 +271,7 @@ class _Pass:
                 return f"NOT {self._expression(child, place)}"
             case Did():
                 number = self.dids.setdefault((node.event, node.window), len(self.dids))
+                self._add_due(number, node)
                 return f"(sum(d{number}) {COUNTS[node.operator]} {self.bindings.whole(node.count)})"
             case UserProperty():
                 operator, value = positive(node)
@@ -238,17 +282,21 @@ class _Pass:
             case _:
                 assert_never(node)
 
+    def _add_due(self, number: int, node: Did) -> None:
+        if not self._with_due:
+            return
+        if isinstance(node.window, Last):
+            window_ms = node.window.amount * UNIT_MS[node.window.unit]
+            self._due += [
+                self._leaves_at(number, nth, window_ms) for nth in boundaries(node.operator, node.count)
+            ]
+        self._due.append("min(later)")
+
 
 def _placed(rows: str) -> str:
     """Rows by raw user with the column that the user map is looked up by. A level of its own: an alias beside the
     tenant's filter would take the filter's place."""
     return f"(SELECT {{environment:UInt32}} AS environment_id, * FROM ({rows}))"
-
-
-def _watched(keys: Iterable[str]) -> frozenset[str]:
-    """An earlier first session can take an initial property away without naming it."""
-    named = frozenset(keys)
-    return named | {FIRST_SEEN_KEY} if named & INITIAL.keys() else named
 
 
 def _existing(among: str) -> list[str]:
@@ -259,15 +307,15 @@ def _existing(among: str) -> list[str]:
     ]
 
 
-def _holds_for_strangers(node: Condition) -> bool:
+def holds_for_strangers(node: Condition) -> bool:
     """Does it hold for a user who did nothing and has no properties?"""
     match node:
         case And(nodes):
-            return all(_holds_for_strangers(child) for child in nodes)
+            return all(holds_for_strangers(child) for child in nodes)
         case Or(nodes):
-            return any(_holds_for_strangers(child) for child in nodes)
+            return any(holds_for_strangers(child) for child in nodes)
         case Not(child):
-            return not _holds_for_strangers(child)
+            return not holds_for_strangers(child)
         case UserProperty():
             return node.operator in NEGATIVE
         case Did():

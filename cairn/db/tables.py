@@ -239,10 +239,10 @@ segment_states = Table(
     Column("users", Integer, nullable=False, default=0),
     Column("identified", Integer, nullable=False, default=0),
     _moment("counted_at", nullable=True),
-    _moment("swept_at", nullable=True),
     Column("drift", Integer, nullable=False, default=0),  # differences the last full recount found
     Column("count_ms", Integer, nullable=False, default=0),
     _text("error"),
+    _moment("failed_at", nullable=True),  # since when it is not live, with `error`
 )
 defined_events = Table(
     "defined_events",

@@ -6,10 +6,12 @@ is exchanged by writing a new generation in pieces and changing one row (replace
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
 from cairn.errors import InvalidInput, NotAllowed
+from cairn.members.due import DueTimes
 from cairn.members.environment import MAP_BYTES, Transaction, acquire, release
 from cairn.members.replacement import collect_garbage, discard, exchange
 from cairn.members.rows import (
@@ -24,6 +26,7 @@ from cairn.members.rows import (
     value_row,
     write_head,
 )
+from cairn.members.sets import SetChange
 
 _ANY_SHORT = name_key("a")[:1]  # what the rows of sets with names of usual length begin with
 _DOCUMENT_NAME_BYTES = 500  # a document's name is its key, so that names can be listed by prefix
@@ -63,6 +66,7 @@ class LmdbMembers:
     def __init__(self, path: Path, *, read_only: bool, map_bytes: int) -> None:
         self._environment = acquire(path, map_bytes)
         self._tables = self._environment.tables
+        self.due = DueTimes(self._environment)
         self._read_only = read_only
         self._is_open = True
         self._being_changed: dict[
@@ -84,16 +88,21 @@ class LmdbMembers:
         return since_of(row) if row else None
 
     def which(self, name: str, values: Iterable[str]) -> set[str]:
-        asked = [(value, value_key(value)) for value in values]
+        return self.which_all({name: values})[name]
 
-        def look(transaction: Transaction) -> set[str]:
-            head = read_head(transaction, self._tables, name)
-            if head is None:
-                return set()
-            rows = self._tables["values"]
-            return {
-                value for value, key in asked if transaction.get(head.generation + key, db=rows) is not None
-            }
+    def which_all(self, asked: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+        keyed = {name: [(value, value_key(value)) for value in values] for name, values in asked.items()}
+
+        def look(transaction: Transaction) -> dict[str, set[str]]:
+            rows, found = self._tables["values"], {}
+            for name, pairs in keyed.items():
+                head = read_head(transaction, self._tables, name)
+                found[name] = {
+                    value
+                    for value, key in (pairs if head else ())
+                    if head and transaction.get(head.generation + key, db=rows) is not None
+                }
+            return found
 
         return self._environment.read(look)
 
@@ -120,28 +129,37 @@ class LmdbMembers:
 
     def apply(self, name: str, *, add: Mapping[str, int], remove: Iterable[str]) -> tuple[int, int]:
         """A value named in both stays, or comes, in."""
+        return self.apply_all({name: SetChange(add, remove)})[name]
+
+    def apply_all(self, changes: Mapping[str, SetChange]) -> dict[str, tuple[int, int]]:
         self._check_writable()
-        added = [(value_key(value), value_row(value, since)) for value, since in add.items()]
-        removed = {value_key(value) for value in remove if value not in add}
+        prepared = {name: _prepared(change) for name, change in changes.items()}
+        real = {name: rows for name, rows in prepared.items() if any(rows)}
 
-        def change(transaction: Transaction) -> tuple[int, int]:
-            values = self._tables["values"]
-            head = read_head(transaction, self._tables, name) or Head(
-                new_generation(transaction, self._tables), 0, 0
-            )
-            gone = sum(transaction.delete(head.generation + key, db=values) for key in removed)
-            come = sum(
-                transaction.put(head.generation + key, row, db=values, overwrite=False) for key, row in added
-            )
-            if come or gone:
-                head = Head(head.generation, head.size + come - gone, head.version + 1)
-                write_head(transaction, self._tables, name, head)
-            return come, gone
+        def change(transaction: Transaction) -> dict[str, tuple[int, int]]:
+            return {name: self._change(transaction, name, *rows) for name, rows in real.items()}
 
-        if not added and not removed:
-            return 0, 0
-        with self._changing(name):
-            return self._environment.write(change)
+        with ExitStack() as locks:
+            for name in sorted(real):  # in one order, so that two never wait for each other
+                locks.enter_context(self._changing(name))
+            changed = self._environment.write(change) if real else {}
+        return {name: changed.get(name, (0, 0)) for name in changes}
+
+    def _change(
+        self, transaction: Transaction, name: str, added: list[tuple[bytes, bytes]], removed: set[bytes]
+    ) -> tuple[int, int]:
+        values = self._tables["values"]
+        head = read_head(transaction, self._tables, name) or Head(
+            new_generation(transaction, self._tables), 0, 0
+        )
+        gone = sum(transaction.delete(head.generation + key, db=values) for key in removed)
+        come = sum(
+            transaction.put(head.generation + key, row, db=values, overwrite=False) for key, row in added
+        )
+        if come or gone:
+            head = Head(head.generation, head.size + come - gone, head.version + 1)
+            write_head(transaction, self._tables, name, head)
+        return come, gone
 
     def replace(self, name: str, values: Mapping[str, int]) -> tuple[int, int]:
         self._check_writable()
@@ -238,6 +256,12 @@ class LmdbMembers:
     def _check_writable(self) -> None:
         if self._read_only:
             raise ReadOnlyMembers
+
+
+def _prepared(change: SetChange) -> tuple[list[tuple[bytes, bytes]], set[bytes]]:
+    """Rows to put and keys to delete."""
+    added = [(value_key(value), value_row(value, since)) for value, since in change.add.items()]
+    return added, {value_key(value) for value in change.remove if value not in change.add}
 
 
 def _document_key(name: str) -> bytes:

@@ -7,6 +7,10 @@ publishes for the edge: settings files, key tables. The edge reads both with eve
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
+from msgspec import Struct
+
+from cairn.members.due import DueTimes
+
 
 def users_set(environment_id: int, segment_id: int) -> str:
     """Name of the set of a segment's canonical user ids (decimal text)."""
@@ -23,10 +27,18 @@ def alias_set(environment_id: int, alias_id: str) -> str:
     return f"alias/{environment_id}/{alias_id}"
 
 
+class SetChange(Struct, frozen=True):
+    """Values to take into a set, with their since, and values to take out. One in both stays, or comes, in."""
+
+    add: Mapping[str, int]
+    remove: Iterable[str]
+
+
 class Members(Protocol):
     """Sets of text, each value with the epoch milliseconds since when it is in.
 
-    - `apply` and `replace` are atomic and durable: a reader in any process sees the set before or after, never between.
+    - `apply`, `apply_all` and `replace` are atomic and durable: a reader in any process sees the set before or after,
+      never between.
     - Adding a value that is in keeps its first `since`; removing one that is not in does nothing.
     - `replace` keeps `since` of values that stay.
     - `contains` needs no lock and answers in microseconds.
@@ -42,6 +54,9 @@ class Members(Protocol):
     def which(self, name: str, values: Iterable[str]) -> set[str]:
         """Those of `values` that are in."""
 
+    def which_all(self, asked: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+        """The same of several sets, at one moment. Shape: set -> those of its values that are in."""
+
     def size(self, name: str) -> int: ...
 
     def version(self, name: str) -> int: ...
@@ -52,6 +67,9 @@ class Members(Protocol):
     def apply(self, name: str, *, add: Mapping[str, int], remove: Iterable[str]) -> tuple[int, int]:
         """Return how many were really added and removed."""
 
+    def apply_all(self, changes: Mapping[str, SetChange]) -> dict[str, tuple[int, int]]:
+        """Change several sets at once: all of them, or none. Shape: set -> as `apply`."""
+
     def replace(self, name: str, values: Mapping[str, int]) -> tuple[int, int]:
         """Make the set exactly these values; return how many were really added and removed."""
 
@@ -59,6 +77,9 @@ class Members(Protocol):
 
     def sets(self, prefix: str) -> list[str]:
         """The names of the sets that begin so, in order. Limit: those over 480 bytes long are left out."""
+
+    @property
+    def due(self) -> DueTimes: ...
 
     def close(self) -> None: ...
 

@@ -35,7 +35,7 @@ from cairn.eventlog.log import EventLog
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import READER
 from cairn.members.rewrite import ask_rewrite
-from cairn.members.sets import Members, alias_set, list_set, users_set
+from cairn.members.sets import Members, SetChange, alias_set, list_set, users_set
 from cairn.paths import Paths
 from cairn.privacy.leaving import Known, find_leaving
 from cairn.privacy.log_purge import log_places, purge_log
@@ -169,16 +169,18 @@ def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
         listed = connection.execute(
             sa.select(attribute_lists).where(attribute_lists.c.environment_id == environment_id)
         ).all()
-    ids = [str(one) for one in known.raw_ids | known.canonical_ids]
-    memberships = entries = 0
-    for segment_id in segment_ids:
-        memberships += parts.members.apply(users_set(environment_id, segment_id), add={}, remove=ids)[1]
+    users = known.raw_ids | known.canonical_ids
+    ids = [str(one) for one in users]
+    in_segments = {users_set(environment_id, segment_id): SetChange({}, ids) for segment_id in segment_ids}
+    in_lists = {}
     for row in listed:
         # A segment's list holds identities; one that people filled may hold anything that names a user.
         names = set(known.identities) if row.kind == "segment" else {*known.names, *ids}
         names |= {name.lower() for name in names} if row.folds_case else set()
-        entries += parts.members.apply(list_set(row.id), add={}, remove=names)[1]
-    return memberships, entries
+        in_lists[list_set(row.id)] = SetChange({}, names)
+    parts.members.due.forget(environment_id, segment_ids, users)
+    gone = parts.members.apply_all(in_segments | in_lists)
+    return sum(gone[name][1] for name in in_segments), sum(gone[name][1] for name in in_lists)
 
 
 def _leave_aliases(members: Members, known: Known) -> int:

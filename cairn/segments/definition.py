@@ -4,13 +4,14 @@ Editing a condition raises `version`; `live` then counts the new membership besi
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.conditions.check import check, parse
+from cairn.conditions.to_sql import check_size
 from cairn.conditions.tree import Condition
 from cairn.db.tables import (
     attribute_lists,
@@ -66,10 +67,23 @@ class SegmentState(Struct, frozen=True):
     users: int
     identified: int
     counted_at: datetime | None
-    swept_at: datetime | None
     drift: int  # differences the last full recount found
     count_ms: int
-    error: str
+    error: str  # why it is not live; empty: it is
+    failed_at: datetime | None  # since when it is not
+
+
+# live: members follow what happens. counting: not counted yet. recounting: edited, the members are still those of the
+# rule before. failing: members do not follow what happens; they are tried to be counted again.
+SegmentHealth = Literal["live", "counting", "recounting", "failing"]
+
+
+def health_of(state: SegmentState, defined_version: int) -> SegmentHealth:
+    if state.error:
+        return "failing"
+    if not state.version:
+        return "counting"
+    return "live" if state.version == defined_version else "recounting"
 
 
 class SegmentNotFound(NotFound):
@@ -97,6 +111,7 @@ def create_segment(
     key = clean_key(new.key)
     name, description = clean_name(new.name), _clean_description(new.description)
     check(new.condition)
+    check_size(new.condition)
     owned = sa.select(projects.c.id).where(
         projects.c.workspace_id == workspace_id, projects.c.id == project_id
     )
@@ -162,6 +177,7 @@ def update_segment(
         changes["description"] = _clean_description(description)
     if condition is not None:
         check(condition)
+        check_size(condition)
         check_events(connection, before.project_id, condition)
         if condition != before.condition:
             changes |= {"condition": msgspec.to_builtins(condition), "version": segments.c.version + 1}

@@ -4,20 +4,23 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from cairn.conditions.to_sql import relevance
 from cairn.db.engine import reading
-from cairn.definitions.matching import Definitions, needs_resolving
+from cairn.definitions.matching import Definitions
 from cairn.errors import InvalidInput
+from cairn.segments.leaves import Leaves
 from cairn.segments.watched import Watched
 
 
-def resolve_watched(some: Iterable[Watched], engine: sa.Engine, definitions: Definitions) -> None:
-    """Bring `resolved` of each up to date. Raises Unavailable.
+def resolve_watched(
+    some: Iterable[Watched], engine: sa.Engine, definitions: Definitions, leaves: Leaves
+) -> bool:
+    """Bring `ready` of each up to date; say whether one changed. Raises Unavailable.
 
     To be called after touched users were taken from the queue: the elements they acted on are stored by then. A meaning
     that grows by new elements concerns nobody but such users, so nothing has to be counted anew for it.
     """
-    concerned = [watched for watched in some if needs_resolving(watched.condition)]
+    concerned = [watched for watched in some if watched.needs_resolving]
+    is_changed = False
     for environment_id in sorted({watched.environment_id for watched in concerned}):
         shapes = definitions.shapes(environment_id)
         with reading(engine) as connection:
@@ -30,5 +33,6 @@ def resolve_watched(some: Iterable[Watched], engine: sa.Engine, definitions: Def
                     )
                 except InvalidInput:
                     resolved = watched.condition  # asking the store about it says what is wrong
-                if resolved != watched.resolved:
-                    watched.resolved, watched.relevance = resolved, relevance(resolved)
+                if resolved != watched.ready.condition:
+                    watched.ready, is_changed = leaves.ready(resolved), True
+    return is_changed

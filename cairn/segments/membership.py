@@ -3,11 +3,12 @@
 Anonymous users are in the segment and never in the list. Every function may be repeated after a crash.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from msgspec import Struct
 
-from cairn.members.sets import Members
+from cairn.conditions.due import NEVER_MS
+from cairn.members.sets import Members, SetChange
 from cairn.segments.watched import Watched
 
 LARGE_CHANGE = 10_000  # values; a larger change is exchanged as a whole set, which the store writes in pieces
@@ -18,6 +19,7 @@ class Answer(Struct, frozen=True):
 
     identity: str  # empty: anonymous
     holds: bool
+    due_ms: int = NEVER_MS  # when time alone may change that
 
 
 class Change(Struct, frozen=True):
@@ -25,36 +27,73 @@ class Change(Struct, frozen=True):
     is_list_changed: bool = False
 
 
+Answered = tuple[Watched, Mapping[int, Answer], Set[int]]  # a segment, its answers, and who was asked about
+
+
 def apply_answers(
     members: Members,
-    watched: Watched,
-    answers: Mapping[int, Answer],
-    asked: Set[int],
+    answered: Sequence[Answered],
     identities: Callable[[Set[int]], Mapping[int, str]],
     now_ms: int,
-) -> Change:
-    """Bring the asked users in line. One without an answer does not exist, or was merged into another: it leaves.
+) -> list[tuple[Watched, Change]]:
+    """Bring the users asked about in line, in segments of one environment, all in one write.
 
-    `identities` finds the identities of such users, whose place in the list ends too.
+    One without an answer does not exist, or was merged into another: it leaves. `identities` finds the identities of
+    such users, whose place in the list ends too.
     """
-    holding = {user: answer.identity for user, answer in answers.items() if answer.holds and user in asked}
-    inside = {int(value) for value in members.which(watched.users_set, map(str, asked))}
-    entered, left = holding.keys() - inside, inside - holding.keys()
-    unknown = left - answers.keys()
-    lost = {answers[user].identity for user in left & answers.keys()}
-    lost |= set(identities(unknown).values()) if unknown else set()
-    identified = {identity for identity in holding.values() if identity}
-    members.apply(
-        watched.users_set, add={str(user): now_ms for user in entered}, remove=[str(user) for user in left]
-    )
-    come, gone = members.apply(
-        watched.list_set, add=dict.fromkeys(identified, now_ms), remove=lost - {""} - identified
-    )
-    return Change(frozenset(entered | left), bool(come or gone))
+    _note_due(members, answered, now_ms)
+    inside = members.which_all({watched.users_set: map(str, asked) for watched, _, asked in answered})
+    gone = {
+        user for watched, answers, asked in answered for user in asked - answers.keys()
+        if str(user) in inside[watched.users_set]
+    }  # fmt: skip
+    names = identities(gone) if gone else {}
+    changes: dict[str, SetChange] = {}
+    come_or_gone: dict[str, frozenset[int]] = {}
+    for watched, answers, asked in answered:
+        users = {int(value) for value in inside[watched.users_set]}
+        holding = {
+            user: answer.identity for user, answer in answers.items() if answer.holds and user in asked
+        }
+        entered, left = holding.keys() - users, users - holding.keys()
+        lost = {answers[user].identity if user in answers else names.get(user, "") for user in left}
+        identified = {identity for identity in holding.values() if identity}
+        changes[watched.users_set] = SetChange(
+            {str(user): now_ms for user in entered}, [str(user) for user in left]
+        )
+        changes[watched.list_set] = SetChange(dict.fromkeys(identified, now_ms), lost - {""} - identified)
+        come_or_gone[watched.users_set] = frozenset(entered | left)
+    changed = members.apply_all(changes)
+    return [
+        (watched, Change(come_or_gone[watched.users_set], any(changed[watched.list_set])))
+        for watched, _, _ in answered
+    ]
 
 
-def replace_members(members: Members, watched: Watched, holding: Mapping[int, str], now_ms: int) -> Change:
-    """Make the sets exactly these users. Shape of `holding`: canonical user -> identity or ""."""
+def _note_due(members: Members, answered: Sequence[Answered], now_ms: int) -> None:
+    """Before the members: after a crash between the two, too many users are looked at again, never too few."""
+    for environment_id in {watched.environment_id for watched, _, _ in answered}:
+        found: dict[int, dict[int, int | None]] = {}
+        for watched, answers, asked in answered:
+            if watched.ready.counters:
+                dues = {user: answers[user].due_ms if user in answers else NEVER_MS for user in asked}
+                found[watched.segment_id] = {
+                    user: due_ms if due_ms < NEVER_MS else None for user, due_ms in dues.items()
+                }
+        members.due.note(environment_id, found, now_ms)
+
+
+class Counted(Struct):
+    """A segment counted in full."""
+
+    holding: dict[int, str]  # canonical user -> identity or ""
+    dues: dict[int, int]  # canonical user -> when time alone may change the answer; those for whom it can
+
+
+def replace_members(members: Members, watched: Watched, counted: Counted, now_ms: int) -> Change:
+    """Make the sets exactly these users."""
+    holding = counted.holding
+    members.due.replace(watched.environment_id, watched.segment_id, counted.dues, now_ms)
     changed = _exchange(members, watched.users_set, {str(user) for user in holding}, now_ms)
     listed = _exchange(
         members, watched.list_set, {identity for identity in holding.values() if identity}, now_ms
@@ -77,3 +116,4 @@ def drop_members(members: Members, some: Iterable[Watched]) -> None:
     for watched in some:
         members.drop(watched.users_set)
         members.drop(watched.list_set)
+        members.due.drop(watched.environment_id, watched.segment_id)

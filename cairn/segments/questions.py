@@ -1,48 +1,120 @@
-"""What live segments ask the event store: answers for some users, everybody, and whom the passing of time concerns."""
+"""What live segments ask the event store: answers for some users, and everybody."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import sqlalchemy as sa
 
-from cairn.conditions.clause import Bindings, between, event_clause
-from cairn.conditions.to_sql import Users, everybody, only
-from cairn.conditions.tree import Condition
+from cairn.conditions.due import NEVER_MS
+from cairn.conditions.to_sql import STATEMENT_BYTES, Statement, Users, everybody, only
 from cairn.identity.merges import raw_ids
-from cairn.segments.membership import Answer
+from cairn.segments.facts import TooManyRows, facts_of
+from cairn.segments.leaves import Facts, Ready
+from cairn.segments.membership import Answer, Counted
 from cairn.segments.watched import Watched
 from cairn.store.schema import DATABASE, IDENTITY_KEY
 from cairn.store.store import Store
 
 USERS_PER_QUESTION = 2_000  # canonical users; a few thousand raw ids still parse in milliseconds
-CONDITIONS_PER_QUESTION = 12  # share one pass over the events
+# Conditions counted in full in one pass over the events. More would not be faster: each adds its own columns.
+CONDITIONS_PER_QUESTION = 12
 COUNT_TIMEOUT_S = 120.0  # a full count may take long; it keeps nobody waiting but the other segments
+
+Wanted = Sequence[tuple[Watched, Set[int]]]  # segments of one environment, each with the users to look at
 
 
 def answers_for(
-    store: Store,
-    connection: sa.Connection,
-    environment_id: int,
-    conditions: Sequence[Condition],
-    asked: Set[int],
-    known: Set[int],
-    now_ms: int,
+    store: Store, connection: sa.Connection, wanted: Wanted, known: Set[int], now_ms: int
 ) -> list[dict[int, Answer]]:
-    """Shape: for each condition, canonical user -> answer; users that do not exist are left out."""
-    found: list[dict[int, Answer]] = [{} for _ in conditions]
-    for some in _chunks(asked):
-        users = Users(raw_ids(connection, environment_id, some), some & known)
-        statement = only(conditions, now_ms, users)
-        for user, identity, *flags in store.query(environment_id, statement.sql, statement.parameters):
-            for answers, holds in zip(found, flags, strict=True):
-                answers[user] = Answer(identity, bool(holds))
+    """Shape: for each segment, canonical user -> answer; users that do not exist are left out."""
+    found: list[dict[int, Answer]] = [{} for _ in wanted]
+    for users in _chunks(set().union(*(users for _, users in wanted))):
+        _answer_chunk(store, connection, wanted, users, known, now_ms, found)
     return found
 
 
-def count_everybody(store: Store, environment_id: int, condition: Condition, now_ms: int) -> dict[int, str]:
-    """Everybody for whom it holds. Shape: canonical user -> identity or ""."""
-    statement = everybody([condition], now_ms)
-    rows = store.query(environment_id, statement.sql, statement.parameters, timeout_s=COUNT_TIMEOUT_S)
-    return {row[0]: row[1] for row in rows}
+def _answer_chunk(
+    store: Store,
+    connection: sa.Connection,
+    wanted: Wanted,
+    users: frozenset[int],
+    known: Set[int],
+    now_ms: int,
+    found: list[dict[int, Answer]],
+) -> None:
+    environment_id = wanted[0][0].environment_id
+    conditions = [watched.ready for watched, _ in wanted]
+    try:
+        facts = facts_of(store, connection, environment_id, conditions, users, known, now_ms)
+    except TooManyRows:
+        for part in _halves(users):
+            _answer_chunk(store, connection, wanted, part, known, now_ms, found)
+        if len(users) == 1:
+            _answer_by_sql(store, connection, wanted, users, known, now_ms, found)
+        return
+    for (watched, asked), answers in zip(wanted, found, strict=True):
+        for user in asked & users & facts.keys():
+            answers[user] = _answer(watched.ready, facts[user])
+
+
+def _answer(condition: Ready, facts: Facts) -> Answer:
+    return Answer(facts.identity, condition.holds(facts), condition.due_ms(facts))
+
+
+def _answer_by_sql(
+    store: Store,
+    connection: sa.Connection,
+    wanted: Wanted,
+    users: frozenset[int],
+    known: Set[int],
+    now_ms: int,
+    found: list[dict[int, Answer]],
+) -> None:
+    """For a user of too many different events: the store decides, which reads them all but returns one row."""
+    environment_id = wanted[0][0].environment_id
+    of_users = Users(raw_ids(connection, environment_id, users), users & known)
+    for part, places in _statements(
+        [watched.ready for watched, _ in wanted],
+        lambda some: only([ready.condition for ready in some], now_ms, of_users, with_due=True),
+    ):
+        for user, identity, *answers in store.query(environment_id, part.sql, part.parameters):
+            for number, place in enumerate(places):
+                if user in wanted[place][1]:
+                    holds, due_ms = answers[number], answers[len(places) + number]
+                    found[place][user] = Answer(identity, bool(holds), due_ms)
+
+
+def count_everybody(
+    store: Store, environment_id: int, conditions: Sequence[Ready], now_ms: int
+) -> list[Counted]:
+    """Everybody for whom they hold, and whom time alone concerns, one after the other."""
+    found = [Counted({}, {}) for _ in conditions]
+    for part, places in _statements(
+        conditions, lambda some: everybody([ready.condition for ready in some], now_ms, with_due=True)
+    ):
+        rows = store.query(environment_id, part.sql, part.parameters, timeout_s=COUNT_TIMEOUT_S)
+        for number, place in enumerate(places):
+            at, due_at = 2 + number, 2 + len(places) + number
+            found[place].holding.update((row[0], row[1]) for row in rows if row[at])
+            found[place].dues.update((row[0], row[due_at]) for row in rows if row[due_at] < NEVER_MS)
+    return found
+
+
+def _statements(
+    conditions: Sequence[Ready], compile: Callable[[Sequence[Ready]], Statement]
+) -> Iterator[tuple[Statement, range]]:
+    """Statements that answer all of the conditions, each short enough for the engine; with which of them it answers."""
+    waiting = [
+        range(start, min(start + CONDITIONS_PER_QUESTION, len(conditions)))
+        for start in range(0, len(conditions), CONDITIONS_PER_QUESTION)
+    ]
+    while waiting:
+        places = waiting.pop(0)
+        statement = compile([conditions[place] for place in places])
+        if len(statement.sql.encode()) > STATEMENT_BYTES and len(places) > 1:
+            middle = places.start + len(places) // 2
+            waiting[:0] = [range(places.start, middle), range(middle, places.stop)]
+        else:
+            yield statement, places
 
 
 def identities_of(store: Store, environment_id: int, users: Set[int]) -> Mapping[int, str]:
@@ -61,34 +133,14 @@ def identities_of(store: Store, environment_id: int, users: Set[int]) -> Mapping
     return found
 
 
-def swept_users(
-    store: Store, environment_id: int, some: Iterable[Watched], since_ms: int, now_ms: int
-) -> set[int]:
-    """Raw users for whom time alone can have changed an answer between two moments.
-
-    An event left a rolling window, or was stamped in the future and its time has come.
-    """
-    bindings = Bindings()
-    passed = f"{between(since_ms, now_ms, bindings)} AND received_at < time"
-    clauses: dict[str, None] = {}
-    for watched in some:
-        for event in watched.relevance.events:
-            clauses[f"({event_clause(event, bindings)} AND {passed})"] = None
-        for event, window_ms in watched.relevance.windows:
-            left = between(since_ms - window_ms, now_ms - window_ms, bindings)
-            clauses[f"({event_clause(event, bindings)} AND {left})"] = None
-    if not clauses:
-        return set()
-    rows = store.query(
-        environment_id,
-        f"""SELECT DISTINCT user_id FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND ({" OR ".join(clauses)})""",
-        bindings.values,
-    )
-    return {row[0] for row in rows}
-
-
 def _chunks(users: Set[int]) -> Iterator[frozenset[int]]:
     ordered = sorted(users)
     for start in range(0, len(ordered), USERS_PER_QUESTION):
         yield frozenset(ordered[start : start + USERS_PER_QUESTION])
+
+
+def _halves(users: Set[int]) -> Iterator[frozenset[int]]:
+    ordered = sorted(users)
+    if len(ordered) > 1:
+        yield frozenset(ordered[: len(ordered) // 2])
+        yield frozenset(ordered[len(ordered) // 2 :])

@@ -11,13 +11,12 @@ from msgspec import Struct
 
 from cairn.clock import from_ms, to_ms
 from cairn.conditions.check import parse
-from cairn.conditions.clause import NOT_BEHAVIOUR
-from cairn.conditions.to_sql import Relevance, relevance
-from cairn.conditions.tree import Condition, ElementMatch, EventMatch, ResolvedMatch
-from cairn.db.tables import segment_states, segments
+from cairn.conditions.tree import EVERYBODY, Condition
+from cairn.db.tables import environments, segment_states, segments
+from cairn.definitions.matching import needs_resolving
 from cairn.errors import InvalidInput
-from cairn.ingest.loaded import Loaded
 from cairn.members.sets import list_set, users_set
+from cairn.segments.leaves import Leaves, Ready
 
 logger = logging.getLogger(__name__)
 
@@ -33,19 +32,20 @@ class Watched(Struct, eq=False):
     list_id: str
     version: int
     condition: Condition
-    resolved: Condition  # the same with its defined events as they stand; what the store is asked
-    relevance: Relevance
+    needs_resolving: bool  # does it name defined events, which change their meaning with new elements?
+    ready: Ready  # the same with its defined events as they stand; what the store is asked
     counted_version: int = 0  # the definition that the members were counted from; 0: never counted
     is_caught_up: bool = False  # counted since this process started: what happened before is in
     due_ms: int = 0  # when the next full count is due
-    swept_ms: int = 0  # 0: never swept
     counted_ms: int = 0
     count_ms: int = 0
     users: int = 0
     identified: int = 0
     drift: int = 0
-    error: str = ""
+    error: str = ""  # why it is not live; empty: it is
+    failed_ms: int = 0  # since when; 0: it is live
     failures: int = 0  # in a row
+    is_unreadable: bool = False  # its stored condition cannot be read; only an edit helps
     is_saved: bool = True
     # Differences a recount found, and since when: the loader may still be about to name these users.
     suspects: set[int] = msgspec.field(default_factory=set)
@@ -68,68 +68,88 @@ class Watched(Struct, eq=False):
         """Do the members belong to the definition in force?"""
         return self.counted_version == self.version
 
-    def candidates(self, loaded: Loaded) -> set[int]:
-        """Raw users among those touched whose answer can have changed by what the condition mentions.
+    @property
+    def is_live(self) -> bool:
+        """Does it follow what happens? One that failed waits for its full count, which makes up for what it missed."""
+        return self.is_current and not self.failures
 
-        One who got a name is none of them: that changes what a member is called, not who is one.
-        """
-        found = set(loaded.merged)
-        for (kind, name), users in loaded.by_event.items():
-            if any(mentions(event, kind, name) for event in self.relevance.events):
-                found |= users
-        for key, users in loaded.by_property.items():
-            if key in self.relevance.property_keys:
-                found |= users
-        return found
+    def fail(self, error: str, now_ms: int, *, retry_ms: int) -> None:
+        """It stops being live. Its touched users are not kept: the full count that follows makes up for them."""
+        self.failed_ms = self.failed_ms or now_ms
+        self.error, self.is_caught_up, self.is_saved = error, False, False
+        self.due_ms = now_ms + retry_ms
+        self.failures += 1
 
 
-def mentions(event: EventMatch | ElementMatch, kind: str, name: str) -> bool:
-    """Could an event of this kind and name be one of these?"""
-    if isinstance(event, ResolvedMatch):
-        return any(mentions(one, kind, name) for one in event.any_of)
-    if event.name and event.name != name:
-        return False
-    return event.kind == kind if event.kind else kind not in NOT_BEHAVIOUR
+def definitions_mark(connection: sa.Connection) -> tuple[object, ...]:
+    """Changes whenever `read_watched` could answer differently: it is asked twice a second, and segments are many."""
+    count, highest = sa.func.count, sa.func.max
+    marks = (
+        sa.select(count(), highest(segments.c.id), sa.func.sum(segments.c.version)).select_from(segments),
+        sa.select(count(), highest(environments.c.id)).select_from(environments),
+        sa.select(count()).select_from(segment_states),
+    )
+    return tuple(value for mark in marks for value in connection.execute(mark).one())
 
 
-def read_watched(connection: sa.Connection, known: dict[Place, Watched]) -> dict[Place, Watched]:
+def read_watched(
+    connection: sa.Connection, known: dict[Place, Watched], leaves: Leaves, now_ms: int
+) -> dict[Place, Watched]:
     """The segments defined now. Those already known keep their state; a changed condition replaces the old one.
 
-    Conditions are read only when their version is new: this is asked twice a second, and some are long.
+    Conditions are read only when their version is new, as some are long. One that cannot be read fails.
     """
     rows = connection.execute(
         sa.select(segments.c.version.label("defined_version"), segments.c.key, segment_states).join(
             segment_states, segment_states.c.segment_id == segments.c.id
         )
     ).all()
-    conditions: dict[int, Condition] = {}
+    conditions: dict[int, Condition | InvalidInput] = {}
     found: dict[Place, Watched] = {}
     for row in rows:
         place = (row.environment_id, row.segment_id)
         watched = known.get(place)
         if watched is None or watched.version != row.defined_version:
-            try:
-                condition = conditions.get(row.segment_id) or _condition(connection, row.segment_id)
-                watched = _renewed(row, condition, watched)
-            except InvalidInput:
-                logger.exception("segment %s cannot be read and is not counted", row.segment_id)
-                continue
-            conditions[row.segment_id] = condition
+            if row.segment_id not in conditions:
+                conditions[row.segment_id] = _condition(connection, row.segment_id)
+            watched = _renewed(row, conditions[row.segment_id], watched, leaves, now_ms)
         found[place] = watched
     return found
 
 
-def _condition(connection: sa.Connection, segment_id: int) -> Condition:
+def _condition(connection: sa.Connection, segment_id: int) -> Condition | InvalidInput:
     query = sa.select(segments.c.condition).where(segments.c.id == segment_id)
-    return parse(connection.execute(query).scalar_one())
+    try:
+        return parse(connection.execute(query).scalar_one())
+    except InvalidInput as error:
+        return error
 
 
-def _renewed(row: sa.Row[Any], condition: Condition, known: Watched | None) -> Watched:  # Any: a joined row
-    if known is not None:
-        known.version, known.condition, known.resolved = row.defined_version, condition, condition
-        known.relevance = relevance(condition)
-        known.due_ms, known.failures, known.suspects = 0, 0, set()
-        return known
+def _renewed(
+    row: sa.Row[Any],  # Any: a joined row
+    condition: Condition | InvalidInput,
+    known: Watched | None,
+    leaves: Leaves,
+    now_ms: int,
+) -> Watched:
+    unreadable = condition if isinstance(condition, InvalidInput) else None
+    read = EVERYBODY if isinstance(condition, InvalidInput) else condition
+    try:
+        ready = leaves.ready(read)
+    except InvalidInput as error:
+        unreadable, ready = error, leaves.ready(EVERYBODY)
+    watched = known or _watched(row, read, ready)
+    watched.version, watched.condition, watched.ready = row.defined_version, read, ready
+    watched.needs_resolving = needs_resolving(read)
+    watched.due_ms, watched.failures, watched.suspects = 0, 0, set()
+    watched.is_unreadable = unreadable is not None
+    if unreadable is not None:
+        logger.error("segment %s cannot be read and is not counted: %s", row.segment_id, unreadable)
+        watched.fail(f"its stored condition cannot be read: {unreadable}", now_ms, retry_ms=0)
+    return watched
+
+
+def _watched(row: sa.Row[Any], condition: Condition, ready: Ready) -> Watched:  # Any: a joined row
     return Watched(
         environment_id=row.environment_id,
         segment_id=row.segment_id,
@@ -137,16 +157,16 @@ def _renewed(row: sa.Row[Any], condition: Condition, known: Watched | None) -> W
         list_id=row.list_id,
         version=row.defined_version,
         condition=condition,
-        resolved=condition,
-        relevance=relevance(condition),
+        needs_resolving=False,
+        ready=ready,
         counted_version=row.version,
-        swept_ms=_ms(row.swept_at),
         counted_ms=_ms(row.counted_at),
         count_ms=row.count_ms,
         users=row.users,
         identified=row.identified,
         drift=row.drift,
         error=row.error,
+        failed_ms=_ms(row.failed_at),
     )
 
 
@@ -161,8 +181,8 @@ def save_states(connection: sa.Connection, changed: Iterable[Watched]) -> None:
             )
             .values(
                 version=watched.counted_version, users=watched.users, identified=watched.identified,
-                counted_at=_moment(watched.counted_ms), swept_at=_moment(watched.swept_ms), drift=watched.drift,
-                count_ms=watched.count_ms, error=watched.error,
+                counted_at=_moment(watched.counted_ms), drift=watched.drift, count_ms=watched.count_ms,
+                error=watched.error, failed_at=_moment(watched.failed_ms),
             )
         )  # fmt: skip
 

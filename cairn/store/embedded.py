@@ -29,6 +29,13 @@ from cairn.store.store import AccountChange, MapChange, PropertyChange, Row, See
 
 logger = logging.getLogger(__name__)
 
+# Of a statement's text, and of what the engine makes of it. Callers cut what they ask to a fortieth of this; a defined
+# event that grows into many elements and ways must not stop a segment that was accepted.
+_TEXT_LIMITS = {
+    "max_query_size": 8 << 20,
+    "max_ast_elements": 500_000,
+    "max_expanded_ast_elements": 5_000_000,
+}
 _WRITING = {"max_partitions_per_insert_block": 0}  # a batch of late events may span any number of months
 # The ids of all events, and one word for each user who was seen in a session; `_hashes` makes the same.
 _ALL_KNOWN = f"""
@@ -76,6 +83,8 @@ class _Asking:
     def __init__(self, client: Client, *, memory_mb: int) -> None:
         self.client = client
         self._timeout_s = 0.0
+        for name, limit in _TEXT_LIMITS.items():
+            client.set_client_setting(name, limit)
         client.set_client_setting("max_memory_usage", memory_mb << 20)
         client.set_client_setting("max_result_bytes", memory_mb << 18)  # a quarter: it grows as Python values
         client.set_client_setting("readonly", 2)

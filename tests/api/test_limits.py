@@ -163,3 +163,25 @@ def test_fault_of_our_own_is_told_without_its_details(world: World) -> None:
             connection.exec_driver_sql("ALTER TABLE hidden RENAME TO sources")
     assert response.status_code in (500, 503)
     assert "sources" not in response.text and "SELECT" not in response.text
+
+
+def _did(number: int, filters: int) -> dict[str, Any]:
+    tests = [{"key": f"k{n}", "operator": "contains", "value": str(number)} for n in range(filters)]
+    return {"type": "did", "event": {"name": f"E{number}", "filters": tests}, "operator": "exactly", "count": 3,
+            "window": {"type": "last", "amount": 1, "unit": "day"}}  # fmt: skip
+
+
+TOO_LARGE = [
+    pytest.param([_did(number, 0) for number in range(101)], "101 conditions", id="conditions"),
+    pytest.param([_did(number, 20) for number in range(100)], "too long to be counted", id="tests of events"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "reason"), TOO_LARGE)
+def test_a_segment_too_large_to_be_counted_is_refused_when_it_is_saved(
+    world: World, nodes: list[dict[str, Any]], reason: str
+) -> None:
+    body = {"key": "large", "name": "Large", "condition": {"type": "and", "nodes": nodes}}
+    answer = world.call("POST", "/segments", json=body)
+    assert answer.status_code == 422, answer.text
+    assert reason in answer.json()["detail"]

@@ -13,6 +13,7 @@ from cairn.definitions.matching import Definitions
 from cairn.eventlog.sqlite import open_log
 from cairn.members.lmdb import open_members
 from cairn.paths import Paths
+from cairn.segments.leaves import Leaves
 from cairn.segments.meaning import resolve_watched
 from cairn.segments.questions import count_everybody
 from cairn.segments.watched import read_watched
@@ -147,12 +148,14 @@ def wrong_memberships(data_dir: Path, planner: Planner | None) -> dict[str, int]
     store, engine = open_embedded(data_dir / "store", memory_mb=1024), open_engine(sqlite_url(data_dir))
     members = open_members(Paths(data_dir).members)
     wrong: dict[str, int] = {}
+    leaves = Leaves()
     try:
         with reading(engine) as connection:
-            watched = read_watched(connection, {})
-        resolve_watched(watched.values(), engine, Definitions(store))
+            watched = read_watched(connection, {}, leaves, to_ms(utc_now()))
+        resolve_watched(watched.values(), engine, Definitions(store), leaves)
         for one in watched.values():
-            holding = count_everybody(store, one.environment_id, one.resolved, to_ms(utc_now()))
+            [counted] = count_everybody(store, one.environment_id, [one.ready], to_ms(utc_now()))
+            holding = counted.holding
             listed = {value for value, _ in members.values(one.list_set)}
             different = {str(user) for user in holding} ^ {
                 value for value, _ in members.values(one.users_set)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cairn.conditions.to_sql import Relevance, Statement, Users, everybody, only, relevance
+from cairn.conditions.to_sql import Statement, Users, everybody, holds_for_strangers, only
 from cairn.conditions.tree import (
     EVERYBODY,
     And,
@@ -189,21 +189,9 @@ def test_a_leaf_that_only_flags_know_is_refused_by_name(leaf: Condition) -> None
         for compiled in (
             lambda condition=condition: everybody([condition], NOW),
             lambda condition=condition: only([condition], NOW, Users({1: [1]})),
-            lambda condition=condition: relevance(condition),
         ):
             with pytest.raises(InvalidInput, match=type(leaf).__struct_config__.tag):
                 compiled()
-
-
-def test_relevance_names_what_can_change_the_answer() -> None:
-    month, day = Did(BUY, "at_least", 2, Last(30, "day")), Did(BUY, "exactly", 0, Last(1, "day"))
-    click = Did(EventMatch("click"), window=Between(1, 2))
-    assert relevance(And((month, Or((PREMIUM, Not(day), click))))) == Relevance(
-        events=(BUY, EventMatch("click")),
-        property_keys=frozenset({"plan"}),
-        windows=((BUY, 30 * 86_400_000), (BUY, 86_400_000)),
-        holds_for_strangers=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -223,8 +211,8 @@ def test_relevance_names_what_can_change_the_answer() -> None:
         (And((Did(BUY, "exactly", 0), PREMIUM)), False),
     ],
 )
-def test_relevance_knows_whether_a_stranger_would_be_in(condition: Condition, expected: bool) -> None:
-    assert relevance(condition).holds_for_strangers is expected
+def test_whether_a_stranger_would_be_in(condition: Condition, expected: bool) -> None:
+    assert holds_for_strangers(condition) is expected
 
 
 def test_writing_the_same_again_changes_nothing(here: Environment) -> None:

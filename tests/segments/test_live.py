@@ -228,6 +228,11 @@ def test_an_event_counted_in_full_before_its_user_was_named_is_no_drift(
     world.close()
 
 
+def _texts(parameters: dict[str, object]) -> set[object]:
+    lists = [value if isinstance(value, list) else [value] for value in parameters.values()]
+    return {value for values in lists for value in values}
+
+
 class Failing:
     """The real store, which can be made to fail: the network edge that cannot be broken at will otherwise."""
 
@@ -237,7 +242,7 @@ class Failing:
         self._store = store
 
     def query(self, environment_id: int, sql: str, parameters=None, *, timeout_s: float = 10.0):
-        if self.is_away or (self.refuses and self.refuses in (parameters or {}).values()):
+        if self.is_away or (self.refuses and self.refuses in _texts(parameters or {})):
             raise StoreBusy("the event store is away")
         return self._store.query(environment_id, sql, parameters, timeout_s=timeout_s)
 
