@@ -26,7 +26,7 @@ from cairn.app.sources import find_project, list_environments
 from cairn.clock import from_ms
 from cairn.conditions.tree import Condition
 from cairn.segments import preview
-from cairn.segments.definition import NewSegment, Segment
+from cairn.segments.definition import NewSegment, Segment, SegmentHealth, health_of
 from cairn.workspace.permission import Verb
 
 
@@ -38,7 +38,9 @@ class SegmentCount(Struct, frozen=True):
     identified: int
     is_current: bool  # the count is of this definition, not of the one before
     counted_at: datetime | None
-    error: str
+    state: SegmentHealth
+    since: datetime | None  # when it began to fail
+    reason: str  # why it fails; empty: it does not
 
 
 class SegmentAnswer(Struct, frozen=True):
@@ -148,7 +150,9 @@ def _answer(call: Call, segment: Segment) -> SegmentAnswer:
             identified=state.identified,
             is_current=state.version == segment.version,
             counted_at=state.counted_at,
-            error=state.error,
+            state=health_of(state, segment.version),
+            since=state.failed_at,
+            reason=state.error,
         )
         for state in segments.list_states(call, segment)
     ]

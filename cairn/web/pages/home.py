@@ -1,5 +1,7 @@
 """Home: how it is going, what needs a look, what is left to set up. Every number is counted when it is asked for."""
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 from starlette.responses import Response
 
@@ -7,13 +9,14 @@ from cairn.analysis import pulse
 from cairn.app.overview import CountedSegment, LongList, Overview, read_overview
 from cairn.definitions.health import Finding
 from cairn.web.pages.live import explain, rows_of
-from cairn.web.render import count, query
+from cairn.web.render import count, full_time, query
 from cairn.web.snippets import curl_track
 from cairn.web.visit import Page, Visit, get, place_of
 
 DAYS = 14  # of the sparklines
 FEED = 6  # rows of the live card
 REASONS_SHOWN = 4  # of refused events; a broken client finds many, and one line each would bury the rest
+FAILING_SHOWN = 3  # segments by name; what stops one often stops many
 WORRYING = ("invalid", "failed", "rate_limited")
 
 
@@ -76,7 +79,7 @@ def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
         Concern("bad", trouble.label, trouble.title, trouble.text, visit.url("/live"), "Look")
         for trouble in overview.troubles
     ]
-    found += [concern for entry in overview.segments for concern in _of_segment(visit, entry)]
+    found += _of_segments(visit, overview.segments)
     found += [_of_list(visit, long) for long in dict.fromkeys(overview.long_lists)]
     found += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
     found += [_of_event(visit, finding) for finding in overview.findings]
@@ -85,15 +88,24 @@ def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
     return found
 
 
-def _of_segment(visit: Visit, entry: CountedSegment) -> list[Concern]:
-    name, state = entry.segment.name, entry.state
-    url = visit.url(f"/segments/{entry.segment.id}")
-    if state is not None and state.error:
-        return [Concern("bad", "failing", f"Segment {name} could not be counted", state.error, url, "Open")]
-    if state is not None and state.drift:
-        text = f"The last full recount differed by {count(state.drift, 'user')} and put it right."
-        return [Concern("warn", "drifted", f"Segment {name} had drifted", text, url, "Open")]
-    return []
+def _of_segments(visit: Visit, counted: list[CountedSegment]) -> Iterator[Concern]:
+    """What failed first comes first, and what fails in great number is one line."""
+    known = [(entry.segment, entry.state) for entry in counted if entry.state is not None]
+    failing = [(segment, state) for segment, state in known if state.error]
+    failing.sort(key=lambda pair: pair[1].failed_at or visit.now)
+    for segment, state in failing[:FAILING_SHOWN]:
+        since = f" since {full_time(state.failed_at, visit.zone)}" if state.failed_at else ""
+        url = visit.url(f"/segments/{segment.id}")
+        yield Concern("bad", "failing", f"Segment {segment.name} is not live{since}", state.error, url, "Open")
+    if (more := len(failing) - FAILING_SHOWN) > 0:
+        title = f"{count(more, 'more segment')} {'is' if more == 1 else 'are'} not live"
+        text = "Their pages say why. Each is counted again until that succeeds."
+        yield Concern("bad", "failing", title, text, visit.url("/segments"), "Open")
+    for segment, state in known:
+        if state.drift and not state.error:
+            text = f"The last full recount differed by {count(state.drift, 'user')} and put it right."
+            url = visit.url(f"/segments/{segment.id}")
+            yield Concern("warn", "drifted", f"Segment {segment.name} had drifted", text, url, "Open")
 
 
 def _of_list(visit: Visit, long: LongList) -> Concern:
