@@ -28,8 +28,8 @@ from cairn.conditions.tree import (
     UserProperty,
 )
 from cairn.db.tables import user_map
-from cairn.event import Draft
 from cairn.errors import InvalidInput
+from cairn.event import Draft
 from cairn.ingest.loaded import Loaded
 from cairn.segments.definition import Segment, delete_segment
 from cairn.segments.facts import MOST_ROWS

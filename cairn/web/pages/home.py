@@ -96,7 +96,9 @@ def _of_segments(visit: Visit, counted: list[CountedSegment]) -> Iterator[Concer
     for segment, state in failing[:FAILING_SHOWN]:
         since = f" since {full_time(state.failed_at, visit.zone)}" if state.failed_at else ""
         url = visit.url(f"/segments/{segment.id}")
-        yield Concern("bad", "failing", f"Segment {segment.name} is not live{since}", state.error, url, "Open")
+        yield Concern(
+            "bad", "failing", f"Segment {segment.name} is not live{since}", state.error, url, "Open"
+        )
     if (more := len(failing) - FAILING_SHOWN) > 0:
         title = f"{count(more, 'more segment')} {'is' if more == 1 else 'are'} not live"
         text = "Their pages say why. Each is counted again until that succeeds."
