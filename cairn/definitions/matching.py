@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from msgspec import structs
 
 from cairn.conditions.check import ConditionNotAccepted
-from cairn.conditions.clause import NOT_BEHAVIOUR
+from cairn.conditions.event_test import Happened, is_event
 from cairn.conditions.tree import (
     And,
     Condition,
@@ -27,7 +27,6 @@ from cairn.db.tables import environments
 from cairn.definitions.defined_event import definitions_by_id, events_in
 from cairn.definitions.model import ELEMENT_KEYS, ON_ELEMENTS, DefinedEvent, Definition, Part
 from cairn.definitions.shapes import Asked, EnvironmentShapes, meant
-from cairn.definitions.value import Happened, fact_of, passes
 from cairn.store.store import Store
 
 
@@ -104,13 +103,10 @@ def happened_as(parts: Iterable[Part], happened: Happened) -> bool:
 
 
 def _happened_as(part: Part, happened: Happened) -> bool:
-    is_kind = happened.kind not in NOT_BEHAVIOUR if part.kind == "any" else happened.kind == part.kind
-    if not is_kind or (part.name and part.name != happened.name):
-        return False
     asked, tests = _split(part)
-    if not all(passes(test, fact_of(happened, test.key)) for test in tests):
-        return False
-    return meant(asked, happened.element)
+    kind = "" if part.kind == "any" else part.kind
+    is_match = is_event(EventMatch(kind, part.name, tests), happened)
+    return is_match and meant(asked, happened.element)
 
 
 def _known(connection: sa.Connection, environment_id: int, wanted: Iterable[int]) -> dict[int, DefinedEvent]:

@@ -11,11 +11,11 @@ import numpy as np
 from msgspec import Struct
 
 from cairn.clock import to_ms
+from cairn.conditions.event_test import passing
 from cairn.conditions.tree import PropertyFilter
 from cairn.definitions.model import ELEMENT_KEYS
 from cairn.definitions.path import Bools, Paths
 from cairn.definitions.selector import read_selector
-from cairn.definitions.value import passing
 from cairn.event import Element
 from cairn.store.schema import DATABASE
 from cairn.store.store import Row, Store

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from cairn.conditions.check import refuse_flag_leaf
 from cairn.conditions.due import NEVER_MS, boundaries
+from cairn.conditions.event_test import passes
 from cairn.conditions.to_sql import MOST_NEWEST, count_holds, holds_for_strangers
 from cairn.conditions.tree import (
     UNIT_MS,
@@ -34,7 +35,6 @@ from cairn.conditions.tree import (
     UserProperty,
     Visitor,
 )
-from cairn.definitions.value import passes
 from cairn.store.schema import FIRST_SEEN_KEY, INITIAL
 
 Passes = Callable[[str | None], bool]

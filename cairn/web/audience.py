@@ -5,6 +5,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from cairn.conditions.describe import OPERATORS
 from cairn.conditions.tree import (
     And,
     Attribute,
@@ -20,12 +21,6 @@ from cairn.conditions.tree import (
     Visitor,
 )
 from cairn.conditions.walk import leaves
-
-_OPERATORS = {
-    "is": "is", "is_ignoring_case": "is, ignoring case,", "contains": "contains", "starts_with": "starts with",
-    "ends_with": "ends with", "matches": "matches", "greater": "is greater than", "at_least": "is at least",
-    "less": "is less than", "at_most": "is at most", "operand": "fits Wingify's operand",
-}  # fmt: skip
 
 
 class Part(Struct, frozen=True):
@@ -112,7 +107,7 @@ def _leaf(
         case InList():
             return [*_custom(leaf.attribute), Part("is in list"), _list(leaf, names)]
         case Attribute():
-            return [*_custom(leaf.name), Part(_OPERATORS[leaf.operator]), Part(leaf.value, is_value=True)]
+            return [*_custom(leaf.name), Part(OPERATORS[leaf.operator]), Part(leaf.value, is_value=True)]
         case Visitor():
             return [Part("visitor id is one of"), Part(leaf.ids, is_value=True)]
         case Place():

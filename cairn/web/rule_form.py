@@ -9,7 +9,7 @@ from typing import get_args
 import msgspec
 from msgspec import Struct, structs
 
-from cairn.conditions import operand
+from cairn.conditions import describe, operand
 from cairn.conditions.check import parse
 from cairn.conditions.tree import (
     EVERYBODY,
@@ -32,11 +32,12 @@ SUBJECTS: tuple[tuple[str, str], ...] = (
     ("attribute", "custom variable"), ("visitor", "visitor id"), ("country", "country"), ("region", "region"),
     ("city", "city"), ("flag", "other flag"),
 )  # fmt: skip
-OPERATORS: tuple[tuple[str, str], ...] = (  # of a custom variable
-    ("in_list", "is in list"), ("not_in_list", "is not in list"), ("is", "is"), ("is_not", "is not"),
-    ("is_ignoring_case", "is (ignoring case)"), ("contains", "contains"), ("starts_with", "starts with"),
-    ("ends_with", "ends with"), ("matches", "matches the pattern"), ("greater", "is greater than"),
-    ("at_least", "is at least"), ("less", "is less than"), ("at_most", "is at most"),
+OPERATORS: tuple[tuple[str, str], ...] = tuple(  # of a custom variable
+    (operator, describe.OPERATORS[operator])
+    for operator in (
+        "in_list", "not_in_list", "is", "is_not", "is_ignoring_case", "contains", "starts_with", "ends_with", "matches",
+        "greater", "at_least", "less", "at_most",
+    )
 )  # fmt: skip
 KINDS: tuple[tuple[str, str], ...] = (
     ("rollout", "Rollout: give it to them"),

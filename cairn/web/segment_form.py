@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from cairn.clock import from_ms, to_ms
+from cairn.conditions import describe
 from cairn.conditions.check import check, parse
 from cairn.conditions.tree import (
     And,
@@ -31,12 +32,9 @@ from cairn.errors import InvalidInput
 from cairn.event import Kind
 from cairn.web.form import Form
 
-OPERATORS: tuple[tuple[str, str], ...] = (
-    ("is", "is"), ("is_not", "is not"), ("contains", "contains"), ("does_not_contain", "does not contain"),
-    ("starts_with", "starts with"), ("ends_with", "ends with"), ("matches", "matches the pattern"),
-    ("greater", "is greater than"), ("at_least", "is at least"), ("less", "is less than"), ("at_most", "is at most"),
-    ("is_set", "is set"), ("is_not_set", "is not set"), ("in", "is one of"), ("not_in", "is none of"),
-)  # fmt: skip
+OPERATORS: tuple[tuple[str, str], ...] = tuple(
+    (operator, describe.OPERATORS[operator]) for operator in get_args(TextOperator)
+)
 COUNTS: tuple[tuple[str, str], ...] = (
     ("at_least", "at least"), ("at_most", "at most"), ("exactly", "exactly"), ("more_than", "more than"),
     ("less_than", "fewer than"),

@@ -1,12 +1,15 @@
-"""Whether a value passes a text test, in Python: the same meaning as the SQL of `conditions.clause`, to the letter."""
+"""Whether one event is what a match asks for, in Python: the same meaning as the SQL of `clause`, to the letter. Pure.
 
-from collections.abc import Mapping, Sequence
+For whoever has the event in hand: the labeller's examples, and rules over events as they pass.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from cairn.conditions import pattern as patterns
 from cairn.conditions.check import ORDERING, as_number
-from cairn.conditions.clause import COLUMN_FILTERS, FACT_FILTERS, NEGATIVE
-from cairn.conditions.tree import PropertyFilter
+from cairn.conditions.clause import COLUMN_FILTERS, FACT_FILTERS, NEGATIVE, NOT_BEHAVIOUR
+from cairn.conditions.tree import EventMatch, PropertyFilter
 from cairn.event import Element, Scalar
 from cairn.store.rows import text_of
 
@@ -37,6 +40,21 @@ def fact_of(happened: Happened, key: str) -> str | None:
     if key in FACT_FILTERS and (fact := happened.facts.get(key)):
         return fact
     return text_of(happened.properties[key]) if key in happened.properties else None
+
+
+def is_event(match: EventMatch, happened: Happened) -> bool:
+    """Of a defined event only what stands beside its definition is asked; `definitions` knows the rest."""
+    return is_of_kind(match.kind, match.name, happened) and passes_all(match.filters, happened)
+
+
+def is_of_kind(kind: str, name: str, happened: Happened) -> bool:
+    """An empty kind is any behaviour, an empty name any name."""
+    is_kind = happened.kind == kind if kind else happened.kind not in NOT_BEHAVIOUR
+    return is_kind and (not name or happened.name == name)
+
+
+def passes_all(tests: Iterable[PropertyFilter], happened: Happened) -> bool:
+    return all(passes(test, fact_of(happened, test.key)) for test in tests)
 
 
 def passes(test: PropertyFilter, value: str | None) -> bool:
