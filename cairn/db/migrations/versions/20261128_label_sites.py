@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "20261127_label_sites"
+revision = "20261128_label_sites"
 down_revision = "20261127_segment_failures"
 
 
