@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261127_segment_failures"
-down_revision = "20261127_token_limits"
+down_revision = "20261127_edits"
 
 
 def upgrade() -> None:
