@@ -47,7 +47,7 @@ def fill(data_dir: Path, app_id: str, events: int) -> int:
     client.command(
         f"""INSERT INTO cairn.user_properties (environment_id, key, user_id, value, time, version)
             SELECT {environment_id}, key, bitAnd(cityHash64(toUInt32(number)), 9007199254740991), value,
-                   fromUnixTimestamp64Milli({now_ms - 86_400_000}), {(now_ms - 86_400_000) << 22}
+                   fromUnixTimestamp64Milli({now_ms - 86_400_000}), bitShiftLeft(toUInt128({now_ms - 86_400_000}), 64)
             FROM numbers({USERS})
             ARRAY JOIN ['plan', 'identity'] AS key,
                        [if(number % 5 = 0, 'premium', 'free'),

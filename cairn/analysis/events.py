@@ -1,5 +1,6 @@
 """The latest events with what became of each: stored ones and refused ones in one stream, newest first."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -83,7 +84,7 @@ def latest(
 
 def refused(store: Store, environment_id: int, *, now: datetime, limit: int = 50) -> list[Seen]:
     """Only what was refused. Environment 0 holds what came with an unknown key."""
-    sql = f"{_refused_sql('')} ORDER BY 1 DESC LIMIT {{limit:UInt32}}"
+    sql = _newest_first([_refused_sql("")])
     rows = store.query(environment_id, sql, {"since": max(to_ms(now - LOOK_BACK), 0), "limit": limit})
     return [Seen(*with_element(row, {})) for row in rows]
 
@@ -101,11 +102,17 @@ def _received(
         )  # also of account properties, which are accepted but no event
     if not parts:
         return []
-    ordered = [f"({part} ORDER BY 1 DESC LIMIT {{limit:UInt32}})" for part in parts]
-    sql = f"SELECT * FROM ({' UNION ALL '.join(ordered)}) ORDER BY 1 DESC, event_id LIMIT {{limit:UInt32}}"
+    sql = _newest_first(parts)
     rows = store.query(environment_id, sql, {"since": since, "limit": limit, **parameters})
     elements = read_elements(store, environment_id, (row[-1] for row in rows))
     return [Seen(*with_element(row, elements)) for row in rows]
+
+
+def _newest_first(parts: Sequence[str]) -> str:
+    """What arrived last first; each part is cut before they are put together."""
+    order = "ORDER BY received DESC, log_position DESC, event_id LIMIT {limit:UInt32}"
+    ordered = " UNION ALL ".join(f"({part} {order})" for part in parts)
+    return f"SELECT * EXCEPT (log_position) FROM ({ordered}) {order}"
 
 
 def _stored_sql(where: str) -> str:
@@ -117,11 +124,11 @@ def _stored_sql(where: str) -> str:
                toString(name) AS name, '' AS user, {CANONICAL} AS canonical, toString(source) AS source,
                toString(library) AS library, '' AS detail,
                {PROPERTIES_MAP} AS shown, '' AS payload, event_id, session_id,
-               {FACTS_MAP} AS facts, {MORE_PROPERTIES} AS more, element
+               {FACTS_MAP} AS facts, {MORE_PROPERTIES} AS more, element, log_position
         FROM {DATABASE}.events
         WHERE {within} AND event_id IN (
             SELECT event_id FROM {DATABASE}.events WHERE {within} {where}
-            ORDER BY received_at DESC LIMIT {{limit:UInt32}})"""
+            ORDER BY received_at DESC, log_position DESC LIMIT {{limit:UInt32}})"""
 
 
 def _refused_sql(where: str) -> str:
@@ -131,7 +138,7 @@ def _refused_sql(where: str) -> str:
                toUInt64(0) AS canonical, toString(source) AS source, '' AS library, detail,
                CAST(map(), 'Map(String, String)') AS shown, payload, toUInt64(0) AS event_id,
                toUInt64(0) AS session_id, CAST(map(), 'Map(String, String)') AS facts, toUInt64(0) AS more,
-               toUInt64(0) AS element
+               toUInt64(0) AS element, log_position
         FROM {DATABASE}.refusals
         WHERE environment_id = {{environment:UInt32}}
           AND received_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""

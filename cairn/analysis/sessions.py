@@ -86,7 +86,7 @@ def user_sessions(
         environment_id,
         f"""
         SELECT min(at), max(at) AS last, count(), countIf(kind = '{Kind.PAGEVIEW}'),
-               argMinIf(path, at, path != ''), argMaxIf(path, at, path != '')
+               argMinIf(path, (at, log_position), path != ''), argMaxIf(path, (at, log_position), path != '')
         FROM ({_captured("1 AS owner", _OF_USER) if gap_ms is None else _split("1 AS owner", _OF_USER)})
         GROUP BY session HAVING min(at) < {{before:Int64}}
         ORDER BY min(at) DESC, session DESC LIMIT {{limit:UInt32}}
@@ -140,19 +140,21 @@ _IN_RANGE = """
 
 
 def _captured(owner: str, where: str) -> str:
-    """Events that have a session. Shape: owner, session, at, kind, path."""
+    """Events that have a session. Shape: owner, session, at, log_position, kind, path."""
     return f"""
-        SELECT {owner}, session_id AS session, toUnixTimestamp64Milli(time) AS at, kind, path
+        SELECT {owner}, session_id AS session, toUnixTimestamp64Milli(time) AS at, log_position, kind,
+               path
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}} AND session_id != 0 AND {COUNTED} AND {where}"""
 
 
 def _split(owner: str, where: str) -> str:
-    """All events, their sessions numbered anew. Shape: owner, session, at, kind, path."""
+    """All events, their sessions numbered anew. Shape: owner, session, at, log_position, kind, path."""
     return f"""
-        SELECT owner, session, one.1 AS at, one.2 AS kind, one.3 AS path
+        SELECT owner, session, one.1 AS at, one.2 AS log_position, one.3 AS kind, one.4 AS path
         FROM (
-            SELECT {owner}, arraySort(groupArray((toUnixTimestamp64Milli(time), toString(kind), toString(path))))
+            SELECT {owner},
+                   arraySort(groupArray((toUnixTimestamp64Milli(time), log_position, toString(kind), toString(path))))
                    AS some, arrayMap(one -> one.1, some) AS times, {SESSION_NUMBERS} AS numbers
             FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}} AND {COUNTED} AND {where}

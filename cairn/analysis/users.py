@@ -24,7 +24,7 @@ from cairn.store.captured import (
     read_elements,
     with_element,
 )
-from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
+from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL, position_of
 from cairn.store.store import Store
 
 PAGE = 50  # users or events on a page
@@ -363,8 +363,8 @@ def timeline(
                {MORE_PROPERTIES}, element
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
-          AND (at, event_id) < ({{after_ms:Int64}}, {{after_id:UInt64}})
-        ORDER BY at DESC, event_id DESC LIMIT {{limit:UInt32}}
+          AND (at, log_position, event_id) < ({{after_ms:Int64}}, {position_of("after_id")}, {{after_id:UInt64}})
+        ORDER BY at DESC, log_position DESC, event_id DESC LIMIT {{limit:UInt32}}
         """,
         {
             "users": raw_ids(connection, environment_id, user_id),

@@ -185,7 +185,7 @@ def _latest(
                    {FACTS_MAP}, CAST(properties, 'Map(String, String)'), element
             FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}} AND {within} AND {clause}
-            ORDER BY at DESC, event_id LIMIT {int(limit)}""",
+            ORDER BY at DESC, log_position DESC, event_id LIMIT {int(limit)}""",
         bindings.values,
     )
     elements = read_elements(store, environment_id, (row[-1] for row in rows))

@@ -26,7 +26,7 @@ MOST_EVENTS = (
     1 << _EVENT_BITS
 ) - 1  # per request with a place of their own; all beyond are refusals and share one
 _ITEM_BITS = 15  # of a log position; group commits are far smaller, and one that is larger runs into the next
-ORDER_BITS = 22  # of a property's version, below its time
+ORDER_BITS = 64  # of a property's version, below its time: the whole log position
 _ENTRY_SHIFT = _EVENT_BITS + _ITEM_BITS  # leaves 35 bits: ten years of a hundred commits a second
 
 
@@ -114,9 +114,7 @@ def place_of(log_position: int) -> int:
 
 def version_of(draft: Draft) -> int:
     """Of the properties a draft sets: the newest time wins, then what arrived last."""
-    return (draft.time_ms + draft.late_ms) << ORDER_BITS | entry_of(draft.log_position) & (
-        1 << ORDER_BITS
-    ) - 1
+    return (draft.time_ms + draft.late_ms) << ORDER_BITS | draft.log_position
 
 
 def _payload(draft: Draft) -> str:

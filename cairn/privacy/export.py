@@ -13,7 +13,7 @@ from cairn.db.tables import attribute_lists, segment_states, segments
 from cairn.event import FACTS
 from cairn.identity.merges import history, raw_ids
 from cairn.members.sets import Members, list_set, users_set
-from cairn.store.schema import DATABASE, IDENTITY_KEY
+from cairn.store.schema import DATABASE, IDENTITY_KEY, position_of
 from cairn.store.store import Store
 
 _PER_QUESTION = 5_000  # events read at once
@@ -97,7 +97,7 @@ def _properties(store: Store, environment_id: int, ids: list[int]) -> list[dict[
         f"""
         SELECT user_id, key, value, time FROM {DATABASE}.user_properties FINAL
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{ids:Array(UInt64)}}
-        ORDER BY key, time, user_id
+        ORDER BY key, version
         """,
         {"ids": ids},
     )
@@ -127,8 +127,8 @@ def _events(store: Store, environment_id: int, ids: list[int]) -> Iterator[list[
             f"""
             SELECT toUnixTimestamp64Milli(time) AS at, element, {chosen} FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}} AND user_id IN {{ids:Array(UInt64)}}
-              AND (at, event_id) > ({{after_ms:Int64}}, {{after_id:UInt64}})
-            ORDER BY at, event_id LIMIT {_PER_QUESTION}
+              AND (at, log_position, event_id) > ({{after_ms:Int64}}, {position_of("after_id")}, {{after_id:UInt64}})
+            ORDER BY at, log_position, event_id LIMIT {_PER_QUESTION}
             """,
             {"ids": ids, "after_ms": after[0], "after_id": after[1]},
             timeout_s=60.0,

@@ -145,7 +145,7 @@ class _Evidence:
             f"""SELECT count() OVER (), event_id, time, kind, name, properties, {FACTS_MAP}, element
                 FROM {DATABASE}.events
                 WHERE environment_id = {{environment:UInt32}} AND {which} AND user_id IN {{raws:Array(UInt64)}}
-                ORDER BY time DESC, event_id LIMIT {LATEST}""",
+                ORDER BY time DESC, log_position DESC, event_id LIMIT {LATEST}""",
             bindings.values | {"raws": self._all_raws()},
         )
         elements = read_elements(self._store, self._environment_id, (row[-1] for row in rows))

@@ -9,7 +9,16 @@ from typing import Any
 from msgspec import Struct
 
 from cairn.store.errors import StoreTooNew
-from cairn.store.schema import ACCOUNTS, CAPTURED, DATABASE, DICTIONARY, ELEMENTS, MORE_CAPTURED, TABLES
+from cairn.store.schema import (
+    ACCOUNTS,
+    CAPTURED,
+    DATABASE,
+    DICTIONARY,
+    ELEMENTS,
+    MORE_CAPTURED,
+    ORDERED_PROPERTIES,
+    TABLES,
+)
 
 
 class Migration(Struct, frozen=True):
@@ -23,6 +32,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "captured facts and elements", (CAPTURED, ELEMENTS)),
     Migration(3, "account properties", (ACCOUNTS,)),
     Migration(4, "landing hash and device id", (MORE_CAPTURED,)),
+    Migration(5, "properties in the order of arrival", ORDERED_PROPERTIES),
 )
 
 _VERSIONS = f"""

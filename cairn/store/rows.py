@@ -123,7 +123,7 @@ def properties_table(changes: Sequence[PropertyChange]) -> pa.Table:
                 "user_id": _numbers([c.user_id for c in changes], pa.uint64()),
                 "value": pa.array([c.value for c in changes], pa.string()),
                 "time": _numbers([c.time_ms for c in changes], _TIME),
-                "version": _numbers([c.version for c in changes], pa.uint64()),
+                "version": _versions(changes),
             }
         )
     except _WRONG as error:
@@ -142,13 +142,17 @@ def account_properties_table(changes: Sequence[AccountChange]) -> pa.Table:
                 "key": _repeated([c.key for c in changes]),
                 "value": pa.array([c.value for c in changes], pa.string()),
                 "time": _numbers([c.time_ms for c in changes], _TIME),
-                "version": _numbers([c.version for c in changes], pa.uint64()),
+                "version": _versions(changes),
             }
         )
     except _WRONG as error:
         raise RowsNotStorable(
             f"an account property has a value that cannot be stored: {error}", field="account_properties"
         ) from error
+
+
+def _versions(changes: Sequence[PropertyChange] | Sequence[AccountChange]) -> pa.Array:
+    return pa.array([change.version.to_bytes(16, "little") for change in changes], pa.binary(16))
 
 
 def user_map_table(changes: Sequence[MapChange]) -> pa.Table:

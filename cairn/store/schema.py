@@ -36,7 +36,7 @@ TABLES: tuple[str, ...] = (
     ORDER BY (environment_id, toDate(time), kind, name, user_id, time)
     SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, lightweight_mutation_projection_mode = 'rebuild'
     """,
-    # One row per (environment, key, user); the newest version wins. `version` is time in ms << 22 | arrival order.
+    # One row per (environment, key, user); the newest version wins. `version` is time and arrival order.
     f"""
     CREATE TABLE IF NOT EXISTS {DATABASE}.user_properties (
         environment_id UInt32,
@@ -136,6 +136,45 @@ ACCOUNTS = f"""
     SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 """
 
+# Until here `version` was time in ms << 22 | the lowest bits of the log entry's number, so what arrived in one group
+# commit, or four million commits apart, had no order. Now it is time in ms << 64 | log position. Of equal times, what
+# is stored already arrived before all that is to come: it gets the lowest positions; of the initial properties, where
+# the earliest wins and its version is the greatest, the highest.
+_ORDERED_VERSION = """if(toTypeName(version) = 'UInt128', toUInt128(version), bitOr(
+        bitShiftLeft(toUInt128(bitShiftRight(version, 22)), 64),
+        toUInt128(bitAnd(version, 4194303)) + if({is_initial}, 18446744073705357312, 0)))"""
+
+
+def _ordered(table: str, key: str, is_initial: str) -> tuple[str, ...]:
+    """Statements that give a table its wider version. Each may be run again: a version that is wide stays."""
+    return (
+        f"DROP TABLE IF EXISTS {DATABASE}.{table}_ordered SYNC",
+        f"""
+        CREATE TABLE {DATABASE}.{table}_ordered (
+            environment_id UInt32,
+            {key},
+            value String,
+            time DateTime64(3, 'UTC'),
+            version UInt128
+            {", INDEX by_user user_id TYPE bloom_filter(0.01) GRANULARITY 1" if "user_id" in key else ""}
+        ) ENGINE = ReplacingMergeTree(version)
+        ORDER BY (environment_id, {"key, user_id" if "user_id" in key else "account_id, key"})
+        SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+        """,
+        f"""
+        INSERT INTO {DATABASE}.{table}_ordered SELECT * REPLACE (
+            {_ORDERED_VERSION.format(is_initial=is_initial)} AS version) FROM {DATABASE}.{table}
+        """,
+        f"EXCHANGE TABLES {DATABASE}.{table}_ordered AND {DATABASE}.{table}",
+        f"DROP TABLE {DATABASE}.{table}_ordered SYNC",
+    )
+
+
+ORDERED_PROPERTIES = (
+    *_ordered("user_properties", "key LowCardinality(String), user_id UInt64", "startsWith(key, 'initial_')"),
+    *_ordered("account_properties", "account_id String, key LowCardinality(String)", "0"),
+)
+
 DICTIONARY = f"""
     CREATE DICTIONARY IF NOT EXISTS {DATABASE}.merged_users (
         environment_id UInt32, user_id UInt64, canonical_id UInt64
@@ -147,6 +186,13 @@ DICTIONARY = f"""
 
 # The user an event or property belongs to after merges.
 CANONICAL = f"dictGetOrDefault('{DATABASE}.merged_users', 'canonical_id', (environment_id, user_id), user_id)"
+
+
+def position_of(parameter: str) -> str:
+    """Where the event lies in the log whose id is the parameter: of equal times, what arrived later is the newer."""
+    return f"""(SELECT max(log_position) FROM {DATABASE}.events
+        WHERE environment_id = {{environment:UInt32}} AND event_id = {{{parameter}:UInt64}})"""
+
 
 # The one of the `initial_*` user properties that every user has who was seen in a session, so its rows say who was.
 FIRST_SEEN_KEY = "initial_channel"

@@ -15,7 +15,7 @@ Row = tuple[Any, ...]  # Any: the columns' own types
 
 
 class PropertyChange(Struct, frozen=True, gc=False):
-    """One user property set on one raw user. The newest `version` wins: time in ms << 22 | arrival order."""
+    """One user property set on one raw user. The newest `version` wins: time in ms << 64 | log position."""
 
     environment_id: int
     user_id: int

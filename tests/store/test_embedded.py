@@ -101,6 +101,36 @@ class TestMigrations:
         assert sorted(store.query(1, asked)) == [(5, "", 0), (9, "", 0)]
         assert store.known([9, 5]) == {9: 0, 5: 6}
 
+    def test_properties_keep_their_values_and_lose_to_later_arrivals(self, store: EmbeddedStore) -> None:
+        """Versions as the fourth form wrote them, of ordinary properties and of those where the earliest wins."""
+        run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
+        for table in ("user_properties", "account_properties", "versions"):
+            run(f"DROP TABLE cairn.{table} SYNC")
+        migrate(run, newest, migrations=MIGRATIONS[:4])
+        at, first = 1_780_000_000_000, 2**42 - 1 - 1_780_000_000_000
+        for key, user, value, version in (
+            ("plan", 1, "old", (at - 1 << 22) + 9), ("plan", 1, "free", (at << 22) + 2**22 - 1),
+            ("initial_channel", 1, "Email", (first << 22) + 5), ("initial_channel", 1, "Direct", (first << 22) + 4),
+        ):  # fmt: skip
+            run(
+                f"INSERT INTO cairn.user_properties VALUES (1, '{key}', {user}, '{value}', now64(3), {version})"
+            )
+        run(f"INSERT INTO cairn.account_properties VALUES (1, 'acme', 'seats', '3', now64(3), {at << 22})")
+        assert store.migrate() == ["properties in the order of arrival"]
+        sql = """SELECT key, argMax(value, version) FROM cairn.user_properties
+            WHERE environment_id = {environment:UInt32} GROUP BY key"""
+        assert dict(store.query(1, sql)) == {"plan": "free", "initial_channel": "Email"}
+        store.insert_properties(
+            [
+                PropertyChange(1, 1, "plan", "pro", at, (at << 64) + (1 << 29)),
+                PropertyChange(1, 1, "initial_channel", "Paid", at, (first << 64) + 2**64 - 1 - (1 << 29)),
+            ]
+        )
+        assert dict(store.query(1, sql)) == {"plan": "pro", "initial_channel": "Email"}
+        sql = """SELECT value, bitShiftRight(version, 64) FROM cairn.account_properties
+            WHERE environment_id = {environment:UInt32}"""
+        assert store.query(1, sql) == [("3", at)]
+
 
 def test_what_is_known_is_read_again_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """In full: an id that is stored is found without the store being asked about those that are not."""
