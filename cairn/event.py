@@ -129,3 +129,8 @@ class Arrival(Struct, array_like=True, frozen=True):
     user_agent: str
     body: bytes
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def environments(self) -> frozenset[int]:
+        """Whose it may become: its own, and those that its source fed when it came."""
+        return frozenset((self.environment_id, *self.extra.get("environments", ())))

@@ -47,8 +47,8 @@ class Parts(Struct, frozen=True):
         await self.commits.append([msgspec.msgpack.encode(self._without_address(one)) for one in arrivals])
 
     def _without_address(self, arrival: Arrival) -> Arrival:
-        """The log keeps requests for days, so what an environment does not keep never gets there."""
-        if not arrival.ip or arrival.environment_id in self.directory().keeps_ip:
+        """The log keeps requests for days, so what no environment keeps never gets there."""
+        if not arrival.ip or arrival.environments & self.directory().keeps_ip:
             return arrival
         ip = shortened(arrival.ip) if self.settings.location_file else ""
         return msgspec.structs.replace(arrival, ip=ip)

@@ -95,7 +95,7 @@ async def _collect_call(request: Request, receive: Receive, parts: Parts) -> Ans
     except Unfit as unfit:
         _refuse_whole(request, parts, unfit, body, write_key)
         return segment_error(400, _code(unfit), unfit.detail)
-    await parts.append(_arrivals(request, parts, source, kind, body))
+    await parts.append([_arrival(request, parts, source, kind, body)])
     return ACCEPTED
 
 
@@ -113,7 +113,7 @@ async def _collect_pixel(request: Request, parts: Parts) -> Answer:
     except Unfit as unfit:
         parts.refuse(request, unfit, body, source="segment")
         return _GIF
-    await parts.append(_arrivals(request, parts, source, kind, body))
+    await parts.append([_arrival(request, parts, source, kind, body)])
     return _GIF
 
 
@@ -149,30 +149,25 @@ def _source(parts: Parts, write_key: str) -> Source:
     return source
 
 
-def _arrivals(request: Request, parts: Parts, source: Source, kind: str, body: bytes) -> list[Arrival]:
-    """One for each environment whose analytics the source feeds; one for its refusals when there is none."""
-    extra: dict[str, Any] = {"type": kind, "workspace_id": source.workspace_id, "kind": source.kind}
-    if not source.is_enabled:
-        extra["refuse"] = Reason.SOURCE_DISABLED.value
-    elif not source.heap_environments:
-        extra["refuse"] = Reason.NOT_CONNECTED.value
-    environments = source.heap_environments if "refuse" not in extra else (source.environment_id,)
-    received_ms = parts.now_ms()
-    user_agent = request.header(b"user-agent")[:LONGEST_USER_AGENT]
-    return [
-        Arrival(
-            "segment",
-            environment_id,
-            source.source_id,
-            source.name,
-            received_ms,
-            request.ip,
-            user_agent,
-            body,
-            extra,
-        )
-        for environment_id in environments
-    ]
+def _arrival(request: Request, parts: Parts, source: Source, kind: str, body: bytes) -> Arrival:
+    """One whatever the source feeds: the loader sends it there. `environments` says whose rules the log must keep."""
+    extra: dict[str, Any] = {
+        "type": kind,
+        "workspace_id": source.workspace_id,
+        "kind": source.kind,
+        "environments": source.heap_environments,
+    }
+    return Arrival(
+        "segment",
+        source.environment_id,
+        source.source_id,
+        source.name,
+        parts.now_ms(),
+        request.ip,
+        request.header(b"user-agent")[:LONGEST_USER_AGENT],
+        body,
+        extra,
+    )
 
 
 def _refuse_whole(request: Request, parts: Parts, unfit: Unfit, body: bytes, write_key: str) -> None:

@@ -17,8 +17,9 @@ from cairn.ingest.remembered import Remembered
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory
 from cairn.store.store import AccountChange, PropertyChange, SeenElement, Store
+from cairn.wire.parsers import Event
 
-Parser = Callable[[Arrival], Sequence[Draft | Refused]]
+Parser = Callable[[Arrival], Sequence[Event]]
 
 PAYLOAD_CHARACTERS = 2_000
 _EVENT_BITS = 14  # of a log position; a request carries at most 5,000 events
@@ -48,7 +49,7 @@ class Parsed(Struct, frozen=True):
 
     arrival: Arrival
     log_position: int
-    events: Sequence[Draft | Refused]
+    events: Sequence[Event]
 
 
 @dataclass

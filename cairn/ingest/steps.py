@@ -14,7 +14,7 @@ from cairn import ids
 from cairn.clock import to_ms
 from cairn.event import LONGEST_IP, LONGEST_LIBRARY, LONGEST_USER_AGENT, Arrival, Draft, Refused
 from cairn.ingest.accounts import set_account_properties
-from cairn.ingest.batch import MOST_EVENTS, PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, version_of
+from cairn.ingest.batch import PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, version_of
 from cairn.ingest.enriching import (
     add_device,
     add_landing,
@@ -28,8 +28,8 @@ from cairn.ingest.enriching import (
 from cairn.ingest.first_seen import set_first_seen
 from cairn.ingest.limits import limit_names, limit_user_properties, may_add_element
 from cairn.ingest.merging import merge_users
+from cairn.ingest.sources import send_to_environments
 from cairn.outcomes import Reason
-from cairn.published.directory import Directory
 from cairn.store.rows import element_id, text_of
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import PropertyChange, SeenElement
@@ -58,25 +58,6 @@ def parse(batch: Batch, parts: Parts) -> None:
             batch.refusals.append(unreadable(item, repr(error), parts.clock()))
         else:
             batch.parsed.append(Parsed(arrival, item.log_position, events))
-
-
-def check_sources(batch: Batch, parts: Parts) -> None:
-    """Send each event of a source to the environments its analytics connection names, or refuse it."""
-    routes = _routes(parts.directory())
-    for arrival, first, events in ((p.arrival, p.log_position, p.events) for p in batch.parsed):
-        route = routes.get(arrival.source_id, _DELETED) if arrival.source_id else None
-        for place, event in enumerate(events):
-            position = first + min(place, MOST_EVENTS)
-            if isinstance(event, Refused):
-                batch.refusals.append(msgspec.structs.replace(event, log_position=position))
-                continue
-            event.log_position = position
-            if route is None or route == (event.environment_id,):
-                batch.drafts.append(event)
-            elif isinstance(route, Reason):
-                batch.refuse(event, route, f"source {arrival.source!r}")
-            else:
-                batch.drafts.extend(msgspec.structs.replace(event, environment_id=one) for one in route)
 
 
 def cut_texts(batch: Batch, parts: Parts) -> None:
@@ -215,7 +196,7 @@ def name_elements(batch: Batch, parts: Parts) -> None:
 
 STEPS: tuple[Step, ...] = (
     parse,
-    check_sources,
+    send_to_environments,
     cut_texts,
     correct_clocks,
     check_times,
@@ -255,19 +236,6 @@ def unreadable(item: Item, detail: str, now: datetime) -> Refused:
         source=arrival.source, payload=arrival.body.decode(errors="replace")[:PAYLOAD_CHARACTERS],
         log_position=item.log_position,
     )  # fmt: skip
-
-
-_DELETED = Reason.SOURCE_DISABLED  # nobody can switch a deleted source on again, but no other reason fits
-
-
-def _routes(directory: Directory) -> dict[int, tuple[int, ...] | Reason]:
-    """By source id: the environments its events go to, or why they go nowhere."""
-    return {
-        source.source_id: Reason.SOURCE_DISABLED
-        if not source.is_enabled
-        else source.heap_environments or Reason.NOT_CONNECTED
-        for source in directory.sources.values()
-    }
 
 
 def _anonymous(anonymous_id: str, resolved: dict[str, int]) -> int:

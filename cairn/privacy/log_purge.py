@@ -71,7 +71,7 @@ def _emptied(item: bytes, environment_ids: set[int]) -> bytes | None:
         arrival = _arrivals.decode(item)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    if arrival.environment_id not in environment_ids or arrival.parser == REMOVED:
+    if not arrival.environments & environment_ids or arrival.parser == REMOVED:
         return None
     return msgspec.msgpack.encode(
         Arrival(

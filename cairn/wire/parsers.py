@@ -1,6 +1,6 @@
 """Which parser reads which arrival. One more wire format is one module and one line here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -9,6 +9,7 @@ from cairn.outcomes import Reason
 from cairn.wire import heap, heap_account, heap_android, heap_capture, heap_mobile, heap_web, wingify
 from cairn.wire.refusal import shown
 from cairn.wire.segment import parse_segment
+from cairn.wire.segment_call import CheckedCall
 
 _refusals = msgspec.msgpack.Decoder(Refused)
 
@@ -35,7 +36,10 @@ def parse_removed(arrival: Arrival) -> list[Draft | Refused]:
     return []
 
 
-PARSERS: dict[str, Callable[[Arrival], list[Draft | Refused]]] = {
+# What a parser makes of an event: complete, refused, or a call that routing gives to destinations.
+Event = Draft | Refused | CheckedCall
+
+PARSERS: dict[str, Callable[[Arrival], Sequence[Event]]] = {
     "heap.track": heap.parse_track,
     "heap.add_user_properties": heap.parse_add_user_properties,
     "heap.identify": heap.parse_identify,

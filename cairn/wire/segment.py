@@ -1,4 +1,4 @@
-"""Segment's tracking API: one call, or a batch of them, read and checked. What becomes of a call is `segment_heap`.
+"""Segment's tracking API: one call, or a batch of them, read and checked. Where the calls go is routing's business.
 
 Source: contracts/segment.md sections 1.1, 1.2 and 1.5. One result per event, in order; nothing here raises.
 """
@@ -8,12 +8,19 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from cairn.event import Arrival, Draft, Refused
+from cairn.event import Arrival, Refused
 from cairn.outcomes import Reason
 from cairn.wire.reading import Json, may_hold_nul, open_batch
 from cairn.wire.refusal import Unfit, refused
-from cairn.wire.segment_call import Call, decode_call, read_call, read_context
-from cairn.wire.segment_heap import Surroundings, draft_of
+from cairn.wire.segment_call import (
+    Call,
+    CheckedCall,
+    Surroundings,
+    decode_call,
+    read_call,
+    read_context,
+    refused_call,
+)
 from cairn.wire.times import epoch_ms
 from cairn.wire.users import LONGEST_ID, check_anonymous_id, check_identity
 
@@ -23,7 +30,7 @@ TYPES = ("track", "identify", "page", "screen", "group", "alias")
 _LONGEST_MESSAGE_ID = 100  # characters
 _LONGEST_NAME = 1_024  # characters of an event's name, Heap's limit
 
-Parsed = list[Draft | Refused]
+Parsed = list[CheckedCall | Refused]
 
 
 class Envelope(Struct):
@@ -39,7 +46,7 @@ _envelopes = msgspec.json.Decoder(Envelope)
 
 
 def parse_segment(arrival: Arrival) -> Parsed:
-    """`extra`: `type` (the path's, or "batch"), `workspace_id`, `kind` of the source, `refuse` (a reason for all)."""
+    """`extra`: `type` (the path's, or "batch"), `workspace_id`, `kind` of the source."""
     if arrival.extra.get("type", "batch") != "batch":
         return [_one(arrival, arrival.body, _surroundings(arrival, None))]
     try:
@@ -62,7 +69,6 @@ def _surroundings(arrival: Arrival, envelope: Envelope | None) -> Surroundings:
         kind=extra.get("type", "batch") if envelope is None else "",
         key_space=f"segment/{extra.get('workspace_id', 0)}",
         is_web=extra.get("kind") == "web",
-        refuse=Reason(extra["refuse"]) if "refuse" in extra else None,
         is_odd=may_hold_nul(body),
         may_be_large=len(body) > MOST_EVENT_BYTES,
     )
@@ -76,7 +82,7 @@ def _surroundings(arrival: Arrival, envelope: Envelope | None) -> Surroundings:
     )
 
 
-def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings) -> Draft | Refused:
+def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings) -> CheckedCall | Refused:
     call = None
     try:
         if around.may_be_large and len(memoryview(raw)) > MOST_EVENT_BYTES:
@@ -87,14 +93,9 @@ def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings) -> Draft | Re
         if call.sent_at is not None and not around.sent_ms:
             around = msgspec.structs.replace(around, sent_ms=_sent_ms(call.sent_at))
         kind = _check(call, around.kind or call.type)
-        if around.refuse is not None:
-            raise Unfit(around.refuse, "")
-        return draft_of(arrival, call, kind, around)
+        return CheckedCall(arrival, raw, call, kind, around)
     except Unfit as unfit:
-        if call is None:
-            return refused(arrival, unfit, raw)
-        name, user = call.event or call.type or "", call.user_id or call.anonymous_id or ""
-        return refused(arrival, unfit, raw, name=name, user=user)
+        return refused(arrival, unfit, raw) if call is None else refused_call(arrival, raw, call, unfit)
 
 
 def _check(call: Call, kind: str | None) -> str:

@@ -5,9 +5,11 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from cairn.event import Arrival, Refused
 from cairn.outcomes import Reason
 from cairn.wire.mending import NUMBER, FieldRule, mended, read_object, to_typed
 from cairn.wire.reading import Json
+from cairn.wire.refusal import Unfit, refused
 from cairn.wire.times import Timestamp
 
 Traits = dict[str, Any]  # Any: foreign JSON
@@ -46,6 +48,37 @@ class Call(Struct):
     sent_at: Timestamp | None = msgspec.field(default=None, name="sentAt")
     message_id: str | int | None = msgspec.field(default=None, name="messageId")
     metadata: Metadata | None = msgspec.field(default=None, name="_metadata")
+
+
+class Surroundings(Struct, frozen=True):
+    """What one request says for all of its calls."""
+
+    kind: str  # the type its path names; empty in a batch
+    key_space: str
+    context: Context = Context()
+    integrations: dict[str, Any] = {}  # Any: foreign JSON
+    sent_ms: int = 0
+    is_web: bool = False  # the request came from the user's own device
+    is_odd: bool = False  # may hold characters the fast decoder lets through
+    may_be_large: bool = False  # long enough to hold an event over its limit
+
+
+class CheckedCall(Struct, frozen=True):
+    """A call that Segment takes. What becomes of it is each destination's business (routing/destinations)."""
+
+    arrival: Arrival
+    raw: Raw | bytes
+    call: Call
+    kind: str  # its type
+    around: Surroundings
+
+    def refused(self, unfit: Unfit) -> Refused:
+        return refused_call(self.arrival, self.raw, self.call, unfit)
+
+
+def refused_call(arrival: Arrival, raw: Raw | bytes, call: Call, unfit: Unfit) -> Refused:
+    name, user = call.event or call.type or "", call.user_id or call.anonymous_id or ""
+    return refused(arrival, unfit, raw, name=name, user=user)
 
 
 _RULES = (

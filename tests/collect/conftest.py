@@ -22,6 +22,7 @@ from cairn.ids import key_hash
 from cairn.published.directory import App, Directory, Source
 from cairn.settings import Settings, load
 from cairn.wire.parsers import PARSERS
+from tests.wire.arrivals import delivered
 
 DIRECTORY = Directory(
     apps={"1234567890": App(1, 2), "11": App(5, 2), "22": App(6, 2)},
@@ -51,7 +52,7 @@ class Served:
         return [msgspec.msgpack.decode(item, type=Arrival) for entry in entries for item in entry.items]
 
     def events(self) -> list[Draft | Refused]:
-        return [event for arrival in self.arrivals() for event in PARSERS[arrival.parser](arrival)]
+        return [event for arrival in self.arrivals() for event in delivered(PARSERS[arrival.parser](arrival))]
 
     def drafts(self) -> list[Draft]:
         return [event for event in self.events() if isinstance(event, Draft)]

@@ -31,6 +31,7 @@ from cairn.settings import load
 from cairn.wire.parsers import PARSERS
 from tests.browser import snippets
 from tests.collect.conftest import DIRECTORY
+from tests.wire.arrivals import delivered
 
 APP_ID = snippets.ENVIRONMENT
 PATIENCE_S = 10.0
@@ -126,7 +127,7 @@ def drafts(folder: Path) -> list[Draft]:
     finally:
         log.close()
     arrivals = [msgspec.msgpack.decode(item, type=Arrival) for item in items]
-    events = [event for arrival in arrivals for event in PARSERS[arrival.parser](arrival)]
+    events = [event for arrival in arrivals for event in delivered(PARSERS[arrival.parser](arrival))]
     found = [event for event in events if isinstance(event, Draft)]
     assert len(found) == len(events), events
     return found

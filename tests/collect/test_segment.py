@@ -168,18 +168,18 @@ def test_an_empty_batch_is_visible(served: Served) -> None:
     assert served.refusals() == [("empty_batch", 1)]
 
 
-@pytest.mark.parametrize(("key", "reason"), [("wk_off", "source_disabled"), ("wk_loose", "not_connected")])
-def test_a_source_that_feeds_nothing_still_gets_200(served: Served, key: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "source_id", "environments"),
+    [("wk_off", 24, [1]), ("wk_loose", 25, []), ("wk_two", 23, [1, 5])],
+    ids=["switched off", "not connected", "two environments"],
+)
+def test_a_request_is_one_arrival_whatever_its_source_feeds(
+    served: Served, key: str, source_id: int, environments: list[int]
+) -> None:
     assert post(served, "/v1/batch", batch(call(), call(), writeKey=key)).content == OK
-    assert served.refusals() == [(reason, 1)] * 2
-
-
-def test_a_source_may_feed_several_environments(served: Served) -> None:
-    post(served, "/v1/batch", batch(call(messageId="m"), writeKey="wk_two"))
-    assert [(draft.environment_id, draft.key_space, draft.key) for draft in served.drafts()] == [
-        (1, "segment/2", "m"),
-        (5, "segment/2", "m"),
-    ]
+    [arrival] = served.arrivals()
+    assert (arrival.environment_id, arrival.source_id) == (1, source_id)
+    assert arrival.extra["environments"] == environments
 
 
 GOOD = json.dumps(batch(call())).encode()

@@ -1,10 +1,13 @@
 """Arrivals for parser tests, and what came of them in short."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from cairn.event import Arrival, Draft, Refused
-from cairn.wire.parsers import PARSERS
+from cairn.routing.destinations import heap_builtin
+from cairn.wire.parsers import PARSERS, Event
+from cairn.wire.segment_call import CheckedCall
 
 NOW_MS = 1_772_362_800_000  # 2026-03-01T11:00:00Z
 APP = 7
@@ -16,7 +19,12 @@ def arrival(parser: str, body: Any, **extra: Any) -> Arrival:
 
 
 def parse(parser: str, body: Any, **extra: Any) -> list[Draft | Refused]:
-    return PARSERS[parser](arrival(parser, body, **extra))
+    return delivered(PARSERS[parser](arrival(parser, body, **extra)))
+
+
+def delivered(events: Sequence[Event]) -> list[Draft | Refused]:
+    """Segment's calls as the built-in Heap destination takes them."""
+    return [heap_builtin.deliver(event) if isinstance(event, CheckedCall) else event for event in events]
 
 
 def outcome(event: Draft | Refused) -> str:

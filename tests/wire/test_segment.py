@@ -307,14 +307,6 @@ def test_what_the_python_client_sends() -> None:
     assert (event.identity, event.sent_ms, event.library) == ("42", 1_772_321_492_943, "analytics-python")
 
 
-def test_a_disabled_source_refuses_each_event() -> None:
-    events = parse(
-        "segment", {"batch": [call(), call(event="Other"), call(event=5)]}, refuse="source_disabled"
-    )
-    assert [outcome(event) for event in events] == ["source_disabled", "source_disabled", "event_not_string"]
-    assert isinstance(events[0], Refused) and (events[0].name, events[0].user) == ("Plan Chosen", "u-77")
-
-
 def test_a_batch_beyond_its_limit_keeps_the_first() -> None:
     events = [call(event=f"e{number}") for number in range(2_502)]
     outcomes = [outcome(event) for event in parse("segment", {"batch": events})]

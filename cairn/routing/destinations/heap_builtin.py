@@ -7,14 +7,12 @@ anonymous id (as column D does), and an identify with both ids links them.
 import re
 from typing import Any
 
-from msgspec import Struct
-
 from cairn import ids
-from cairn.event import Arrival, Draft, Kind, Scalar
+from cairn.event import Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
 from cairn.wire.properties import cut_value, facade_scalars
 from cairn.wire.refusal import Unfit
-from cairn.wire.segment_call import Call, Context
+from cairn.wire.segment_call import Call, CheckedCall, Context, Surroundings
 from cairn.wire.times import check_range, epoch_ms, happened_ms
 from cairn.wire.users import LONGEST_ID
 
@@ -25,22 +23,17 @@ _RESERVED = "id"  # the classic destination sends it, Heap's API does not take i
 _EMPTY = Context()
 
 
-class Surroundings(Struct, frozen=True):
-    """What one request says for all of its calls."""
-
-    kind: str  # the type its path names; empty in a batch
-    key_space: str
-    context: Context = _EMPTY
-    integrations: dict[str, Any] = {}  # Any: foreign JSON
-    sent_ms: int = 0
-    is_web: bool = False  # the request came from the user's own device
-    refuse: Reason | None = None  # the source takes nothing, or feeds nothing
-    is_odd: bool = False  # may hold characters the fast decoder lets through
-    may_be_large: bool = False  # long enough to hold an event over its limit
+def deliver(checked: CheckedCall) -> Draft | Refused:
+    """A checked call as Heap keeps it. Pure: for whichever environment, and as often as asked."""
+    try:
+        return _draft_of(checked)
+    except Unfit as unfit:
+        return checked.refused(unfit)
 
 
-def draft_of(arrival: Arrival, call: Call, kind: str, around: Surroundings) -> Draft:
-    """A checked call as a draft. Raises Unfit when it is not for Heap."""
+def _draft_of(checked: CheckedCall) -> Draft:
+    """Raises Unfit when it is not for Heap."""
+    arrival, call, kind, around = checked.arrival, checked.call, checked.kind, checked.around
     _check_wanted(call, kind, around)
     context = call.context or _EMPTY
     is_identify = kind == "identify"
