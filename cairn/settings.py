@@ -133,6 +133,12 @@ SETTINGS: tuple[Setting, ...] = (
         " unknown key, which may be anybody's. While there is one workspace its owners see them too.",
     ),
     Setting(
+        "outbound_networks",
+        TrustedProxies,
+        TrustedProxies(""),
+        "Addresses and networks, separated by commas, that Cairn may call although they are not public.",
+    ),
+    Setting(
         "store_memory_mb", _positive, 2048, "Most memory one question to the event store may use.", unit="MB"
     ),
 )
@@ -152,6 +158,7 @@ class Settings(Struct, frozen=True):
     rate_limits: bool
     location_file: Path | None
     operators: tuple[str, ...]
+    outbound_networks: TrustedProxies
     store_memory_mb: int
 
 
