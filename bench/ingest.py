@@ -25,8 +25,8 @@ import httpx2
 from bench.figures import against, report, spread
 from bench.sender import Sent, request, send
 from bench.umami import Umami
+from cairn.eventlog.readers import LOADER
 from cairn.eventlog.sqlite import open_log
-from cairn.ingest.loader import READER
 from cairn.paths import Paths
 from cairn.store.embedded import open_embedded
 from tests.served import Served
@@ -76,7 +76,7 @@ class Bench:
     def wait_until_loaded(self) -> None:
         """Until the loader's cursor stands at the log's end: then all that was sent is visible."""
         deadline = time.monotonic() + DRAIN_TIMEOUT_S
-        while self.log.committed(READER) < self.log.end():
+        while self.log.committed(LOADER) < self.log.end():
             if time.monotonic() > deadline:
                 raise SystemExit("the loader did not reach the end of the log")
             time.sleep(0.005)

@@ -33,7 +33,7 @@ from cairn.demo.shop import shop_routes
 from cairn.eventlog.sqlite import SqliteLog
 from cairn.ingest.attempts import DIED_VARIABLE, Attempts
 from cairn.ingest.feed import Feed
-from cairn.ingest.loader import READER, Loader
+from cairn.ingest.loader import Loader
 from cairn.ingest.place import open_locations
 from cairn.jobs.queue import Worker
 from cairn.members.lmdb import LmdbMembers, open_members
@@ -165,7 +165,7 @@ class CoreProcess:
         keep = timedelta(days=self.settings.log_retention_days)
 
         def forget_log(_payload: Any) -> None:
-            retention.forget_log(self.log, [READER], keep=keep, now=clock())
+            retention.forget_log(self.log, keep=keep, now=clock())
 
         return {DELETE_USERS: partial(delete_users, parts), retention.JOB: forget_log}
 

@@ -11,8 +11,9 @@ from cairn.clock import Clock, is_possible, to_ms, utc_now
 from cairn.errors import Unavailable
 from cairn.event import Arrival
 from cairn.eventlog.log import EventLog
+from cairn.eventlog.readers import LOADER
 from cairn.ingest.attempts import set_aside_in
-from cairn.ingest.loader import READER, Loader
+from cairn.ingest.loader import Loader
 from cairn.paths import Paths
 from cairn.publisher import Publisher
 from cairn.room import room_of
@@ -59,7 +60,7 @@ def _of_disk(data_dir: Path) -> Iterator[Trouble]:
 
 def _of_log(log: EventLog, clock: Clock) -> Iterator[Trouble]:
     try:
-        damage, waiting = log.damaged(), log.read(log.committed(READER), limit_items=1)
+        damage, waiting = log.damaged(), log.read(log.committed(LOADER), limit_items=1)
     except Unavailable as error:
         yield Trouble("log away", "The event log cannot be read", f"{error}.")
         return

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from cairn.eventlog.readers import LOADER
 from cairn.eventlog.sqlite import open_log
 from cairn.ingest.attempts import set_aside_in
-from cairn.ingest.loader import READER
 from cairn.paths import Paths
 from cairn.store.embedded import open_embedded
 from tests.deadly import record
@@ -42,7 +42,7 @@ def serving(data_dir: Path, notes: Path) -> Iterator[None]:
 def wait_until_loaded(data_dir: Path) -> None:
     log = open_log(Paths(data_dir).log)
     patience_ends = time.monotonic() + PATIENCE_S
-    while log.committed(READER) < log.end():
+    while log.committed(LOADER) < log.end():
         assert time.monotonic() < patience_ends, "the loader never got past the record"
         time.sleep(0.1)
     log.close()

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from cairn.clock import Clock
 from cairn.errors import Unavailable
 from cairn.eventlog.log import EventLog
+from cairn.eventlog.readers import LOADER
 from cairn.identity.map_copy import copy_map
 from cairn.ingest.attempts import Attempts
 from cairn.ingest.batch import Batch, Item, Parser, Parts
@@ -31,7 +32,6 @@ from cairn.wire.parsers import PARSERS
 
 logger = logging.getLogger(__name__)
 
-READER = "loader"  # its name in the event log
 SET_ASIDE = "it stopped the core and was set aside; see Home"
 
 _BYTES_PER_LOAD = 8 << 20  # of requests: some 20,000 events; larger loads are hardly cheaper per event
@@ -106,7 +106,7 @@ class Loader:
         with self._timed("touched"):
             self._on_loaded([loaded for batch in batches for loaded in touched(batch)])
         with self._timed("commit"):
-            self._log.commit(READER, items[-1].entry)
+            self._log.commit(LOADER, items[-1].entry)
         with self._timed("feed"):
             for batch in batches:
                 self._feed.publish(batch.drafts, batch.refusals)
@@ -133,7 +133,7 @@ class Loader:
     def _read(self) -> list[Item]:
         """Whole entries only, as the cursor counts entries."""
         items: list[Item] = []
-        after, size_bytes = self._log.committed(READER), 0
+        after, size_bytes = self._log.committed(LOADER), 0
         while size_bytes < _BYTES_PER_LOAD and len(items) < _ITEMS_PER_LOAD:
             entries = self._log.read(
                 after, limit_items=_ITEMS_PER_READ, limit_bytes=_BYTES_PER_LOAD - size_bytes

@@ -32,8 +32,8 @@ from cairn.db.tables import (
 )
 from cairn.errors import Unavailable
 from cairn.eventlog.log import EventLog
+from cairn.eventlog.readers import passed_by_all
 from cairn.ingest.feed import Feed
-from cairn.ingest.loader import READER
 from cairn.members.rewrite import ask_rewrite
 from cairn.members.sets import Members, SetChange, alias_set, list_set, users_set
 from cairn.paths import Paths
@@ -130,7 +130,7 @@ def _read(engine: sa.Engine, deletion_id: str) -> _Work | None:
 def _caught_up(log: EventLog) -> int:
     """Wait until everything received so far is loaded; return how far that is. Raises NotLoadedYet."""
     end, deadline = log.end(), time.monotonic() + CATCH_UP_S
-    while log.committed(READER) < end:
+    while passed_by_all(log) < end:
         if time.monotonic() > deadline:
             raise NotLoadedYet("the loader is behind what was received; the deletion is tried again")
         time.sleep(0.05)

@@ -8,6 +8,7 @@ import msgspec
 from cairn.clock import to_ms
 from cairn.event import Arrival
 from cairn.eventlog.log import START, EventLog
+from cairn.eventlog.readers import READERS, passed_by_all
 
 JOB = "forget_log"  # the kind of its recurring job
 EVERY = timedelta(hours=1)
@@ -15,12 +16,12 @@ EVERY = timedelta(hours=1)
 _arrivals = msgspec.msgpack.Decoder(Arrival)
 
 
-def forget_log(log: EventLog, readers: Sequence[str], *, keep: timedelta, now: datetime) -> int:
+def forget_log(log: EventLog, readers: Sequence[str] = READERS, *, keep: timedelta, now: datetime) -> int:
     """Forget entries that every reader has passed and that were received longer ago; return how many.
 
     Entries lie in the order of their receipt, so the first one to keep is found by halving.
     """
-    end = min(log.committed(reader) for reader in readers)
+    end = passed_by_all(log, readers)
     cutoff_ms = to_ms(now - keep)
     oldest, newest = START, end  # everything up to `oldest` goes; nothing after `newest` does
     while oldest < newest:
