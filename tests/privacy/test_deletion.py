@@ -169,7 +169,7 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
         ("store", "query"),
         ("log", "replace"),
         ("store", "erase_users"),
-        ("members", "apply"),
+        ("members", "apply_all"),
         ("feed", "forget"),
         ("store", "scrub"),
         ("log", "scrub"),
