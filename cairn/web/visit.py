@@ -28,6 +28,7 @@ from cairn.web.guard import (
     came_from_elsewhere,
     content_security_policy,
     is_secure,
+    read_cookie,
     set_cookie,
 )
 from cairn.web.render import templates, zone
@@ -108,7 +109,7 @@ class Visit:
 
     @property
     def zone(self) -> tzinfo:
-        return zone(unquote(self.request.cookies.get(ZONE, "")))
+        return zone(unquote(read_cookie(self.request, ZONE)))
 
     def ask(self, name: str, default: str = "", *, longest: int = 500) -> str:
         """A value of the address, trimmed and bounded."""
@@ -152,13 +153,13 @@ class Visit:
     ) -> Response:
         """`form_targets`: addresses of other sites that a form of this page may lead to."""
         html = templates().get_template(template).render(
-            visit=self, now=self.now, zone=self.zone, notice=unquote(self.request.cookies.get(NOTICE, "")), **values
+            visit=self, now=self.now, zone=self.zone, notice=unquote(read_cookie(self.request, NOTICE)), **values
         )  # fmt: skip
         response = HTMLResponse(html, status_code=status)
         if form_targets:
             policy = content_security_policy(self.nonce, form_targets=form_targets)
             response.headers["Content-Security-Policy"] = policy
-        if NOTICE in self.request.cookies:
+        if read_cookie(self.request, NOTICE):
             response.delete_cookie(NOTICE)
         return response
 
@@ -243,13 +244,13 @@ class Door:
         except Exception:  # the request boundary: one broken page must not look like a broken product
             logger.exception("page_failed", extra={"path": request.url.path})
             response = visit.page("error.html", status=500, error=None)
-        if visit.session is None and request.cookies.get(VISITOR) != visit.visitor:
+        if visit.session is None and read_cookie(request, VISITOR) != visit.visitor:
             set_cookie(response, VISITOR, visit.visitor, secure=visit.is_secure)
         return response
 
     def enter(self, visit: Visit, verb: Verb | None) -> Visit:
         """Fill in who and where. Raises NotSignedIn, RoleTooLow and EnvironmentNotFound."""
-        token = visit.request.cookies.get(COOKIE, "")
+        token = read_cookie(visit.request, COOKIE)
         entered = enter(self._core, token, visit.now)
         if entered is None:
             if verb is None:
@@ -264,7 +265,7 @@ class Door:
         return visit
 
     def visit(self, request: Request, form: Form | None = None) -> Visit:
-        visitor = request.cookies.get(VISITOR, "") or secrets.token_urlsafe(24)
+        visitor = read_cookie(request, VISITOR) or secrets.token_urlsafe(24)
         return Visit(
             self._core, request, form or Form(), self._core.clock(), visitor=visitor, throttle=self._throttle
         )

@@ -147,6 +147,16 @@ QUERIES: dict[str, Hostile] = {
     "userId within userId": fill(b"userId=[", b'userId="&', b"]"),
     "semicolons": fill(b"a=5&u=7&h=/?", b";token"),
 }
+HEADERS: dict[str, Hostile] = {
+    "escaped quotes in quotes": fill(b'cairn="', b'\\"', b'"'),
+    "escaped bytes in quotes": fill(b'cairn="', b"\\101", b'"'),
+    "cookies": fill(b"", b"c#=1;"),
+    "one cookie again": fill(b"", b"cairn=1;"),
+    "commas": fill(b"", b","),
+    "addresses": fill(b"", b"10.0.0.#,"),
+    "ranges": fill(b"bytes=", b"#-#,"),
+    "blanks": fill(b"", b" \t"),
+}  # fmt: skip
 TEXTS: dict[str, Hostile] = {
     "letters": fill(b"", b"a"),
     "blanks": fill(b"", b" "),

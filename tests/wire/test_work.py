@@ -4,7 +4,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from starlette.requests import Request
 
+from cairn.client_address import TrustedProxies, caller_of
 from cairn.definitions.selector import SelectorNotAccepted, read_selector
 from cairn.event import Element
 from cairn.gateway.aliases import asked_ids
@@ -13,12 +15,13 @@ from cairn.ingest.batch import Batch, Item
 from cairn.ingest.channel import Landing, landing_facts
 from cairn.ingest.device import device_facts, device_type, is_bot
 from cairn.ingest.steps import cut_texts
+from cairn.web.guard import read_cookie
 from cairn.wire import pixel
 from cairn.wire.hierarchy import element_of
 from cairn.wire.masking import LONGEST_TEXT, mask_text, mask_url
 from cairn.wire.parsers import PARSERS
 from tests.wire.arrivals import arrival
-from tests.wire.hostile import JSON, PROTOBUF, QUERIES, TEXTS, Hostile, check_growth
+from tests.wire.hostile import HEADERS, JSON, PROTOBUF, QUERIES, TEXTS, Hostile, check_growth
 
 WIRES = sorted(set(PARSERS) - {"refused", "removed"})
 BODIES = {**JSON, **PROTOBUF, **QUERIES}
@@ -47,6 +50,22 @@ def test_a_body_costs_its_length(parser: str, hostile: Hostile) -> None:
 def test_an_address_costs_its_length(hostile: Hostile) -> None:
     def work(query: bytes) -> object:
         return [pixel.body_of(query), question(query), asked_ids(query)]
+
+    check_growth(work, hostile)
+
+
+@pytest.mark.parametrize("hostile", HEADERS.values(), ids=HEADERS)
+def test_a_header_costs_its_length(hostile: Hostile) -> None:
+    trusted = TrustedProxies("10.0.0.0/8")
+
+    def work(value: bytes) -> object:
+        request = Request({"type": "http", "headers": [(b"cookie", value), (b"if-match", value)]})
+        hops = [(b"x-forwarded-for", value), (b"x-forwarded-proto", value)]
+        return [
+            read_cookie(request, "cairn"),
+            request.headers.get("if-match"),
+            caller_of("10.0.0.1", hops, trusted),
+        ]
 
     check_growth(work, hostile)
 

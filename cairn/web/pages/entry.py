@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from cairn.app import access
 from cairn.errors import CairnError, NotFound
-from cairn.web.guard import safe_next, set_cookie
+from cairn.web.guard import read_cookie, safe_next, set_cookie
 from cairn.web.visit import Page, Visit, address_of, get, post
 from cairn.workspace.permission import Verb
 from cairn.workspace.session import COOKIE, LIFETIME
@@ -63,7 +63,7 @@ def _signed_in(visit: Visit, token: str, back: str) -> Response:
 
 
 def sign_out(visit: Visit) -> Response:
-    access.sign_out(visit.core, visit.request.cookies.get(COOKIE, ""))
+    access.sign_out(visit.core, read_cookie(visit.request, COOKIE))
     response = visit.go("/sign-in", "You are signed out.")
     response.delete_cookie(COOKIE)
     return response

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from cairn.analysis.sites import SeenPage, sites_seen
 from cairn.errors import CairnError, InvalidInput, NotAllowed
 from cairn.ids import key_hash
-from cairn.web.guard import came_from_elsewhere
+from cairn.web.guard import came_from_elsewhere, read_cookie
 from cairn.web.label_link import is_public, label_link, page_address
 from cairn.web.visit import Page, Visit, get, place_of, post
 from cairn.workspace.label_grant import open_grant
@@ -75,7 +75,7 @@ def open_labeller(visit: Visit) -> Response:
         if not _is_labelled(visit, address, list_sites(connection, visit.here.id)):
             raise NotAllowed(f"{site} is not named as a site to label on in {visit.here.name}; name it first")
         code = open_grant(
-            connection, member, session_hash=key_hash(visit.request.cookies.get(COOKIE, "")),
+            connection, member, session_hash=key_hash(read_cookie(visit.request, COOKIE)),
             environment_id=visit.here.id, site=site, home=place_of(visit).url, now=visit.now,
         )  # fmt: skip
     headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}

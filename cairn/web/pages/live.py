@@ -29,6 +29,7 @@ from cairn.outcomes import REASONS, Outcome, Reason
 from cairn.web.browser_snippet import neutral
 from cairn.web.english import Word, Words, sentence, short
 from cairn.web.event_form import begun_with
+from cairn.web.guard import read_cookie
 from cairn.web.render import count, query, templates
 from cairn.web.visit import Door, Page, Visit, get, place_of
 from cairn.workspace.permission import Verb
@@ -244,7 +245,7 @@ def stream_route(door: Door) -> Route:
         tail = await run_in_threadpool(_tail_of, door, request)
         if tail is None:
             return Response(status_code=401)
-        session = request.cookies.get(COOKIE, "")
+        session = read_cookie(request, COOKIE)
         if streams.is_full(session):  # the page then asks every two seconds instead
             return Response(status_code=429)
 
