@@ -19,6 +19,15 @@ def segments_of(whole: Whole, identity: str) -> set[str]:
     return {segment["key"] for segment in found["segments"]}
 
 
+def waiting(whole: Whole, keys: set[str]) -> list[str]:
+    """Those of the segments that are not live yet."""
+    found = whole.api("GET", "/segments", is_here=False, params={"limit": 200})["segments"]
+    own = [segment for segment in found if segment["key"] in keys]
+    return [
+        segment["key"] for segment in own if any(each["state"] != "live" for each in segment["environments"])
+    ]
+
+
 def test_members_leave_and_enter_when_a_window_ends_beside_many_segments_with_windows(whole: Whole) -> None:
     name, identity = f"W {number()}", f"wanda-{number()}@shop.test"
     keys = [f"beside_{number()}" for _ in range(SEGMENTS)]
@@ -41,6 +50,9 @@ def test_members_leave_and_enter_when_a_window_ends_beside_many_segments_with_wi
             is_here=False,
             json={"key": key, "name": key, "condition": condition},
         )
+    eventually(
+        lambda: not waiting(whole, {inside, outside})
+    )  # else the time could be over before the first count
     sent = datetime.fromtimestamp(time.time() - 3_600 + 20, UTC)  # 20 s are left of the hour
     whole.send("/api/track", identity=identity, event=name, timestamp=sent.isoformat())
     eventually(lambda: inside in segments_of(whole, identity))
