@@ -8,9 +8,7 @@ class Paths:
         self.metadata = data_dir / "cairn.db"
         self.log = data_dir / "log" / "collect.db"
         self.log_end = data_dir / "log" / "collect.db.tail"  # written at every append
-        self.loading = (
-            data_dir / "log" / "loading"
-        )  # written at every load: what the core died over, if it did
+        self.loading = data_dir / "log" / "loading"  # what is being loaded; after a crash, what it was over
         self.set_aside = data_dir / "log" / "set-aside"  # requests that stopped the core
         self.members = data_dir / "members"
         self.store = data_dir / "store"

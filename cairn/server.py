@@ -35,6 +35,7 @@ from cairn.ingest.attempts import DIED_VARIABLE, Attempts
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import Loader
 from cairn.ingest.place import open_locations
+from cairn.ingest.set_aside import forget_old
 from cairn.jobs.queue import Worker
 from cairn.members.lmdb import LmdbMembers, open_members
 from cairn.paths import Paths
@@ -126,7 +127,7 @@ class CoreProcess:
             clock,
             self.live.touched,
             published=self.members,
-            attempts=Attempts(paths.loading, paths.set_aside, os.environ.get(DIED_VARIABLE)),
+            attempts=Attempts(paths.loading, paths.set_aside, os.environ.get(DIED_VARIABLE, "")),
             locate=locate,
         )
         core = Core(
@@ -166,6 +167,7 @@ class CoreProcess:
 
         def forget_log(_payload: Any) -> None:
             retention.forget_log(self.log, keep=keep, now=clock())
+            forget_old(paths.set_aside, keep=keep, now=clock())
 
         return {DELETE_USERS: partial(delete_users, parts), retention.JOB: forget_log}
 

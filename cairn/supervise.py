@@ -33,7 +33,8 @@ STOP_S = {"edge": 5.0, "core": 15.0}  # to end in order; then it is killed, whic
 NICENESS = {"core": 5}  # a starting core, or a long question, never makes the edge wait for the processor
 # A core whose loader has been at one batch this long is ended; then the batch is loaded again in parts. The slowest
 # batches take seconds.
-HANG_S, HANG_LOOK_S = 120.0, 5.0
+HANG_S = 120.0
+HANG_LOOKS = 24  # in that time
 DIED_VARIABLE = "CAIRN_DIED"  # as in ingest/attempts, which is not imported here: this process stays small
 MISCONFIGURED = Misconfigured.exit_status  # a child that ends like this will do so again
 ROLES: dict[str, tuple[str, ...]] = {"all": ("edge", "core"), "edge": ("edge",), "core": ("core",)}
@@ -117,8 +118,9 @@ class _Child:
         self.process: subprocess.Popen[bytes] | None = None
         self.is_ready = False
         self.deaths = 0  # in a row, each before or soon after it was ready
-        self.died: str | None = None  # how it ended last: its status, or "hang"
+        self.died: str | None = None  # how it ended last: its status, "hang" or "memory"
         self.is_hung = False
+        self.memory_kills = 0  # of the whole machine, when it started
         self.start_at = 0.0  # when to start it (again); monotonic
         self.started_at = 0.0
         self.exit_fd = self.ready_fd = -1
@@ -139,6 +141,7 @@ class _Child:
         finally:
             os.close(its_end)
         self.exit_fd = os.pidfd_open(self.process.pid)
+        self.memory_kills = memory_kills()
         self.started_at, self.is_ready = monotonic(), False
 
     def ended(self) -> int:
@@ -151,11 +154,16 @@ class _Child:
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
         self.exit_fd = self.ready_fd = -1
-        self.died = "hang" if self.is_hung else str(status)
+        self.died = self._how_it_died(status)
         self.is_hung = False
         self.deaths = self.deaths + 1 if died_early else 0
         self.start_at = monotonic() + pause_s(self.deaths)
         return status
+
+    def _how_it_died(self, status: int) -> str:
+        if self.is_hung:
+            return "hang"
+        return "memory" if status == -signal.SIGKILL and memory_kills() > self.memory_kills else str(status)
 
     def heard(self) -> None:
         """Read what it says on its ready pipe: something once it serves, nothing when it died before."""
@@ -178,6 +186,7 @@ class _Loading:
 
     def __init__(self, path: Path, longest_s: float) -> None:
         self._path, self._longest_s = path, longest_s
+        self.look_s = longest_s / HANG_LOOKS
         self._seen = (0, 0)
         self._since = monotonic()
         self._left = (0, 0)
@@ -202,6 +211,15 @@ class _Loading:
 def pause_s(deaths: int) -> float:
     """How long to wait before the next start: nothing at first, at most a second however often it died."""
     return 0.0 if deaths < 2 else min(FIRST_PAUSE_S * 2.0 ** (min(deaths, 10) - 2), LONGEST_PAUSE_S)
+
+
+def memory_kills() -> int:
+    """How many processes the kernel has killed because memory ran out, since the machine started. Linux."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 class _Supervisor:
@@ -265,7 +283,7 @@ class _Supervisor:
 
     def _until_next_look(self) -> float:
         due = [child.start_at - monotonic() for child in self._children if child.process is None]
-        return max(0.0, min([HANG_LOOK_S, *due]))
+        return max(0.0, min([self._loading.look_s, *due]))
 
     def _end_hang(self) -> None:
         for child in self._children:

@@ -12,8 +12,8 @@ from cairn.errors import Unavailable
 from cairn.event import Arrival
 from cairn.eventlog.log import EventLog
 from cairn.eventlog.readers import LOADER
-from cairn.ingest.attempts import set_aside_in
 from cairn.ingest.loader import Loader
+from cairn.ingest.set_aside import list_set_aside
 from cairn.paths import Paths
 from cairn.publisher import Publisher
 from cairn.room import room_of
@@ -77,14 +77,12 @@ def _of_log(log: EventLog, clock: Clock) -> Iterator[Trouble]:
 
 
 def _of_set_aside(data_dir: Path) -> Iterator[Trouble]:
-    folder = Paths(data_dir).set_aside
-    if reasons := set_aside_in(folder):
-        shown = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
-        text = f"{shown}. All else was loaded. They are kept in {folder}; report them, then remove the files."
-        title = (
-            f"{len(reasons)} request{'s' if len(reasons) > 1 else ''} could not be loaded and were set aside"
-        )
-        yield Trouble("set aside", title, text)
+    if requests := list_set_aside(Paths(data_dir).set_aside):
+        shown = "; ".join(f"request {request.position}: {request.reason}" for request in requests[:3])
+        more = f"; and {len(requests) - 3} more" if len(requests) > 3 else ""
+        count = "A request was" if len(requests) == 1 else f"{len(requests)} requests were"
+        text = f"{shown}{more}. All others were loaded. `cairn set-aside` lists them and loads one again."
+        yield Trouble("set aside", f"{count} set aside after stopping Cairn twice", text)
 
 
 def _of_workers(loader: Loader, live: LiveSegments, publisher: Publisher) -> Iterator[Trouble]:

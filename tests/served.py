@@ -14,9 +14,13 @@ READY_TIMEOUT_S = 60.0
 
 
 class Served:
-    def __init__(self, data_dir: Path, *, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, data_dir: Path, *, options: tuple[str, ...] = (), command: tuple[str, ...] = ()
+    ) -> None:
+        """`command`: what serves instead of `cairn serve`, on a free port."""
         self.data_dir = data_dir
         self._options = options
+        self._command = command
         self.demo: dict[str, Any] = {}
         self.ready: dict[str, Any] = {}
         self._process: subprocess.Popen[str] | None = None
@@ -42,9 +46,10 @@ class Served:
         return self
 
     def start(self, *, port: int = 0) -> "Served":
+        serve = [CAIRN, "serve", "--data-dir", self.data_dir, "--port", str(port), "--json", *self._options]
         with self.errors.open("a") as errors:
             self._process = subprocess.Popen(
-                [CAIRN, "serve", "--data-dir", self.data_dir, "--port", str(port), "--json", *self._options],
+                self._command or serve,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

@@ -1,4 +1,4 @@
-"""A record that stops the core is set aside, whatever way it does so, and costs nothing but itself."""
+"""A record that stops the core is set aside before the third time, and costs nothing but itself."""
 
 import json
 import os
@@ -14,12 +14,12 @@ import pytest
 
 from cairn.eventlog.readers import LOADER
 from cairn.eventlog.sqlite import open_log
-from cairn.ingest.attempts import set_aside_in
+from cairn.ingest.set_aside import list_set_aside
 from cairn.paths import Paths
 from cairn.store.embedded import open_embedded
 from tests.deadly import record
 
-PATIENCE_S = 300.0
+PATIENCE_S = 120.0
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def stored(data_dir: Path) -> tuple[list[str], list[str]]:
 def test_a_record_that_stops_the_core_is_set_aside_and_costs_no_other(
     tmp_path: Path, how: str, stops: int
 ) -> None:
-    """Twice; three times by SIGKILL, which people send too and which says nothing of the record."""
+    """Twice; three times by SIGKILL, which says nothing of the record as people send it too."""
     data_dir, notes = tmp_path / "data", tmp_path / "notes"
     log = open_log(Paths(data_dir).log)
     log.append([record("a"), record("b", how), record("c")])
@@ -75,7 +75,24 @@ def test_a_record_that_stops_the_core_is_set_aside_and_costs_no_other(
     assert notes.read_text().split() == [how] * stops
     assert stored(data_dir) == (["a", "c", "d"], ["not_stored"])
     folder = Paths(data_dir).set_aside
-    [reason] = set_aside_in(folder)
-    assert reason.startswith("position 1.1:")
-    [request] = folder.glob("*.request")
-    assert b"b\n" in request.read_bytes()
+    assert [request.position for request in list_set_aside(folder)] == ["1.1"]
+    [file] = folder.iterdir()
+    assert b"b\n" in file.read_bytes()
+    assert file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+def test_each_of_several_deadly_records_is_set_aside_and_no_other(tmp_path: Path) -> None:
+    data_dir, notes = tmp_path / "data", tmp_path / "notes"
+    names = [f"e{number}" for number in range(40)]
+    deadly = {7: "exit", 23: "segfault"}
+    log = open_log(Paths(data_dir).log)
+    log.append(
+        [record(name, *([deadly[place]] if place in deadly else [])) for place, name in enumerate(names)]
+    )
+    log.close()
+    with serving(data_dir, notes):
+        wait_until_loaded(data_dir)
+    assert notes.read_text().split() == ["exit", "exit", "segfault", "segfault"]
+    assert [request.position for request in list_set_aside(Paths(data_dir).set_aside)] == ["1.7", "1.23"]
+    assert stored(data_dir)[0] == [name for place, name in enumerate(names) if place not in deadly]

@@ -131,6 +131,28 @@ def set_member_password(email: str, password: str, **options: Any) -> None:
     click.echo(f"{email} has a new password and is signed out everywhere.")
 
 
+@cli.command("set-aside")
+@settings_options
+@click.option("--load", "position", default="", help="Load this request again, such as 12.0.")
+def set_aside(position: str, **options: Any) -> None:
+    """List the requests that stopped the core and were set aside, or load one again."""
+    from cairn.eventlog.sqlite import open_log
+    from cairn.ingest.set_aside import list_set_aside, load_again
+    from cairn.paths import Paths
+
+    paths = Paths(_settings(options).data_dir)
+    if position:
+        log = open_log(paths.log)
+        try:
+            load_again(paths.set_aside, log, position)
+        finally:
+            log.close()
+        click.echo(f"Request {position} is at the end of the log and is loaded next.")
+        return
+    for request in list_set_aside(paths.set_aside):
+        click.echo(f"{request.position}: {request.reason}")
+
+
 @cli.command("settings")
 @settings_options
 def show_settings(**options: Any) -> None:

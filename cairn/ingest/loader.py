@@ -152,10 +152,10 @@ class Loader:
         if attempts is None:
             return self._load(items)
         batches: list[Batch] = []
-        for load in attempts.loads([item for item in items if not attempts.is_aside(item)]):
-            if load.is_guilty:
+        for load in attempts.loads(items):
+            if attempts.is_guilty(load):
                 attempts.set_aside(load.items[0])
-            elif load.items:
+            else:
                 attempts.begin(load)
                 batches += self._load(load.items)
                 attempts.end()

@@ -38,7 +38,7 @@ from cairn.members.rewrite import ask_rewrite
 from cairn.members.sets import Members, SetChange, alias_set, list_set, users_set
 from cairn.paths import Paths
 from cairn.privacy.leaving import Known, find_leaving
-from cairn.privacy.log_purge import log_places, purge_log
+from cairn.privacy.log_purge import log_places, purge_log, purge_set_aside
 from cairn.privacy.request import COMPLETE, Counts, LeavingUser, Receipt
 from cairn.store.erase import Erased
 from cairn.store.store import Store
@@ -89,6 +89,7 @@ def delete_users(parts: Parts, payload: Any) -> None:  # Any: a job's payload is
     known = _joined(found, work.found)
     _remember(parts.engine, work.deletion_id, known)
     removed = purge_log(parts.log, until, log_places(parts.store, known), known)
+    removed += purge_set_aside(parts.paths.set_aside, known)
     with parts.pause_loader(), parts.pause_segments({one.environment_id for one in known}):
         erased = parts.store.erase_users([one.leaving for one in known])
         counts = [

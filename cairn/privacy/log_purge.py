@@ -5,6 +5,7 @@ already. Its place stays, so that no other request's place changes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from cairn.event import Arrival
 from cairn.eventlog.log import START, EventLog
 from cairn.ingest.batch import entry_of, place_of
+from cairn.ingest.set_aside import forget_where
 from cairn.privacy.leaving import Known
 from cairn.store.schema import DATABASE
 from cairn.store.store import Store
@@ -63,6 +65,16 @@ def purge_log(log: EventLog, until: int, places: set[tuple[int, int]], some: Seq
                 log.replace(entry.position, items)
         after = entries[-1].position
     return removed
+
+
+def purge_set_aside(folder: Path, known: Sequence[Known]) -> int:
+    """Delete the requests set aside (ingest/set_aside) that name one of the users; return how many."""
+    texts, own = _needles(known), {user.environment_id for user in known}
+
+    def is_theirs(item: bytes) -> bool:
+        return any(text in item for text in texts) and _emptied(item, own) is not None
+
+    return forget_where(folder, is_theirs)
 
 
 def _emptied(item: bytes, environment_ids: set[int]) -> bytes | None:

@@ -1,7 +1,7 @@
 """`make chaos`: every disaster in turn, on a served Cairn of its own. Prints JSON.
 
-`KILLS=50` and `SEED=1` by default; `ONLY=kills,disk,damage,clock` leaves the others out. Exits with 1 when a promise
-was broken. What cannot be tried here (no right to mount, no faketime) is named with the reason.
+`KILLS=50` and `SEED=1` by default; `ONLY=kills,requests,disk,damage,clock` leaves the others out. Exits with 1 when a
+promise was broken. What cannot be tried here (no right to mount, no faketime) is named with the reason.
 """
 
 import json
@@ -18,6 +18,7 @@ from tests.chaos.clock import STEPS, NoFakeTime, jump
 from tests.chaos.damage import damage_log
 from tests.chaos.disk import PARTS, fill_disk
 from tests.chaos.kills import kill_anything, kill_core
+from tests.chaos.requests import flood_without_key, stop_core
 
 Disaster = Callable[[Path], dict[str, Any]]
 
@@ -26,6 +27,8 @@ def disasters(kills: int, draw: random.Random) -> Iterator[tuple[str, str, Disas
     """Group, name, and what to do in an empty folder."""
     yield "kills", "core killed", kill_core
     yield "kills", "anything killed", lambda folder: kill_anything(folder, kills, draw)
+    yield "requests", "records that stop the core", stop_core
+    yield "requests", "flood without a key", flood_without_key
     for part in PARTS:
         yield "disk", f"disk full: {part}", lambda folder, part=part: fill_disk(folder, part)
     yield "damage", "log damaged", lambda folder: damage_log(folder, draw)
@@ -35,7 +38,7 @@ def disasters(kills: int, draw: random.Random) -> Iterator[tuple[str, str, Disas
 
 def main() -> int:
     kills, seed = int(os.environ.get("KILLS", "50")), int(os.environ.get("SEED", "1"))
-    only = os.environ.get("ONLY", "kills,disk,damage,clock").split(",")
+    only = os.environ.get("ONLY", "kills,requests,disk,damage,clock").split(",")
     found: dict[str, dict[str, Any]] = {}
     for group, name, disaster in disasters(kills, random.Random(seed)):
         if group in only:

@@ -10,10 +10,21 @@ from tests.chaos.clock import NoFakeTime, jump
 from tests.chaos.damage import damage_log
 from tests.chaos.disk import fill_disk
 from tests.chaos.kills import kill_anything
+from tests.chaos.requests import flood_without_key, stop_core
 
 
 def test_killed_again_and_again_nothing_is_lost_doubled_or_wrong(tmp_path: Path) -> None:
     found = kill_anything(tmp_path / "data", 5, random.Random(3))
+    assert found["kept"], found
+
+
+def test_records_that_stop_the_core_cost_no_other(tmp_path: Path) -> None:
+    found = stop_core(tmp_path / "data", ("exit",))
+    assert found["kept"], found
+
+
+def test_a_flood_without_a_key_fills_no_disk_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    found = flood_without_key(tmp_path / "data", 4)
     assert found["kept"], found
 
 

@@ -6,10 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from cairn.event import Arrival
 from cairn.eventlog.log import START
 from cairn.ids import identified_user_id
+from cairn.ingest.set_aside import list_set_aside, set_aside
 from cairn.members.environment import MAP_BYTES
 from cairn.members.lmdb import open_members
 from cairn.members.rewrite import ask_rewrite, is_rewrite_asked, rewrite_if_asked
@@ -41,6 +44,9 @@ def tell_story(running: Running, tenant: Tenant) -> None:
         running.send(
             tenant, "heap.track", environment_id=tenant.environment_id + 1, event="Tried", identity=identity
         )
+        arrival = Arrival("heap.track", tenant.environment_id, 0, "heap", 0, "", "", identity.encode())
+        place = int(identity == BEN)
+        set_aside(Paths(running.folder).set_aside, 1, place, "crash", msgspec.msgpack.encode(arrival))
     running.send(
         tenant, "heap.track", events=[{"event": "Bulk", "identity": one} for one in (ANN, BEN)], note=JUNK
     )
@@ -118,6 +124,7 @@ def test_a_deleted_user_is_nowhere_and_the_others_are_untouched(tmp_path: Path) 
     assert BEN in running.inlined(tenant)
     assert leftovers(running, ANN) == []
     assert leftovers(running, BEN)
+    assert [kept.position for kept in list_set_aside(Paths(running.folder).set_aside)] == ["1.1"]
     told = running.call(tenant, "GET", f"/deletions/{request}").json()
     assert told["asked_by"] == "token admin"
     production, other = told["receipt"]["deleted"]
