@@ -40,6 +40,7 @@ class Reason(StrEnum):
     TOO_MANY_EVENTS = "too_many_events"
     EMPTY_BATCH = "empty_batch"
     UNKNOWN_KEY = "unknown_key"
+    SERVER_KEY_NEEDED = "server_key_needed"
     BAD_REQUEST = "bad_request"
     NO_USER = "no_user"
     NO_ACCOUNT = "no_account"
@@ -128,6 +129,11 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.UNKNOWN_KEY: (
         Outcome.INVALID,
         "No environment or source has this key. Copy it again from Environments.",
+    ),
+    Reason.SERVER_KEY_NEEDED: (
+        Outcome.INVALID,
+        "The environment takes flag events only with its server SDK key, and this came with the public one. "
+        "Give the server key to applications on servers, or switch this off under Environments.",
     ),
     Reason.BAD_REQUEST: (Outcome.INVALID, "A required field is missing or has the wrong type."),
     Reason.NO_USER: (

@@ -24,6 +24,7 @@ class Keys(Struct, frozen=True):
     """What clients of one environment need, as far as the caller may see it."""
 
     sdk_key: str  # empty: the caller may not see it
+    server_key: str  # empty: the caller may not see it, or it was not made yet
     sources: list[KeyedSource]
 
 
@@ -92,6 +93,9 @@ def read_keys(call: Call, environment: Environment) -> Keys:
             environments.reveal_sdk_key(connection, call.workspace_id, environment.id, seal)
             if is_shown
             else "",
+            environments.reveal_server_key(connection, call.workspace_id, environment.id, seal)
+            if is_shown
+            else "",
             [
                 KeyedSource(
                     source,
@@ -118,6 +122,23 @@ def rotate_sdk_key(call: Call, environment: Environment) -> None:
     with call.writing() as connection:
         environments.rotate_sdk_key(connection, call.workspace_id, environment.id, call.core.seal)
     call.changed([environment.id])
+
+
+def rotate_server_key(call: Call, environment: Environment) -> None:
+    """The old one ends when the directory is published again."""
+    with call.writing() as connection:
+        environments.rotate_server_key(connection, call.workspace_id, environment.id, call.core.seal)
+    call.changed([environment.id])
+
+
+def set_needs_server_key(call: Call, environment: Environment, *, is_needed: bool) -> Environment:
+    """Whether flag events count only with the server SDK key, which is made when it is first needed."""
+    with call.writing() as connection:
+        changed = environments.set_needs_server_key(
+            connection, call.workspace_id, environment.id, call.core.seal, is_needed=is_needed
+        )
+    call.changed([environment.id])
+    return changed
 
 
 def add_source(call: Call, environment: Environment, *, name: str, kind: SourceKind) -> Source:

@@ -115,6 +115,10 @@ environments = Table(
     Column("sdk_key_hash", String(64), nullable=False, unique=True),
     Column("sdk_key_sealed", LargeBinary, nullable=False),
     _moment("created_at"),
+    # Of the SDK key that no front-end has, once it is made.
+    Column("server_key_hash", String(64), nullable=True),
+    Column("server_key_sealed", LargeBinary, nullable=True),
+    Column("needs_server_key", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     UniqueConstraint("project_id", "key"),
     sqlite_autoincrement=True,
 )

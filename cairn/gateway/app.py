@@ -70,6 +70,7 @@ EVENT_PATH = "/events/t"
 BATCH_PATH = "/server-side/batch-events-v2"
 
 
+NEEDS_SERVER_KEY = "this environment takes events only with its server SDK key; see Environments"
 _NO_SETTINGS = refusal("settings are not at hand")
 _NOT_SET = Answer(b'{"isAliasSet":false}')
 
@@ -214,32 +215,32 @@ class Gateway:
     async def _event(self, request: Request) -> Answer:
         self._health.count("events")
         body = await request.body(MOST_EVENT_BYTES)
-        environment_id = await self._environment(request, *keys_in(body or b""))
-        if not environment_id:
-            return self._without_key(request, body or b"")
+        sdk = await self._sender(request, *keys_in(body or b""))
+        if sdk is None or not sdk.may_write:
+            return self._refused_key(request, sdk, body or b"")
         name = request.parameter("en")
-        seen = self._saw(request, environment_id)
+        seen = self._saw(request, sdk.environment_id)
         if seen and body is not None:
             self._note(seen, name, body)
         whole = body is not None and len(body) <= LONGEST_EVENT_BYTES
         unfit = (
             None if whole else Unfit(Reason.BODY_TOO_LARGE, "one event may have 32 KB; send fewer properties")
         )
-        await self._append([self._arrival("wingify.event", request, environment_id, body or b"", unfit)])
+        await self._append([self._arrival("wingify.event", request, sdk.environment_id, body or b"", unfit)])
         return EMPTY
 
     async def _batch(self, request: Request) -> Answer:
         self._health.count("batches")
-        environment_id = await self._environment(request)
-        if not environment_id:
-            return self._without_key(request, await request.beginning(MOST_BATCH_BYTES))
+        sdk = await self._sender(request)
+        if sdk is None or not sdk.may_write:
+            return self._refused_key(request, sdk, await request.beginning(MOST_BATCH_BYTES))
         body = await request.body(MOST_BATCH_BYTES)
         count, unfit = await self._count(body) if body is not None else (MOST_BATCH_EVENTS + 1, None)
         if body is None or count > MOST_BATCH_EVENTS:
             self._health.count("refused_requests")
             return refusal(f"a batch holds at most {MOST_BATCH_EVENTS} events in 10 MB", status=413)
-        self._saw(request, environment_id)
-        await self._append([self._arrival("wingify.batch", request, environment_id, body, unfit)])
+        self._saw(request, sdk.environment_id)
+        await self._append([self._arrival("wingify.batch", request, sdk.environment_id, body, unfit)])
         return EMPTY
 
     async def _count(self, body: bytes) -> tuple[int, Unfit | None]:
@@ -251,13 +252,21 @@ class Gateway:
         except Unfit as unfit:
             return (MOST_BATCH_EVENTS + 1 if unfit.reason is Reason.TOO_MANY_EVENTS else 0), unfit
 
-    def _without_key(self, request: Request, body: bytes) -> Answer:
-        """Anyone knows an account's id, so it is no leave to write; 400, because SDKs do not send that again."""
-        self._health.count("unknown_keys")
-        detail = "env: no environment has this SDK key; copy it again from Environments"
-        arrival = self._arrival("wingify.event", request, 0, body)
-        self._refuse(refused(arrival, Unfit(Reason.UNKNOWN_KEY, detail), body, name=request.parameter("en")))
-        return refusal(detail)
+    def _refused_key(self, request: Request, sdk: Sdk | None, body: bytes) -> Answer:
+        """No key at all (an account's id is no secret), or a public one where the server's is needed.
+
+        400, because SDKs do not send that again.
+        """
+        if sdk is None:
+            unfit = Unfit(
+                Reason.UNKNOWN_KEY, "env: no environment has this SDK key; copy it again from Environments"
+            )
+        else:
+            unfit = Unfit(Reason.SERVER_KEY_NEEDED, NEEDS_SERVER_KEY)
+        self._health.count("unknown_keys" if sdk is None else "public_keys")
+        arrival = self._arrival("wingify.event", request, sdk.environment_id if sdk else 0, body)
+        self._refuse(refused(arrival, unfit, body, name=request.parameter("en")))
+        return refusal(unfit.detail)
 
     async def _set_alias(self, request: Request) -> Answer:
         ids = _alias_body(await request.body(MOST_EVENT_BYTES))
@@ -267,6 +276,9 @@ class Gateway:
         if sdk is None or not is_id(user_id) or not is_id(alias_id):
             self._health.count("refused_requests")
             return refusal("setUserAlias needs sdkKey, userId and aliasId, each up to 255 characters")
+        if not sdk.may_write:
+            self._health.count("public_keys")
+            return refusal(NEEDS_SERVER_KEY)
         now_ms = to_ms(self._clock())
         await self._in_thread(
             lambda: set_alias(
@@ -306,15 +318,15 @@ class Gateway:
             self._health.count("failures")
         return self._directory()
 
-    async def _environment(self, request: Request, *body_keys: str) -> int:
-        """Whose event it is; 0 when no SDK key says so.
+    async def _sender(self, request: Request, *body_keys: str) -> Sdk | None:
+        """Whose event it is; None when no SDK key says so.
 
         The body's own is for addresses that were cut: Node writes an event's name with `#` as it is.
         """
         for sdk_key in (request.parameter("env"), request.header(b"authorization"), *body_keys):
             if sdk := await self._sdk(sdk_key):
-                return sdk.environment_id
-        return 0
+                return sdk
+        return None
 
     def _saw(self, request: Request, environment_id: int) -> SeenSdk | None:
         if not environment_id:

@@ -36,7 +36,7 @@ class Health:
     def __init__(self) -> None:
         self.counts = dict.fromkeys(
             (
-                "settings", "unknown_keys", "details", "list_checks", "list_hits", "unknown_lists",
+                "settings", "unknown_keys", "public_keys", "details", "list_checks", "list_hits", "unknown_lists",
                 "events", "batches", "refused_requests", "aliases_set", "aliases_asked",
                 "slow_answers", "timeouts", "failures",
             ),

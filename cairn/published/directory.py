@@ -36,6 +36,7 @@ class Sdk(Struct, frozen=True):
     environment_id: int
     workspace_id: int
     account_id: int
+    may_write: bool = True  # events and aliases; not the public key of an environment that needs the server's
 
 
 class Directory(Struct, frozen=True):

@@ -1,6 +1,8 @@
 """Putting the directory together from the metadata database, and publishing it for the edge."""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -28,7 +30,7 @@ def build_directory(connection: sa.Connection) -> Directory:
     return Directory(
         apps={row.app_id: App(row.id, row.workspace_id) for row in rows},
         sources=_sources(connection, workspace_of),
-        sdks={row.sdk_key_hash: Sdk(row.id, row.workspace_id, row.account_id) for row in rows},
+        sdks=_sdks(rows),
         accounts=accounts,
         lists={
             row.id: (account_of[row.environment_id], row.folds_case)
@@ -36,6 +38,19 @@ def build_directory(connection: sa.Connection) -> Directory:
         },
         keeps_ip=_keeping_ip(connection),
     )
+
+
+def _sdks(rows: Sequence[sa.Row[Any]]) -> dict[str, Sdk]:
+    public = {
+        row.sdk_key_hash: Sdk(row.id, row.workspace_id, row.account_id, may_write=not row.needs_server_key)
+        for row in rows
+    }
+    servers = {
+        row.server_key_hash: Sdk(row.id, row.workspace_id, row.account_id)
+        for row in rows
+        if row.server_key_hash
+    }
+    return public | servers
 
 
 def publish_directory(connection: sa.Connection, published: Published) -> None:

@@ -32,6 +32,7 @@ class Environment(Struct, frozen=True):
     name: str
     app_id: str
     created_at: datetime
+    needs_server_key: bool = False  # flag events count only with the server SDK key, which no front-end has
 
 
 class EnvironmentNotFound(NotFound):
@@ -153,6 +154,39 @@ def rotate_sdk_key(connection: sa.Connection, workspace_id: int, environment_id:
     return sdk_key
 
 
+def reveal_server_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> str:
+    """The key of flag SDKs on servers; empty while there is none. Raises EnvironmentNotFound."""
+    get_environment(connection, workspace_id, environment_id)
+    query = sa.select(environments.c.server_key_sealed).where(environments.c.id == environment_id)
+    sealed = connection.execute(query).scalar_one()
+    return seal.open(sealed) if sealed else ""
+
+
+def rotate_server_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> None:
+    """A new server SDK key; the old one ends when the directory is published again. Raises EnvironmentNotFound."""
+    get_environment(connection, workspace_id, environment_id)
+    server_key = new_sdk_key()
+    connection.execute(
+        sa.update(environments)
+        .where(environments.c.id == environment_id)
+        .values(server_key_hash=key_hash(server_key), server_key_sealed=seal.close(server_key))
+    )
+
+
+def set_needs_server_key(
+    connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal, *, is_needed: bool
+) -> Environment:
+    """Whether flag events count only with the server SDK key, which is made when it is first needed.
+
+    Raises EnvironmentNotFound.
+    """
+    if is_needed and not reveal_server_key(connection, workspace_id, environment_id, seal):
+        rotate_server_key(connection, workspace_id, environment_id, seal)
+    own = (environments.c.id == environment_id) & (environments.c.workspace_id == workspace_id)
+    connection.execute(sa.update(environments).where(own).values(needs_server_key=is_needed))
+    return get_environment(connection, workspace_id, environment_id)
+
+
 def _free_app_id(connection: sa.Connection) -> str:
     """Ten random digits rarely meet, but two environments with one app id would share their data."""
     while True:
@@ -180,5 +214,6 @@ def _project(row: sa.Row[tuple[object, ...]]) -> Project:
 
 def _environment(row: sa.Row[tuple[object, ...]]) -> Environment:
     return Environment(
-        row.id, row.workspace_id, row.project_id, row.key, row.name, row.app_id, row.created_at
-    )
+        row.id, row.workspace_id, row.project_id, row.key, row.name, row.app_id, row.created_at,
+        row.needs_server_key,
+    )  # fmt: skip

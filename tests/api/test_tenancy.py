@@ -51,6 +51,7 @@ APPROVED = [
     "GET /users/{user}/export",
     "GET /users/{user}/sessions",
     "PATCH /defined-events/{event_id}",
+    "PATCH /environments/{environment}",
     "PATCH /flags/{key}",
     "PATCH /flags/{key}/environments/{environment}/rules/{rule_id}",
     "PATCH /segments/{segment_id}",

@@ -23,6 +23,7 @@ from cairn.published.directory import Directory, Sdk
 
 KEY = "abcdef0123456789abcdef0123456789"
 OTHER_KEY = "0123456789abcdef0123456789abcdef"
+SERVER_KEY = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"
 ACCOUNT = 12345
 EXACT, FOLDING = "l-exact", "l-folding"
 STAGING, PRODUCTION = 7, 8
@@ -37,6 +38,15 @@ def directory() -> Directory:
         accounts={str(ACCOUNT): PRODUCTION},
         lists={EXACT: (ACCOUNT, False), FOLDING: (ACCOUNT, True)},
     )
+
+
+def needing_server_key() -> Directory:
+    """The production environment takes events only with its server SDK key."""
+    sdks = {
+        key_hash(KEY): Sdk(PRODUCTION, 1, ACCOUNT, may_write=False),
+        key_hash(SERVER_KEY): Sdk(PRODUCTION, 1, ACCOUNT),
+    }
+    return Directory(sdks=sdks)
 
 
 class Serving:

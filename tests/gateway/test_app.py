@@ -25,9 +25,11 @@ from tests.gateway.serving import (
     KEY,
     OTHER_KEY,
     PRODUCTION,
+    SERVER_KEY,
     STAGING,
     Port,
     Serving,
+    needing_server_key,
     read_answer,
     serving,
 )
@@ -354,6 +356,29 @@ def test_without_an_sdk_key_nothing_is_stored(served: Serving, path: str, query:
     assert served.arrivals == []
     (refused,) = served.refusals
     assert (refused.reason, refused.environment_id) == (Reason.UNKNOWN_KEY, 0)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"/events/t?en=purchase&env={KEY}",
+        f"/server-side/batch-events-v2?env={KEY}",
+        f"/user-alias/setUserAlias?sdkKey={KEY}&userId=u1&aliasId=visitor-1",
+    ],
+)
+def test_the_public_key_writes_nothing_where_the_servers_is_needed(served: Serving, target: str) -> None:
+    served.directory = needing_server_key()
+    body = json.dumps({**EVENT, "ev": [EVENT]}).encode()
+    status, _, answer = served.post(target.encode(), body)
+    assert (status, "server SDK key" in json.loads(answer)["error"]) == (400, True)
+    assert served.arrivals == []
+    if "Alias" not in target:
+        (refused,) = served.refusals
+        assert (refused.reason, refused.environment_id) == (Reason.SERVER_KEY_NEEDED, PRODUCTION)
+    aliases = f"/user-alias/getAliasUserId?sdkKey={KEY}&userId=[%22visitor-1%22]"
+    assert b'"u1"' not in served.get(aliases.encode())[2]
+    assert served.post(target.replace(KEY, SERVER_KEY).encode(), body)[0] == 200
+    assert len(served.arrivals) == ("Alias" not in target)
 
 
 @pytest.mark.parametrize("place", ["event", "visitor"])

@@ -14,8 +14,20 @@ from cairn.conditions.tree import And, Condition, Device, Place
 from cairn.event import Draft, Kind
 from cairn.flags.checks import warnings_of_metrics
 from cairn.flags.model import Metric
+from cairn.outcomes import Reason
 from cairn.wire.wingify import parse_event
-from tests.gateway.serving import ACCOUNT, EXACT, FOLDING, KEY, PRODUCTION, Port, Serving, serving
+from tests.gateway.serving import (
+    ACCOUNT,
+    EXACT,
+    FOLDING,
+    KEY,
+    PRODUCTION,
+    SERVER_KEY,
+    Port,
+    Serving,
+    needing_server_key,
+    serving,
+)
 from tests.ingest.mmdb import write_mmdb
 
 HERE = Path(__file__).parent
@@ -37,9 +49,9 @@ def served(port: Port, tmp_path: Path) -> Iterator[Serving]:
 
 
 def talk(
-    served: Serving, sdk: str, values: list[str], *, with_alias: bool = False, **device: str
+    served: Serving, sdk: str, values: list[str], *, key: str = KEY, with_alias: bool = False, **device: str
 ) -> dict[str, Any]:
-    asked = {"url": served.url, "key": KEY, "values": values, "withAlias": with_alias, **device}
+    asked = {"url": served.url, "key": key, "values": values, "withAlias": with_alias, **device}
     done = subprocess.run(RUNNERS[sdk], input=json.dumps(asked), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -105,6 +117,20 @@ def test_names_that_an_sdk_never_sends_are_warned_of(served: Serving, name: str)
 def test_names_that_an_address_cannot_carry_as_they_are_are_warned_of(name: str) -> None:
     [warning] = warnings_of_metrics([Metric(1, name)])
     assert repr(name) in warning
+
+
+@pytest.mark.parametrize("sdk", RUNNERS)
+def test_where_the_server_key_is_needed_the_public_one_gets_flags_and_stores_nothing(
+    served: Serving, sdk: str
+) -> None:
+    """The vendor's clients carry no secret but their SDK key, so the server's is a second SDK key."""
+    served.directory = needing_server_key()
+    served.store.publish({f"settings/{PRODUCTION}/{sdk}": document({})})
+    assert talk(served, sdk, ["ann"])["enabled"] == [True]
+    assert served.arrivals == []
+    assert {refused.reason for refused in served.refusals} == {Reason.SERVER_KEY_NEEDED}
+    assert talk(served, sdk, ["ann"], key=SERVER_KEY)["enabled"] == [True]
+    assert {"vwo_variationShown", "purchase"} <= {draft.name for draft in drafts(served)}
 
 
 def in_list(list_id: str) -> dict[str, Any]:

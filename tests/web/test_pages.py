@@ -21,7 +21,7 @@ from cairn.members.sets import list_set
 from cairn.outcomes import Reason
 from cairn.segments.definition import list_segments, states
 from cairn.workspace.api_token import authenticate_token
-from cairn.workspace.environment import reveal_sdk_key
+from cairn.workspace.environment import reveal_sdk_key, reveal_server_key
 from cairn.workspace.permission import Role
 from cairn.workspace.source import list_sources, reveal_write_key
 from tests.web.conftest import NOW, PASSWORD, Browser, World
@@ -376,6 +376,27 @@ def test_requests_with_an_unknown_key_are_shown_to_who_runs_the_machine_only(
             assert "Somebody else" not in other.get(HERE + path).text
     assert "unknown key in the last hour" in owner.get(HERE).text
     assert not [other for other in others if "unknown key in the last hour" in other.get(HERE).text]
+
+
+def test_flag_events_can_be_left_to_the_server_sdk_key(
+    world: World, owner: Browser, browse: Callable[..., Browser]
+) -> None:
+    def server_key() -> str:
+        with reading(world.core.engine) as connection:
+            return reveal_server_key(
+                connection, world.a.workspace_id, world.a.environment.id, world.core.seal
+            )
+
+    assert "count with any SDK key" in owner.get(f"{HERE}/keys").text
+    page = owner.post(f"{HERE}/keys/server-key", {"on": "1"}).text
+    first = server_key()
+    assert "count only with the server SDK key" in page and f'data-copy="{first}"' in page
+    assert server_key() not in browse().sign_in(world.a.email(Role.VIEWER)).get(f"{HERE}/keys").text
+    page = owner.post(f"{HERE}/keys/rotate-server").text
+    assert server_key() != first and f'data-copy="{server_key()}"' in page
+    editor = browse().sign_in(world.a.email(Role.EDITOR))
+    assert editor.post(f"{HERE}/keys/server-key", {"on": ""}).status_code == 403
+    assert "count with any SDK key" in owner.post(f"{HERE}/keys/server-key", {"on": ""}).text
 
 
 def test_keys_are_shown_copied_and_changed(

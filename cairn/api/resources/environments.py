@@ -10,6 +10,10 @@ from cairn.workspace.permission import Verb
 from cairn.workspace.source import SourceKind
 
 
+class EnvironmentChange(Struct, frozen=True, forbid_unknown_fields=True):
+    needs_server_key: bool  # flag events count only with the server SDK key
+
+
 class EnvironmentList(Struct, frozen=True):
     environments: list[Environment]
 
@@ -42,6 +46,11 @@ def read_environments(call: Call) -> EnvironmentList:
     return EnvironmentList(sources.list_environments(call))
 
 
+def change_environment(call: Call, environment: EnvironmentName, body: EnvironmentChange) -> Environment:
+    """Say whether flag events count only with the server SDK key, which pages show."""
+    return sources.set_needs_server_key(call, call.environment(environment), is_needed=body.needs_server_key)
+
+
 def read_sources(call: Call, query: SourceQuery) -> SourceList:
     """List the sources, and what each is connected to; of one environment when it is given."""
     only = None if query.environment is None else call.environment(query.environment)
@@ -66,5 +75,12 @@ def read_sources(call: Call, query: SourceQuery) -> SourceList:
 
 ENDPOINTS = (
     Endpoint("GET", "/environments", Verb.SEE, read_environments),
+    Endpoint(
+        "PATCH",
+        "/environments/{environment}",
+        Verb.CHANGE_KEYS,
+        change_environment,
+        example={"needs_server_key": True},
+    ),
     Endpoint("GET", "/sources", Verb.SEE, read_sources),
 )

@@ -44,6 +44,16 @@ def rotate_sdk(visit: Visit) -> Response:
     )
 
 
+def rotate_server(visit: Visit) -> Response:
+    sources.rotate_server_key(visit.call, visit.here)
+    return visit.go(visit.url("/keys"), "There is a new server SDK key. The old one is refused from now on.")
+
+
+def toggle_server_key(visit: Visit) -> Response:
+    sources.set_needs_server_key(visit.call, visit.here, is_needed=visit.form("on") == "1")
+    return visit.go(visit.url("/keys"))
+
+
 def _source_here(visit: Visit) -> Source:
     return sources.get_source(visit.call, visit.here, visit.number("source_id"))
 
@@ -89,6 +99,8 @@ def add_environment(visit: Visit) -> Response:
 PAGES: tuple[Page, ...] = (
     get("/env/{environment}/keys", keys_page),
     post("/env/{environment}/keys/rotate-sdk", rotate_sdk, Verb.CHANGE_KEYS),
+    post("/env/{environment}/keys/rotate-server", rotate_server, Verb.CHANGE_KEYS),
+    post("/env/{environment}/keys/server-key", toggle_server_key, Verb.CHANGE_KEYS),
     post("/env/{environment}/keys/sources", add_source, Verb.CHANGE_SOURCES),
     post("/env/{environment}/keys/sources/{source_id}/rotate", rotate_write, Verb.CHANGE_KEYS),
     post("/env/{environment}/keys/sources/{source_id}/toggle", toggle_source, Verb.CHANGE_SOURCES),
