@@ -12,7 +12,7 @@ such a user are all users listed as well.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cairn.conditions.check import ConditionNotAccepted, refuse_flag_leaf
 from cairn.conditions.clause import (
@@ -40,13 +40,16 @@ from cairn.conditions.tree import (
     EventMatch,
     InList,
     Last,
+    Leaf,
     Not,
     Or,
     OtherFlag,
     Place,
+    ResolvedMatch,
     UserProperty,
     Visitor,
 )  # fmt: skip
+from cairn.conditions.walk import replaced
 from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 
 # The longest text of one statement. Several conditions are asked in as many statements as it takes; one that is longer
@@ -130,13 +133,20 @@ def only(conditions: Sequence[Condition], now_ms: int, users: Users, *, with_due
 
 def check_size(condition: Condition) -> None:
     """Raises ConditionNotAccepted when the event store could not be asked about it in one statement."""
-    size = len(everybody([condition], 0, with_due=True).sql)
+    # A defined event's own size is not the condition's: what it means grows and shrinks with what was captured.
+    size = len(everybody([replaced(condition, _without_meaning)], 0, with_due=True).sql)
     if size > STATEMENT_BYTES:
         raise ConditionNotAccepted(
             f"condition is too long to be counted: it makes {size:,} bytes of a question, at most "
             f"{STATEMENT_BYTES:,} are possible; use fewer conditions, or fewer tests of their events",
             field="condition",
         )
+
+
+def _without_meaning(leaf: Leaf) -> Condition:
+    if isinstance(leaf, Did) and leaf.event.defined:
+        return structs.replace(leaf, event=ResolvedMatch(any_of=()))
+    return leaf
 
 
 class _Pass:
