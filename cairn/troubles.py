@@ -81,7 +81,7 @@ def _of_set_aside(data_dir: Path) -> Iterator[Trouble]:
         shown = "; ".join(f"request {request.position}: {request.reason}" for request in requests[:3])
         more = f"; and {len(requests) - 3} more" if len(requests) > 3 else ""
         count = "A request was" if len(requests) == 1 else f"{len(requests)} requests were"
-        text = f"{shown}{more}. All others were loaded. `cairn set-aside` lists them and loads one again."
+        text = f"{shown}{more}. All others were loaded. The command cairn set-aside lists them and loads one again."
         yield Trouble("set aside", f"{count} set aside after stopping Cairn twice", text)
 
 

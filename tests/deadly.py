@@ -1,4 +1,4 @@
-"""`cairn serve` whose core has one more wire format: `python -m tests.deadly DATA_DIR`. A record of it says what to do.
+"""`python -m tests.deadly DATA_DIR [HANG_S]`: `cairn serve` with one more wire format. A record of it says what to do.
 
 The supervisor, the edge and the core are the real ones; only the parser is the test's.
 """
@@ -68,7 +68,7 @@ if __name__ == "__main__":
     if sys.argv[1] in ("edge", "core"):
         PARSERS["deadly"] = parse
         sys.exit(main())
-    data_dir = sys.argv[1]
+    data_dir, hang_s = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else HANG_S
 
     def command(role: str, socket_fd: int | None, ready_fd: int) -> list[str]:
         fds = [
@@ -79,5 +79,5 @@ if __name__ == "__main__":
         return [sys.executable, "-m", "tests.deadly", role, "--data-dir", data_dir, *fds]
 
     sys.exit(
-        serve(load({"data_dir": data_dir, "port": "0"}, {}), as_json=True, commands=command, hang_s=HANG_S)
+        serve(load({"data_dir": data_dir, "port": "0"}, {}), as_json=True, commands=command, hang_s=hang_s)
     )

@@ -17,6 +17,8 @@ from tests.chaos.senders import Caller, start_senders
 from tests.deadly import record
 from tests.served import Served
 
+HANG_S = 30.0  # a load takes seconds on a busy machine
+SET_ASIDE_LIMIT_S = 600.0  # each record takes two starts
 HARMLESS = 50  # records beside each that stops the core
 FLOODERS = 4
 FLOOD_S = 30.0
@@ -26,7 +28,9 @@ MOST_GROWTH_BYTES = 16 << 20  # of the data directory: reasons, write-ahead file
 
 def stop_core(data_dir: Path, ways: tuple[str, ...] = ("segfault", "exit", "hang")) -> dict[str, Any]:
     """Records that end the core, each in its way and each among others, while clients send."""
-    served = Served(data_dir, command=(sys.executable, "-m", "tests.deadly", str(data_dir))).make_demo()
+    served = Served(
+        data_dir, command=(sys.executable, "-m", "tests.deadly", str(data_dir), str(HANG_S))
+    ).make_demo()
     log = open_log(Paths(data_dir).log)
     entries = [
         log.append([*(record(f"{way}{place}") for place in range(HARMLESS)), record("bad", way)])
@@ -36,7 +40,7 @@ def stop_core(data_dir: Path, ways: tuple[str, ...] = ("segfault", "exit", "hang
     served.start()
     senders = start_senders(served.url, served.production)
     try:
-        wait_for_quiet(served)
+        _wait_until_set_aside(data_dir, len(ways))
         wait_for_core(served)
         for sender in senders:
             sender.finish()
@@ -131,6 +135,14 @@ class _Flooder(threading.Thread):
     def finish(self) -> None:
         self._stop_asked.set()
         self.join(30)
+
+
+def _wait_until_set_aside(data_dir: Path, records: int) -> None:
+    began = time.monotonic()
+    while len(list_set_aside(Paths(data_dir).set_aside)) < records:
+        if time.monotonic() - began > SET_ASIDE_LIMIT_S:
+            raise RuntimeError("the records that stop the core are not set aside")
+        time.sleep(0.2)
 
 
 def _size_bytes(folder: Path) -> int:
