@@ -12,6 +12,7 @@ from cairn.workspace.edits import Edit, Kind
 
 _Thing = TypeVar("_Thing")
 CREATED = "created"  # what the first change of a thing is called
+DELETED = "deleted"  # and its last one
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,10 @@ def list_edits(call: Call, kind: Kind, thing_id: int) -> list[Edit]:
     """The newest first, of something that the caller may see."""
     with call.reading() as connection:
         return edits.list_edits(connection, kind, thing_id)
+
+
+def deletion_of(call: Call, kind: Kind, thing_id: int) -> Edit | None:
+    """Who deleted it, where that is known."""
+    with call.reading() as connection:
+        newest = edits.list_edits(connection, kind, thing_id, of=call.workspace_id, limit=1)
+    return newest[0] if newest and newest[0].what == (DELETED,) else None

@@ -1,7 +1,7 @@
 """A flag's rules in one environment, in the order they are tried."""
 
 from cairn.app.call import Call
-from cairn.app.editions import CREATED, Edited, record
+from cairn.app.editions import CREATED, DELETED, Edited, record
 from cairn.flags import definition
 from cairn.flags.definition import NewRule, RuleChanges, RuleNotFound
 from cairn.flags.model import Rule
@@ -98,4 +98,5 @@ def delete_rule(
     with call.writing() as connection:
         check_edition(connection, "rule", rule_id, expected)
         definition.delete_rule(connection, call.workspace_id, rule_id)
+        record(call, connection, "rule", rule_id, [DELETED])
     call.changed([environment.id])

@@ -4,7 +4,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from cairn.analysis.users import User
 from cairn.app.call import Call, siblings
-from cairn.app.editions import CREATED, Edited, record
+from cairn.app.editions import CREATED, DELETED, Edited, record
 from cairn.conditions.check import check
 from cairn.conditions.tree import Condition
 from cairn.members.sets import users_set
@@ -110,6 +110,7 @@ def delete_segment(call: Call, segment: Segment, *, expected: int | None = None)
     with call.writing() as connection:
         check_edition(connection, "segment", segment.id, expected)
         definition.delete_segment(connection, call.workspace_id, segment.id)
+        record(call, connection, "segment", segment.id, [DELETED])
     _changed(call, segment)
 
 

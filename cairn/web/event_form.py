@@ -1,25 +1,43 @@
 """The defined event editor's form: parts with tests, to and from a definition. Pure."""
 
 import re
-from typing import get_args
+from typing import Annotated, get_args
 
 from msgspec import Struct, structs
 
-from cairn.conditions.tree import PropertyFilter, TextOperator
-from cairn.definitions.model import ELEMENT_KEYS, Definition, Part, PartKind, check_definition
-from cairn.errors import InvalidInput
+from cairn.conditions.tree import PropertyFilter
+from cairn.definitions.model import ELEMENT_KEYS, DefinedEvent, Definition, Part, PartKind, check_definition
 from cairn.event import FACTS, Element
+from cairn.web.editor import rows
+from cairn.web.editor.choices import (
+    OPERATORS,
+    WITH_LIST,
+    WITHOUT_VALUE,
+    Choices,
+    known,
+    operator_of,
+    text_of,
+    value_of,
+)
+from cairn.web.editor.refusal import Wording
+from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
-from cairn.web.segment_form import OPERATORS, WITH_LIST, WITHOUT_VALUE
 
 __all__ = ["KEYS", "KINDS", "OPERATORS", "WITHOUT_VALUE", "WITH_LIST"]
 
-KINDS: tuple[tuple[str, str], ...] = (
+KINDS: Choices = (
     ("click", "click"), ("change", "change"), ("submit", "submit"), ("touch", "touch"), ("pageview", "page view"),
     ("view", "screen view"), ("custom", "custom event"), ("any", "anything"),
 )  # fmt: skip
 KEYS: tuple[str, ...] = (*ELEMENT_KEYS, *FACTS)  # offered; any property's name is accepted
 MAX_ROWS = 20
+WORDING = Wording(
+    {
+        "name": "Name", "category": "Category", "description": "Description", ".selector": "CSS selector",
+        ".name": "Name of the custom event", ".key": "What is tested", ".operator": "Operator", ".value": "Value",
+        ".tests": "Tests", "parts": "What counts", "events": "Defined events",
+    }
+)  # fmt: skip
 _STEADY_ATTRIBUTES = ("data-testid", "data-test", "data-qa", "data-cy")
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")  # of CSS, without those that need escaping
 
@@ -34,24 +52,28 @@ class PartRow(Struct, frozen=True):
     kind: str = "click"
     name: str = ""
     selector: str = ""
-    tests: tuple[TestRow, ...] = ()
+    tests: Annotated[tuple[TestRow, ...], Rows("t", TestRow, most=MAX_ROWS)] = ()
 
 
 class Draft(Struct, frozen=True):
     """What the editor shows."""
 
-    parts: tuple[PartRow, ...] = (PartRow(),)
+    parts: Annotated[tuple[PartRow, ...], Rows("p", PartRow, most=MAX_ROWS)] = (PartRow(),)
     events: tuple[int, ...] = ()  # of a combo
+    name: str = ""
+    category: str = ""
+    description: str = ""
+    verified: str = ""
 
 
 def begun(kind: str, name: str, selector: str, text: str) -> Draft:
     """What the editor starts with when an address says so."""
     if name:
-        return Draft((PartRow("custom", name),))
+        return Draft((PartRow("custom", name),), name=name)
     if not kind and not selector:
         return Draft()
     tests = (TestRow("text", "is", text),) if text else ()
-    return Draft((PartRow(kind if kind in dict(KINDS) else "click", "", selector, tests),))
+    return Draft((PartRow(known(kind, KINDS), "", selector, tests),))
 
 
 def begun_with(element: Element) -> dict[str, str]:
@@ -71,43 +93,10 @@ def _quoted(text: str) -> str:
 
 
 def read(form: Form) -> Draft:
-    parts = tuple(_part(form, f"p{place}") for place in range(MAX_ROWS) if f"p{place}.kind" in form)
     chosen = (value for name, value in form if name == "event")
-    events = tuple(int(each) for each in chosen if each.isascii() and each.isdigit() and len(each) < 10)
-    return Draft(parts or (() if events else (PartRow(),)), tuple(dict.fromkeys(events)))
-
-
-def _part(form: Form, name: str) -> PartRow:
-    tests = (f"{name}.t{place}" for place in range(MAX_ROWS) if f"{name}.t{place}.key" in form)
-    rows = tuple(
-        TestRow(form.line(f"{at}.key"), form(f"{at}.operator", "is"), form(f"{at}.value")) for at in tests
-    )
-    kind = form(f"{name}.kind")
-    return PartRow(
-        kind if kind in dict(KINDS) else "click",
-        form.line(f"{name}.name"),
-        form.line(f"{name}.selector"),
-        rows,
-    )
-
-
-def change(draft: Draft, action: str) -> Draft:
-    """What a button does: `add-part`, `remove-part 0`, `add-test 0`, `remove-test 0 1`; anything else nothing."""
-    verb, *numbers = action.split()
-    at = [int(each) for each in numbers if each.isascii() and each.isdigit() and len(each) < 3]
-    parts = list(draft.parts)
-    if verb == "add-part" and len(parts) < MAX_ROWS:
-        return structs.replace(draft, parts=(*parts, PartRow()))
-    if not at or at[0] >= len(parts):
-        return draft
-    tests = parts[at[0]].tests
-    if verb == "remove-part":
-        del parts[at[0]]
-    elif verb == "add-test" and len(tests) < MAX_ROWS:
-        parts[at[0]] = structs.replace(parts[at[0]], tests=(*tests, TestRow()))
-    elif verb == "remove-test" and len(at) == 2:
-        parts[at[0]] = structs.replace(parts[at[0]], tests=tests[: at[1]] + tests[at[1] + 1 :])
-    return structs.replace(draft, parts=tuple(parts))
+    numbers = (int(text) for text in chosen if text.isascii() and text.isdigit() and len(text) < 10)
+    draft = structs.replace(rows.read(form, Draft), events=tuple(dict.fromkeys(numbers)))
+    return draft if draft.parts or draft.events else structs.replace(draft, parts=(PartRow(),))
 
 
 def to_definition(draft: Draft) -> Definition:
@@ -118,41 +107,33 @@ def to_definition(draft: Draft) -> Definition:
 
 
 def _meant(row: PartRow) -> Part:
-    kind: PartKind = next((each for each in get_args(PartKind) if each == row.kind), "click")
+    kind: PartKind = next((kind for kind in get_args(PartKind) if kind == row.kind), "click")
     on_element = kind not in ("pageview", "view", "custom")
     return Part(
         kind,
         row.name if kind == "custom" else "",
         row.selector if on_element else "",  # a field that the chosen kind does not show
-        tuple(_test(each) for each in row.tests),
+        tuple(_test(test) for test in row.tests),
     )
 
 
 def _test(row: TestRow) -> PropertyFilter:
-    operator: TextOperator = next((each for each in get_args(TextOperator) if each == row.operator), "is")
-    if operator in WITH_LIST:
-        lines = (line.strip() for line in row.value.splitlines())
-        return PropertyFilter(row.key, operator, values=tuple(dict.fromkeys(line for line in lines if line)))
-    return PropertyFilter(row.key, operator, "" if operator in WITHOUT_VALUE else row.value)
+    return PropertyFilter(row.key, operator_of(row.operator), *value_of(row.operator, row.value))
 
 
-def from_definition(definition: Definition) -> Draft:
-    parts = (
+def draft_of(event: DefinedEvent) -> Draft:
+    parts = tuple(
         PartRow(
             part.kind,
             part.name,
             part.selector,
             tuple(
-                TestRow(test.key, test.operator, "\n".join(test.values) or test.value) for test in part.tests
+                TestRow(test.key, test.operator, text_of(test.operator, test.value, test.values))
+                for test in part.tests
             ),
         )
-        for part in definition.parts
+        for part in event.definition.parts
     )
-    return Draft(tuple(parts), definition.events)
-
-
-def place_of(error: InvalidInput | None) -> int | None:
-    """The part an error is about, by its number; None for none."""
-    field = error.field if error is not None else ""
-    text = field.removeprefix("definition.parts[").partition("]")[0]
-    return int(text) if field.startswith("definition.parts[") and text.isdigit() else None
+    return Draft(
+        parts, event.definition.events, event.name, event.category, event.description, "1" if event.verified else ""
+    )  # fmt: skip

@@ -5,25 +5,34 @@ when that changes; what was set on purpose to the same value stays set.
 """
 
 import math
-from typing import TypeVar, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct, structs
 
 from cairn.errors import InvalidInput
+from cairn.flags.checks import check_key
 from cairn.flags.model import Flag, Metric, Value, Variable, VariableType, Variation
+from cairn.web.editor import rows
+from cairn.web.editor.choices import Choices
+from cairn.web.editor.refusal import Stored, Wording
+from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
 
-TYPES: tuple[tuple[str, str], ...] = (
+TYPES: Choices = (
     ("string", "text"), ("integer", "whole number"), ("double", "number"), ("boolean", "true or false"),
     ("json", "JSON object"),
 )  # fmt: skip
-METRIC_TYPES: tuple[tuple[str, str], ...] = (
-    ("CUSTOM_GOAL", "counts it"),
-    ("REVENUE_TRACKING", "adds up revenue"),
-)
-MOST = 100  # rows of one kind
-_Item = TypeVar("_Item")
+METRIC_TYPES: Choices = (("CUSTOM_GOAL", "counts it"), ("REVENUE_TRACKING", "adds up revenue"))
+LIFETIMES: Choices = (("permanent", "permanent"), ("temporary", "temporary: retire it after the rollout"))
+WORDING = Wording(
+    {
+        "key": "Key", "name": "Name", "description": "Description", "variables": "Variables",
+        "variations": "Variations", "metrics": "Metrics", ".key": "Key", ".value": "Default",
+        ".identifier": "Event", **{f".{number}": "Value" for number in range(rows.MOST)},
+    }
+)  # fmt: skip
 
 
 class VariableRow(Struct, frozen=True):
@@ -31,6 +40,7 @@ class VariableRow(Struct, frozen=True):
     key: str = ""
     type: str = "string"
     value: str = ""
+    drawn: str = ""  # the default when the form was drawn, which variations of a new variable follow
 
 
 class VariationRow(Struct, frozen=True):
@@ -48,10 +58,22 @@ class MetricRow(Struct, frozen=True):
 
 
 class Shape(Struct, frozen=True):
-    """What the editor shows."""
+    """What the editor of a flag shows."""
 
-    variables: tuple[VariableRow, ...] = ()
-    variations: tuple[VariationRow, ...] = (VariationRow("", "on", "On"),)
+    variables: Annotated[tuple[VariableRow, ...], Rows("v", VariableRow)] = ()
+    variations: Annotated[tuple[VariationRow, ...], Rows("w", VariationRow, least=1)] = (
+        VariationRow("", "on", "On"),
+    )
+    key: str = ""
+    name: str = ""
+    description: str = ""
+    lifetime: str = "permanent"
+
+
+class Metrics(Struct, frozen=True):
+    """What the editor of its metrics shows."""
+
+    metrics: Annotated[tuple[MetricRow, ...], Rows("m", MetricRow)] = ()
 
 
 def text_of(value: Value) -> str:
@@ -62,98 +84,105 @@ def text_of(value: Value) -> str:
 
 def shape_of(flag: Flag) -> Shape:
     variables = tuple(
-        VariableRow(str(each.id), each.key, each.type, text_of(each.value)) for each in flag.variables
+        VariableRow(str(known.id), known.key, known.type, text_of(known.value), text_of(known.value))
+        for known in flag.variables
     )
     variations = tuple(
         VariationRow(
-            str(each.id),
-            each.key,
-            each.name,
-            tuple(text_of(value) for value in flag.values_of(each).values()),
+            str(known.id), known.key, known.name, tuple(text_of(value) for value in flag.values_of(known).values())
         )
-        for each in flag.variations
-    )
-    return Shape(variables, variations)
+        for known in flag.variations
+    )  # fmt: skip
+    return Shape(variables, variations, flag.key, flag.name, flag.description, flag.lifetime)
 
 
 def read_shape(form: Form) -> Shape:
-    variables = tuple(
-        VariableRow(
-            form(f"v{at}.id"), form.line(f"v{at}.key"), form(f"v{at}.type", "string"), form(f"v{at}.value")
-        )
-        for at in _indexes(form, "v", ".key")
-    )
+    """A value of a new variable that was left as it was drawn becomes the default."""
+    shape = rows.read(form, Shape)
+    numbers = zip(rows.indexes(form, "w"), shape.variations, strict=False)
     variations = tuple(
-        VariationRow(
-            form(f"w{at}.id"), form.line(f"w{at}.key"), form.line(f"w{at}.name"),
-            tuple(form(f"w{at}.{place}", variables[place].value) for place in range(len(variables))),
-        )
-        for at in _indexes(form, "w", ".key")
+        structs.replace(row, values=tuple(_cells(form, f"w{number}", shape.variables))) for number, row in numbers
     )  # fmt: skip
-    return Shape(variables, variations)
+    variables = tuple(structs.replace(row, drawn=row.value) for row in shape.variables)
+    return structs.replace(shape, variables=variables, variations=variations or Shape().variations)
 
 
-def _indexes(form: Form, prefix: str, suffix: str) -> list[int]:
-    found = (
-        name[len(prefix) : -len(suffix)]
-        for name, _ in form
-        if name.startswith(prefix) and name.endswith(suffix)
-    )
-    return sorted({int(each) for each in found if each.isascii() and each.isdigit() and len(each) < 4})[:MOST]
+def _cells(form: Form, at: str, variables: Sequence[VariableRow]) -> Iterable[str]:
+    for place, variable in enumerate(variables):
+        text = form(f"{at}.{place}", variable.drawn)
+        yield variable.value if not variable.id and text == variable.drawn else text
 
 
 def change(shape: Shape, action: str) -> Shape:
-    """What an editor button does, such as `remove-variable 2`; anything else changes nothing."""
-    verb, _, place = action.partition(" ")
-    at = int(place) if place.isascii() and place.isdigit() else -1
-    if verb == "add-variable":
-        return Shape(
-            (*shape.variables, VariableRow()),
-            tuple(structs.replace(each, values=(*each.values, "")) for each in shape.variations),
-        )
-    if verb == "remove-variable" and 0 <= at < len(shape.variables):
-        return Shape(
-            _without(shape.variables, at),
-            tuple(structs.replace(each, values=_without(each.values, at)) for each in shape.variations),
-        )
-    if verb == "add-variation":
-        values = tuple(each.value for each in shape.variables)
-        return structs.replace(shape, variations=(*shape.variations, VariationRow(values=values)))
-    if verb == "remove-variation" and len(shape.variations) > 1:
-        return structs.replace(shape, variations=_without(shape.variations, at))
-    return shape
+    """As of any editor; every variation has a value for each variable."""
+    changed = rows.change(shape, action)
+    count, wanted = len(shape.variables), len(changed.variables)
+    removed = int(action.removeprefix("remove v")) if wanted < count else count
+    variations = (
+        structs.replace(row, values=_fitted(row.values[:removed] + row.values[removed + 1 :], changed.variables))
+        for row in changed.variations
+    )  # fmt: skip
+    return structs.replace(changed, variations=tuple(variations))
 
 
-def _without(rows: tuple[_Item, ...], at: int) -> tuple[_Item, ...]:
-    return tuple(row for place, row in enumerate(rows) if place != at)
+def _fitted(values: tuple[str, ...], variables: Sequence[VariableRow]) -> tuple[str, ...]:
+    return values + tuple(variable.value for variable in variables[len(values) :])
 
 
 def definition(shape: Shape, before: Flag | None) -> tuple[tuple[Variable, ...], tuple[Variation, ...]]:
-    """Raises InvalidInput whose field is the row's, such as `v1` or `w0`."""
-    next_variable = 1 + max((each.id for each in before.variables), default=0) if before else 1
-    variables = []
-    for at, row in enumerate(shape.variables):
-        kind: VariableType = next((each for each in get_args(VariableType) if each == row.type), "string")
-        number = _id(row.id) or next_variable + sum(not _id(each.id) for each in shape.variables[:at])
-        variables.append(Variable(number, row.key, kind, typed(kind, row.value, f"v{at}")))
-    next_variation = 1 + max((each.id for each in before.variations), default=0) if before else 1
-    variations = []
-    for at, each in enumerate(shape.variations):
-        number = _id(each.id) or next_variation + sum(not _id(one.id) for one in shape.variations[:at])
-        old = before.variation(number) if before else None
-        values = {
-            variable.key: value
-            for place, variable in enumerate(variables)
-            if _is_own(value := typed(variable.type, _value(each, place, variable), f"w{at}"), variable, old)
-        }
-        variations.append(Variation(number, each.key, each.name, values))
-    return tuple(variables), tuple(variations)
+    """Raises InvalidInput whose field is the control, such as `v1.value` or `w0.1`."""
+    variables = tuple(
+        _variable(row, number, f"v{at}")
+        for at, (row, number) in enumerate(_numbered(shape.variables, before.variables if before else ()))
+    )
+    variations = tuple(
+        _variation(row, number, variables, before, f"w{at}")
+        for at, (row, number) in enumerate(_numbered(shape.variations, before.variations if before else ()))
+    )
+    return variables, variations
 
 
-def _value(row: VariationRow, place: int, variable: Variable) -> str:
+_Row = TypeVar("_Row", VariableRow, VariationRow, MetricRow)
+
+
+def _numbered(
+    typed: Iterable[_Row], before: Iterable[Variable | Variation | Metric]
+) -> Iterable[tuple[_Row, int]]:
+    """Each row with its id: exposures and conversions are counted by them, so a new row gets one nobody had."""
+    highest = max((known.id for known in before), default=0)
+    for row in typed:
+        number = _id(row.id)
+        if not number:
+            highest += 1
+            number = highest
+        yield row, number
+
+
+def _variable(row: VariableRow, number: int, at: str) -> Variable:
+    check_key(row.key, field=f"{at}.key")
+    kind: VariableType = next((kind for kind in get_args(VariableType) if kind == row.type), "string")
+    return Variable(number, row.key, kind, typed(kind, row.value, f"{at}.value"))
+
+
+def _variation(
+    row: VariationRow, number: int, variables: Sequence[Variable], before: Flag | None, at: str
+) -> Variation:
+    check_key(row.key, field=f"{at}.key")
+    old = before.variation(number) if before else None
+    values = {
+        variable.key: value
+        for place, variable in enumerate(variables)
+        if _is_own(value := _value(row, place, variable, at), variable, old)
+    }
+    return Variation(number, row.key, row.name, values)
+
+
+def _value(row: VariationRow, place: int, variable: Variable, at: str) -> Value:
     """What was typed; a variable that has just been added, or left empty where text is impossible, has its default."""
     text = row.values[place] if place < len(row.values) else text_of(variable.value)
-    return text if text or variable.type == "string" else text_of(variable.value)
+    if not text and variable.type != "string":
+        text = text_of(variable.value)
+    return typed(variable.type, text, f"{at}.{place}")
 
 
 def _is_own(value: Value, variable: Variable, old: Variation | None) -> bool:
@@ -184,10 +213,8 @@ def typed(kind: str, text: str, field: str) -> Value:
             case _:
                 return text
     except (ValueError, KeyError) as error:
-        told = dict(TYPES)[kind]
-        raise InvalidInput(
-            f"value: {text[:40]!r} is not a {told}; change it or the type", field=field
-        ) from error
+        shown = dict(TYPES)[kind]
+        raise InvalidInput(f"{text[:40]!r} is not a {shown}; change it or the type", field=field) from error
 
 
 def _number(text: str) -> float:
@@ -197,45 +224,42 @@ def _number(text: str) -> float:
     return value
 
 
-def metrics_of(flag: Flag) -> tuple[MetricRow, ...]:
-    return tuple(
-        MetricRow(str(each.id), each.identifier, each.type, each.revenue_prop) for each in flag.metrics
+def metrics_of(flag: Flag) -> Metrics:
+    return Metrics(
+        tuple(
+            MetricRow(str(metric.id), metric.identifier, metric.type, metric.revenue_prop)
+            for metric in flag.metrics
+        )
     )
 
 
-def read_metrics(form: Form) -> tuple[MetricRow, ...]:
-    return tuple(
-        MetricRow(
-            form(f"m{at}.id"), form.line(f"m{at}.identifier"), form(f"m{at}.type", "CUSTOM_GOAL"),
-            form.line(f"m{at}.revenue_prop"),
-        )
-        for at in _indexes(form, "m", ".identifier")
-    )  # fmt: skip
-
-
-def change_metrics(rows: tuple[MetricRow, ...], action: str) -> tuple[MetricRow, ...]:
-    verb, _, place = action.partition(" ")
-    if verb == "add-metric":
-        return (*rows, MetricRow())
-    if verb == "remove-metric" and place.isascii() and place.isdigit():
-        return _without(rows, int(place))
-    return rows
-
-
-def metrics(rows: tuple[MetricRow, ...], before: Flag) -> tuple[Metric, ...]:
-    """What has no name is left out. Ids stay: exposures and conversions are counted by them."""
-    highest = max((each.id for each in before.metrics), default=0)
-    old = {each.id: each for each in before.metrics}
+def metrics(shape: Metrics, before: Flag) -> tuple[Metric, ...]:
+    """What has no name is left out."""
+    old: Mapping[int, Metric] = {metric.id: metric for metric in before.metrics}
     made: list[Metric] = []
-    for row in rows:
-        if not row.identifier:
-            continue
-        number = _id(row.id)
-        if not number:
-            highest += 1
-            number = highest
+    for row, number in _numbered([row for row in shape.metrics if row.identifier], before.metrics):
         kind = row.type if row.type in dict(METRIC_TYPES) else "CUSTOM_GOAL"
-        has_props = old[number].has_props if number in old else False
         revenue = row.revenue_prop if kind == "REVENUE_TRACKING" else ""
+        has_props = old[number].has_props if number in old else False
         made.append(Metric(number, row.identifier, kind, has_props or bool(revenue), revenue))
     return tuple(made)
+
+
+def stored(flag: Flag) -> dict[str, Stored]:
+    """By field, as it is now, for somebody whose form is older."""
+    variables = [
+        f"{known.key} ({dict(TYPES)[known.type]}): {text_of(known.value)}" for known in flag.variables
+    ]
+    variations = [
+        f"{known.name or known.key}: "
+        + ", ".join(f"{key} {text_of(value)}" for key, value in flag.values_of(known).items())
+        for known in flag.variations
+    ]
+    return {
+        "name": Stored("Name", flag.name),
+        "description": Stored("Description", flag.description),
+        "lifetime": Stored("Lifetime", flag.lifetime),
+        "variables": Stored("Variables", "; ".join(variables)),
+        "variations": Stored("Variations", "; ".join(variations)),
+        "metrics": Stored("Metrics", ", ".join(metric.identifier for metric in flag.metrics)),
+    }

@@ -4,7 +4,8 @@ One level is offered: rows joined by all or any. An audience of another shape (i
 JSON instead; nothing is ever simplified silently.
 """
 
-from typing import get_args
+import re
+from typing import Annotated, get_args
 
 import msgspec
 from msgspec import Struct, structs
@@ -25,26 +26,39 @@ from cairn.conditions.tree import (
 )
 from cairn.errors import InvalidInput
 from cairn.flags.checks import RuleInvalid
-from cairn.flags.model import Allocation, Flag, Rule, RuleKind
+from cairn.flags.model import Allocation, Flag, Rule, RuleKind, Variation
+from cairn.web.editor import rows
+from cairn.web.editor.choices import Choices
+from cairn.web.editor.refusal import FormRefused, Wording
+from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
 
-SUBJECTS: tuple[tuple[str, str], ...] = (
+SUBJECTS: Choices = (
     ("attribute", "custom variable"), ("visitor", "visitor id"), ("country", "country"), ("region", "region"),
     ("city", "city"), ("flag", "other flag"),
 )  # fmt: skip
-OPERATORS: tuple[tuple[str, str], ...] = tuple(  # of a custom variable
+OPERATORS: Choices = tuple(  # of a custom variable
     (operator, describe.OPERATORS[operator])
     for operator in (
         "in_list", "not_in_list", "is", "is_not", "is_ignoring_case", "contains", "starts_with", "ends_with", "matches",
         "greater", "at_least", "less", "at_most",
     )
 )  # fmt: skip
-KINDS: tuple[tuple[str, str], ...] = (
+KINDS: Choices = (
     ("rollout", "Rollout: give it to them"),
     ("testing", "Test: split them among variations"),
     ("personalise", "Personalise: give them a variation of their own"),
 )
-MOST = 100  # rows
+WORDING = Wording(
+    {
+        "name": "Name", "key": "Key", "traffic": "Traffic", "allocations": "Shares", "condition": "Audience",
+        "json": "Condition", ".name": "Custom variable", ".operator": "Operator", ".segment": "Segment",
+        ".value": "Value", ".flag": "Flag",
+    }
+)  # fmt: skip
+# Variations that stand for "as it was": a new rule gives another one, where there is one.
+_OFF = frozenset({"off", "control", "disabled", "none", "false", "original"})
+_ATTRIBUTE = re.compile(r"^attribute (?:'[^']*'|\"[^\"]*\"): ")
 
 
 class Row(Struct, frozen=True):
@@ -60,7 +74,7 @@ class Row(Struct, frozen=True):
 
 
 class Draft(Struct, frozen=True):
-    """What the editor shows. Numbers stay text until they are checked, so that a mistake can be shown as typed."""
+    """What the editor shows."""
 
     name: str = ""
     key: str = ""
@@ -69,7 +83,7 @@ class Draft(Struct, frozen=True):
     variation: str = ""  # id
     weights: dict[str, str] = {}  # variation id -> percent
     join: str = "and"
-    rows: tuple[Row, ...] = ()
+    rows: Annotated[tuple[Row, ...], Rows("r", Row)] = ()
     json: str = ""
 
 
@@ -77,34 +91,13 @@ def read(form: Form) -> Draft:
     weights = {
         name.removeprefix("weight-"): value.strip() for name, value in form if name.startswith("weight-")
     }
-    places = {name[1:].partition(".")[0] for name, _ in form if name.startswith("r")}
-    indexes = sorted(int(each) for each in places if each.isascii() and each.isdigit() and len(each) < 4)[
-        :MOST
-    ]
-    rows = tuple(
-        Row(
-            **{
-                field: form(f"r{at}.{field}", getattr(Row(), field)).strip()
-                for field in Row.__struct_fields__
-            }
-        )
-        for at in indexes
-    )
-    return Draft(
-        form.line("name"), form.line("key"), form("kind", "rollout"), form.line("traffic", "100"), form("variation"),
-        weights, "or" if form("join") == "or" else "and", rows, form("json"),
-    )  # fmt: skip
+    return structs.replace(rows.read(form, Draft), weights=weights)
 
 
-def change(draft: Draft, action: str) -> Draft:
-    verb, _, place = action.partition(" ")
-    if verb == "add-row":
-        return structs.replace(draft, rows=(*draft.rows, Row()))
-    if verb == "remove-row" and place.isascii() and place.isdigit():
-        return structs.replace(
-            draft, rows=tuple(row for at, row in enumerate(draft.rows) if at != int(place))
-        )
-    return draft
+def first_variation(flag: Flag) -> Variation:
+    """What a new rule gives: the first variation that is not the one of those who get nothing new."""
+    news = (known for known in flag.variations if _OFF.isdisjoint({known.key.lower(), known.name.lower()}))
+    return next(news, flag.variations[0])
 
 
 def kind_of(draft: Draft) -> RuleKind:
@@ -126,10 +119,20 @@ def allocations_of(draft: Draft, flag: Flag, before: Rule | None) -> tuple[Alloc
         return (Allocation(chosen.id, 100, numbers.get(chosen.id, 0)),)
     weighed = ((each, draft.weights.get(str(each.id), "")) for each in flag.variations)
     return tuple(
-        Allocation(each.id, _percent(weight, "allocations"), numbers.get(each.id, 0))
+        Allocation(each.id, _share(weight, each), numbers.get(each.id, 0))
         for each, weight in weighed
         if weight not in ("", "0")
     )
+
+
+def _share(text: str, variation: Variation) -> float:
+    try:
+        return _percent(text, "share")
+    except RuleInvalid as error:
+        about = f"Share of {variation.name or variation.key}"
+        raise FormRefused(
+            {f"weight-{variation.id}": f"{about}: expected a percentage, got {text[:20]!r}"}
+        ) from error
 
 
 def _percent(text: str, field: str) -> float:
@@ -141,12 +144,12 @@ def _percent(text: str, field: str) -> float:
 
 
 def condition_of(draft: Draft) -> Condition:
-    """Raises InvalidInput whose field is the row's, such as `r1`, or `condition`."""
+    """Raises InvalidInput whose field is the control, such as `r1.value` or `json`."""
     if draft.json:
         try:
             return parse(msgspec.json.decode(draft.json))
         except msgspec.DecodeError as error:
-            raise InvalidInput(f"condition: this is not JSON: {error}", field="condition") from error
+            raise InvalidInput(f"this is not JSON: {error}", field="json") from error
     leaves = [_leaf(row, f"r{at}") for at, row in enumerate(draft.rows)]
     if not leaves:
         return EVERYBODY
@@ -155,63 +158,65 @@ def condition_of(draft: Draft) -> Condition:
     return And(tuple(leaves)) if draft.join == "and" else Or(tuple(leaves))
 
 
-def _leaf(row: Row, field: str) -> Condition:
+def _leaf(row: Row, at: str) -> Condition:
     match row.subject:
         case "visitor":
-            return Visitor(_given(row.value, "visitor id", field))
+            return Visitor(_filled(row.value, "visitor id", at))
         case "country" | "region" | "city":
-            return Place(row.subject, _given(row.value, row.subject, field))
+            return Place(row.subject, _filled(row.value, row.subject, at))
         case "flag":
-            return OtherFlag(_number(row.flag, "flag", field), "off" if row.state == "off" else "on")
+            return OtherFlag(_chosen(row.flag, "flag", at), "off" if row.state == "off" else "on")
         case _:
-            return _attribute(row, field)
+            return _attribute(row, at)
 
 
-def _attribute(row: Row, field: str) -> Condition:
-    name = _given(row.name, "custom variable's name", field)
+def _attribute(row: Row, at: str) -> Condition:
+    if not row.name:
+        raise InvalidInput("is empty; name it or remove the row", field=f"{at}.name")
     if row.operator in ("in_list", "not_in_list"):
-        leaf = InList(name, segment_id=_number(row.segment, "segment", field))
+        leaf = InList(row.name, segment_id=_chosen(row.segment, "segment", at))
         return leaf if row.operator == "in_list" else Not(leaf)
+    value = row.value.strip()
     if row.operator == "is_not":
-        return Not(_checked(Attribute(name, "is", row.value), field))
+        return Not(_checked(Attribute(row.name, "is", value), at))
     for operator in ("is", "is_ignoring_case", "contains", "starts_with", "ends_with", "matches", "greater",
                      "at_least", "less", "at_most"):  # fmt: skip
         if operator == row.operator:
-            return _checked(Attribute(name, operator, row.value), field)
-    raise InvalidInput(f"operator: {row.operator[:30]!r} is not known; choose one of the list", field=field)
+            return _checked(Attribute(row.name, operator, value), at)
+    raise InvalidInput(f"{row.operator[:30]!r} is not known; choose one of the list", field=f"{at}.operator")
 
 
-def _checked(leaf: Attribute, field: str) -> Attribute:
+def _checked(leaf: Attribute, at: str) -> Attribute:
     """Raises InvalidInput at the row for what no flag SDK can be asked."""
     try:
         operand.check(leaf)
     except InvalidInput as error:
-        raise InvalidInput(str(error), field=field) from error
+        raise InvalidInput(_ATTRIBUTE.sub("", str(error)), field=f"{at}.value") from error
     return leaf
 
 
-def _given(text: str, what: str, field: str) -> str:
-    if not text:
-        raise InvalidInput(f"value: a {what} is missing; fill it in or remove the row", field=field)
-    return text
+def _filled(text: str, what: str, at: str) -> str:
+    if not text.strip():
+        raise InvalidInput(f"a {what} is missing; fill it in or remove the row", field=f"{at}.value")
+    return text.strip()
 
 
-def _number(text: str, what: str, field: str) -> int:
+def _chosen(text: str, what: str, at: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise InvalidInput(f"value: choose a {what}", field=field)
+        raise InvalidInput(f"choose a {what}", field=f"{at}.{what}")
     return int(text)
 
 
 def draft_of(rule: Rule) -> Draft:
     condition = rule.condition
     nodes = condition.nodes if isinstance(condition, And | Or) else (condition,)
-    rows = tuple(row for row in map(_row, nodes) if row is not None)
+    known = tuple(row for row in map(_row, nodes) if row is not None)
     draft = Draft(
         rule.name, rule.key, rule.kind, text_of(rule.traffic), str(rule.allocations[0].variation_id),
         {str(each.variation_id): text_of(each.weight) for each in rule.allocations},
-        "or" if isinstance(condition, Or) else "and", rows,
+        "or" if isinstance(condition, Or) else "and", known,
     )  # fmt: skip
-    if len(rows) == len(nodes) and _says(draft, condition):
+    if len(known) == len(nodes) and _says(draft, condition):
         return draft
     text = msgspec.json.format(msgspec.json.encode(condition), indent=2).decode()
     return structs.replace(draft, rows=(), json=text)

@@ -4,16 +4,14 @@ Two levels are offered, which is what people write: groups of rows, each joined 
 not fit (from the API) is edited as JSON instead; nothing is ever simplified silently.
 """
 
-from collections.abc import Callable
 from datetime import datetime, tzinfo
-from typing import TypeVar, get_args
+from typing import Annotated, get_args
 
 import msgspec
 from msgspec import Struct, structs
 
 from cairn.clock import from_ms, to_ms
-from cairn.conditions import describe
-from cairn.conditions.check import check, parse
+from cairn.conditions.check import END_MS, FIRST_MS, check, parse
 from cairn.conditions.tree import (
     And,
     Between,
@@ -24,36 +22,49 @@ from cairn.conditions.tree import (
     Last,
     Or,
     PropertyFilter,
-    TextOperator,
     Unit,
     UserProperty,
 )
 from cairn.errors import InvalidInput
 from cairn.event import Kind
+from cairn.web.editor import rows
+from cairn.web.editor.choices import (
+    OPERATORS,
+    WITH_LIST,
+    WITHOUT_VALUE,
+    Choices,
+    known,
+    operator_of,
+    text_of,
+    value_of,
+)
+from cairn.web.editor.refusal import Wording, placed
+from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
 
-OPERATORS: tuple[tuple[str, str], ...] = tuple(
-    (operator, describe.OPERATORS[operator]) for operator in get_args(TextOperator)
-)
-COUNTS: tuple[tuple[str, str], ...] = (
+__all__ = ["OPERATORS", "WITHOUT_VALUE", "WITH_LIST"]
+
+SUBJECTS: Choices = (("property", "have property"), ("did", "did"), ("did_not", "did not"))
+COUNTS: Choices = (
     ("at_least", "at least"), ("at_most", "at most"), ("exactly", "exactly"), ("more_than", "more than"),
     ("less_than", "fewer than"),
 )  # fmt: skip
-UNITS: tuple[tuple[str, str], ...] = (
-    ("minute", "minutes"),
-    ("hour", "hours"),
-    ("day", "days"),
-    ("week", "weeks"),
-)
-KINDS: tuple[tuple[str, str], ...] = (
+WINDOWS: Choices = (("ever", "ever"), ("last", "in the last"), ("between", "between"))
+UNITS: Choices = (("minute", "minutes"), ("hour", "hours"), ("day", "days"), ("week", "weeks"))
+KINDS: Choices = (
     (Kind.CUSTOM, "event"), (Kind.PAGEVIEW, "page view"), (Kind.CLICK, "click"), (Kind.CHANGE, "change"),
     (Kind.SUBMIT, "submit"), (Kind.TOUCH, "touch"), (Kind.SESSION, "session"), (Kind.EXPOSURE, "exposure"),
     ("", "anything"),
 )  # fmt: skip
-DEFINED = "defined-"  # then a defined event's id, where a kind may stand
-WITHOUT_VALUE = ("is_set", "is_not_set")
-WITH_LIST = ("in", "not_in")
-MAX_ROWS = 100  # the check of conditions refuses more anyway
+# Then a defined event's id, where a kind may stand.
+DEFINED = "defined-"
+WORDING = Wording(
+    {
+        "name": "Name", "key": "Key", "description": "Description", "json": "Condition", ".key": "Property",
+        ".operator": "Operator", ".value": "Value", ".kind": "Kind of event", ".name": "Event name", ".count": "Times",
+        ".amount": "How many", ".start": "From", ".end": "Until",
+    }
+)  # fmt: skip
 _LOCAL = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -64,7 +75,7 @@ class FilterRow(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """One line of the editor. Numbers stay text until they are checked, so that a mistake can be shown as typed."""
+    """One line of the editor."""
 
     what: str = "property"  # property, did, did_not
     key: str = ""
@@ -79,130 +90,31 @@ class Row(Struct, frozen=True):
     unit: str = "day"
     start: str = ""
     end: str = ""
-    filters: tuple[FilterRow, ...] = ()
+    filters: Annotated[tuple[FilterRow, ...], Rows("f", FilterRow)] = ()
 
 
 class Group(Struct, frozen=True):
     join: str = "and"
-    rows: tuple[Row, ...] = (Row(),)
+    rows: Annotated[tuple[Row, ...], Rows("r", Row, least=1)] = (Row(),)
 
 
 class Draft(Struct, frozen=True):
     """What the editor shows. `json` is not empty when the condition is edited as text."""
 
     join: str = "and"
-    groups: tuple[Group, ...] = (Group(),)
+    groups: Annotated[tuple[Group, ...], Rows("g", Group, least=1)] = (Group(),)
     json: str = ""
+    name: str = ""
+    key: str = ""
+    description: str = ""
 
 
-_Item = TypeVar("_Item")
-Problems = dict[str, str]  # `g0.r1` -> what is wrong there; `condition` for the whole
+# Control -> what is wrong there.
+Problems = dict[str, str]
 
 
 def read(form: Form) -> Draft:
-    if "json" in form:
-        return Draft(json=form("json"))
-    groups = tuple(_group(form, f"g{place}") for place in _places(form, "g"))
-    return Draft(_either(form("join"), "and", "or"), groups or (Group(),))
-
-
-def _places(form: Form, prefix: str) -> range:
-    """Indexes of the groups, rows or filters that a form names."""
-    start = len(prefix)
-    found = {name[start:].partition(".")[0] for name, _ in form if name.startswith(prefix)}
-    return range(
-        min(MAX_ROWS, max((int(each) + 1 for each in found if each.isascii() and each.isdigit()), default=0))
-    )
-
-
-def _group(form: Form, name: str) -> Group:
-    rows = tuple(_row(form, f"{name}.r{place}") for place in _places(form, f"{name}.r"))
-    return Group(_either(form(f"{name}.join"), "and", "or"), rows or (Row(),))
-
-
-def _row(form: Form, name: str) -> Row:
-    fields = {
-        field: form(f"{name}.{field}", getattr(Row(), field))
-        for field in Row.__struct_fields__
-        if field != "filters"
-    }
-    filters = (
-        FilterRow(
-            form.line(f"{name}.f{place}.key"),
-            form(f"{name}.f{place}.operator", "is"),
-            form(f"{name}.f{place}.value"),
-        )
-        for place in _places(form, f"{name}.f")
-    )
-    row = Row(**fields, filters=tuple(filters))
-    return structs.replace(row, key=row.key.strip(), what=_either(row.what, "property", "did", "did_not"))
-
-
-def _either(text: str, *known: str) -> str:
-    return text if text in known else known[0]
-
-
-def change(draft: Draft, action: str) -> Draft:
-    """What an editor button does, such as `add-row g0` or `remove-filter g0 r1 f0`; anything else changes nothing."""
-    verb, *names = action.split()
-    places = [int(name[1:]) for name in names if name[1:].isascii() and name[1:].isdigit()]
-    try:
-        return _CHANGES[verb](draft, *places) if verb in _CHANGES else draft
-    except (IndexError, TypeError):
-        return draft
-
-
-def _with_group(draft: Draft, place: int, group: Group) -> Draft:
-    groups = list(draft.groups)
-    groups[place] = group
-    return structs.replace(draft, groups=tuple(groups))
-
-
-def _with_row(draft: Draft, place: int, at: int, row: Row) -> Draft:
-    rows = list(draft.groups[place].rows)
-    rows[at] = row
-    return _with_group(draft, place, structs.replace(draft.groups[place], rows=tuple(rows)))
-
-
-def _without(rows: tuple[_Item, ...], at: int) -> tuple[_Item, ...]:
-    return rows[:at] + rows[at + 1 :]
-
-
-def _add_row(draft: Draft, place: int) -> Draft:
-    group = draft.groups[place]
-    return _with_group(draft, place, structs.replace(group, rows=(*group.rows, Row())))
-
-
-def _remove_row(draft: Draft, place: int, at: int) -> Draft:
-    group = draft.groups[place]
-    left = _without(group.rows, at)
-    if left:
-        return _with_group(draft, place, structs.replace(group, rows=left))
-    return _remove_group(draft, place)
-
-
-def _add_group(draft: Draft) -> Draft:
-    return structs.replace(draft, groups=(*draft.groups, Group()))
-
-
-def _remove_group(draft: Draft, place: int) -> Draft:
-    return structs.replace(draft, groups=_without(draft.groups, place) or (Group(),))
-
-
-def _add_filter(draft: Draft, place: int, at: int) -> Draft:
-    row = draft.groups[place].rows[at]
-    return _with_row(draft, place, at, structs.replace(row, filters=(*row.filters, FilterRow())))
-
-
-def _remove_filter(draft: Draft, place: int, at: int, filter_at: int) -> Draft:
-    row = draft.groups[place].rows[at]
-    return _with_row(draft, place, at, structs.replace(row, filters=_without(row.filters, filter_at)))
-
-
-_CHANGES: dict[str, Callable[..., Draft]] = {
-    "add-row": _add_row, "remove-row": _remove_row, "add-group": _add_group, "remove-group": _remove_group,
-    "add-filter": _add_filter, "remove-filter": _remove_filter,
-}  # fmt: skip
+    return rows.read(form, Draft)
 
 
 def to_condition(draft: Draft, zone: tzinfo) -> tuple[Condition | None, Problems]:
@@ -219,7 +131,7 @@ def to_condition(draft: Draft, zone: tzinfo) -> tuple[Condition | None, Problems
                 check(leaf)
                 leaves.append(leaf)
             except InvalidInput as error:
-                problems[f"g{place}.r{at}"] = str(error).removeprefix("condition.").removeprefix("condition ")
+                problems |= placed(error, WORDING, f"g{place}.r{at}")
         groups.append(_joined(group.join, leaves))
     condition = _joined(draft.join, groups)
     if not problems:
@@ -236,33 +148,35 @@ def _from_json(text: str, problems: Problems) -> Condition | None:
         check(condition)
         return condition
     except msgspec.DecodeError as error:
-        problems["condition"] = f"This is not JSON: {error}"
+        problems["json"] = f"Condition: this is not JSON: {error}"
     except InvalidInput as error:
-        problems["condition"] = str(error)
+        problems["json"] = str(error)
     return None
 
 
 def _joined(join: str, nodes: list[Condition]) -> Condition:
     if len(nodes) == 1:
         return nodes[0]
-    return And(tuple(nodes)) if join == "and" else Or(tuple(nodes))
+    return Or(tuple(nodes)) if join == "or" else And(tuple(nodes))
 
 
 def _leaf(row: Row, zone: tzinfo) -> Condition:
-    if row.what == "property":
-        value, values = _value(row.operator, row.value)
-        return UserProperty(row.key, _operator(row.operator), value, values)
+    """Raises InvalidInput whose field is the row's control, or its path in the condition."""
+    subject = known(row.what, SUBJECTS)
+    if subject == "property":
+        value, values = value_of(row.operator, row.value)
+        return UserProperty(row.key, operator_of(row.operator), value, values)
     filters = tuple(
-        PropertyFilter(each.key, _operator(each.operator), *_value(each.operator, each.value))
-        for each in row.filters
+        PropertyFilter(test.key, operator_of(test.operator), *value_of(test.operator, test.value))
+        for test in row.filters
     )
     match = _match(row, filters)
     if match.kind == Kind.CUSTOM and not match.name and not match.defined:
         raise InvalidInput("which event? Type its name, or choose “anything”", field="name")
-    if row.what == "did_not":
+    if subject == "did_not":
         return Did(match, "exactly", 0, _window(row, zone))
     operator: CountOperator = next(
-        (each for each in get_args(CountOperator) if each == row.count_operator), "at_least"
+        (operator for operator in get_args(CountOperator) if operator == row.count_operator), "at_least"
     )
     return Did(match, operator, _whole(row.count, "count"), _window(row, zone))
 
@@ -271,33 +185,24 @@ def _match(row: Row, filters: tuple[PropertyFilter, ...]) -> EventMatch:
     number = row.kind.removeprefix(DEFINED)
     if row.kind.startswith(DEFINED) and number.isascii() and number.isdigit() and len(number) < 10:
         return EventMatch(filters=filters, defined=int(number))
-    return EventMatch(row.kind if row.kind in dict(KINDS) else Kind.CUSTOM, row.name.strip(), filters)
-
-
-def _operator(text: str) -> TextOperator:
-    return next((each for each in get_args(TextOperator) if each == text), "is")
-
-
-def _value(operator: str, value: str) -> tuple[str, tuple[str, ...]]:
-    if operator in WITHOUT_VALUE:
-        return "", ()
-    if operator in WITH_LIST:
-        return "", tuple(dict.fromkeys(line.strip() for line in value.splitlines() if line.strip()))
-    return value, ()
+    return EventMatch(known(row.kind, KINDS), row.name, filters)
 
 
 def _window(row: Row, zone: tzinfo) -> Last | Between | None:
     if row.window == "last":
-        unit: Unit = next((each for each in get_args(Unit) if each == row.unit), "day")
-        return Last(_whole(row.amount, "window"), unit)
+        unit: Unit = next((unit for unit in get_args(Unit) if unit == row.unit), "day")
+        return Last(_whole(row.amount, "amount"), unit)
     if row.window == "between":
-        return Between(_moment(row.start, zone, "from"), _moment(row.end, zone, "until"))
+        start, end = _moment(row.start, zone, "start"), _moment(row.end, zone, "end")
+        if start >= end:
+            raise InvalidInput("the end must lie after the start; put From before it", field="end")
+        return Between(start, end)
     return None
 
 
 def _whole(text: str, field: str) -> int:
-    if not (text.strip().isascii() and text.strip().isdigit() and len(text.strip()) < 12):
-        raise InvalidInput(f"{field}: expected a whole number, got {text[:20]!r}", field=field)
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise InvalidInput(f"expected a whole number, got {text[:20]!r}", field=field)
     return int(text)
 
 
@@ -305,8 +210,11 @@ def _moment(text: str, zone: tzinfo, field: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InvalidInput(f"{field}: choose a date and time", field=field) from error
-    return to_ms(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+        raise InvalidInput("choose a date and time", field=field) from error
+    at = to_ms(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+    if not FIRST_MS <= at <= END_MS:
+        raise InvalidInput("choose a date from 1970 to 2100", field=field)
+    return at
 
 
 def from_condition(condition: Condition, zone: tzinfo) -> Draft:
@@ -361,9 +269,12 @@ def _drafted(join: str, leaves: list[Condition], zone: tzinfo) -> Group | None:
 def _row_of(leaf: Condition, zone: tzinfo) -> Row | None:
     match leaf:
         case UserProperty():
-            return Row("property", leaf.key, leaf.operator, _typed(leaf))
+            return Row("property", leaf.key, leaf.operator, text_of(leaf.operator, leaf.value, leaf.values))
         case Did():
-            filters = tuple(FilterRow(each.key, each.operator, _typed(each)) for each in leaf.event.filters)
+            filters = tuple(
+                FilterRow(test.key, test.operator, text_of(test.operator, test.value, test.values))
+                for test in leaf.event.filters
+            )
             is_not = leaf.operator == "exactly" and leaf.count == 0
             row = Row(
                 "did_not" if is_not else "did", kind=_kind_of(leaf.event), name=leaf.event.name,
@@ -377,10 +288,6 @@ def _row_of(leaf: Condition, zone: tzinfo) -> Row | None:
 
 def _kind_of(event: EventMatch) -> str:
     return f"{DEFINED}{event.defined}" if event.defined else event.kind
-
-
-def _typed(leaf: UserProperty | PropertyFilter) -> str:
-    return "\n".join(leaf.values) if leaf.operator in WITH_LIST else leaf.value
 
 
 def _with_window(row: Row, window: Last | Between | None, zone: tzinfo) -> Row | None:

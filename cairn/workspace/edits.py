@@ -64,13 +64,21 @@ def editions_of(connection: sa.Connection, kind: Kind, thing_ids: Iterable[int])
 
 
 def list_edits(
-    connection: sa.Connection, kind: Kind, thing_id: int, *, after: int = 0, limit: int = 50
+    connection: sa.Connection,
+    kind: Kind,
+    thing_id: int,
+    *,
+    after: int = 0,
+    limit: int = 50,
+    of: int | None = None,
 ) -> list[Edit]:
-    """The newest first; only those of a later edition than `after`."""
+    """The newest first; only those of a later edition than `after`. `of`: of this workspace only."""
     columns = [edits.c[name] for name in Edit.__struct_fields__]
     query = sa.select(*columns).where(
         edits.c.kind == kind, edits.c.thing_id == thing_id, edits.c.edition > after
     )
+    if of is not None:
+        query = query.where(edits.c.workspace_id == of)
     rows = connection.execute(query.order_by(edits.c.edition.desc()).limit(limit))
     return [Edit(edition, by, at, tuple(what)) for edition, by, at, what in rows]
 

@@ -27,6 +27,7 @@ from cairn.conditions.tree import (
 from cairn.errors import InvalidInput
 from cairn.flags.model import Allocation, Flag, Metric, Rule, Variable, Variation
 from cairn.web import flag_form, rule_form, segment_form
+from cairn.web.editor.rows import change
 from cairn.web.form import Form
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -87,30 +88,45 @@ def test_a_condition_survives_the_segment_editor(condition: Condition, as_rows: 
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "control", "said"),
     [
-        pytest.param({"what": "property", "key": ""}, "name the property", id="no key"),
-        pytest.param({"what": "property", "key": "age", "operator": "greater", "value": "old"}, "not a number",
-                     id="text"),
-        pytest.param({"what": "property", "key": "a", "operator": "matches", "value": "("}, "regular expression",
-                     id="pattern"),
-        pytest.param({"what": "property", "key": "a", "operator": "in", "value": " \n "}, "values", id="empty list"),
-        pytest.param({"what": "did", "name": ""}, "which event", id="no event"),
-        pytest.param({"what": "did", "name": "X", "count": "many"}, "whole number", id="count"),
-        pytest.param({"what": "did", "name": "X", "count": "-1"}, "whole number", id="negative count"),
-        pytest.param({"what": "did", "name": "X", "window": "last", "amount": "0"}, "window", id="empty window"),
-        pytest.param({"what": "did", "name": "X", "window": "between", "start": "soon"}, "date and time", id="no date"),
+        pytest.param({"what": "property", "key": ""}, "key", "Property is empty; name the property", id="no key"),
+        pytest.param({"what": "property", "key": "age", "operator": "greater", "value": "old"}, "value",
+                     "Value: 'old' is not a number; “is greater than” compares numbers", id="text"),
+        pytest.param({"what": "property", "key": "a", "operator": "matches", "value": "("}, "value",
+                     "regular expression", id="pattern"),
+        pytest.param({"what": "property", "key": "a", "operator": "contains"}, "value",
+                     "Value is empty; “contains” needs a text to look for", id="nothing to look for"),
+        pytest.param({"what": "property", "key": "a", "operator": "in", "value": " \n "}, "value", "values",
+                     id="empty list"),
+        pytest.param({"what": "did", "name": ""}, "name", "Event name: which event", id="no event"),
+        pytest.param({"what": "did", "name": "X", "count": "many"}, "count", "Times: expected a whole number",
+                     id="count"),
+        pytest.param({"what": "did", "name": "X", "count": "-1"}, "count", "whole number", id="negative count"),
+        pytest.param({"what": "did", "name": "X", "window": "last", "amount": "0"}, "amount", "How many is 0",
+                     id="empty window"),
+        pytest.param({"what": "did", "name": "X", "window": "between", "start": "soon"}, "start", "date and time",
+                     id="no date"),
+        pytest.param({"what": "did", "name": "X", "window": "between", "start": "1900-01-01T00:00"}, "start", "1970",
+                     id="too early"),
         pytest.param({"what": "did", "name": "X", "window": "between", "start": "2026-01-02T00:00",
-                      "end": "2026-01-01T00:00"}, "before", id="backwards"),
+                      "end": "2026-01-01T00:00"}, "end", "before", id="backwards"),
+        pytest.param({"what": "did", "name": "X", "f0.key": "total", "f0.operator": "greater", "f0.value": "abc"},
+                     "f0.value", "Value: 'abc' is not a number", id="a filter's value"),
+        pytest.param({"what": "did", "name": "X", "f0.key": ""}, "f0.key", "Property is empty", id="a filter's key"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_said_at_its_row(row: dict[str, str], said: str) -> None:
+def test_a_mistake_is_said_at_its_control_in_the_readers_words(
+    row: dict[str, str], control: str, said: str
+) -> None:
     good = {"g0.r0.what": "property", "g0.r0.key": "plan", "g0.r0.value": "x"}
     form = Form([*good.items(), *((f"g0.r1.{name}", value) for name, value in row.items())])
     condition, problems = segment_form.to_condition(segment_form.read(form), UTC)
     assert condition is None
-    assert list(problems) == ["g0.r1"]
-    assert said in problems["g0.r1"]
+    assert list(problems) == [f"g0.r1.{control}"]
+    message = problems[f"g0.r1.{control}"]
+    assert said in message
+    assert "condition" not in message and "filters[" not in message, "the API's path"
 
 
 @pytest.mark.parametrize(
@@ -120,19 +136,20 @@ def test_a_mistake_is_said_at_its_row(row: dict[str, str], said: str) -> None:
 def test_json_that_is_no_condition_is_said(text: str) -> None:
     condition, problems = segment_form.to_condition(segment_form.Draft(json=text), UTC)
     assert condition is None
-    assert list(problems) == ["condition"]
+    assert list(problems) == ["json"]
 
 
 @pytest.mark.parametrize(
     ("action", "shape"),
     [
-        ("add-row g0", [3]), ("add-group", [2, 1]), ("remove-row g0 r0", [1]), ("remove-group g0", [1]),
-        ("add-filter g0 r1", [2]), ("remove-row g7 r7", [2]), ("add-row", [2]), ("nonsense g0", [2]), ("", [2]) ,
+        ("add g0.r", [3]), ("add g", [2, 1]), ("remove g0.r0", [1]), ("remove g0", [1]), ("add g0.r1.f", [2]),
+        ("remove g7.r7", [2]), ("add", [2]), ("add r", [2]), ("add g0.x", [2]), ("remove g0.r", [2]),
+        ("nonsense g0", [2]), ("", [2]),
     ],
 )  # fmt: skip
 def test_editor_buttons_change_rows_and_never_fail(action: str, shape: list[int]) -> None:
     draft = segment_form.Draft(groups=(segment_form.Group(rows=(segment_form.Row(), segment_form.Row())),))
-    assert [len(group.rows) for group in segment_form.change(draft, action or " x").groups] == shape
+    assert [len(group.rows) for group in change(draft, action or " x").groups] == shape
 
 
 FLAG = Flag(
@@ -164,17 +181,17 @@ def test_a_flag_survives_its_editor() -> None:
     """Also a value set on purpose to what the default is, and an empty text."""
     sent = flag_form.read_shape(flag_fields(flag_form.shape_of(FLAG)))
     assert flag_form.definition(sent, FLAG) == (FLAG.variables, FLAG.variations)
-    rows = flag_form.metrics_of(FLAG)
-    assert flag_form.metrics(rows, FLAG) == FLAG.metrics
+    assert flag_form.metrics(flag_form.metrics_of(FLAG), FLAG) == FLAG.metrics
 
 
 def test_new_rows_get_numbers_nobody_had() -> None:
-    shape = flag_form.change(flag_form.change(flag_form.shape_of(FLAG), "add-variable"), "add-variation")
+    shape = flag_form.change(flag_form.change(flag_form.shape_of(FLAG), "add v"), "add w")
     fields = dict(flag_fields(shape)) | {"v5.key": "extra", "v5.value": "x", "w2.key": "third"}
     variables, variations = flag_form.definition(flag_form.read_shape(Form(list(fields.items()))), FLAG)
     assert variables[-1] == Variable(8, "extra", "string", "x")
     assert (variations[-1].id, variations[-1].key) == (4, "third")
-    metrics = flag_form.metrics((*flag_form.metrics_of(FLAG), flag_form.MetricRow("", "Left")), FLAG)
+    rows = (*flag_form.metrics_of(FLAG).metrics, flag_form.MetricRow("", "Left"))
+    metrics = flag_form.metrics(flag_form.Metrics(rows), FLAG)
     assert metrics[-1] == Metric(6, "Left")
 
 
@@ -187,7 +204,7 @@ def test_a_value_of_another_type_is_said_at_its_row(kind: str, text: str) -> Non
     shape = flag_form.Shape((flag_form.VariableRow("", "a", kind, text),))
     with pytest.raises(InvalidInput) as caught:
         flag_form.definition(shape, None)
-    assert caught.value.field == "v0"
+    assert caught.value.field == "v0.value"
 
 
 @pytest.mark.parametrize(

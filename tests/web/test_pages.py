@@ -115,7 +115,7 @@ def test_a_segment_is_made_counted_explained_edited_and_deleted(world: World, ow
 def test_the_segment_editor_adds_rows_and_says_mistakes_at_their_row(world: World, owner: Browser) -> None:
     path = f"{HERE}/segments/new"
     fields = form_of(owner.get(path).text)
-    fields = form_of(owner.post(path, {**fields, "do": "add-row g0"}).text)
+    fields = form_of(owner.post(path, {**fields, "do": "add g0.r"}).text)
     fields |= {"g0.r0.key": "plan", "g0.r0.value": "premium", "g0.r1.what": "did"}
     fields = form_of(owner.post(path, {**fields, "do": "refresh"}).text)
     assert fields["g0.r1.count"] == "1"
@@ -233,7 +233,7 @@ def test_rules_are_edited_ordered_switched_and_deleted(world: World, owner: Brow
     assert form["r0.value"] == "x"
     owner.post(f"{path}/{one}/edit", {**form, "traffic": "12,5", "name": "renamed", "do": "save"})
     assert (rules()[0].traffic, rules()[0].name) == (12.5, "renamed")
-    test = form_of(owner.get(f"{path}/new").text) | {"kind": "testing", "key": "ab", "do": "remove-row 0"}
+    test = form_of(owner.get(f"{path}/new").text) | {"kind": "testing", "key": "ab", "do": "remove r0"}
     test = form_of(owner.post(f"{path}/new", test).text)
     wrong = owner.post(f"{path}/new", {**test, "weight-1": "50", "weight-2": "60", "do": "save"})
     assert wrong.status_code == 422 and "add up to 110" in wrong.text
@@ -249,13 +249,13 @@ def test_variables_and_metrics_are_edited(world: World, owner: Browser) -> None:
     make_flag(owner, "typed")
     path = f"{HERE}/flags/typed/variables"
     fields = form_of(owner.get(path).text)
-    fields = form_of(owner.post(path, {**fields, "do": "add-variable"}).text)
+    fields = form_of(owner.post(path, {**fields, "do": "add v"}).text)
     fields |= {"v0.key": "limit", "v0.type": "integer", "v0.value": "many"}
     wrong = owner.post(path, {**fields, "do": "save"})
-    assert wrong.status_code == 422 and 'id="wrong-v0"' in wrong.text
+    assert wrong.status_code == 422 and 'id="wrong-v0.value"' in wrong.text
     assert owner.post(path, {**fields, "v0.value": "10", "w0.0": "20", "do": "save"}).status_code == 200
     path = f"{HERE}/flags/typed/metrics"
-    fields = form_of(owner.post(path, {"do": "add-metric"}).text)
+    fields = form_of(owner.post(path, {"do": "add m"}).text)
     fields |= {"m0.identifier": "Order Completed", "m0.type": "REVENUE_TRACKING", "m0.revenue_prop": "total"}
     assert owner.post(path, {**fields, "do": "save"}).status_code == 200
     with reading(world.core.engine) as connection:

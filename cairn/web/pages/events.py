@@ -1,19 +1,22 @@
 """Defined events: the list with volume and health, one event, and the editor that counts before it saves."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from msgspec import Struct, structs
 from starlette.responses import Response
 
 from cairn.app import defined_events
+from cairn.app.editions import Edited
 from cairn.clock import to_ms
 from cairn.conditions.describe import Part as Words
 from cairn.conditions.describe import describe_test
 from cairn.definitions.health import NEW_DAYS
-from cairn.definitions.model import Changes, DefinedEvent, Definition, NewDefinedEvent, Part
+from cairn.definitions.model import Changes, DefinedEvent, NewDefinedEvent, Part
 from cairn.definitions.volume import DAY_MS, DAYS, Example, Total
-from cairn.errors import CairnError, InvalidInput
 from cairn.web import event_form
+from cairn.web.editor.editing import Addresses, Editor
+from cairn.web.editor.refusal import Stored
 from cairn.web.english import Words as EventWords
 from cairn.web.english import sentence
 from cairn.web.event_form import Draft
@@ -96,81 +99,84 @@ def _event_here(visit: Visit) -> DefinedEvent:
     )
 
 
-def new_event_page(visit: Visit) -> Response:
-    return _editor(
-        visit, None, event_form.begun(visit.ask("kind"), visit.ask("name"), visit.ask("selector"), visit.ask("text"))
-    )  # fmt: skip
+def _find(visit: Visit) -> Edited[DefinedEvent]:
+    return defined_events.read_defined_event(
+        visit.call, visit.number("event_id"), project_id=visit.here.project_id
+    )
 
 
-def edit_event_page(visit: Visit) -> Response:
-    event = _event_here(visit)
-    draft = event_form.from_definition(event.definition)
-    selector = visit.ask("selector")
-    if selector and draft.parts:
-        first = structs.replace(draft.parts[0], selector=selector)
-        draft = structs.replace(draft, parts=(first, *draft.parts[1:]))
-    return _editor(visit, event, draft)
+def _draft_of(visit: Visit, event: DefinedEvent) -> Draft:
+    draft, selector = event_form.draft_of(event), visit.ask("selector")
+    if not (selector and draft.parts):
+        return draft
+    first = structs.replace(draft.parts[0], selector=selector)
+    return structs.replace(draft, parts=(first, *draft.parts[1:]))
 
 
-def _editor(
-    visit: Visit,
-    event: DefinedEvent | None,
-    draft: Draft,
-    *,
-    error: CairnError | None = None,
-    tried: Tried | None = None,
-) -> Response:
+def _addresses(visit: Visit, event: DefinedEvent | None) -> Addresses:
+    if event is None:
+        return Addresses(visit.url("/events/new"), visit.url("/events"))
+    page = visit.url(f"/events/{event.id}")
+    return Addresses(f"{page}/edit", page)
+
+
+def _values(visit: Visit, event: DefinedEvent | None, draft: Draft) -> Mapping[str, object]:
     known = defined_events.list_defined_events(visit.call, visit.here)
-    others = [each for each in known if (event is None or each.id != event.id) and not each.definition.events]
-    invalid = error if isinstance(error, InvalidInput) else None
-    return visit.page(
-        "events_edit.html", event=event, draft=draft, error=error, tried=tried, choices=event_form, form=visit.form,
-        others=others, categories=sorted({each.category for each in known if each.category}),
-        wrong_part=event_form.place_of(invalid), status=422 if error else 200,
-        names=[each.name for each in defined_events.names_seen(visit.call, visit.here, limit=200)],
-    )  # fmt: skip
+    return {
+        "event": event,
+        "choices": event_form,
+        "tried": None,
+        "is_try": visit.form("do") == "try",
+        "others": [
+            other
+            for other in known
+            if (event is None or other.id != event.id) and not other.definition.events
+        ],
+        "categories": sorted({other.category for other in known if other.category}),
+        "names": [seen.name for seen in defined_events.names_seen(visit.call, visit.here, limit=200)],
+    }
 
 
-def save_new_event(visit: Visit) -> Response:
-    return _save(visit, None)
-
-
-def save_event(visit: Visit) -> Response:
-    event = _event_here(visit)
-    return _save(visit, event)
-
-
-def _save(visit: Visit, event: DefinedEvent | None) -> Response:
-    draft, action = event_form.read(visit.form), visit.form("do", "save")
-    if action not in ("save", "try"):
-        return _editor(visit, event, event_form.change(draft, action))
-    try:
-        definition = event_form.to_definition(draft)
-        if action == "try":
-            return _editor(visit, event, draft, tried=_tried(visit, event, definition))
-        saved = _saved(visit, event, definition)
-    except CairnError as error:
-        return _editor(visit, event, draft, error=error)
+def _save(visit: Visit, event: DefinedEvent | None, draft: Draft, expected: int | None) -> Response:
+    definition, verified = event_form.to_definition(draft), draft.verified == "1"
+    if event is None:
+        new = NewDefinedEvent(draft.name, definition, draft.category, draft.description, verified)
+        saved = defined_events.create_defined_event(visit.call, visit.here.project_id, new).value
+    else:
+        changes = Changes(draft.name, draft.category, draft.description, definition, verified)
+        saved = defined_events.change_defined_event(visit.call, event.id, changes, expected=expected).value
     return visit.leave(visit.url(f"/events/{saved.id}"), f"Event {saved.name} counts from the first day on.")
 
 
-def _tried(visit: Visit, event: DefinedEvent | None, definition: Definition) -> Tried:
+def _try(visit: Visit, event: DefinedEvent | None, draft: Draft) -> Mapping[str, object]:
     of = event.id if event else 0
-    matched = defined_events.try_definition(visit.call, visit.here, definition, of=of)
-    return Tried(matched.total, _matched(visit, matched.latest))
+    matched = defined_events.try_definition(visit.call, visit.here, event_form.to_definition(draft), of=of)
+    return {"tried": Tried(matched.total, _matched(visit, matched.latest))}
 
 
-def _saved(visit: Visit, event: DefinedEvent | None, definition: Definition) -> DefinedEvent:
-    form = visit.form
-    name, category, description = form.line("name"), form.line("category"), form.line("description")
-    verified = form("verified") == "1"
-    if event is None:
-        new = NewDefinedEvent(name, definition, category, description, verified)
-        return defined_events.create_defined_event(visit.call, visit.here.project_id, new).value
-    changes = Changes(name, category, description, definition, verified)
-    return defined_events.change_defined_event(
-        visit.call, event.id, changes, expected=visit.seen_edition
-    ).value
+def _stored(visit: Visit, event: DefinedEvent) -> Mapping[str, Stored]:
+    names = defined_events.event_names(visit.call, visit.here)
+    parts = ["".join(words.text for words in told(part)) for part in event.definition.parts]
+    parts += [names.get(number, str(number)) for number in event.definition.events]
+    return {
+        "name": Stored("Name", event.name),
+        "category": Stored("Category", event.category),
+        "description": Stored("Description", event.description),
+        "definition": Stored("What counts", " or ".join(parts)),
+        "verified": Stored("Verified", "yes" if event.verified else "no"),
+    }
+
+
+EDITOR = Editor(
+    "defined event", "events_edit.html", event_form.WORDING, Draft, find=_find, draft_of=_draft_of,
+    addresses=_addresses, values=_values, save=_save, stored=_stored, parameter="event_id",
+    read=lambda visit, _: event_form.read(visit.form), actions={"try": _try},
+)  # fmt: skip
+
+
+def new_event_page(visit: Visit) -> Response:
+    draft = event_form.begun(visit.ask("kind"), visit.ask("name"), visit.ask("selector"), visit.ask("text"))
+    return EDITOR.show(visit, None, draft)
 
 
 def archive_event(visit: Visit) -> Response:
@@ -204,12 +210,12 @@ def forget_name(visit: Visit) -> Response:
 PAGES: tuple[Page, ...] = (
     get("/env/{environment}/events", events_page),
     get("/env/{environment}/events/new", new_event_page, Verb.DEFINE),
-    post("/env/{environment}/events/new", save_new_event),
+    post("/env/{environment}/events/new", EDITOR.post_new),
     post("/env/{environment}/events/names/expect", expect_name),
     post("/env/{environment}/events/names/forget", forget_name),
     get("/env/{environment}/events/{event_id}", event_page),
-    get("/env/{environment}/events/{event_id}/edit", edit_event_page, Verb.DEFINE),
-    post("/env/{environment}/events/{event_id}/edit", save_event),
+    get("/env/{environment}/events/{event_id}/edit", EDITOR.open, Verb.DEFINE),
+    post("/env/{environment}/events/{event_id}/edit", EDITOR.post),
     post("/env/{environment}/events/{event_id}/archive", archive_event),
     post("/env/{environment}/events/{event_id}/restore", restore_event),
 )

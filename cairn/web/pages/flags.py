@@ -1,22 +1,25 @@
 """Flags: the list, making one, and one flag with its rules, variables, metrics and SDK snippets."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 from msgspec import Struct
 from starlette.responses import Response
 
 from cairn.app import flags
+from cairn.app.editions import Edited
 from cairn.app.flags import FlagDetails
 from cairn.app.playground import LONGEST_CONTEXT, Tried, try_flag, warnings_of
 from cairn.app.rules import list_rules
 from cairn.app.sources import read_sdk_key
-from cairn.errors import CairnError
 from cairn.flags.checks import warnings_of_metrics
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Rule
 from cairn.web import flag_form, snippets
 from cairn.web.audience import Names, identifiers_in, lines, negates_list, segments_in
-from cairn.web.flag_form import MetricRow, Shape
+from cairn.web.editor.editing import Addresses, Editor
+from cairn.web.flag_form import Metrics, Shape
 from cairn.web.pages.keys import HIDDEN
 from cairn.web.visit import Page, Visit, get, place_of, post
 from cairn.workspace.environment import Environment
@@ -48,32 +51,6 @@ def flags_page(visit: Visit) -> Response:
 def _siblings(visit: Visit) -> list[Environment]:
     """The environments of the project: each has its own switch."""
     return [each for _, each in visit.environments if each.project_id == visit.here.project_id]
-
-
-def new_flag_page(visit: Visit, shape: Shape | None = None, error: CairnError | None = None) -> Response:
-    return visit.page(
-        "flag_new.html", shape=shape or Shape(), error=error, choices=flag_form, form=visit.form,
-        status=error.status if error else 200,
-    )  # fmt: skip
-
-
-def save_new_flag(visit: Visit) -> Response:
-    form, shape = visit.form, flag_form.read_shape(visit.form)
-    if (action := form("do", "save")) != "save":
-        return new_flag_page(visit, flag_form.change(shape, action))
-    try:
-        variables, variations = flag_form.definition(shape, None)
-        new = NewFlag(
-            key=form.line("key"), name=form.line("name"), description=form.line("description"),
-            lifetime="temporary" if form("lifetime") == "temporary" else "permanent", variables=variables,
-            variations=variations,
-        )  # fmt: skip
-        made = flags.create_flag(visit.call, visit.here.project_id, new).value
-    except CairnError as error:
-        return new_flag_page(visit, shape, error)
-    return visit.leave(
-        visit.url(f"/flags/{made.flag.key}"), "The flag is made. Add a rule, then switch it on."
-    )
 
 
 def this_flag(visit: Visit) -> StoredFlag:
@@ -111,62 +88,91 @@ def _tried(visit: Visit, stored: StoredFlag) -> Tried | None:
     return try_flag(visit.call, visit.here, stored.flag.key, somebody=somebody, context=context)
 
 
-def variables_page(visit: Visit, shape: Shape | None = None, error: CairnError | None = None) -> Response:
-    stored = this_flag(visit)
+def _find(visit: Visit) -> Edited[StoredFlag]:
+    return flags.read_definition(visit.call, visit.part("key"), project_id=visit.here.project_id)
+
+
+def _values(visit: Visit, stored: StoredFlag | None, _draft: Shape) -> Mapping[str, object]:
+    values = {"choices": flag_form, "may_define": visit.may(Verb.DEFINE)}
+    if stored is None:
+        return values
     on_since = flags.on_since(visit.call, visit.here, stored)
-    return visit.page(
-        "flag_variables.html", tab="variables", stored=stored, error=error,
-        shape=shape or flag_form.shape_of(stored.flag),
-        choices=flag_form, form=visit.form, may_define=visit.may(Verb.DEFINE), status=error.status if error else 200,
-        on_since=on_since,
-    )  # fmt: skip
+    return {**values, "tab": "variables", "stored": stored, "on_since": on_since}
 
 
-def save_variables(visit: Visit) -> Response:
-    form, shape = visit.form, flag_form.read_shape(visit.form)
-    if (action := form("do", "save")) != "save":
-        return variables_page(visit, flag_form.change(shape, action))
-    try:
-        stored = this_flag(visit)
-        variables, variations = flag_form.definition(shape, stored.flag)
-        changes = FlagChanges(
-            name=form.line("name"), description=form.line("description"),
-            lifetime="temporary" if form("lifetime") == "temporary" else "permanent", variables=variables,
+def _addresses(visit: Visit, stored: StoredFlag | None) -> Addresses:
+    if stored is None:
+        return Addresses(visit.url("/flags/new"), visit.url("/flags"))
+    flag = visit.url(f"/flags/{stored.flag.key}")
+    return Addresses(f"{flag}/variables", flag)
+
+
+def _save(visit: Visit, stored: StoredFlag | None, shape: Shape, expected: int | None) -> Response:
+    variables, variations = flag_form.definition(shape, stored.flag if stored else None)
+    lifetime: Literal["permanent", "temporary"] = (
+        "temporary" if shape.lifetime == "temporary" else "permanent"
+    )
+    if stored is None:
+        new = NewFlag(
+            key=shape.key, name=shape.name, description=shape.description, lifetime=lifetime, variables=variables,
             variations=variations,
         )  # fmt: skip
-        flags.change_flag(visit.call, stored.flag.id, changes, expected=visit.seen_edition)
-    except CairnError as error:
-        return variables_page(visit, shape, error)
+        made = flags.create_flag(visit.call, visit.here.project_id, new).value
+        return visit.leave(
+            visit.url(f"/flags/{made.flag.key}"), "The flag is made. Add a rule, then switch it on."
+        )
+    changes = FlagChanges(
+        name=shape.name, description=shape.description, lifetime=lifetime, variables=variables, variations=variations
+    )  # fmt: skip
+    flags.change_flag(visit.call, stored.flag.id, changes, expected=expected)
     return visit.leave(
         visit.url(f"/flags/{stored.flag.key}/variables"),
         "The flag is saved. Applications see it at their next poll.",
     )
 
 
-def metrics_page(
-    visit: Visit, rows: tuple[MetricRow, ...] | None = None, error: CairnError | None = None
-) -> Response:
-    stored = this_flag(visit)
-    on_since = flags.on_since(visit.call, visit.here, stored)
-    return visit.page(
-        "flag_metrics.html", tab="metrics", stored=stored, error=error, choices=flag_form, on_since=on_since,
-        rows=flag_form.metrics_of(stored.flag) if rows is None else rows,
-        warnings=warnings_of_metrics(stored.flag.metrics), may_define=visit.may(Verb.DEFINE),
-        status=error.status if error else 200,
-    )  # fmt: skip
+VARIABLES = Editor(
+    "flag", "flag_variables.html", flag_form.WORDING, Shape, find=_find,
+    draft_of=lambda _, stored: flag_form.shape_of(stored.flag), addresses=_addresses, values=_values, save=_save,
+    stored=lambda _, stored: flag_form.stored(stored.flag), read=lambda visit, _: flag_form.read_shape(visit.form),
+    change=flag_form.change,
+)  # fmt: skip
+NEW_FLAG = replace(VARIABLES, template="flag_new.html")
 
 
-def save_metrics(visit: Visit) -> Response:
-    rows, action = flag_form.read_metrics(visit.form), visit.form("do", "save")
-    if action != "save":
-        return metrics_page(visit, flag_form.change_metrics(rows, action))
-    try:
-        stored = this_flag(visit)
-        changes = FlagChanges(metrics=flag_form.metrics(rows, stored.flag))
-        flags.change_flag(visit.call, stored.flag.id, changes, expected=visit.seen_edition)
-    except CairnError as error:
-        return metrics_page(visit, rows, error)
-    return visit.leave(visit.url(f"/flags/{stored.flag.key}/metrics"), "The metrics are saved.")
+def new_flag_page(visit: Visit) -> Response:
+    return NEW_FLAG.show(visit, None, Shape())
+
+
+def _metrics_addresses(visit: Visit, stored: StoredFlag | None) -> Addresses:
+    flag = visit.url(f"/flags/{visit.part('key')}")
+    return Addresses(f"{flag}/metrics", flag)
+
+
+def _metrics_values(visit: Visit, stored: StoredFlag | None, _draft: Metrics) -> Mapping[str, object]:
+    known = stored or this_flag(visit)
+    return {
+        "tab": "metrics",
+        "stored": known,
+        "choices": flag_form,
+        "may_define": visit.may(Verb.DEFINE),
+        "on_since": flags.on_since(visit.call, visit.here, known),
+        "warnings": warnings_of_metrics(known.flag.metrics),
+    }
+
+
+def _save_metrics(visit: Visit, stored: StoredFlag | None, shape: Metrics, expected: int | None) -> Response:
+    flag = (stored or this_flag(visit)).flag
+    changes = FlagChanges(metrics=flag_form.metrics(shape, flag))
+    flags.change_flag(visit.call, flag.id, changes, expected=expected)
+    return visit.leave(visit.url(f"/flags/{flag.key}/metrics"), "The metrics are saved.")
+
+
+METRICS = Editor(
+    "flag", "flag_metrics.html", flag_form.WORDING, Metrics, find=_find,
+    draft_of=lambda _, stored: flag_form.metrics_of(stored.flag), addresses=_metrics_addresses,
+    values=_metrics_values, save=_save_metrics, stored=lambda _, stored: flag_form.stored(stored.flag),
+)  # fmt: skip
 
 
 def sdk_page(visit: Visit) -> Response:
@@ -213,12 +219,12 @@ def bring_back(visit: Visit) -> Response:
 PAGES: tuple[Page, ...] = (
     get("/env/{environment}/flags", flags_page),
     get("/env/{environment}/flags/new", new_flag_page, Verb.DEFINE),
-    post("/env/{environment}/flags/new", save_new_flag),
+    post("/env/{environment}/flags/new", NEW_FLAG.post_new),
     get("/env/{environment}/flags/{key}", flag_page),
-    get("/env/{environment}/flags/{key}/variables", variables_page),
-    post("/env/{environment}/flags/{key}/variables", save_variables),
-    get("/env/{environment}/flags/{key}/metrics", metrics_page),
-    post("/env/{environment}/flags/{key}/metrics", save_metrics),
+    get("/env/{environment}/flags/{key}/variables", VARIABLES.open),
+    post("/env/{environment}/flags/{key}/variables", VARIABLES.post),
+    get("/env/{environment}/flags/{key}/metrics", METRICS.open),
+    post("/env/{environment}/flags/{key}/metrics", METRICS.post),
     get("/env/{environment}/flags/{key}/sdk", sdk_page),
     post("/env/{environment}/flags/{key}/toggle", toggle_flag),
     post("/env/{environment}/flags/{key}/archive", put_away),

@@ -1,15 +1,19 @@
 """A flag's rules in one environment: adding, editing, ordering, switching and deleting them."""
 
+from collections.abc import Mapping
+
 from starlette.responses import Response
 
 from cairn.app import rules
-from cairn.app.flags import list_flags_of
+from cairn.app.editions import Edited
+from cairn.app.flags import list_flags_of, read_flag
 from cairn.app.segments import list_segments
-from cairn.errors import CairnError
 from cairn.flags.definition import NewRule, RuleChanges, StoredFlag
 from cairn.flags.model import Rule
-from cairn.segments.definition import Segment
 from cairn.web import rule_form
+from cairn.web.audience import Names, lines
+from cairn.web.editor.editing import Addresses, Editor
+from cairn.web.editor.refusal import Stored
 from cairn.web.pages.flags import this_flag
 from cairn.web.rule_form import Draft
 from cairn.web.visit import Page, Visit, get, post
@@ -18,67 +22,40 @@ from cairn.workspace.permission import Verb
 FIRST_VARIABLE = "your_custom_variable"  # suggested; the application passes the identity under this name
 
 
-def new_rule_page(visit: Visit) -> Response:
-    stored = this_flag(visit)
-    taken = {rule.key for rule in rules.list_rules(visit.call, stored.flag.id, visit.here)}
-    free = next(f"rule-{number}" for number in range(1, len(taken) + 2) if f"rule-{number}" not in taken)
-    draft = Draft(
-        key=free, variation=str(stored.flag.variations[-1].id), rows=(rule_form.Row(name=FIRST_VARIABLE),)
-    )
-    return _editor(visit, None, draft)
-
-
-def edit_rule_page(visit: Visit) -> Response:
-    _, rule = _rule_here(visit)
-    return _editor(visit, rule, rule_form.draft_of(rule))
-
-
-def _rule_here(visit: Visit) -> tuple[StoredFlag, Rule]:
+def _find(visit: Visit) -> Edited[Rule]:
     """The rule of the address. Raises RuleNotFound when it is another flag's or environment's."""
     stored = this_flag(visit)
-    return stored, rules.get_rule(visit.call, stored.flag.id, visit.here, visit.number("rule_id"))
+    return rules.read_rule(visit.call, stored.flag.id, visit.here, visit.number("rule_id"))
 
 
-def _editor(visit: Visit, rule: Rule | None, draft: Draft, error: CairnError | None = None) -> Response:
+def _addresses(visit: Visit, rule: Rule | None) -> Addresses:
+    flag = visit.url(f"/flags/{visit.part('key')}")
+    return Addresses(f"{flag}/rules/{rule.id}/edit" if rule else f"{flag}/rules/new", flag)
+
+
+def _values(visit: Visit, rule: Rule | None, draft: Draft) -> Mapping[str, object]:
     stored = this_flag(visit)
     segments = list_segments(visit.call, visit.here.project_id)
     flags = [listed.stored.flag for listed in list_flags_of(visit.call, visit.here)]
-    others = [(flag.id, flag.key) for flag in flags if flag.id != stored.flag.id]
-    return visit.page(
-        "rule_edit.html", stored=stored, rule=rule, draft=draft, error=error, choices=rule_form, flags=others,
-        segments=[(each.id, _named(each)) for each in segments],
-        variations=[(each.id, each.name or each.key) for each in stored.flag.variations],
-        has_locations=visit.core.settings.location_file is not None, status=error.status if error else 200,
-    )  # fmt: skip
+    return {
+        "stored": stored,
+        "rule": rule,
+        "choices": rule_form,
+        "flags": [(flag.id, flag.key) for flag in flags if flag.id != stored.flag.id],
+        "segments": [(segment.id, f"{segment.name} ({segment.key})") for segment in segments],
+        "variations": [(known.id, known.name or known.key) for known in stored.flag.variations],
+        "has_locations": visit.core.settings.location_file is not None,
+    }
 
 
-def _named(segment: Segment) -> str:
-    return f"{segment.name} ({segment.key})"
-
-
-def save_new_rule(visit: Visit) -> Response:
-    return _save(visit, None)
-
-
-def save_rule(visit: Visit) -> Response:
-    _, rule = _rule_here(visit)
-    return _save(visit, rule)
-
-
-def _save(visit: Visit, rule: Rule | None) -> Response:
-    draft, action = rule_form.read(visit.form), visit.form("do", "save")
-    if action != "save":
-        return _editor(visit, rule, rule_form.change(draft, action))
-    try:
-        stored = this_flag(visit)
-        saved = _written(visit, stored, draft, rule)
-    except CairnError as error:
-        return _editor(visit, rule, draft, error)
+def _save(visit: Visit, rule: Rule | None, draft: Draft, expected: int | None) -> Response:
+    stored = this_flag(visit)
+    saved = _written(visit, stored, draft, rule, expected)
     url = visit.url(f"/flags/{stored.flag.key}")
     return visit.leave(url, f"Rule {saved.name} is saved. Applications see it at their next poll.")
 
 
-def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None) -> Rule:
+def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None, expected: int | None) -> Rule:
     condition, traffic = rule_form.condition_of(draft), rule_form.traffic_of(draft)
     if rule is None:
         allocations = rule_form.allocations_of(draft, stored.flag, None)
@@ -93,8 +70,46 @@ def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None) 
         allocations=rule_form.allocations_of(kept, stored.flag, rule),
     )  # fmt: skip
     return rules.change_rule(
-        visit.call, stored.flag.id, visit.here, rule.id, changes, expected=visit.seen_edition
+        visit.call, stored.flag.id, visit.here, rule.id, changes, expected=expected
     ).value
+
+
+def _stored(visit: Visit, rule: Rule) -> Mapping[str, Stored]:
+    flag = read_flag(visit.call, visit.here, visit.part("key"))
+    names = Names({segment.id: segment.name for segment in flag.segments}, flag.flags)
+    variations = {known.id: known.name or known.key for known in flag.stored.flag.variations}
+    shares = [f"{known.weight:g} % {variations.get(known.variation_id, '?')}" for known in rule.allocations]
+    audience = [
+        " ".join([line.joiner, *(part.text for part in line.parts)]) for line in lines(rule.condition, names)
+    ]
+    return {
+        "name": Stored("Name", rule.name),
+        "on": Stored("Switch", "on" if rule.is_on else "off"),
+        "condition": Stored("Audience", " ".join(audience) or "everybody"),
+        "traffic": Stored("Traffic", f"{rule_form.text_of(rule.traffic)} %"),
+        "allocations": Stored("Shares", ", ".join(shares)),
+    }
+
+
+EDITOR = Editor(
+    "rule", "rule_edit.html", rule_form.WORDING, Draft, find=_find, draft_of=lambda _, rule: rule_form.draft_of(rule),
+    addresses=_addresses, values=_values, save=_save, stored=_stored, parameter="rule_id",
+    read=lambda visit, _: rule_form.read(visit.form),
+)  # fmt: skip
+
+
+def new_rule_page(visit: Visit) -> Response:
+    flag = this_flag(visit).flag
+    taken = {rule.key for rule in rules.list_rules(visit.call, flag.id, visit.here)}
+    free = next(f"rule-{number}" for number in range(1, len(taken) + 2) if f"rule-{number}" not in taken)
+    variation = str(rule_form.first_variation(flag).id)
+    draft = Draft(key=free, variation=variation, rows=(rule_form.Row(name=FIRST_VARIABLE),))
+    return EDITOR.show(visit, None, draft)
+
+
+def _rule_here(visit: Visit) -> tuple[StoredFlag, Rule]:
+    """The rule of the address, and its flag. Raises as `_find`."""
+    return this_flag(visit), _find(visit).value
 
 
 def toggle_rule(visit: Visit) -> Response:
@@ -124,9 +139,9 @@ def _back(visit: Visit, stored: StoredFlag, notice: str = "") -> Response:
 _RULES = "/env/{environment}/flags/{key}/rules"
 PAGES: tuple[Page, ...] = (
     get(f"{_RULES}/new", new_rule_page, Verb.DEFINE),
-    post(f"{_RULES}/new", save_new_rule),
-    get(f"{_RULES}/{{rule_id}}/edit", edit_rule_page, Verb.DEFINE),
-    post(f"{_RULES}/{{rule_id}}/edit", save_rule),
+    post(f"{_RULES}/new", EDITOR.post_new),
+    get(f"{_RULES}/{{rule_id}}/edit", EDITOR.open, Verb.DEFINE),
+    post(f"{_RULES}/{{rule_id}}/edit", EDITOR.post),
     post(f"{_RULES}/{{rule_id}}/toggle", toggle_rule),
     post(f"{_RULES}/{{rule_id}}/move", reorder_rule),
     post(f"{_RULES}/{{rule_id}}/delete", remove_rule),

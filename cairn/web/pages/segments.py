@@ -2,22 +2,24 @@
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from starlette.responses import Response
 
 from cairn.analysis import pulse
 from cairn.analysis.users import User
 from cairn.app import segments, users
 from cairn.app.defined_events import event_names
+from cairn.app.editions import Edited
 from cairn.app.segments import Explained, SegmentChanges
 from cairn.conditions.describe import Part, describe
 from cairn.conditions.tree import And, Or
-from cairn.errors import CairnError
 from cairn.segments.definition import NewSegment, Segment, SegmentState
 from cairn.segments.explain import Counted, Why
 from cairn.web import segment_form
+from cairn.web.editor.editing import Addresses, Editor
+from cairn.web.editor.refusal import FormRefused, Stored
 from cairn.web.english import Words, sentence
-from cairn.web.segment_form import Draft, Problems
+from cairn.web.segment_form import Draft
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
@@ -101,61 +103,69 @@ def _told(why: Why, names: Mapping[int, str]) -> Reasoned:
     return Reasoned(why, words, joined, [_told(node, names) for node in why.nodes], events)
 
 
-def new_segment_page(visit: Visit) -> Response:
-    return _editor(visit, None, Draft(), {}, None)
+def _find(visit: Visit) -> Edited[Segment]:
+    return segments.read_segment(visit.call, visit.number("segment_id"), project_id=visit.here.project_id)
 
 
-def edit_segment_page(visit: Visit) -> Response:
-    segment = _segment_here(visit)
-    return _editor(visit, segment, segment_form.from_condition(segment.condition, visit.zone), {}, None)
+def _draft_of(visit: Visit, segment: Segment) -> Draft:
+    draft = segment_form.from_condition(segment.condition, visit.zone)
+    return structs.replace(draft, name=segment.name, key=segment.key, description=segment.description)
 
 
-def _editor(
-    visit: Visit, segment: Segment | None, draft: Draft, problems: Problems, error: CairnError | None
-) -> Response:
+def _addresses(visit: Visit, segment: Segment | None) -> Addresses:
+    if segment is None:
+        return Addresses(visit.url("/segments/new"), visit.url("/segments"))
+    page = visit.url(f"/segments/{segment.id}")
+    return Addresses(f"{page}/edit", page)
+
+
+def _values(visit: Visit, segment: Segment | None, draft: Draft) -> Mapping[str, object]:
     condition, _ = segment_form.to_condition(draft, visit.zone)
     store, events = visit.core.store, event_names(visit.call, visit.here)
-    return visit.page(
-        "segment_edit.html", defined=tuple((f"{segment_form.DEFINED}{each}", name) for each, name in events.items()),
-        segment=segment, draft=draft, problems=problems, error=error, choices=segment_form,
-        sentence=describe(condition, event_names=events) if condition is not None else [],
-        names=pulse.event_names(store, visit.here.id, now=visit.now),
-        keys=pulse.property_keys(store, visit.here.id), status=error.status if error else 422 if problems else 200,
-        form=visit.form,
-    )  # fmt: skip
+    return {
+        "segment": segment,
+        "choices": segment_form,
+        "defined": tuple((f"{segment_form.DEFINED}{number}", name) for number, name in events.items()),
+        "sentence": describe(condition, event_names=events) if condition is not None else [],
+        "names": pulse.event_names(store, visit.here.id, now=visit.now),
+        "keys": pulse.property_keys(store, visit.here.id),
+    }
 
 
-def save_new_segment(visit: Visit) -> Response:
-    return _save(visit, None)
-
-
-def save_segment(visit: Visit) -> Response:
-    segment = _segment_here(visit)
-    return _save(visit, segment)
-
-
-def _save(visit: Visit, segment: Segment | None) -> Response:
-    draft, action = segment_form.read(visit.form), visit.form("do", "save")
-    if action != "save":
-        return _editor(visit, segment, segment_form.change(draft, action), {}, None)
+def _save(visit: Visit, segment: Segment | None, draft: Draft, expected: int | None) -> Response:
     condition, problems = segment_form.to_condition(draft, visit.zone)
     if condition is None:
-        return _editor(visit, segment, draft, problems, None)
-    form = visit.form
-    name, description = form.line("name"), form.line("description")
-    try:
-        if segment is None:
-            new = NewSegment(key=form.line("key"), name=name, condition=condition, description=description)
-            saved = segments.create_segment(visit.call, visit.here.project_id, new).value
-        else:
-            changes = SegmentChanges(name, description, condition)
-            saved = segments.change_segment(
-                visit.call, segment.id, changes, expected=visit.seen_edition
-            ).value
-    except CairnError as error:
-        return _editor(visit, segment, draft, {}, error)
-    done = "is being counted" if segment is None else "is saved"
+        raise FormRefused(problems)
+    if segment is None:
+        new = NewSegment(key=draft.key, name=draft.name, condition=condition, description=draft.description)
+        saved, done = (
+            segments.create_segment(visit.call, visit.here.project_id, new).value,
+            "is being counted",
+        )
+    else:
+        changes = SegmentChanges(draft.name, draft.description, condition)
+        saved = segments.change_segment(visit.call, segment.id, changes, expected=expected).value
+        done = "is saved"
     return visit.leave(visit.url(f"/segments/{saved.id}"), f"Segment {saved.name} {done}.")
+
+
+def _stored(visit: Visit, segment: Segment) -> Mapping[str, Stored]:
+    condition = describe(segment.condition, event_names=event_names(visit.call, visit.here))
+    return {
+        "name": Stored("Name", segment.name),
+        "description": Stored("Description", segment.description),
+        "condition": Stored("Who is in", "".join(part.text for part in condition)),
+    }
+
+
+EDITOR = Editor(
+    "segment", "segment_edit.html", segment_form.WORDING, Draft, find=_find, draft_of=_draft_of, addresses=_addresses,
+    values=_values, save=_save, stored=_stored, parameter="segment_id",
+)  # fmt: skip
+
+
+def new_segment_page(visit: Visit) -> Response:
+    return EDITOR.show(visit, None, Draft())
 
 
 def remove_segment(visit: Visit) -> Response:
@@ -167,9 +177,9 @@ def remove_segment(visit: Visit) -> Response:
 PAGES: tuple[Page, ...] = (
     get("/env/{environment}/segments", segments_page),
     get("/env/{environment}/segments/new", new_segment_page, Verb.DEFINE),
-    post("/env/{environment}/segments/new", save_new_segment),
+    post("/env/{environment}/segments/new", EDITOR.post_new),
     get("/env/{environment}/segments/{segment_id}", segment_page),
-    get("/env/{environment}/segments/{segment_id}/edit", edit_segment_page, Verb.DEFINE),
-    post("/env/{environment}/segments/{segment_id}/edit", save_segment),
+    get("/env/{environment}/segments/{segment_id}/edit", EDITOR.open, Verb.DEFINE),
+    post("/env/{environment}/segments/{segment_id}/edit", EDITOR.post),
     post("/env/{environment}/segments/{segment_id}/delete", remove_segment),
 )
