@@ -13,11 +13,13 @@ from starlette.testclient import TestClient
 
 from cairn.cli.main import cli
 from cairn.clock import to_ms, utc_now
-from cairn.event import Arrival
+from cairn.event import Arrival, Draft, Kind, Refused
 from cairn.ingest.attempts import MOST_LOADS, Attempts
 from cairn.ingest.batch import Item
+from cairn.ingest.loader import Loader
 from cairn.ingest.set_aside import list_set_aside, set_aside
 from cairn.paths import Paths
+from cairn.published.directory import Directory
 from cairn.workspace.member import create_member
 from cairn.workspace.permission import Role
 from tests.privacy.conftest import Running, Tenant, eventually, running
@@ -87,18 +89,66 @@ def test_requests_set_aside_are_forgotten_with_the_log(tmp_path: Path) -> None:
 def test_a_record_is_set_aside_after_two_deaths_and_three_of_unknown_cause(
     tmp_path: Path, died: str, deaths: int
 ) -> None:
-    """Each start meets the same requests and dies over the second; the others are never suspected alone."""
-    items = [Item(1, place, b"") for place in range(MOST_LOADS)]
+    count_deaths(tmp_path, died, requests=MOST_LOADS, expected=deaths)
+
+
+def test_of_more_requests_than_loads_only_the_guilty_one_is_set_aside(tmp_path: Path) -> None:
+    """Here it is not its parser that stops the core, so the second death names a group."""
+    count_deaths(tmp_path, "-11", requests=3 * MOST_LOADS, expected=3)
+
+
+def count_deaths(tmp_path: Path, died: str, *, requests: int, expected: int) -> None:
+    """Each start meets the same requests and dies over the second; no other is set aside."""
+    items = [Item(1, place, b"") for place in range(requests)]
     starts = 0
     while True:
         attempts = Attempts(tmp_path / "note", tmp_path / "aside", died)
         for load in attempts.loads(items):
             if attempts.is_guilty(load):
                 assert load.items == [items[1]]
-                assert starts == deaths
+                assert starts == expected
                 return
             attempts.begin(load)
             if items[1] in load.items:
                 starts += 1
                 break
             attempts.end()
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+def read_or_die(arrival: Arrival) -> list[Draft | Refused]:
+    if arrival.body == b"bad":
+        raise Killed
+    at, name = arrival.received_ms, arrival.body.decode()
+    return [Draft(arrival.environment_id, Kind.CUSTOM, name, at, at, identity=name, source=arrival.source)]
+
+
+def test_a_parser_that_stops_the_core_names_its_request_among_any_number(tmp_path: Path) -> None:
+    core, paths = Running(tmp_path / "data").core, Paths(tmp_path / "data")
+    now = to_ms(utc_now())
+    bodies = (b"a", b"bad", b"b", b"c")
+    core.log.append(
+        [msgspec.msgpack.encode(Arrival("deadly", 1, 0, "heap", now, "", "", body)) for body in bodies]
+    )
+
+    def load(died: str) -> None:
+        attempts = Attempts(paths.loading, paths.set_aside, died, most_loads=1)
+        Loader(
+            core.log, core.store, core.engine, Directory, core.feed, utc_now, lambda _: None,
+            parsers={"deadly": read_or_die}, attempts=attempts,
+        ).load_once()  # fmt: skip
+
+    for died in ("", "-11"):
+        with pytest.raises(Killed):
+            load(died)
+        assert list_set_aside(paths.set_aside) == []
+    load("-11")
+    assert [kept.position for kept in list_set_aside(paths.set_aside)] == ["1.1"]
+    names = "SELECT name FROM cairn.events WHERE environment_id = {environment:UInt32} AND source = 'heap' ORDER BY 1"
+    assert core.store.query(1, names) == [("a",), ("b",), ("c",)]
+    for part in (core.store, core.log, core.members):
+        part.close()
+    core.engine.dispose()

@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 DIED_VARIABLE = "CAIRN_DIED"
 _MOST_DEATHS, _MOST_UNEXPLAINED_DEATHS = 2, 3
 # Loads after a death. Each takes some hundredths of a second and makes a part of the store, which slows down at a
-# thousand. Limit: of more requests, several are loaded together, and naming one of them takes a death more.
+# thousand. Of more requests, several are loaded together, each read by its parser alone before. Limit: a request that
+# stops the core after it was read, among so many, takes a death more.
 MOST_LOADS = 1_000
 
 Position = tuple[int, int]  # entry of the log, and place in it
@@ -47,12 +48,19 @@ class Load(Struct, frozen=True):
     items: Sequence[Item]
     deaths: int = 0
 
+    @property
+    def apart(self) -> "list[Load]":
+        """Each request of a group that is suspected; empty when nobody is, or when it is one already."""
+        if not self.deaths or len(self.items) == 1:
+            return []
+        return [Load([item], self.deaths) for item in self.items]
+
 
 class Attempts:
     """For the loader's thread. `note` is the file, `folder` where requests are set aside."""
 
-    def __init__(self, note: Path, folder: Path, died: str = "") -> None:
-        self._note, self._folder = note, folder
+    def __init__(self, note: Path, folder: Path, died: str = "", *, most_loads: int = MOST_LOADS) -> None:
+        self._note, self._folder, self._most_loads = note, folder, most_loads
         self._descriptor = -1
         self._cause = _cause(died)
         self._suspects = self._read_note()
@@ -67,13 +75,16 @@ class Attempts:
         before = [item for item in items if _position(item) < suspects.first]
         after = [item for item in items if _position(item) > suspects.last]
         held = items[len(before) : len(items) - len(after)]
-        size = -(-len(held) // MOST_LOADS) or 1
+        size = -(-len(held) // self._most_loads) or 1
         parts = [Load(held[start : start + size], suspects.deaths) for start in range(0, len(held), size)]
         return [load for load in (Load(before), *parts, Load(after)) if load.items]
 
     def is_guilty(self, load: Load) -> bool:
-        most = _MOST_DEATHS if self._cause else _MOST_UNEXPLAINED_DEATHS
-        return len(load.items) == 1 and load.deaths >= most
+        """Only who was alone when the core died: of a group, most are innocent."""
+        suspects = self._suspects
+        if suspects is None or suspects.first != suspects.last or not load.deaths:
+            return False
+        return load.deaths >= (_MOST_DEATHS if self._cause else _MOST_UNEXPLAINED_DEATHS)
 
     def is_aside(self, item: Item) -> bool:
         return _position(item) in self._aside

@@ -22,7 +22,7 @@ from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
 from cairn.ingest.place import Locate, locate_nothing
 from cairn.ingest.remembered import Remembered
-from cairn.ingest.steps import STEPS, unreadable
+from cairn.ingest.steps import STEPS, parse, unreadable
 from cairn.ingest.touched import touched
 from cairn.ingest.writes import WRITES, write_refusals
 from cairn.members.sets import Published
@@ -156,6 +156,9 @@ class Loader:
             if attempts.is_guilty(load):
                 attempts.set_aside(load.items[0])
             else:
+                for suspect in load.apart:
+                    attempts.begin(suspect)
+                    parse(Batch(suspect.items), self._parts)  # a trial: what it makes is dropped
                 attempts.begin(load)
                 batches += self._load(load.items)
                 attempts.end()
