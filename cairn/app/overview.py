@@ -12,6 +12,7 @@ from cairn.app.access import is_operator
 from cairn.app.call import Call
 from cairn.app.core import Trouble
 from cairn.app.events import UNKNOWN
+from cairn.app.python_lists import WithheldLists, withheld_lists
 from cairn.app.sources import heard_from
 from cairn.definitions.health import Finding
 from cairn.flags.overview import FlagCount, count_flags
@@ -49,6 +50,7 @@ class Overview(Struct, frozen=True):
     troubles: list[Trouble]
     findings: list[Finding]  # of defined events
     long_lists: list[LongList]
+    withheld_lists: list[WithheldLists]
 
 
 def read_overview(call: Call, environment: Environment, *, days: int, latest_events: int) -> Overview:
@@ -71,6 +73,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
         troubles=call.core.troubles(),
         findings=defined_events.findings(call, environment),
         long_lists=_long_lists(call, environment, counted),
+        withheld_lists=withheld_lists(call, environment),
     )
 
 
@@ -88,6 +91,8 @@ def _counted_segments(call: Call, environment: Environment) -> list[CountedSegme
 
 
 def _long_lists(call: Call, environment: Environment, counted: list[CountedSegment]) -> list[LongList]:
+    if not environment.inlines_lists:  # Python gets none, however short
+        return []
     limit = call.core.settings.inline_limit
     long = {
         entry.segment.id: (entry.segment, entry.state.identified)

@@ -119,6 +119,7 @@ environments = Table(
     Column("server_key_hash", String(64), nullable=True),
     Column("server_key_sealed", LargeBinary, nullable=True),
     Column("needs_server_key", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
+    _flag("inlines_lists"),  # whether the settings file of Python's SDK holds the values of lists
     UniqueConstraint("project_id", "key"),
     sqlite_autoincrement=True,
 )

@@ -152,6 +152,7 @@ class Ruleset(Struct, frozen=True):
     groups: tuple[Group, ...] = ()
     holdouts: tuple[Holdout, ...] = ()
     folding_lists: frozenset[str] = frozenset()  # lists that ignore case
+    inlines_lists: bool = True  # Python's settings file may hold the values of lists
 
     def flag(self, key: str) -> Flag | None:
         return next((each for each in self.flags if each.key == key), None)

@@ -25,7 +25,7 @@ Lists = dict[int, str]  # segment id -> its list's id in the environment
 def load_ruleset(connection: sa.Connection, environment_id: int) -> Ruleset:
     """Flags in key order, rules in theirs, archived flags left out. Raises EnvironmentNotFound."""
     query = (
-        sa.select(environments.c.project_id, workspaces.c.account_id)
+        sa.select(environments.c.project_id, environments.c.inlines_lists, workspaces.c.account_id)
         .join(workspaces, workspaces.c.id == environments.c.workspace_id)
         .where(environments.c.id == environment_id)
     )
@@ -41,6 +41,7 @@ def load_ruleset(connection: sa.Connection, environment_id: int) -> Ruleset:
         groups=_groups(connection, environment_id, {rule.id for flag in loaded for rule in flag.rules}),
         holdouts=_holdouts(connection, environment_id, lists),
         folding_lists=_folding_lists(connection, environment_id),
+        inlines_lists=row.inlines_lists,
     )
 
 

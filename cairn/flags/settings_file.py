@@ -27,6 +27,7 @@ _TYPES = {"rollout": "FLAG_ROLLOUT", "testing": "FLAG_TESTING", "personalise": "
 class SettingsFile(Struct, frozen=True):
     document: bytes
     warnings: tuple[str, ...] = ()  # for a page: what this kind of SDK cannot decide as defined
+    withheld: tuple[str, ...] = ()  # ids of the lists that the environment keeps out of the document
 
 
 def compile_settings(
@@ -38,13 +39,16 @@ def compile_settings(
     list_values: Callable[[str], Sequence[str]] = lambda _list_id: (),
     inline_limit: int = 5_000,
 ) -> SettingsFile:
-    """One SDK family's settings file. Python clients cannot ask list checks, so theirs holds the lists' values.
+    """One SDK family's settings file.
 
+    Python clients cannot ask list checks, so theirs holds the lists' values if the environment lets it. By a list that
+    is not in the file a condition holds for nobody, in the list or not.
     `list_values` needs to give no more than `inline_limit` + 1 values. Raises SettingsInvalid, and errors of a
     condition that flags cannot ask. Guarantee: the same ruleset and lists give the same bytes, whose `version`
     changes whenever they do.
     """
-    lists = _Lists(ruleset, list_values, inline_limit) if sdk == "python" else _Lists(ruleset)
+    values = list_values if sdk == "python" else None
+    lists = _Lists(ruleset, values, inline_limit)
     body: Json = {
         "accountId": account_id,
         "sdkKey": SDK_KEY,
@@ -58,7 +62,7 @@ def compile_settings(
     digest = hashlib.blake2b(msgspec.json.encode(body), digest_size=4).digest()
     document = msgspec.json.encode({"version": int.from_bytes(digest, "big") >> 1, **body})
     check_settings(document)
-    return SettingsFile(document, tuple(dict.fromkeys(lists.warnings)))
+    return SettingsFile(document, tuple(dict.fromkeys(lists.warnings)), tuple(dict.fromkeys(lists.withheld)))
 
 
 def rules_in_force(flag: Flag) -> tuple[Rule, ...]:
@@ -223,8 +227,10 @@ class _Lists:
     ) -> None:
         self.where = ""  # what is being written, for warnings
         self.warnings: list[str] = []
+        self.withheld: list[str] = []
         self._folding = ruleset.folding_lists
         self._values = values
+        self._inlines_lists = ruleset.inlines_lists
         self._inline_limit = inline_limit
         self._too_long: dict[str, bool] = {}
         self._patterns: dict[str, str | None] = {}
@@ -246,13 +252,20 @@ class _Lists:
                 return Or(tuple(self._decidable(node, is_negated=is_negated) for node in nodes))
             case Not(node):
                 return Not(self._decidable(node, is_negated=not is_negated))
-            case InList() if condition.list_id and self._is_too_long(condition):
+            case InList() if self._is_withheld(condition) or self._is_too_long(condition):
                 return And(()) if is_negated else Or(())
             case _:
                 return condition
 
+    def _is_withheld(self, leaf: InList) -> bool:
+        """Also while a list is empty or not made yet: its first member must not turn an answer around."""
+        if self._values is None or self._inlines_lists:
+            return False
+        self.withheld.append(leaf.list_id)
+        return True
+
     def _is_too_long(self, leaf: InList) -> bool:
-        if self._values is None:
+        if self._values is None or not leaf.list_id:
             return False
         if leaf.list_id not in self._too_long:
             self._too_long[leaf.list_id] = len(self._values(leaf.list_id)) > self._inline_limit

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -32,9 +33,10 @@ from cairn.gateway.answers import (
 )
 from cairn.gateway.health import MOST_PROBLEMS, Health, SeenSdk, problem_in
 from cairn.gateway.list_check import question
-from cairn.gateway.settings_file import SettingsFiles, document_for
+from cairn.gateway.settings_file import SettingsFiles, document_for, is_python
 from cairn.ingest.details import details
 from cairn.ingest.place import Locate, locate_nothing
+from cairn.members.askers import note_python
 from cairn.members.sets import Members, Published, list_set
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory, Sdk
@@ -110,6 +112,7 @@ class Gateway:
         self._locate = locate
         self._files = SettingsFiles(published, poll_interval_ms=poll_interval_ms)
         self._health = Health()
+        self._noted: dict[int, date] = {}  # by environment: the day on which Python's SDK was last noted
         self._threads = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="gateway")
         self._routes: dict[tuple[str, str], _Route] = {
             ("GET", "/server-side/v2-settings"): _Route(self._settings, _NO_SETTINGS, None),
@@ -169,6 +172,8 @@ class Gateway:
         self._health.count("settings")
         if seen := self._saw(request, sdk.environment_id):
             seen.settings_fetched += 1
+        if is_python(request.parameter("sn")):
+            self._note_python(sdk.environment_id)
         name = document_for(sdk.environment_id, request.parameter("sn"))
         compressed = "gzip" in request.header(b"accept-encoding").lower()
         try:
@@ -185,6 +190,22 @@ class Gateway:
             body = held
         headers = ((b"vary", b"accept-encoding"),)
         return Answer(body, headers=(*headers, (b"content-encoding", b"gzip")) if compressed else headers)
+
+    def _note_python(self, environment_id: int) -> None:
+        """Beside the answer: who asks does not wait for the disk."""
+        today = self._clock().date()
+        if self._noted.get(environment_id) == today:
+            return
+        self._noted[environment_id] = today
+
+        def note() -> None:
+            try:
+                note_python(self._members, environment_id, today)
+            except CairnError as error:
+                self._noted.pop(environment_id, None)  # the next one that asks is noted
+                logger.warning("python_not_noted", extra={"environment": environment_id, "why": str(error)})
+
+        self._threads.submit(note)
 
     async def _details(self, request: Request) -> Answer:
         self._health.count("details")

@@ -33,7 +33,11 @@ class _Shape(Struct):
 
 def document_for(environment_id: int, sdk_name: str) -> str:
     """The name of the document that an SDK gets."""
-    return document_name(environment_id, "python" if sdk_name in PYTHON_SDKS else "node")
+    return document_name(environment_id, "python" if is_python(sdk_name) else "node")
+
+
+def is_python(sdk_name: str) -> bool:
+    return sdk_name in PYTHON_SDKS
 
 
 def empty_document(account_id: int, poll_interval_ms: int) -> bytes:

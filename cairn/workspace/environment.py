@@ -33,6 +33,8 @@ class Environment(Struct, frozen=True):
     app_id: str
     created_at: datetime
     needs_server_key: bool = False  # flag events count only with the server SDK key, which no front-end has
+    # Python's settings file holds the values of lists: whoever has the SDK key can read them.
+    inlines_lists: bool = False
 
 
 class EnvironmentNotFound(NotFound):
@@ -87,6 +89,7 @@ def create_environment(
     name: str,
     now: datetime,
     app_id: str = "",
+    inlines_lists: bool = False,
 ) -> Environment:
     """`app_id`: that of the Heap environment it takes over, whose cookies carry it; else a new one.
 
@@ -105,6 +108,7 @@ def create_environment(
         "workspace_id": workspace_id, "project_id": project_id, "key": key, "name": name, "created_at": now,
         "app_id": _given_app_id(connection, app_id) if app_id else _free_app_id(connection),
         "sdk_key_hash": key_hash(sdk_key), "sdk_key_sealed": seal.close(sdk_key),
+        "inlines_lists": inlines_lists,
     }  # fmt: skip
     return _environment(
         connection.execute(sa.insert(environments).values(**row).returning(*environments.c)).one()
@@ -187,6 +191,16 @@ def set_needs_server_key(
     return get_environment(connection, workspace_id, environment_id)
 
 
+def set_inlines_lists(
+    connection: sa.Connection, workspace_id: int, environment_id: int, *, inlines_lists: bool
+) -> Environment:
+    """In force when it is published again. Idempotent. Raises EnvironmentNotFound."""
+    get_environment(connection, workspace_id, environment_id)
+    changed = sa.update(environments).where(environments.c.id == environment_id)
+    connection.execute(changed.values(inlines_lists=inlines_lists))
+    return get_environment(connection, workspace_id, environment_id)
+
+
 def _free_app_id(connection: sa.Connection) -> str:
     """Ten random digits rarely meet, but two environments with one app id would share their data."""
     while True:
@@ -215,5 +229,5 @@ def _project(row: sa.Row[tuple[object, ...]]) -> Project:
 def _environment(row: sa.Row[tuple[object, ...]]) -> Environment:
     return Environment(
         row.id, row.workspace_id, row.project_id, row.key, row.name, row.app_id, row.created_at,
-        row.needs_server_key,
+        row.needs_server_key, row.inlines_lists,
     )  # fmt: skip

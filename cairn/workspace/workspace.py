@@ -73,7 +73,14 @@ def create_workspace(
     project = create_project(connection, workspace.id, name=name, now=now)
     for key, title in FIRST_ENVIRONMENTS:
         environment = create_environment(
-            connection, workspace.id, project.id, seal, key=key, name=title, now=now
+            connection,
+            workspace.id,
+            project.id,
+            seal,
+            key=key,
+            name=title,
+            now=now,
+            inlines_lists=is_demo,  # so that a first try shows every SDK at work; its people are made up
         )
         create_source(connection, workspace.id, environment.id, seal, name="Website", kind="web", now=now)
         create_source(connection, workspace.id, environment.id, seal, name="Server", kind="server", now=now)

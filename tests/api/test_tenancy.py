@@ -13,6 +13,7 @@ from starlette.routing import Route
 from cairn.api.app import ENDPOINTS, build_api
 from cairn.api.endpoint import PREFIX, Endpoint
 from cairn.api.labeller import ENDPOINTS as LABELLERS_ENDPOINTS
+from cairn.api.labeller import EXCHANGE
 from cairn.workspace.permission import LEAST_ROLE, Role, Verb, may
 from tests.api.conftest import Tenant, World
 
@@ -78,7 +79,8 @@ HEAPS_OWN = {
     "/api/public/v0/deletion_status/{deletion_id}",
 }
 LABELLERS = {
-    f"/api/label{endpoint.path}" for endpoint in LABELLERS_ENDPOINTS
+    *(f"/api/label{endpoint.path}" for endpoint in LABELLERS_ENDPOINTS),
+    *(f"{EXCHANGE.prefix}{endpoint.path}" for endpoint in EXCHANGE.endpoints),
 }  # by a grant of its own: test_labeller.py
 PUBLIC = {f"{PREFIX}/openapi.json", f"{PREFIX}/docs", "/api/{rest:path}"}
 

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from cairn.clock import utc_now
 from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.migrate import MIGRATIONS, DatabaseTooNew, migrate, revisions
 from cairn.db.tables import metadata, workspaces
+from cairn.workspace.environment import create_environment, get_environment
+from cairn.workspace.sealed import open_seal
 
 POSTGRES = os.environ.get("CAIRN_TEST_POSTGRES", "")
 
@@ -118,6 +122,38 @@ def test_database_of_a_newer_cairn_is_refused(engine: sa.Engine) -> None:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '29990101_future'"))
     with pytest.raises(DatabaseTooNew, match="29990101_future"):
         migrate(engine)
+
+
+def _upgrade(engine: sa.Engine, revision: str) -> None:
+    """To a revision that is not the newest."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def test_environments_that_exist_keep_their_lists_in_settings_and_new_ones_do_not(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
+    """No flag that works may change by an upgrade."""
+    names = revisions()
+    _upgrade(engine, names[names.index("20261129_inlined_lists") - 1])
+    at = {"created_at": 1}
+    with engine.begin() as connection:
+        for table, row in (
+            ("workspaces", {"name": "w", "account_id": 100_000, "is_demo": False}),
+            ("projects", {"workspace_id": 1, "name": "p"}),
+            ("environments", {"workspace_id": 1, "project_id": 1, "key": "old", "name": "old", "app_id": "1",
+                              "sdk_key_hash": "1", "sdk_key_sealed": b""}),
+        ):  # fmt: skip
+            named = sa.table(table, *map(sa.column, [*row, *at]))
+            connection.execute(sa.insert(named).values(**row, **at))
+    migrate(engine)
+    with engine.begin() as connection:
+        seal = open_seal(tmp_path)
+        made = create_environment(connection, 1, 1, seal, key="new", name="new", now=utc_now())
+        assert [made.inlines_lists, get_environment(connection, 1, "old").inlines_lists] == [False, True]
 
 
 def test_revision_is_the_file_name() -> None:

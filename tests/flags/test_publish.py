@@ -12,7 +12,7 @@ from cairn.flags.model import Allocation
 from cairn.flags.publish import publish_environment
 from cairn.members.lmdb import LmdbMembers
 from cairn.members.sets import list_set
-from cairn.workspace.environment import EnvironmentNotFound
+from cairn.workspace.environment import EnvironmentNotFound, set_inlines_lists
 from tests.flags.conftest import NOW, Place
 
 
@@ -36,6 +36,7 @@ def flag_id(connection: sa.Connection, place: Place) -> int:
     rule = NewRule("rollout", "r", (Allocation(1),), condition=InList("email", segment_id=place.segment))
     add_rule(connection, place.workspace, made, place.production, rule, NOW)
     set_flag_state(connection, place.workspace, made, place.production, True, NOW)
+    set_inlines_lists(connection, place.workspace, place.production, inlines_lists=True)
     return made
 
 
@@ -66,6 +67,18 @@ def test_publishing_again_changes_only_what_changed(
     publish(connection, members, place.production)
     assert document(members, place.production, "node") == node
     assert "new@b" in str(document(members, place.production, "python"))
+
+
+def test_lists_leave_the_document_of_an_environment_that_withholds_them(
+    connection: sa.Connection, members: LmdbMembers, place: Place, flag_id: int
+) -> None:
+    members.replace(list_set(place.segment_list), {"a@b.com": 1})
+    for inlines_lists in (True, False):
+        set_inlines_lists(connection, place.workspace, place.production, inlines_lists=inlines_lists)
+        publish(connection, members, place.production)
+        assert (
+            "a@b" in str(document(members, place.production, "python")).replace("\\", "")
+        ) is inlines_lists
 
 
 def test_warnings_come_back(

@@ -3,9 +3,9 @@
 const { init } = require('../clients/node_modules/vwo-fme-node-sdk')
 
 async function main() {
-  const { url, key, values, withAlias, agent, address, event = 'purchase' } = JSON.parse(require('fs').readFileSync(0, 'utf8'))
+  const { account = 12345, url, key, values, withAlias, agent, address, event = 'purchase' } = JSON.parse(require('fs').readFileSync(0, 'utf8'))
   const client = await init({
-    accountId: 12345, sdkKey: key, gatewayService: { url }, isAliasingEnabled: withAlias,
+    accountId: account, sdkKey: key, gatewayService: { url }, isAliasingEnabled: withAlias,
     shouldWaitForTrackingCalls: true,
     logger: { level: 'ERROR', transport: { log: (level, message) => process.stderr.write(`${message}\n`) } },
   })

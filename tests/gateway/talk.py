@@ -13,7 +13,7 @@ def main() -> None:
     asked: dict[str, Any] = json.load(sys.stdin)
     client = init(
         {
-            "account_id": 12345,
+            "account_id": asked.get("account", 12345),
             "sdk_key": asked["key"],
             "gateway_service": {"url": asked["url"]},
             "is_aliasing_enabled": asked["withAlias"],

@@ -612,6 +612,8 @@ def test_a_list_too_long_for_a_kind_of_sdk_needs_a_look(world: World, browse: Ca
     owner = browse(replace(world.core, settings=settings)).sign_in(world.a.email())
     for name in ("una", "uli"):
         world.user(f"{name}@shop.test", plan="long")
+    owner.get(f"{HERE}/keys")
+    owner.post(f"{HERE}/keys/python-lists", {"on": "1"})
     number = make_segment(owner, "long", **{"g0.r0.value": "long"})
     world.live.settle()
     make_flag(owner, "long-list")

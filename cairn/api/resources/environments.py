@@ -1,9 +1,9 @@
 """Environments and the sources that send into them. Keys are not shown here: pages show them to those who may."""
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Query
-from cairn.app import sources
+from cairn.app import python_lists, sources
 from cairn.app.call import Call
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
@@ -11,7 +11,11 @@ from cairn.workspace.source import SourceKind
 
 
 class EnvironmentChange(Struct, frozen=True, forbid_unknown_fields=True):
-    needs_server_key: bool  # flag events count only with the server SDK key
+    """What is left out stays."""
+
+    needs_server_key: bool | UnsetType = UNSET  # flag events count only with the server SDK key
+    # Python's settings file holds the lists that flags ask about: whoever has the SDK key can read every identity.
+    inlines_lists: bool | UnsetType = UNSET
 
 
 class EnvironmentList(Struct, frozen=True):
@@ -47,8 +51,13 @@ def read_environments(call: Call) -> EnvironmentList:
 
 
 def change_environment(call: Call, environment: EnvironmentName, body: EnvironmentChange) -> Environment:
-    """Say whether flag events count only with the server SDK key, which pages show."""
-    return sources.set_needs_server_key(call, call.environment(environment), is_needed=body.needs_server_key)
+    """Say which SDK key flag events need, and whether Python's settings file holds the values of lists."""
+    here = call.environment(environment)
+    if body.needs_server_key is not UNSET:
+        here = sources.set_needs_server_key(call, here, is_needed=body.needs_server_key)
+    if body.inlines_lists is not UNSET:
+        here = python_lists.set_python_lists(call, here, inlines_lists=body.inlines_lists)
+    return here
 
 
 def read_sources(call: Call, query: SourceQuery) -> SourceList:

@@ -11,6 +11,7 @@ from cairn.app import flags
 from cairn.app.editions import Edited
 from cairn.app.flags import FlagDetails
 from cairn.app.playground import LONGEST_CONTEXT, Tried, try_flag, warnings_of
+from cairn.app.python_lists import withheld_of
 from cairn.app.rules import list_rules
 from cairn.app.sources import read_sdk_key
 from cairn.flags.checks import warnings_of_metrics
@@ -67,7 +68,8 @@ def flag_page(visit: Visit) -> Response:
     ]
     return visit.page(
         "flag.html", tab="rules", stored=flag.stored, rules=shown, tried=_tried(visit, flag.stored),
-        warnings=warnings_of(visit.call, visit.here, flag.stored.flag.key), on_since=flag.on_since,
+        warnings=warnings_of(visit.call, visit.here, flag.stored.flag.key),
+        withheld=withheld_of(visit.call, visit.here, flag.stored.flag.key), on_since=flag.on_since,
         asked=visit.ask("as"), context=_asked_context(visit), may_define=visit.may(Verb.DEFINE),
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from cairn.analysis import pulse
 from cairn.app.overview import CountedSegment, LongList, Overview, read_overview
+from cairn.app.python_lists import WithheldLists
 from cairn.definitions.health import Finding
 from cairn.web.pages.live import explain, rows_of
 from cairn.web.render import count, full_time, query
@@ -81,6 +82,7 @@ def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
     ]
     found += _of_segments(visit, overview.segments)
     found += [_of_list(visit, long) for long in dict.fromkeys(overview.long_lists)]
+    found += _of_withheld(visit, overview.withheld_lists)
     found += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
     found += [_of_event(visit, finding) for finding in overview.findings]
     if overview.unknown_keys:
@@ -114,6 +116,21 @@ def _of_list(visit: Visit, long: LongList) -> Concern:
     title = f"Python applications cannot get flag {long.flag_key} for segment {long.segment.name}"
     text = f"{count(long.size, 'member')} are more than settings may hold; Node asks the gateway and is not concerned."
     return Concern("warn", "SDK", title, text, visit.url(f"/flags/{long.flag_key}"), "Open")
+
+
+def _of_withheld(visit: Visit, withheld: list[WithheldLists]) -> Iterator[Concern]:
+    """One line however many flags: one switch is behind them all."""
+    if not withheld:
+        return
+    names = ", ".join(lists.flag_key for lists in withheld[:FAILING_SHOWN])
+    if (more := len(withheld) - FAILING_SHOWN) > 0:
+        names += f" and {more} more"
+    title = f"Python's SDK asks for {names} without the lists they need"
+    text = (
+        f"Lists for Python is off in {visit.here.name}, so for Python these conditions hold for nobody. "
+        "Switched on, it shows every identity in the lists, such as an e-mail address, to whoever has the SDK key."
+    )
+    yield Concern("warn", "SDK", title, text, visit.url("/keys#python-lists"), "The switch")
 
 
 def _of_refusals(visit: Visit, refusals: list[pulse.Refusals]) -> list[Concern]:

@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from cairn.app import sources
+from cairn.app import python_lists, sources
 from cairn.errors import CairnError
 from cairn.web import browser_snippet, snippets
 from cairn.web.snippets import Snippet
@@ -22,6 +22,7 @@ def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
         browser=[browser_snippet.current(place), browser_snippet.neutral(place)],
         heap=_heap(place), segment=_segment(place), flags=_flags(place), may_change=visit.may(Verb.CHANGE_KEYS),
         may_add=visit.may(Verb.CHANGE_SOURCES), may_see=visit.may(Verb.SEE_KEYS), kinds=KINDS,
+        python_asked_on=python_lists.asked_on(visit.call, visit.here),
     )  # fmt: skip
 
 
@@ -52,6 +53,15 @@ def rotate_server(visit: Visit) -> Response:
 def toggle_server_key(visit: Visit) -> Response:
     sources.set_needs_server_key(visit.call, visit.here, is_needed=visit.form("on") == "1")
     return visit.go(visit.url("/keys"))
+
+
+def switch_python_lists(visit: Visit) -> Response:
+    changed = python_lists.set_python_lists(visit.call, visit.here, inlines_lists=visit.form("on") == "1")
+    said = (
+        "Lists are written into the settings of Python's SDK." if changed.inlines_lists
+        else "Lists are left out of the settings of Python's SDK."
+    )  # fmt: skip
+    return visit.leave(f"{visit.url('/keys')}#python-lists", said)
 
 
 def _source_here(visit: Visit) -> Source:
@@ -101,6 +111,7 @@ PAGES: tuple[Page, ...] = (
     post("/env/{environment}/keys/rotate-sdk", rotate_sdk, Verb.CHANGE_KEYS),
     post("/env/{environment}/keys/rotate-server", rotate_server, Verb.CHANGE_KEYS),
     post("/env/{environment}/keys/server-key", toggle_server_key, Verb.CHANGE_KEYS),
+    post("/env/{environment}/keys/python-lists", switch_python_lists, Verb.CHANGE_SOURCES),
     post("/env/{environment}/keys/sources", add_source, Verb.CHANGE_SOURCES),
     post("/env/{environment}/keys/sources/{source_id}/rotate", rotate_write, Verb.CHANGE_KEYS),
     post("/env/{environment}/keys/sources/{source_id}/toggle", toggle_source, Verb.CHANGE_SOURCES),

@@ -489,6 +489,14 @@ PRO_PLAN = Attribute("plan", "is", "pro")
 
 
 @pytest.mark.parametrize(
+    ("inlines_lists", "values"),
+    [
+        pytest.param(True, [f"u{number}@x.com" for number in range(4)], id="too long"),
+        pytest.param(False, [f"u{number}@x.com" for number in range(2)], id="switched off"),
+        pytest.param(False, [], id="switched off and empty"),
+    ],
+)
+@pytest.mark.parametrize(
     "condition",
     [
         pytest.param(LONG, id="in"),
@@ -499,20 +507,22 @@ PRO_PLAN = Attribute("plan", "is", "pro")
         pytest.param(Not(And((PRO_PLAN, LONG))), id="not both"),
     ],
 )
-def test_a_list_too_long_for_python_puts_nobody_on_the_wrong_side(
-    gateway: ServedGateway, condition: Condition
+def test_a_list_that_python_does_not_get_puts_nobody_on_the_wrong_side(
+    gateway: ServedGateway, condition: Condition, inlines_lists: bool, values: list[str]
 ) -> None:
     """Not even by a negation: who is in it, or is not, is not known there."""
-    ruleset = Ruleset(ACCOUNT, flags=(flag(1, rollout(1, condition)),))
+    ruleset = Ruleset(ACCOUNT, flags=(flag(1, rollout(1, condition)),), inlines_lists=inlines_lists)
     compiled_file = compile_settings(
         ruleset,
         account_id=ACCOUNT,
         sdk="python",
         poll_interval_ms=60_000,
-        list_values=lambda _list_id: [f"u{number}@x.com" for number in range(4)],
+        list_values=lambda _list_id: values,
         inline_limit=3,
     )
-    assert "holds for nobody, in the list or not" in " ".join(compiled_file.warnings)
+    assert ("holds for nobody, in the list or not" in " ".join(compiled_file.warnings)) is inlines_lists
+    assert compiled_file.withheld == (() if inlines_lists else ("l-long",))
+    assert b"@x.com" not in compiled_file.document
     key = gateway.publish(node=compiled_file.document, python=compiled_file.document)
     people_asked = [
         {"id": "u", "customVariables": {"email": email, "plan": "pro"}}
