@@ -159,8 +159,8 @@ CASES = {
     "flags unknown key": Case(
         "/events/t?en=Bad&env=nobodys",
         b'{"d":{"visId":"@","event":{"name":"@"}}}',
-        200,
-        "{}",
+        400,
+        "SDK key",
         (Reason.UNKNOWN_KEY,),
         has_unknown_key=True,
     ),
