@@ -1,5 +1,5 @@
 # Two commands: `make run` and `make test`. Both set up everything they need.
-.PHONY: setup run test check test-setup chaos pictures bench-loop bench-start bench-segments bench-ingest bench-define bench-script bench-page soak lock audit
+.PHONY: setup run test test-postgres check test-setup chaos pictures bench-loop bench-start bench-segments bench-ingest bench-define bench-script bench-page soak lock audit
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,13 @@ tests/clients/node_modules/.setup-done: tests/clients/package-lock.json
 test: test-setup check
 	$(BIN)/pytest -n 2 --dist loadfile || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
+# A second, shorter run: what touches the metadata database, on PostgreSQL.
+ON_POSTGRES := tests/db tests/jobs tests/identity tests/workspace
+
+test-postgres: setup
+	@sh tests/postgresql_setup.sh
+	CAIRN_TEST_DATABASE=postgresql $(BIN)/pytest $(ON_POSTGRES)
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,7 +54,7 @@ check: setup
 
 # After a change of dependencies in pyproject.toml: the lock for every Python and machine we run on.
 lock: .tools/.setup-done
-	.tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+	.tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --extra postgres \
 		--no-header --no-annotate --no-emit-index-url --output-file requirements.lock pyproject.toml
 
 # Known weaknesses of what we depend on. Asks the registries, so it needs the network.

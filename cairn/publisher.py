@@ -11,6 +11,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import select
 
+from cairn.db.changes import changes_counted
 from cairn.db.engine import reading
 from cairn.db.tables import environments
 from cairn.errors import CairnError, Unavailable
@@ -33,7 +34,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._changed: set[int] = set()
         self._lists_changed: set[int] = set()
-        self._seen = -1  # the database's version that was published whole; -1: none yet
+        self._seen = -1  # the count of changes that was published whole; -1: none yet
         self._lists_at = 0.0
         self.warnings: dict[int, list[str]] = {}
         self.error = ""  # why nothing can be published; empty: it can
@@ -60,7 +61,7 @@ class Publisher:
             self._wake.wait(WATCH_INTERVAL_S)
             self._wake.clear()
             try:
-                self._publish_due()
+                self.publish_due()
                 self.error = ""
             except Exception as error:  # the job boundary: what is in force stays, and it is tried again
                 if not self.error:
@@ -69,16 +70,18 @@ class Publisher:
                 self._seen = -1  # then everything is published
                 stop.wait(LISTS_INTERVAL_S)
 
-    def _publish_due(self) -> None:
+    def publish_due(self) -> None:
+        """One tick: what was changed since the last."""
         with self._lock:
             due, self._changed = self._changed, set()
             if time.monotonic() - self._lists_at >= LISTS_INTERVAL_S and self._lists_changed:
                 due, self._lists_at = due | self._lists_changed, time.monotonic()
                 self._lists_changed = set()
-        version = self._data_version()
-        if version != self._seen:
+        with reading(self._engine) as connection:
+            count = changes_counted(connection)
+        if count != self._seen:
             self.publish_all()
-            self._seen = version
+            self._seen = count
         elif due:
             self._publish_changed(due)
 
@@ -108,10 +111,3 @@ class Publisher:
                     "settings_not_published", extra={"environment": environment_id, "why": str(error)}
                 )
                 self.warnings[environment_id] = [str(error)]
-
-    def _data_version(self) -> int:
-        """A number that moves when the database was written, by this process or another."""
-        with reading(self._engine) as connection:
-            if connection.dialect.name != "sqlite":
-                return 0
-            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())

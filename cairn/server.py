@@ -19,15 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 import uvicorn
 from starlette.applications import Starlette
 
 from cairn.api.app import build_api
 from cairn.app.core import Core
 from cairn.clock import Clock, PossibleClock, utc_now
-from cairn.db.engine import open_engine, sqlite_url
-from cairn.db.migrate import migrate
+from cairn.db.metadata import open_metadata
 from cairn.definitions.matching import Definitions
 from cairn.demo.shop import shop_routes
 from cairn.eventlog.sqlite import SqliteLog
@@ -177,13 +175,6 @@ class CoreProcess:
         self.log.close()
         self.members.close()
         self.engine.dispose()
-
-
-def open_metadata(settings: Settings) -> sa.Engine:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    engine = open_engine(sqlite_url(settings.data_dir))
-    migrate(engine)
-    return engine
 
 
 def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:

@@ -23,6 +23,7 @@ class Setting(Struct, frozen=True):
     help: str
     unit: str = ""
     since: str = "0.1"
+    is_secret: bool = False  # neither printed nor named on a command line of ours
 
 
 def _port(text: str) -> int:
@@ -55,6 +56,17 @@ def _switch(text: str) -> bool:
     return known[text.strip().lower()]
 
 
+def _database_url(text: str) -> str:
+    """With the driver that we bring: SQLAlchemy would take another one for a plain `postgresql://`."""
+    address = text.strip()
+    scheme, _, rest = address.partition("://")
+    if not address:
+        return ""
+    if scheme not in ("postgresql", "postgres", "postgresql+psycopg") or not rest:
+        raise ValueError("postgresql://user:password@host/database")
+    return f"postgresql+psycopg://{rest}"
+
+
 def _path_or_none(text: str) -> Path | None:
     return Path(text) if text.strip() else None
 
@@ -69,6 +81,14 @@ SETTINGS: tuple[Setting, ...] = (
         Path,
         Path("data"),
         "Where everything is kept. Back up this folder, and you have backed up Cairn.",
+    ),
+    Setting(
+        "database_url",
+        _database_url,
+        "",
+        "A PostgreSQL database for what people define: postgresql://user:password@host/database. Empty: SQLite in the "
+        "data directory.",
+        is_secret=True,
     ),
     Setting("host", str, "127.0.0.1", "Address to listen on. Use 0.0.0.0 behind a TLS-terminating proxy."),
     Setting("port", _port, 8300, "Port to listen on; 0 picks a free one."),
@@ -146,6 +166,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 class Settings(Struct, frozen=True):
     data_dir: Path
+    database_url: str
     host: str
     port: int
     public_url: str
@@ -194,7 +215,8 @@ def _effective(
         try:
             return setting.parse(str(value))
         except ValueError as error:
+            shown = "(not shown)" if setting.is_secret else repr(value)
             raise Misconfigured(
-                f"{setting.name}={value!r} (from {source}) is not accepted: {error}", field=setting.name
+                f"{setting.name}={shown} (from {source}) is not accepted: {error}", field=setting.name
             ) from error
     return setting.default

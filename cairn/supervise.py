@@ -351,7 +351,11 @@ def _cairn_commands(settings: Settings) -> Commands:
     options: list[str] = []
     for setting in SETTINGS:
         value = getattr(settings, setting.name)
-        if value is not None:  # else it is not set, and no text says so
+        if setting.is_secret:
+            os.environ[f"CAIRN_{setting.name.upper()}"] = (
+                value  # every user of the machine sees command lines
+            )
+        elif value is not None:  # else it is not set, and no text says so
             options += [f"--{setting.name.replace('_', '-')}", str(value)]
 
     def command(role: str, socket_fd: int | None, ready_fd: int) -> list[str]:

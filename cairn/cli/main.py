@@ -119,10 +119,10 @@ def demo(as_json: bool, as_shell: bool, **options: Any) -> None:
 @click.password_option(help="The new password; asked for when it is not given.")
 def set_member_password(email: str, password: str, **options: Any) -> None:
     """Give a member a new password and end their sessions."""
-    from cairn.db.engine import open_engine, sqlite_url
+    from cairn.db.metadata import open_metadata
     from cairn.workspace.member import find_member, set_password
 
-    engine = open_engine(sqlite_url(_settings(options).data_dir))
+    engine = open_metadata(_settings(options))
     try:
         with engine.begin() as connection:
             set_password(connection, find_member(connection, email), password)
@@ -159,7 +159,9 @@ def show_settings(**options: Any) -> None:
     """Print every setting with its effective value."""
     settings = _settings(options)
     for setting in SETTINGS:
-        click.echo(f"{setting.name} = {getattr(settings, setting.name)!s:<24} # {setting.help}")
+        value = getattr(settings, setting.name)
+        shown = "(set)" if setting.is_secret and value else value
+        click.echo(f"{setting.name} = {shown!s:<24} # {setting.help}")
 
 
 @cli.command(hidden=True)
@@ -175,19 +177,16 @@ def reference(folder: Path) -> None:
 
 def _make_demo(settings: Settings) -> dict[str, Any]:
     from cairn.clock import utc_now
-    from cairn.db.engine import open_engine, sqlite_url
-    from cairn.db.migrate import migrate
+    from cairn.db.metadata import open_metadata
     from cairn.demo.workspace import ensure
     from cairn.eventlog.sqlite import open_log
     from cairn.paths import Paths
     from cairn.supervise import address_of
     from cairn.workspace.sealed import open_seal
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    engine = open_engine(sqlite_url(settings.data_dir))
+    engine = open_metadata(settings)
     log = open_log(Paths(settings.data_dir).log)
     try:
-        migrate(engine)
         made = ensure(engine, open_seal(settings.data_dir), log, now=utc_now())
     finally:
         log.close()

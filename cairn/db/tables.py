@@ -455,3 +455,9 @@ deletions = Table(  # of users; once done, what named them is gone and the recei
     _moment("finished_at", nullable=True),
     Index(None, "workspace_id", "asked_at"),
 )
+published_changes = Table(  # one row; see cairn.db.changes
+    "published_changes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", sa.BigInteger, nullable=False),
+)

@@ -130,7 +130,8 @@ def get_environment(connection: sa.Connection, workspace_id: int, name: str | in
     if isinstance(name, int) or (name.isascii() and name.isdigit() and len(name) <= 9):
         query = query.where(environments.c.id == int(name))
     else:
-        query = query.where(environments.c.key == name)
+        # No key has a NUL, which PostgreSQL does not even compare.
+        query = query.where(sa.false() if "\0" in name else environments.c.key == name)
     row = connection.execute(query).first()
     if row is None:
         raise EnvironmentNotFound(

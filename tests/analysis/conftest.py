@@ -8,8 +8,6 @@ import pytest
 import sqlalchemy as sa
 
 from cairn.clock import to_ms
-from cairn.db.engine import open_engine, sqlite_url
-from cairn.db.migrate import migrate
 from cairn.event import Draft, Kind, Refused
 from cairn.identity.merges import Merge, merge
 from cairn.ids import event_id, identified_user_id
@@ -17,6 +15,7 @@ from cairn.outcomes import Reason
 from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import PropertyChange
+from tests.databases import open_test_metadata
 
 NOW = datetime(2026, 11, 22, 10, 42, tzinfo=UTC)
 HERE, ELSEWHERE = 7, 8  # environments
@@ -26,8 +25,7 @@ class Past:
     """Writes what happened, in minutes before NOW."""
 
     def __init__(self, folder: Path) -> None:
-        self.engine = open_engine(sqlite_url(folder))
-        migrate(self.engine)
+        self.engine = open_test_metadata(folder)
         self.store: EmbeddedStore = open_embedded(folder / "store", memory_mb=1024)
         self._count = 0
 

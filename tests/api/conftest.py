@@ -15,8 +15,7 @@ from cairn.api.app import build_api
 from cairn.app.core import Core
 from cairn.clock import to_ms, utc_now
 from cairn.conditions.tree import UserProperty
-from cairn.db.engine import open_engine, reading, sqlite_url
-from cairn.db.migrate import migrate
+from cairn.db.engine import reading
 from cairn.db.tables import environments, metadata, sources
 from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.matching import Definitions
@@ -42,6 +41,7 @@ from cairn.workspace.permission import Role
 from cairn.workspace.sealed import open_seal
 from cairn.workspace.source import list_sources
 from cairn.workspace.workspace import create_workspace
+from tests.databases import open_test_metadata
 
 
 @dataclass
@@ -111,8 +111,7 @@ class World:
 @pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("core")
-    engine = open_engine(sqlite_url(folder))
-    migrate(engine)
+    engine = open_test_metadata(folder)
     members = open_members(folder / "members")
     store = open_embedded(folder / "store", memory_mb=1024)
     changed: list[int] = []

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from cairn.clock import utc_now
-from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.engine import open_engine
 from cairn.db.tables import environments
 from cairn.ids import key_hash
 from cairn.web.label_link import label_link
@@ -21,6 +21,7 @@ from cairn.workspace.label_site import origin_of
 from cairn.workspace.member import list_members
 from cairn.workspace.session import start_session
 from tests.browser.site import Site
+from tests.databases import database_url
 from tests.served import Served
 
 PATIENCE_S = 20.0
@@ -56,7 +57,10 @@ class Labelling:
 
     def grant(self, address: str = "", *, minutes: float = 30) -> str:
         """The code of a link to a page, as the demo's owner opens it in a session of its own."""
-        engine, site = open_engine(sqlite_url(self.cairn.data_dir)), origin_of(address or self.site.url("/"))
+        engine, site = (
+            open_engine(database_url(self.cairn.data_dir)),
+            origin_of(address or self.site.url("/")),
+        )
         now = utc_now() + timedelta(minutes=minutes - 30)
         with engine.begin() as connection:
             own = connection.execute(

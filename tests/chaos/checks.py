@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from cairn.clock import to_ms, utc_now
-from cairn.db.engine import open_engine, reading, sqlite_url
+from cairn.db.engine import open_engine, reading
 from cairn.definitions.matching import Definitions
 from cairn.eventlog.sqlite import open_log
 from cairn.members.lmdb import open_members
@@ -19,6 +19,7 @@ from cairn.segments.questions import count_everybody
 from cairn.segments.watched import read_watched
 from cairn.store.embedded import open_embedded
 from tests.chaos.senders import EVENT, Planner, Sender
+from tests.databases import database_url
 from tests.served import Served
 
 SETTLE_LIMIT_S = 120
@@ -145,7 +146,7 @@ def afterwards(data_dir: Path, senders: Sequence[Sender], planner: Planner | Non
 
 def wrong_memberships(data_dir: Path, planner: Planner | None) -> dict[str, int]:
     """Segments whose live members differ from a full count, and identities in a list they do not belong to."""
-    store, engine = open_embedded(data_dir / "store", memory_mb=1024), open_engine(sqlite_url(data_dir))
+    store, engine = open_embedded(data_dir / "store", memory_mb=1024), open_engine(database_url(data_dir))
     members = open_members(Paths(data_dir).members)
     wrong: dict[str, int] = {}
     leaves = Leaves()

@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from cairn.cli.main import cli
-from cairn.db.engine import open_engine, reading, sqlite_url
+from cairn.db.engine import open_engine, reading
 from cairn.errors import Misconfigured, NotFound
 from cairn.workspace.member import authenticate
+from tests.databases import database_url
 from tests.served import CAIRN
 
 
@@ -50,7 +51,7 @@ def test_a_forgotten_password_is_replaced_at_the_machine(tmp_path: Path) -> None
     told = json.loads(CliRunner().invoke(cli, ["demo", "--data-dir", str(tmp_path), "--json"]).output)
     arguments = ["set-password", "--data-dir", str(tmp_path), told["email"], "--password", "a new long one"]
     assert CliRunner().invoke(cli, arguments).exit_code == 0
-    engine = open_engine(sqlite_url(tmp_path))
+    engine = open_engine(database_url(tmp_path))
     with reading(engine) as connection:
         assert authenticate(connection, email=told["email"], password="a new long one").email == told["email"]
     engine.dispose()
@@ -69,3 +70,12 @@ def test_a_mistake_is_named(tmp_path: Path, arguments: list[str], error: type[Ex
     CliRunner().invoke(cli, ["demo", "--data-dir", str(tmp_path)])
     done = CliRunner().invoke(cli, [*arguments, "--data-dir", str(tmp_path)])
     assert isinstance(done.exception, error)
+
+
+def test_the_password_of_the_database_is_not_printed(tmp_path: Path) -> None:
+    address = "postgresql://cairn:hunter2@db.test/cairn"
+    printed = CliRunner().invoke(cli, ["settings", "--data-dir", str(tmp_path), "--database-url", address])
+    refused = CliRunner().invoke(cli, ["settings", "--database-url", address.replace("postgresql", "mysql")])
+    assert "database_url = (set)" in printed.output
+    assert isinstance(refused.exception, Misconfigured) and refused.exception.field == "database_url"
+    assert "hunter2" not in printed.output + str(refused.exception)

@@ -1,4 +1,3 @@
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from cairn.db.among import among
-from cairn.db.engine import open_engine, sqlite_url
-
-POSTGRES = os.environ.get("CAIRN_TEST_POSTGRES", "")
+from cairn.db.engine import open_engine
+from tests.databases import empty_database_url
 
 things = sa.Table(
     "things_among",
@@ -20,11 +18,9 @@ things = sa.Table(
 NUMBERS = [0, 1, -(2**63), 2**53 + 1, 2**63 - 1, *range(100, 1100)]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Connection]:
-    if request.param == "postgresql" and not POSTGRES:
-        pytest.skip("CAIRN_TEST_POSTGRES names no database")
-    engine = open_engine(POSTGRES if request.param == "postgresql" else sqlite_url(tmp_path))
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sa.Connection]:
+    engine = open_engine(empty_database_url(tmp_path))
     with engine.begin() as opened:
         things.create(opened)
         opened.execute(sa.insert(things), [{"number": n, "name": f"it's {n}"} for n in NUMBERS])

@@ -1,6 +1,5 @@
 """A migrated database equals a fresh one, on every engine there is, and an up-to-date one costs next to nothing."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -15,33 +14,20 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from cairn.clock import utc_now
-from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.engine import open_engine
 from cairn.db.migrate import MIGRATIONS, DatabaseTooNew, migrate, revisions
 from cairn.db.tables import metadata, workspaces
 from cairn.workspace.environment import create_environment, get_environment
 from cairn.workspace.sealed import open_seal
+from tests.databases import empty_database_url
 
-POSTGRES = os.environ.get("CAIRN_TEST_POSTGRES", "")
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
-    """An empty database. PostgreSQL: the database named by CAIRN_TEST_POSTGRES, emptied."""
-    if request.param == "sqlite":
-        engine = open_engine(sqlite_url(tmp_path))
-    elif POSTGRES:
-        engine = open_engine(POSTGRES)
-        _empty(engine)
-    else:
-        pytest.skip("CAIRN_TEST_POSTGRES names no database")
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    """An empty database."""
+    engine = open_engine(empty_database_url(tmp_path))
     yield engine
     engine.dispose()
-
-
-def _empty(engine: sa.Engine) -> None:
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
 
 
 def _schema(engine: sa.Engine) -> dict[str, Any]:
@@ -66,11 +52,7 @@ def _schema(engine: sa.Engine) -> dict[str, Any]:
 def test_migrated_schema_equals_fresh_schema(engine: sa.Engine, tmp_path: Path) -> None:
     metadata.create_all(engine)
     fresh = _schema(engine)
-    if engine.dialect.name == "sqlite":
-        migrated = open_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
-    else:
-        _empty(engine)
-        migrated = engine
+    migrated = open_engine(empty_database_url(tmp_path, "migrated"))
     migrate(migrated)
     assert _schema(migrated) == fresh
     assert set(fresh) == set(metadata.tables)
@@ -162,14 +144,15 @@ def test_revision_is_the_file_name() -> None:
 
 
 def test_opening_an_up_to_date_database_does_not_load_alembic(tmp_path: Path) -> None:
-    engine = open_engine(sqlite_url(tmp_path))
+    url = empty_database_url(tmp_path)
+    engine = open_engine(url)
     migrate(engine)
     engine.dispose()
     program = (
-        "import sys, pathlib\n"
-        "from cairn.db.engine import open_engine, sqlite_url\n"
+        "import sys\n"
+        "from cairn.db.engine import open_engine\n"
         "from cairn.db.migrate import migrate\n"
-        f"assert migrate(open_engine(sqlite_url(pathlib.Path({str(tmp_path)!r})))) is False\n"
+        f"assert migrate(open_engine({url!r})) is False\n"
         "assert 'alembic' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

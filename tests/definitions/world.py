@@ -12,8 +12,9 @@ from cairn.definitions.model import DefinedEvent, Definition, NewDefinedEvent
 from cairn.event import Draft
 from cairn.store.rows import element_id
 from cairn.store.store import SeenElement, Store
+from tests.databases import open_test_metadata
 from tests.segments.histories import NOW_MS
-from tests.segments.world import add_environment, add_workspace, open_metadata
+from tests.segments.world import add_environment, add_workspace
 
 NOW = from_ms(NOW_MS)
 
@@ -22,7 +23,7 @@ class Project:
     """`start_id`: keeps its environments apart from others in the same event store."""
 
     def __init__(self, folder: Path, start_id: int, *, environments_in_it: int = 1) -> None:
-        self.engine = open_metadata(folder)
+        self.engine = open_test_metadata(folder)
         self._made = 0
         with self.engine.begin() as connection:
             self.workspace_id, self.project_id = add_workspace(connection, account_id=start_id)

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from playwright.sync_api import Browser, Page
 
 from cairn.clock import utc_now
-from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.engine import open_engine
 from cairn.db.tables import environments
 from cairn.privacy.capture import CaptureSettings, write_capture
 from cairn.privacy.snapshot import NewSnapshot, add_snapshot, list_snapshots
+from tests.databases import database_url
 from tests.privacy.conftest import eventually
 from tests.served import Served
 
@@ -154,7 +155,7 @@ def snapshot(cairn: Served, code: str) -> str:
     """
     body = code + "\n}; window.broke = true; function also() {"
     app_id = environments.c.app_id == cairn.production["app_id"]
-    engine = open_engine(sqlite_url(cairn.data_dir))
+    engine = open_engine(database_url(cairn.data_dir))
     with engine.begin() as connection:
         here, now = connection.execute(sa.select(environments.c.id).where(app_id)).scalar_one(), utc_now()
         write_capture(connection, here, CaptureSettings(may_run_javascript=True), now)

@@ -1,4 +1,4 @@
-"""Two workspaces on a migrated SQLite file; the first has a project with two environments and a counted segment."""
+"""Two workspaces in a migrated database; the first has a project with two environments and a counted segment."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,13 +9,12 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.conditions.tree import EVERYBODY
-from cairn.db.engine import open_engine, sqlite_url
-from cairn.db.migrate import migrate
 from cairn.db.tables import attribute_lists, segment_states, segments
 from cairn.members.lmdb import LmdbMembers, open_members
 from cairn.workspace.environment import list_environments, list_projects
 from cairn.workspace.sealed import open_seal
 from cairn.workspace.workspace import create_workspace
+from tests.databases import open_test_metadata
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -36,8 +35,7 @@ class Place(Struct):
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sa.Connection]:
-    engine = open_engine(sqlite_url(tmp_path))
-    migrate(engine)
+    engine = open_test_metadata(tmp_path)
     with engine.begin() as connection:
         yield connection
     engine.dispose()

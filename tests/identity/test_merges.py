@@ -8,9 +8,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cairn.db.engine import open_engine, sqlite_url
 from cairn.db.tables import merges as merges_table
-from cairn.db.tables import metadata, user_map
+from cairn.db.tables import user_map
 from cairn.identity.merges import (
     SERVER_IDENTIFY,
     Merge,
@@ -24,6 +23,7 @@ from cairn.identity.merges import (
 )
 from cairn.ids import identified_user_id
 from cairn.outcomes import Reason
+from tests.databases import open_test_metadata
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 ANN, BOB = identified_user_id(1, "ann"), identified_user_id(1, "bob")
@@ -31,8 +31,7 @@ ANN, BOB = identified_user_id(1, "ann"), identified_user_id(1, "bob")
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sa.Connection]:
-    engine = open_engine(sqlite_url(tmp_path))
-    metadata.create_all(engine)
+    engine = open_test_metadata(tmp_path)
     with engine.begin() as opened:
         yield opened
     engine.dispose()

@@ -9,8 +9,6 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cairn.db.engine import open_engine, sqlite_url
-from cairn.db.tables import metadata
 from cairn.event import Arrival, Draft, Element, Refused
 from cairn.eventlog.log import EventLog
 from cairn.eventlog.sqlite import SqliteLog, open_log
@@ -24,6 +22,7 @@ from cairn.outcomes import Reason
 from cairn.published.directory import Directory, Source
 from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.store import Store
+from tests.databases import open_test_metadata
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -153,8 +152,7 @@ class Rig:
 
 
 def opened(folder: Path, store: EmbeddedStore | None = None) -> Rig:
-    engine = open_engine(sqlite_url(folder))
-    metadata.create_all(engine)
+    engine = open_test_metadata(folder)
     return Rig(open_log(folder / "log.db"), store or open_embedded(folder / "store", memory_mb=512), engine)
 
 

@@ -2,10 +2,9 @@
 
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
-from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.engine import open_engine
 from cairn.jobs.queue import Worker
 
 
@@ -14,4 +13,4 @@ def _work(payload: Any) -> None:
     threading.Event().wait()
 
 
-Worker(open_engine(sqlite_url(Path(sys.argv[1]))), {"work": _work}).run(threading.Event())
+Worker(open_engine(sys.argv[1]), {"work": _work}).run(threading.Event())

@@ -1,6 +1,5 @@
 """Jobs are run at least once, by one worker at a time, and a killed worker loses nothing."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from cairn.clock import utc_now
-from cairn.db.engine import open_engine, reading, sqlite_url
-from cairn.db.tables import jobs, metadata
+from cairn.db.engine import reading
+from cairn.db.tables import jobs
 from cairn.errors import InvalidInput, Unavailable
 from cairn.jobs.queue import (
     FORGET,
@@ -35,19 +34,15 @@ from cairn.jobs.queue import (
     retry_delay,
     revive,
 )
+from tests.databases import database_url, open_test_metadata
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-POSTGRES = os.environ.get("CAIRN_TEST_POSTGRES", "")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
-    if request.param == "postgresql" and not POSTGRES:
-        pytest.skip("CAIRN_TEST_POSTGRES names no database")
-    engine = open_engine(POSTGRES if request.param == "postgresql" else sqlite_url(tmp_path))
-    metadata.drop_all(engine)
-    metadata.create_all(engine)
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    engine = open_test_metadata(tmp_path)
     yield engine
     engine.dispose()
 
@@ -275,12 +270,11 @@ def test_worker_clears_up_by_itself(engine: sa.Engine) -> None:
 
 
 def test_job_of_a_killed_worker_is_done_by_the_next(tmp_path: Path) -> None:
-    engine = open_engine(sqlite_url(tmp_path))
-    metadata.create_all(engine)
+    engine = open_test_metadata(tmp_path)
     _add(engine, payload={"n": 7}, run_at=utc_now())
     script = Path(__file__).with_name("killed_worker.py")
     process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script), database_url(tmp_path)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     try:

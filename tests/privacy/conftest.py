@@ -27,6 +27,7 @@ from cairn.workspace.api_token import create_token
 from cairn.workspace.environment import get_environment
 from cairn.workspace.permission import Role
 from cairn.workspace.workspace import create_workspace
+from tests.databases import postgresql_url
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Running:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ahead = timedelta(0)
-        options = {"data_dir": folder, "inline_limit": 100}
+        options = {"data_dir": folder, "inline_limit": 100, "database_url": postgresql_url(folder)}
         self.core = CoreProcess(settings.load(options, {}), clock=lambda: utc_now() + self.ahead)
         self.client = TestClient(self.core.app)
 

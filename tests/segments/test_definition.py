@@ -32,8 +32,9 @@ from cairn.segments.definition import (
     states,
     update_segment,
 )
+from tests.databases import open_test_metadata
 from tests.segments.histories import NOW_MS
-from tests.segments.world import add_environment, add_workspace, open_metadata
+from tests.segments.world import add_environment, add_workspace
 
 NOW, LATER = from_ms(NOW_MS), from_ms(NOW_MS + 1000)
 PREMIUM = UserProperty("plan", "is", "premium")
@@ -55,7 +56,7 @@ class Place:
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sa.Connection]:
-    engine = open_metadata(tmp_path)
+    engine = open_test_metadata(tmp_path)
     with engine.begin() as connection:
         yield connection
     engine.dispose()

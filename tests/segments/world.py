@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from cairn.clock import from_ms, to_ms
 from cairn.conditions.tree import Condition
-from cairn.db.engine import open_engine, reading, sqlite_url
-from cairn.db.tables import environments, metadata, projects, workspaces
+from cairn.db.engine import reading
+from cairn.db.tables import environments, projects, workspaces
 from cairn.event import Draft, Kind, Scalar
 from cairn.identity.merges import Merge, merge, unmerge
 from cairn.ids import identified_user_id
@@ -27,14 +27,9 @@ from cairn.segments.definition import (
 from cairn.segments.live import LiveSegments
 from cairn.store.rows import text_of
 from cairn.store.store import PropertyChange, Store
+from tests.databases import open_test_metadata
 from tests.segments.histories import NOW_MS
 from tests.segments.oracle import History, members
-
-
-def open_metadata(folder: Path) -> sa.Engine:
-    engine = open_engine(sqlite_url(folder))
-    metadata.create_all(engine)
-    return engine
 
 
 def add_environment(connection: sa.Connection, workspace_id: int, project_id: int, key: str) -> int:
@@ -66,7 +61,7 @@ class World:
         self.store, self.folder, self.now_ms = store, folder, NOW_MS
         self.history = History()
         self.changed: list[set[int]] = []
-        self.engine = open_metadata(folder)
+        self.engine = open_test_metadata(folder)
         self.members: LmdbMembers = open_members(folder / "members")
         self._number = start_id << 24
         self._recount_interval_s = recount_interval_s

@@ -13,8 +13,6 @@ from starlette.testclient import TestClient
 from cairn import settings
 from cairn.app.core import Core
 from cairn.clock import to_ms
-from cairn.db.engine import open_engine, sqlite_url
-from cairn.db.migrate import migrate
 from cairn.definitions.matching import Definitions
 from cairn.event import Draft, Kind, Refused
 from cairn.ids import event_id, identified_user_id
@@ -30,6 +28,7 @@ from cairn.workspace.member import create_member
 from cairn.workspace.permission import Role
 from cairn.workspace.sealed import open_seal
 from cairn.workspace.workspace import create_workspace
+from tests.databases import open_test_metadata
 
 NOW = datetime(2026, 11, 22, 10, 42, tzinfo=UTC)
 OPERATOR = "owner@shop.test"  # of tenant A; tenant B's owner does not run the machine
@@ -118,8 +117,7 @@ class Browser:
 
 
 def open_core(folder: Path) -> tuple[Core, LiveSegments, list[int]]:
-    engine = open_engine(sqlite_url(folder))
-    migrate(engine)
+    engine = open_test_metadata(folder)
     members = open_members(folder / "members")
     store = open_embedded(folder / "store", memory_mb=1024)
     live = LiveSegments(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from cairn.db.engine import open_engine, sqlite_url
+from cairn.db.engine import open_engine
 from cairn.workspace.source import connect_analytics, list_sources
+from tests.databases import database_url
 from tests.served import Served
 from tests.whole.conftest import Whole, eventually, number
 
@@ -27,7 +28,7 @@ def both(cairn: Served) -> Iterator[tuple[Whole, Whole]]:
 
 
 def switch(cairn: Served, development: Whole, production: Whole, *, is_enabled: bool) -> None:
-    engine = open_engine(sqlite_url(cairn.data_dir))
+    engine = open_engine(database_url(cairn.data_dir))
     with engine.begin() as connection:
         workspace_id = int(cairn.demo["workspace_id"])
         for source in list_sources(connection, workspace_id):

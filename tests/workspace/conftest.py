@@ -1,4 +1,4 @@
-"""A migrated SQLite file and a seal."""
+"""A migrated database and a seal."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,15 +6,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from cairn.db.engine import open_engine, sqlite_url
-from cairn.db.migrate import migrate
 from cairn.workspace.sealed import Seal, open_seal
+from tests.databases import open_test_metadata
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_engine(sqlite_url(tmp_path))
-    migrate(engine)
+    engine = open_test_metadata(tmp_path)
     yield engine
     engine.dispose()
 

@@ -1,0 +1,59 @@
+"""The metadata database of a test: SQLite, or PostgreSQL where CAIRN_TEST_DATABASE says so (`make test-postgres`)."""
+
+import atexit
+import functools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from cairn.db.engine import sqlite_url
+from cairn.db.metadata import open_metadata
+from cairn.settings import Settings, load
+from tests.postgresql import server
+
+IS_POSTGRESQL = os.environ.get("CAIRN_TEST_DATABASE", "sqlite") == "postgresql"
+only_on_postgresql = pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer at a time")
+
+NAME = "cairn.db"
+
+
+def settings_of(folder: Path) -> Settings:
+    """For a core in this folder; the same folder has the same database."""
+    return load({"data_dir": folder, "database_url": postgresql_url(folder)}, {})
+
+
+def open_test_metadata(folder: Path) -> sa.Engine:
+    """What `open_metadata` would open, without waiting for migrations each time."""
+    if not (IS_POSTGRESQL or (folder / NAME).exists()):
+        shutil.copyfile(_migrated() / NAME, folder / NAME)
+    return open_metadata(settings_of(folder))
+
+
+def database_url(folder: Path) -> str:
+    """Of the database that belongs to this folder; on PostgreSQL it is made, migrated, at the first call."""
+    return server().database(str(folder), template="migrated") if IS_POSTGRESQL else sqlite_url(folder)
+
+
+def postgresql_url(folder: Path) -> str | None:
+    """The value of the setting `database_url` for a core in this folder; None: its default, SQLite."""
+    return database_url(folder) if IS_POSTGRESQL else None
+
+
+@functools.cache
+def _migrated() -> Path:
+    """A folder with a migrated SQLite database."""
+    folder = Path(tempfile.mkdtemp(prefix="cairn-sqlite-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    open_metadata(load({"data_dir": folder}, {})).dispose()
+    return folder
+
+
+def empty_database_url(folder: Path, name: str = "empty") -> str:
+    """Of a database that may have no tables yet."""
+    if IS_POSTGRESQL:
+        return server().database(f"{folder}/{name}", template="template0")
+    return f"sqlite:///{folder / name}.db"
