@@ -17,6 +17,7 @@ from cairn.api.resources import (
     environments,
     events,
     flags,
+    label_sites,
     privacy,
     rules,
     segments,
@@ -36,6 +37,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *events.ENDPOINTS,
     *defined_events.ENDPOINTS,
     *privacy.ENDPOINTS,
+    *label_sites.ENDPOINTS,
 )
 
 

@@ -37,6 +37,7 @@ from cairn.store.store import AccountChange, PropertyChange
 from cairn.workspace.account_key import write_account_key
 from cairn.workspace.api_token import create_token
 from cairn.workspace.environment import get_environment
+from cairn.workspace.label_site import name_site
 from cairn.workspace.permission import Role
 from cairn.workspace.sealed import open_seal
 from cairn.workspace.source import list_sources
@@ -60,6 +61,7 @@ class Tenant:
     raw_id: int  # merged into the identity
     snapshot_id: int
     deletion_id: str
+    site_id: int  # to label on
     tokens: dict[Role, str]
 
     @property
@@ -78,6 +80,7 @@ class Tenant:
             "user": self.identity,
             "snapshot_id": self.snapshot_id,
             "deletion_id": self.deletion_id,
+            "site_id": self.site_id,
             "account": f"{self.name} ltd",
         }
 
@@ -180,6 +183,9 @@ def make_tenant(core: Core, name: str) -> Tenant:
             ).id,
             deletion_id=ask_deletion(
                 connection, workspace.id, [LeavingUser(identity="somebody")], by=name, now=now
+            ).id,
+            site_id=name_site(
+                connection, environment.id, f"https://{name}.example", by=name, own="", now=now
             ).id,
             tokens={
                 role: create_token(connection, workspace.id, name=role, role=role, now=now)[1]

@@ -5,14 +5,14 @@ from urllib.parse import quote, urlencode, urlsplit
 from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
-from cairn.analysis.sites import SeenPage, sites_seen
+from cairn.analysis.sites import SeenPage
+from cairn.app import labelling
 from cairn.errors import CairnError, InvalidInput, NotAllowed
 from cairn.ids import key_hash
 from cairn.web.guard import came_from_elsewhere, read_cookie
 from cairn.web.label_link import is_public, label_link, page_address
 from cairn.web.visit import Page, Visit, get, place_of, post
-from cairn.workspace.label_grant import open_grant
-from cairn.workspace.label_site import LabelSite, list_sites, name_site, origin_of, remove_site
+from cairn.workspace.label_site import LabelSite, origin_of
 from cairn.workspace.permission import Verb
 from cairn.workspace.session import COOKIE
 
@@ -44,18 +44,16 @@ class Suggestion(Struct, frozen=True):
 
 def label_page(visit: Visit, error: CairnError | None = None, typed: str = "") -> Response:
     typed = typed or visit.ask("address")
-    with visit.core.reading() as connection:
-        named = list_sites(connection, visit.here.id)
-    seen = sites_seen(visit.core.store, visit.here.id, now=visit.now)
+    known = labelling.read_sites(visit.call, visit.here)
+    named, seen = known.named, known.seen
     sites = [*_demo_shop(visit), *(_site(visit, site, seen.get(_host(site.origin), [])) for site in named)]
     chosen, unnamed = None, ""
     if typed and error is None:
         try:
             address = page_address(typed)
             origin = origin_of(address)
-            chosen = (
-                Offer(address, _open_link(visit, address)) if _is_labelled(visit, address, named) else None
-            )
+            is_labelled = labelling.is_labelled(address, named, shop=_shop(visit))
+            chosen = Offer(address, _open_link(visit, address)) if is_labelled else None
             unnamed = "" if chosen else origin
         except InvalidInput as refused:
             error = refused
@@ -70,14 +68,10 @@ def open_labeller(visit: Visit) -> Response:
     if came_from_elsewhere(visit.request):
         raise NotAllowed("open the labeller from Events in Cairn")
     address = page_address(visit.ask("address"))
-    member, site = visit.signed_in.member, origin_of(address)
-    with visit.core.writing() as connection:
-        if not _is_labelled(visit, address, list_sites(connection, visit.here.id)):
-            raise NotAllowed(f"{site} is not named as a site to label on in {visit.here.name}; name it first")
-        code = open_grant(
-            connection, member, session_hash=key_hash(read_cookie(visit.request, COOKIE)),
-            environment_id=visit.here.id, site=site, home=place_of(visit).url, now=visit.now,
-        )  # fmt: skip
+    code = labelling.open_labeller(
+        visit.call, visit.here, address, member=visit.signed_in.member,
+        session_hash=key_hash(read_cookie(visit.request, COOKIE)), home=place_of(visit).url, shop=_shop(visit),
+    )  # fmt: skip
     headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
     return RedirectResponse(label_link(address, code), 303, headers)
 
@@ -85,11 +79,7 @@ def open_labeller(visit: Visit) -> Response:
 def add_site(visit: Visit) -> Response:
     address = visit.form("address").strip()
     try:
-        with visit.core.writing() as connection:
-            site = name_site(
-                connection, visit.here.id, address, by=visit.signed_in.member.email,
-                own=origin_of(place_of(visit).url), now=visit.now,
-            )  # fmt: skip
+        site = labelling.name_site(visit.call, visit.here, address, own=origin_of(place_of(visit).url))
     except CairnError as error:
         return label_page(visit, error, address)
     page = visit.form("page")
@@ -98,8 +88,7 @@ def add_site(visit: Visit) -> Response:
 
 
 def delete_site(visit: Visit) -> Response:
-    with visit.core.writing() as connection:
-        remove_site(connection, visit.here.id, visit.number("site_id"))
+    labelling.remove_site(visit.call, visit.here, visit.number("site_id"))
     return visit.leave(visit.url("/events/label"), "Nobody labels on this site any more.")
 
 
@@ -111,11 +100,6 @@ def _shop(visit: Visit) -> str:
     """The demo shop's address; empty outside of the demo workspace."""
     is_demo = visit.workspace is not None and visit.workspace.is_demo
     return f"{place_of(visit).url}/demo/shop/{visit.here.app_id}/" if is_demo else ""
-
-
-def _is_labelled(visit: Visit, address: str, named: list[LabelSite]) -> bool:
-    shop = _shop(visit)
-    return bool(shop and address.startswith(shop)) or origin_of(address) in {site.origin for site in named}
 
 
 def _open_link(visit: Visit, address: str) -> str:
