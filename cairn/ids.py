@@ -2,11 +2,14 @@
 
 import hashlib
 import secrets
+import uuid
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta
 
 MAX_USER_ID = 2**53 - 1  # Heap's user, session and pageview ids; exact in a JavaScript number
+_WINGIFY = uuid.uuid5(uuid.NAMESPACE_URL, "https://vwo.com")
 RowId = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # what Cairn numbers itself, as JSON names it; 0: none
 
 
@@ -29,6 +32,25 @@ def anonymous_user_id(anonymous_id: str) -> int:
     low = int.from_bytes(digest[0:4], "little")
     high = int.from_bytes(digest[8:12], "little") & 0x1FFFFF
     return low + high * 2**32
+
+
+def visitor_uuid(user_id: str, account_id: int) -> str:
+    """The only name by which a flag SDK's events call a user: 32 upper-case hexadecimal digits.
+
+    Source: contracts/wingify.md section 8.3.
+    """
+    named = _account_uuid(account_id) + user_id.encode(errors="surrogatepass")
+    return uuid.UUID(bytes=hashlib.sha1(named, usedforsecurity=False).digest()[:16], version=5).hex.upper()
+
+
+def visitor_id(user_id: str, account_id: int) -> int:
+    """The raw user id under which a flag SDK's events about this user are stored while nobody knows whose they are."""
+    return anonymous_user_id(visitor_uuid(user_id, account_id))
+
+
+@lru_cache(maxsize=1024)
+def _account_uuid(account_id: int) -> bytes:
+    return uuid.uuid5(_WINGIFY, str(account_id)).bytes
 
 
 def event_id(key_space: str, key: str) -> int:

@@ -13,6 +13,7 @@ from cairn.app.call import Call
 from cairn.app.defined_events import resolve
 from cairn.errors import Conflict, NotFound
 from cairn.identity import merges
+from cairn.identity.joins import joined_to
 from cairn.identity.merges import HistoryItem
 from cairn.ids import MAX_USER_ID
 from cairn.ingest.loaded import Loaded
@@ -173,13 +174,15 @@ def unmerge_user(call: Call, environment: Environment, user: User, raw_id: int, 
     """
     with call.writing() as connection:
         merged_into = users.raw_ids(connection, environment.id, user.user_id)
-        change = None
+        change, joined = None, []
         if raw_id != user.user_id and raw_id in merged_into:
             change = merges.unmerge(connection, environment.id, raw_id, cause, call.now)
+        if change is not None:
+            joined = joined_to(connection, [change])
     if change is None:
         raise NotMergedHere(
             f"user_id: {raw_id} is not merged into this user; it may have been taken back already",
             field="user_id",
         )
-    call.core.store.insert_user_map([change])
+    call.core.store.insert_user_map([change, *joined])
     call.core.touched([Loaded(environment.id, merged={raw_id, user.user_id})])

@@ -1,17 +1,15 @@
 """Where a user falls: pure integer arithmetic on a named 32-bit hash, equal to Wingify's to the last bit.
 
-Source: contracts/wingify.md sections 8.2 and 8.3.
+Source: contracts/wingify.md section 8.2.
 """
 
 import math
-import uuid
 from collections.abc import Sequence
 
 import mmh3
 
 LINE = 10_000  # buckets of a variation, group or whitelist draw; traffic is decided on 100
 _SEED = 1
-_VENDOR = uuid.uuid5(uuid.NAMESPACE_URL, "https://vwo.com")
 
 
 def bucket(key: str, buckets: int) -> int:
@@ -34,9 +32,3 @@ def draw(key: str, weights: Sequence[float]) -> int | None:
             return index
         start += width
     return None
-
-
-def visitor_uuid(user_id: str, account_id: int) -> str:
-    """The only name by which a flag SDK's events call a user: 32 upper-case hexadecimal digits."""
-    account = uuid.uuid5(_VENDOR, str(account_id))
-    return uuid.uuid5(account, user_id).hex.upper()

@@ -12,9 +12,10 @@ from msgspec import Struct
 from cairn.conditions.evaluate import Facts, InListCheck, holds
 from cairn.conditions.tree import Condition
 from cairn.errors import CairnError
-from cairn.flags.bucket import draw, is_in_traffic, visitor_uuid
+from cairn.flags.bucket import draw, is_in_traffic
 from cairn.flags.model import Flag, Group, Holdout, Rule, Ruleset, Value, Variation, wire_number
 from cairn.flags.settings_file import rules_in_force
+from cairn.ids import visitor_uuid
 
 
 class Reason(StrEnum):

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 
 from cairn.db.engine import reading
 from cairn.db.tables import merges
+from cairn.identity.joins import joined_to
+from cairn.identity.merges import canonical
 from cairn.store.store import MapChange, Store
 
 _OVERLAP = 20_000  # history items copied again at every start; far more than are ever under way at once
@@ -30,6 +32,26 @@ def copy_map(engine: sa.Engine, store: Store) -> int:
             )
             for row in connection.execute(statement.order_by(merges.c.id))
         ]
+        changes += joined_to(connection, changes)
+        changes = _followed(connection, changes)
     if changes:
         store.insert_user_map(changes)
     return len(changes)
+
+
+def _followed(connection: sa.Connection, changes: list[MapChange]) -> list[MapChange]:
+    """Each to its end: a joined visitor leads to an id that may be merged itself."""
+    ends: dict[tuple[int, int], int] = {}
+    for environment_id in {change.environment_id for change in changes}:
+        targets = {change.canonical_id for change in changes if change.environment_id == environment_id}
+        leads = canonical(connection, environment_id, targets)
+        ends |= {(environment_id, target): end for target, end in leads.items()}
+    return [
+        MapChange(
+            change.environment_id,
+            change.user_id,
+            ends.get((change.environment_id, change.canonical_id), change.canonical_id),
+            change.version,
+        )
+        for change in changes
+    ]

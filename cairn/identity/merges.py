@@ -2,6 +2,7 @@
 
 A raw id is never rewritten. The first identity a user id gets maps it to the identity's canonical id; an un-merge
 takes the row away again and says so in the history. The event store keeps a copy of the map (`map_copy`).
+A row without an identity is a join (`joins`): it leads to another raw id, and from there on like that one.
 Source: contracts/heap.md sections 2.4 and 7.
 """
 
@@ -64,10 +65,20 @@ class HistoryItem(Struct, frozen=True):
 
 def canonical(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> dict[int, int]:
     """Where merged ids lead. Shape: raw id -> canonical id, only those that differ."""
-    statement = sa.select(user_map.c.user_id, user_map.c.canonical_id).where(
+    leads = _leads(connection, environment_id, user_ids)
+    joined = {canonical_id for canonical_id, identity in leads.values() if not identity}
+    ends = _leads(connection, environment_id, joined) if joined else {}
+    return {user_id: ends.get(lead, (lead, ""))[0] for user_id, (lead, _) in leads.items()}
+
+
+def _leads(
+    connection: sa.Connection, environment_id: int, user_ids: Iterable[int]
+) -> dict[int, tuple[int, str]]:
+    """The rows of the map. Shape: raw id -> (the id it leads to, identity)."""
+    statement = sa.select(user_map.c.user_id, user_map.c.canonical_id, user_map.c.identity).where(
         user_map.c.environment_id == environment_id, among(user_map.c.user_id, user_ids)
     )
-    return {row.user_id: row.canonical_id for row in connection.execute(statement)}
+    return {row.user_id: (row.canonical_id, row.identity) for row in connection.execute(statement)}
 
 
 def raw_ids(
@@ -75,14 +86,20 @@ def raw_ids(
 ) -> dict[int, list[int]]:
     """Every id whose events belong to a user. Shape: canonical id -> itself, then the merged ones, rising."""
     found = {canonical_id: [canonical_id] for canonical_id in canonical_ids}
-    statement = (
-        sa.select(user_map.c.canonical_id, user_map.c.user_id)
-        .where(user_map.c.environment_id == environment_id, among(user_map.c.canonical_id, found))
-        .order_by(user_map.c.user_id)
-    )
-    for row in connection.execute(statement):
-        found[row.canonical_id].append(row.user_id)
+    merged = _led_to(connection, environment_id, found)
+    owners = {user_id: canonical_id for user_id, canonical_id in merged if user_id not in found}
+    joined = _led_to(connection, environment_id, owners) if owners else []
+    for user_id, canonical_id in sorted([*merged, *((raw, owners[lead]) for raw, lead in joined)]):
+        found[canonical_id].append(user_id)
     return found
+
+
+def _led_to(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> list[tuple[int, int]]:
+    """Shape: (raw id, the id among these that it leads to)."""
+    statement = sa.select(user_map.c.user_id, user_map.c.canonical_id).where(
+        user_map.c.environment_id == environment_id, among(user_map.c.canonical_id, user_ids)
+    )
+    return [(row.user_id, row.canonical_id) for row in connection.execute(statement)]
 
 
 def merge(
@@ -241,7 +258,11 @@ def _identities(connection: sa.Connection, environment_id: int, ids: Iterable[in
     """Those ids that others were merged into, and how many: an identity's own ids, which take no other identity."""
     statement = (
         sa.select(user_map.c.canonical_id, sa.func.count())
-        .where(user_map.c.environment_id == environment_id, among(user_map.c.canonical_id, ids))
+        .where(
+            user_map.c.environment_id == environment_id,
+            among(user_map.c.canonical_id, ids),
+            user_map.c.identity != "",
+        )
         .group_by(user_map.c.canonical_id)
     )
     return Counter({canonical_id: count for canonical_id, count in connection.execute(statement)})

@@ -16,7 +16,7 @@ from cairn.ingest.place import Locate
 from cairn.ingest.remembered import Remembered
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory
-from cairn.store.store import AccountChange, PropertyChange, SeenElement, Store
+from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement, Store, VisitorRow
 from cairn.wire.parsers import Event
 
 Parser = Callable[[Arrival], Sequence[Event]]
@@ -65,6 +65,10 @@ class Batch:
     replayed: list[Draft] = field(default_factory=list)  # stored by a load that did not get to its end
     refusals: list[Refused] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
+    joined: list[MapChange] = field(default_factory=list)  # flag visitors that follow the merges
+    visitors: dict[tuple[int, int], VisitorRow] = field(
+        default_factory=dict
+    )  # to be stored, by environment and visitor
     not_merged: set[int] = field(
         default_factory=set
     )  # event ids of drafts kept although their merge was refused

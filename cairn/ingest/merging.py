@@ -7,6 +7,7 @@ from cairn.clock import from_ms
 from cairn.db.engine import reading
 from cairn.db.tables import merges
 from cairn.event import Draft, Kind
+from cairn.identity.joins import joined_to
 from cairn.identity.merges import SERVER_IDENTIFY, Merge, MergeRequest, merge_all
 from cairn.ingest.batch import Batch, Parts
 from cairn.outcomes import REASONS, Reason
@@ -48,6 +49,9 @@ def merge_users(batch: Batch, parts: Parts) -> None:
             batch.not_merged.add(draft.event_id)
             if answer is not Reason.MERGE_TAKEN_BACK:
                 draft.user_id = ids.identified_user_id(draft.environment_id, draft.identity)
+    if batch.merges:
+        with reading(parts.engine) as connection:
+            batch.joined = joined_to(connection, [merge.change for merge in batch.merges])
     if refused:
         batch.drafts = [draft for draft in batch.drafts if id(draft) not in refused]
 

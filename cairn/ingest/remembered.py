@@ -41,6 +41,7 @@ class Remembered:
         self.identities = Recent[str]()  # of canonical users
         self.merges = Recent[str]()  # the identity each raw user was merged on
         self.elements = Recent[int]()  # by their number
+        self.named = Recent[int]()  # users whose row among the visitors is stored
         self.first_seen = Recent[int]()  # versions of what is stored of a user's first session
         self.limits = Limits()
         self.newest_ms = -1  # the latest receipt of all events so far; -1: the store is to be asked

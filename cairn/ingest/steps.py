@@ -29,6 +29,7 @@ from cairn.ingest.first_seen import set_first_seen
 from cairn.ingest.limits import limit_names, limit_user_properties, may_add_element
 from cairn.ingest.merging import merge_users
 from cairn.ingest.sources import send_to_environments
+from cairn.ingest.visitors import join_visitors
 from cairn.outcomes import Reason
 from cairn.store.rows import element_id, text_of
 from cairn.store.schema import IDENTITY_KEY
@@ -211,6 +212,7 @@ STEPS: tuple[Step, ...] = (
     limit_names,
     keep_address,  # after add_location: without this it is not stored
     merge_users,  # after drop_repeats: an old event that comes again must not undo an un-merge
+    join_visitors,  # after merge_users: a joined visitor belongs to whom its user belongs to
     limit_user_properties,  # after merge_users: of a merge the event is kept
     set_first_seen,
     set_properties,

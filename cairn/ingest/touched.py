@@ -16,6 +16,8 @@ def touched(batch: Batch) -> list[Loaded]:
         _of(found, change.environment_id).by_property.setdefault(change.key, set()).add(change.user_id)
     for merge in batch.merges:
         _of(found, merge.environment_id).merged.update((merge.user_id, merge.canonical_id))
+    for joined in batch.joined:
+        _of(found, joined.environment_id).merged.update((joined.user_id, joined.canonical_id))
     for draft in batch.replayed:
         loaded = _of(found, draft.environment_id)
         merged = merged_ids(draft)

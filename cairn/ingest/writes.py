@@ -21,7 +21,8 @@ Write = Callable[[Batch, Parts], None]
 
 
 def write_merges(batch: Batch, parts: Parts) -> None:
-    parts.store.insert_user_map([merge.change for merge in batch.merges if merge.version])
+    merged = [merge.change for merge in batch.merges if merge.version]
+    parts.store.insert_user_map([*merged, *batch.joined])
     for merge in batch.merges:
         parts.remembered.merges.put((merge.environment_id, merge.user_id), merge.identity)
 
@@ -39,6 +40,14 @@ def write_properties(batch: Batch, parts: Parts) -> None:
             parts.remembered.identities.put((change.environment_id, change.user_id), change.value)
         elif change.key == FIRST_SEEN_KEY:
             parts.remembered.first_seen.put((change.environment_id, change.user_id), change.version)
+
+
+def write_visitors(batch: Batch, parts: Parts) -> None:
+    """Before the events: a visitor's events are found by its row."""
+    parts.store.insert_visitors(list(batch.visitors.values()))
+    for row in batch.visitors.values():
+        if row.rank:
+            parts.remembered.named.put((row.environment_id, row.user_id), row.rank)
 
 
 def write_accounts(batch: Batch, parts: Parts) -> None:
@@ -80,6 +89,7 @@ def write_refusals(batch: Batch, parts: Parts) -> None:
 WRITES: tuple[Write, ...] = (
     write_merges,
     write_properties,
+    write_visitors,
     write_accounts,
     write_elements,
     write_events,

@@ -95,7 +95,9 @@ def _known(
 
 def _mapped_identities(connection: sa.Connection, environment_id: int, canonical_ids: set[int]) -> set[str]:
     query = sa.select(user_map.c.identity).where(
-        user_map.c.environment_id == environment_id, among(user_map.c.canonical_id, canonical_ids)
+        user_map.c.environment_id == environment_id,
+        among(user_map.c.canonical_id, canonical_ids),
+        user_map.c.identity != "",
     )
     return set(connection.execute(query.distinct()).scalars())
 

@@ -25,7 +25,7 @@ from cairn.store.known import Ids, KnownIds
 from cairn.store.migrations import migrate
 from cairn.store.question import bound, reads_user_map
 from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY
-from cairn.store.store import AccountChange, MapChange, PropertyChange, Row, SeenElement
+from cairn.store.store import AccountChange, MapChange, PropertyChange, Row, SeenElement, VisitorRow
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +37,17 @@ _TEXT_LIMITS = {
     "max_expanded_ast_elements": 5_000_000,
 }
 _WRITING = {"max_partitions_per_insert_block": 0}  # a batch of late events may span any number of months
-# The ids of all events, and one word for each user who was seen in a session; `_hashes` makes the same.
+# The ids of all events, and one word for each user who was seen in a session and for each flag visitor whose user is
+# not known; `_hashes` makes the same.
 _ALL_KNOWN = f"""
-    SELECT 0 AS is_user, event_id AS id FROM {DATABASE}.events
+    SELECT 0 AS filter, event_id AS id FROM {DATABASE}.events
     UNION ALL
     SELECT 1, bitXor(user_id, bitShiftLeft(toUInt64(environment_id), 32)) FROM {DATABASE}.user_properties
     WHERE key = '{FIRST_SEEN_KEY}'
+    UNION ALL
+    SELECT 2, bitXor(visitor_id, bitShiftLeft(toUInt64(environment_id), 32)) FROM {DATABASE}.visitors WHERE rank = 0
 """
-_KNOWN_ROW = np.dtype([("is_user", "u1"), ("id", "<u8")])
+_KNOWN_ROW = np.dtype([("filter", "u1"), ("id", "<u8")])
 _IDS_PER_BLOCK = 1 << 16  # ids read at once when the filter is filled
 
 
@@ -108,6 +111,7 @@ class EmbeddedStore:
         self._map_lock, self._map_is_stale = threading.Lock(), True
         self._ids, self._ids_are_filled = KnownIds(), False
         self._seen_users = KnownIds()
+        self._waiting_visitors = KnownIds()
         self._filling = threading.Thread(target=self._fill_ids, name="known ids", daemon=True)
         self._engine = self._connect()  # keeps the engine open while no other client is
         self._disk_guard = DiskGuard(folder, self._command, on_cut_off)
@@ -167,6 +171,13 @@ class EmbeddedStore:
         if changes:
             self._insert("user_map", rows.user_map_table(changes))
             self._map_is_stale = True
+
+    def insert_visitors(self, visitors: Sequence[VisitorRow]) -> None:
+        if not visitors:
+            return
+        if waiting := [(row.environment_id, row.visitor_id) for row in visitors if not row.rank]:
+            self._waiting_visitors.add(_hashes(waiting))
+        self._insert("visitors", rows.visitors_table(visitors))
 
     def insert_elements(self, elements: Sequence[SeenElement]) -> None:
         stored = self._stored_elements(elements)
@@ -233,6 +244,28 @@ class EmbeddedStore:
             "users": [user_id for _, user_id in users],
         }
         return set(self._read(sql, parameters)) & set(users)
+
+    def visitors(self, asked: Sequence[tuple[int, int]]) -> list[VisitorRow]:
+        if not asked:
+            return []
+        sql = f"""
+            SELECT environment_id, visitor_id, argMax(user_id, rank), max(rank) FROM {DATABASE}.visitors
+            WHERE environment_id IN {{environments:Array(UInt32)}} AND visitor_id IN {{visitors:Array(UInt64)}}
+            GROUP BY environment_id, visitor_id
+        """
+        parameters = {
+            "environments": sorted({environment_id for environment_id, _ in asked}),
+            "visitors": [visitor_id for _, visitor_id in asked],
+        }
+        wanted = set(asked)
+        return [VisitorRow(*row) for row in self._read(sql, parameters) if row[:2] in wanted]
+
+    def waiting_visitors(self, asked: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+        maybes = list(asked)
+        if asked and self._ids_are_filled:
+            waits = self._waiting_visitors.maybe(_hashes(asked))
+            maybes = [visitor for visitor, maybe in zip(asked, waits.tolist(), strict=True) if maybe]
+        return {(row.environment_id, row.visitor_id) for row in self.visitors(maybes) if not row.rank}
 
     def newest_received_ms(self) -> int:
         sql = f"SELECT toUnixTimestamp64Milli(max(received_at)) FROM {DATABASE}.events"
@@ -368,8 +401,8 @@ class EmbeddedStore:
                     if self._is_closed:
                         return
                     known = np.frombuffer(block, dtype=_KNOWN_ROW)
-                    self._ids.add(known["id"][known["is_user"] == 0])
-                    self._seen_users.add(known["id"][known["is_user"] == 1])
+                    for number, known_ids in enumerate((self._ids, self._seen_users, self._waiting_visitors)):
+                        known_ids.add(known["id"][known["filter"] == number])
         except (Error, StoreBusy):
             if not self._is_closed:
                 logger.exception("known_ids_not_read")

@@ -26,7 +26,7 @@ _USERS = f"(SELECT environment_id, id FROM {LEAVING} WHERE what = 'user')"
 _ROWS_PER_INSERT = 5_000  # of the table in memory
 _LONG_ENOUGH = 6  # characters; a shorter name is looked for in a refused payload only between quotes
 _SYNC = "SETTINGS lightweight_deletes_sync = 2, mutations_sync = 2"
-_TABLES = ("events", "user_properties", "user_map", "refusals", "elements")
+_TABLES = ("events", "user_properties", "user_map", "refusals", "elements", "visitors")
 _LET_GO = (
     "old_parts_lifetime = 0, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1"
 )
@@ -100,6 +100,7 @@ _DELETIONS = (
     ("user_properties", f"(environment_id, user_id) IN {_USERS}"),
     ("events", f"(environment_id, user_id) IN {_USERS}"),
     ("user_map", f"(environment_id, user_id) IN {_USERS}"),
+    ("visitors", f"((environment_id, user_id) IN {_USERS} OR (environment_id, visitor_id) IN {_USERS})"),
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from cairn.store.schema import (
     MORE_CAPTURED,
     ORDERED_PROPERTIES,
     TABLES,
+    VISITORS,
 )
 
 
@@ -33,6 +34,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(3, "account properties", (ACCOUNTS,)),
     Migration(4, "landing hash and device id", (MORE_CAPTURED,)),
     Migration(5, "properties in the order of arrival", ORDERED_PROPERTIES),
+    Migration(6, "users behind flag visitors", VISITORS),
 )
 
 _VERSIONS = f"""

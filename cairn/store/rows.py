@@ -12,7 +12,7 @@ from cairn import ids
 from cairn.event import FACTS, Draft, Element, Refused, Scalar
 from cairn.outcomes import outcome_of
 from cairn.store.errors import RowsNotStorable
-from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement
+from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement, VisitorRow
 
 _CODES = {pa.uint32(): "I", pa.uint64(): "Q", pa.int32(): "i", pa.timestamp("ms", "UTC"): "q"}
 _TIME = pa.timestamp("ms", "UTC")
@@ -162,6 +162,17 @@ def user_map_table(changes: Sequence[MapChange]) -> pa.Table:
             "user_id": _numbers([c.user_id for c in changes], pa.uint64()),
             "canonical_id": _numbers([c.canonical_id for c in changes], pa.uint64()),
             "version": _numbers([c.version for c in changes], pa.uint64()),
+        }
+    )
+
+
+def visitors_table(visitors: Sequence[VisitorRow]) -> pa.Table:
+    return pa.table(
+        {
+            "environment_id": _numbers([row.environment_id for row in visitors], pa.uint32()),
+            "visitor_id": _numbers([row.visitor_id for row in visitors], pa.uint64()),
+            "user_id": _numbers([row.user_id for row in visitors], pa.uint64()),
+            "rank": pa.array([row.rank for row in visitors], pa.uint8()),
         }
     )
 

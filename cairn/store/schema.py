@@ -175,6 +175,28 @@ ORDERED_PROPERTIES = (
     *_ordered("account_properties", "account_id String, key LowCardinality(String)", "0"),
 )
 
+# Flag SDKs name a user by a hash of the id that the application knows it by (`ids.visitor_uuid`). Every id that an
+# application may pass has a row here beforehand, so that a hash finds its user by the primary key. A hash that came
+# before its user is known has a row with user_id 0. `rank` (ingest/visitors): the surer name wins.
+VISITORS = (
+    f"""
+    CREATE TABLE IF NOT EXISTS {DATABASE}.visitors (
+        environment_id UInt32,
+        visitor_id UInt64,
+        user_id UInt64,
+        rank UInt8
+    ) ENGINE = ReplacingMergeTree(rank)
+    ORDER BY (environment_id, visitor_id)
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 512
+    """,
+    # Those that came before there was this table.
+    f"""
+    INSERT INTO {DATABASE}.visitors
+    SELECT DISTINCT environment_id, user_id, 0, 0 FROM {DATABASE}.events
+    WHERE kind = 'exposure' OR startsWith(library, 'vwo-')
+    """,
+)
+
 DICTIONARY = f"""
     CREATE DICTIONARY IF NOT EXISTS {DATABASE}.merged_users (
         environment_id UInt32, user_id UInt64, canonical_id UInt64

@@ -45,6 +45,15 @@ class MapChange(Struct, frozen=True):
     version: int
 
 
+class VisitorRow(Struct, frozen=True, gc=False):
+    """Whom a flag SDK's visitor stands for. The greatest `rank` wins; schema.VISITORS."""
+
+    environment_id: int
+    visitor_id: int
+    user_id: int  # raw; 0: not known yet
+    rank: int
+
+
 class SeenElement(Struct, frozen=True, gc=False):
     """The shape of an element that was acted on, under its number."""
 
@@ -86,6 +95,8 @@ class Store(Protocol):
 
     def insert_user_map(self, changes: Sequence[MapChange]) -> None: ...
 
+    def insert_visitors(self, visitors: Sequence[VisitorRow]) -> None: ...
+
     def insert_elements(self, elements: Sequence[SeenElement]) -> None:
         """Those stored already keep the time they were first seen."""
 
@@ -108,6 +119,12 @@ class Store(Protocol):
 
     def identified(self, users: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of the users (environment, raw id) whose id is an identity's own."""
+
+    def visitors(self, asked: Sequence[tuple[int, int]]) -> list[VisitorRow]:
+        """What is stored of these flag visitors (environment, visitor id)."""
+
+    def waiting_visitors(self, asked: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of them whose events were stored before their user was known. Cheap where there are none."""
 
     def newest_received_ms(self) -> int:
         """The latest receipt of an event, 0 when there is none."""

@@ -199,11 +199,11 @@ def _track(arrival: Arrival, item: Item, library: str, who: _Who) -> Draft:
 
 def _set_properties(arrival: Arrival, item: Item, library: str, who: _Who) -> Draft:
     changes = {key: value for key, value in _properties(item).items() if key.lower() != _RESERVED}
-    anonymous_id = changes.get("anonymous_id")
-    merge_user_id = who.merge_user_id
-    if who.identity and isinstance(anonymous_id, str):
+    anonymous_id, merge_user_id = who.anonymous_id, who.merge_user_id
+    if who.identity and isinstance(linked := changes.get("anonymous_id"), str):
         # Segment's "Heap Cloud (Actions)" links its two ids this way: contracts/segment.md 5.7.
-        merge_user_id = ids.anonymous_user_id(check_anonymous_id(anonymous_id, "properties.anonymous_id"))
+        anonymous_id = check_anonymous_id(linked, "properties.anonymous_id")
+        merge_user_id = ids.anonymous_user_id(anonymous_id)
     return Draft(
         arrival.environment_id,
         Kind.IDENTIFY,
@@ -212,7 +212,7 @@ def _set_properties(arrival: Arrival, item: Item, library: str, who: _Who) -> Dr
         arrival.received_ms,
         user_id=who.user_id,
         identity=who.identity,
-        anonymous_id=who.anonymous_id,
+        anonymous_id=anonymous_id,
         merge_user_id=merge_user_id,
         properties=dict(changes),
         user_properties=changes,

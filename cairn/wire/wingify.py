@@ -1,7 +1,7 @@
 """What flag SDKs send: one event (`wingify.event`) or a batch (`wingify.batch`). Pure.
 
 Source: contracts/wingify.md section 9. Events carry a visitor UUID and never the user's id, so the user here is the
-one of that UUID; whoever knows the ids behind UUIDs joins them later.
+one of that UUID, marked `is_visitor`; `ingest/visitors` gives it to the user whose name makes that UUID.
 """
 
 import hashlib
@@ -175,6 +175,7 @@ def _draft(arrival: Arrival, event: _Event) -> Draft:
         received_ms=arrival.received_ms,
         user_id=anonymous_user_id(event.visitor),
         anonymous_id=event.visitor,
+        is_visitor=True,
         key_space=f"wingify/{arrival.environment_id}",
         key=event.key(),
         session_id=_whole(event.d.get("sessionId")) or 0,

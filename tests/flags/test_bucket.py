@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cairn.flags.bucket import bucket, draw, is_in_traffic, visitor_uuid
+from cairn.flags.bucket import bucket, draw, is_in_traffic
+from cairn.ids import visitor_uuid
 
 
 @pytest.mark.parametrize(

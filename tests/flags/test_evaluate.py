@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from cairn.conditions.tree import EVERYBODY, Attribute, Condition, Did, EventMatch, InList, OtherFlag, Visitor
-from cairn.flags.bucket import visitor_uuid
 from cairn.flags.evaluate import Check, Context, Exposure, Reason, Resolution, evaluate
 from cairn.flags.model import (
     Allocation,
@@ -22,6 +21,7 @@ from cairn.flags.model import (
     Variable,
     Variation,
 )
+from cairn.ids import visitor_uuid
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 PRO = Attribute("plan", "is", "pro")

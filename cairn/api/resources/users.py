@@ -72,7 +72,7 @@ class UserMerge(Struct, frozen=True):
     kind: str  # merge, unmerge
     user_id: int  # the raw id
     into: int  # the user it was merged into, or taken out of
-    identity: str
+    identity: str  # empty: the id is a flag SDK's hash of a name of this user
     cause: str
 
 
