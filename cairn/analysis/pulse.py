@@ -1,4 +1,4 @@
-"""How the product is doing: users and events per hour or day, refusals by reason, who has been heard from."""
+"""How the product is doing: users and events on each day, refusals by reason, who has been heard from."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from cairn.analysis.users import BEHAVIOUR
+from cairn.calendar import Days
 from cairn.clock import to_ms
 from cairn.event import Kind
 from cairn.outcomes import Outcome
+from cairn.store.calendar import start_of_day
 from cairn.store.schema import CANONICAL, DATABASE
 from cairn.store.store import Store
-
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
 
 
 class Step(Struct, frozen=True):
@@ -45,32 +44,24 @@ class Heard(Struct, frozen=True):
     exposures: int
 
 
-def series(store: Store, environment_id: int, *, now: datetime, step_ms: int, steps: int) -> list[Step]:
-    """The last `steps` buckets of UTC clock time, oldest first, unfinished one last; empty ones are zero."""
-    first = (to_ms(now) // step_ms - steps + 1) * step_ms
+def series(store: Store, environment_id: int, days: Days) -> list[Step]:
+    """One bucket for each day, oldest first, the running one last; empty ones are zero."""
     rows = store.query(
         environment_id,
         f"""
-        SELECT intDiv(toUnixTimestamp64Milli(time), {{step:Int64}}) * {{step:Int64}} AS start,
+        SELECT {start_of_day(days)} AS start,
                uniqIf({CANONICAL}, {BEHAVIOUR}), countIf({BEHAVIOUR}), countIf(kind = {{exposure:String}})
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}}
           AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
           AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
-          AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')
+          AND time <= fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')
         GROUP BY start
         """,
-        {
-            "step": step_ms,
-            "from": max(first, 0),
-            "to": first + steps * step_ms,
-            "exposure": Kind.EXPOSURE,
-        },
+        {"from": days.since_ms, "to": days.now_ms, "exposure": Kind.EXPOSURE},
     )
     known = {int(start): Step(int(start), *map(int, numbers)) for start, *numbers in rows}
-    return [
-        known.get(start, Step(start, 0, 0, 0)) for start in range(first, first + steps * step_ms, step_ms)
-    ]
+    return [known.get(start, Step(start, 0, 0, 0)) for start in days.starts_ms]
 
 
 def totals(store: Store, environment_id: int, *, now: datetime, spans: Sequence[timedelta]) -> list[Step]:

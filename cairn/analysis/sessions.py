@@ -6,14 +6,14 @@ longer than it, whatever the events are.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 
 import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis.users import BEHAVIOUR, raw_ids
-from cairn.clock import to_ms
+from cairn.calendar import Days
 from cairn.event import Kind
+from cairn.store.calendar import start_of_day
 from cairn.store.schema import CANONICAL, DATABASE
 from cairn.store.store import Store
 
@@ -51,7 +51,7 @@ class SessionPage(Struct, frozen=True):
 
 
 class DayOfSessions(Struct, frozen=True):
-    """The sessions that began on one day, UTC."""
+    """The sessions that began on one day."""
 
     start_ms: int
     sessions: int
@@ -103,17 +103,17 @@ def user_sessions(
 
 
 def session_days(
-    store: Store, environment_id: int, *, since: datetime, until: datetime, gap_ms: int | None = None
+    store: Store, environment_id: int, days: Days, *, gap_ms: int | None = None
 ) -> list[DayOfSessions]:
     """Sessions by the day they began on, oldest first, days without any left out.
 
-    Limit: what lies outside the range is not looked at, so a session that began before it is cut.
+    Limit: what lies outside of these days is not looked at, so a session that began before it is cut.
     """
     owner, where = f"{CANONICAL} AS owner", _IN_RANGE
     rows = store.query(
         environment_id,
         f"""
-        SELECT intDiv(first, 86400000) * 86400000 AS day, count(), uniqExact(owner), sum(events),
+        SELECT {start_of_day(days, "first")} AS day, count(), uniqExact(owner), sum(events),
                quantileExact(0.5)(last - first) / 1000
         FROM (
             SELECT owner, session, min(at) AS first, max(at) AS last, count() AS events
@@ -122,7 +122,7 @@ def session_days(
         GROUP BY day ORDER BY day
         """,
         {
-            "since": to_ms(since), "until": to_ms(until), **({} if gap_ms is None else {"gap_ms": gap_ms}),
+            "since": days.since_ms, "until": days.now_ms, **({} if gap_ms is None else {"gap_ms": gap_ms}),
         },
         timeout_s=30.0,
     )  # fmt: skip

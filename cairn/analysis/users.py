@@ -5,11 +5,12 @@ Segments a user is in are the segments' business; un-merging is identity's.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import sqlalchemy as sa
 from msgspec import Struct
 
+from cairn.calendar import last_days
 from cairn.clock import to_ms
 from cairn.conditions.clause import Bindings, between, event_clause
 from cairn.conditions.tree import EventMatch
@@ -34,9 +35,9 @@ LOOK_BACK = (
     timedelta(days=1),
     timedelta(days=7),
     timedelta(days=30),
-    timedelta(days=366),
+    timedelta(days=36_500),
 )
-DOERS_LOOK_BACK = timedelta(days=30)
+COUNTED_DAYS = 30  # that a user's events are counted over, wherever they stand; today is the last of them
 SEARCHED_KEYS = (IDENTITY_KEY, "email", "_email", "name")  # user properties that a search looks into
 # What people did; the rest says who they are and what they were shown.
 BEHAVIOUR = f"kind NOT IN ('{Kind.IDENTIFY}', '{Kind.EXPOSURE}')"
@@ -68,7 +69,10 @@ class PropertyValue(Struct, frozen=True):
 
 
 class User(Struct, frozen=True):
-    """One canonical user. `last_seen_ms` 0: did nothing within the question's look back."""
+    """One canonical user. `last_seen_ms` 0: did nothing yet.
+
+    `events` are those of the last 30 days, or where one event was asked for, that event's.
+    """
 
     user_id: int
     identity: str = ""  # empty: anonymous
@@ -114,38 +118,42 @@ def list_users(
     environment_id: int,
     *,
     now: datetime,
+    zone: tzinfo = UTC,
     after: Cursor | None = None,
 ) -> UserPage:
-    """Users by when they did something last, newest first; then those of whom only properties are known.
-
-    Counts cover the look back that filled the page.
-    """
-    rows: list[tuple[int, int, int]] = []
+    """Users by when they did something last, newest first; then those of whom only properties are known."""
+    rows: list[tuple[int, int]] = []
     newest = after.time_ms if after and after.time_ms else to_ms(now)
     for span in LOOK_BACK:
         since_ms = newest - span // timedelta(milliseconds=1)
         rows = _seen(store, environment_id, since_ms=since_ms, after=after, is_last=span == LOOK_BACK[-1])
         if len(rows) > PAGE:
             break
-    users = _with_properties(
-        store, connection, environment_id, [User(u, "", seen, n) for u, seen, n in rows[:PAGE]]
-    )
+    counts = _counts(store, connection, environment_id, [user_id for user_id, _ in rows[:PAGE]], now, zone)
+    plain = [User(user_id, "", seen, counts.get(user_id, (0, 0))[1]) for user_id, seen in rows[:PAGE]]
+    users = _with_properties(store, connection, environment_id, plain)
     more = len(rows) > PAGE
     return UserPage(users, Cursor(users[-1].last_seen_ms, users[-1].user_id) if more else None)
 
 
 def _seen(
     store: Store, environment_id: int, *, since_ms: int, after: Cursor | None, is_last: bool
-) -> list[tuple[int, int, int]]:
-    """(canonical user, last seen, events), one more than a page holds. Only the last look shows the never seen."""
+) -> list[tuple[int, int]]:
+    """(canonical user, last seen), one more than a page holds. Only the last look shows the never seen."""
+    never_seen = f"""
+        UNION ALL SELECT DISTINCT {CANONICAL}, toInt64(0) FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}}"""
     rows = store.query(
         environment_id,
         f"""
-        SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(maxIf(time, {BEHAVIOUR})) AS seen, countIf({BEHAVIOUR})
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}}
-          AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
-          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
+        SELECT canonical, max(last) AS seen FROM (
+            SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(maxIf(time, {BEHAVIOUR})) AS last
+            FROM {DATABASE}.events
+            WHERE environment_id = {{environment:UInt32}}
+              AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
+              AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
+            GROUP BY canonical
+            {never_seen if is_last else ""})
         GROUP BY canonical
         HAVING seen >= {{least:Int64}} AND (seen, canonical) < ({{after_ms:Int64}}, {{after_id:UInt64}})
         ORDER BY seen DESC, canonical DESC LIMIT {{limit:UInt32}}
@@ -158,7 +166,7 @@ def _seen(
             "limit": PAGE + 1,
         },
     )
-    return [(int(user), int(seen), int(count)) for user, seen, count in rows]
+    return [(int(user), int(seen)) for user, seen in rows]
 
 
 def list_doers(
@@ -168,12 +176,13 @@ def list_doers(
     match: EventMatch,
     *,
     now: datetime,
+    zone: tzinfo = UTC,
     after: Cursor | None = None,
 ) -> UserPage:
     """Who did one event in the last 30 days, who did it last first. Times and counts are those of the event."""
-    bindings, now_ms = Bindings(), to_ms(now)
+    bindings, days = Bindings(), last_days(now, zone, COUNTED_DAYS)
     clause = event_clause(match, bindings)
-    span = between(now_ms - DOERS_LOOK_BACK // timedelta(milliseconds=1), now_ms, bindings)
+    span = between(days.since_ms - 1, days.now_ms, bindings)
     rows = store.query(
         environment_id,
         f"""
@@ -203,6 +212,7 @@ def search_users(
     text: str,
     *,
     now: datetime,
+    zone: tzinfo = UTC,
     after_id: int = 0,
 ) -> UserPage:
     """Users whose identity, e-mail or name contains the text (any case), or whose id it is, by user id."""
@@ -222,7 +232,7 @@ def search_users(
     found = [int(row[0]) for row in rows]
     if after_id == 0:
         found = sorted({*found, *_by_id(store, connection, environment_id, wanted)})
-    users = described(store, connection, environment_id, found[:PAGE], now=now)
+    users = described(store, connection, environment_id, found[:PAGE], now=now, zone=zone)
     return UserPage(users, Cursor(0, found[PAGE - 1]) if len(found) > PAGE else None)
 
 
@@ -234,10 +244,42 @@ def _by_id(store: Store, connection: sa.Connection, environment_id: int, text: s
 
 
 def described(
-    store: Store, connection: sa.Connection, environment_id: int, user_ids: Sequence[int], *, now: datetime
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    user_ids: Sequence[int],
+    *,
+    now: datetime,
+    zone: tzinfo = UTC,
 ) -> list[User]:
     """These canonical users with properties, last seen and events of the last 30 days, in the given order."""
+    counts = _counts(store, connection, environment_id, user_ids, now, zone)
+    plain = [User(user_id, "", *counts.get(user_id, (0, 0))) for user_id in user_ids]
+    return _with_properties(store, connection, environment_id, plain)
+
+
+def _counts(
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    user_ids: Sequence[int],
+    now: datetime,
+    zone: tzinfo,
+) -> dict[int, tuple[int, int]]:
+    """Canonical user -> when it last did something, and how much in the last 30 days."""
     owners = _owners(connection, environment_id, user_ids)
+    since_ms = last_days(now, zone, COUNTED_DAYS).since_ms
+    counts = _did(store, environment_id, owners, since_ms)
+    unseen = {raw: owner for raw, owner in owners.items() if not counts.get(owner, (0, 0))[0]}
+    if unseen:
+        counts |= {owner: (last, 0) for owner, (last, _) in _did(store, environment_id, unseen, 0).items()}
+    return counts
+
+
+def _did(
+    store: Store, environment_id: int, owners: dict[int, int], since_ms: int
+) -> dict[int, tuple[int, int]]:
+    """Canonical user -> when it last did something since then, and how many things."""
     rows = store.query(
         environment_id,
         f"""
@@ -245,19 +287,16 @@ def described(
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
           AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
+          AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
         GROUP BY user_id
         """,
-        {
-            "users": list(owners)[:MAX_RAW_IDS],
-            "since": max(to_ms(now - timedelta(days=30)), 0),
-        },
+        {"users": list(owners)[:MAX_RAW_IDS], "since": since_ms},
     )
-    seen: dict[int, tuple[int, int]] = {}
+    done: dict[int, tuple[int, int]] = {}
     for raw, last, count in rows:
-        before = seen.get(owners[raw], (0, 0))
-        seen[owners[raw]] = (max(before[0], int(last)), before[1] + int(count))
-    plain = [User(user_id, "", *seen.get(user_id, (0, 0))) for user_id in user_ids]
-    return _with_properties(store, connection, environment_id, plain)
+        before = done.get(owners[raw], (0, 0))
+        done[owners[raw]] = (max(before[0], int(last)), before[1] + int(count))
+    return done
 
 
 def _with_properties(
@@ -335,20 +374,33 @@ def identities_of(store: Store, environment_id: int, user_ids: Iterable[int]) ->
 
 
 def one_user(
-    store: Store, connection: sa.Connection, environment_id: int, user_id: int, *, now: datetime
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    user_id: int,
+    *,
+    now: datetime,
+    zone: tzinfo = UTC,
 ) -> User | None:
     """The canonical user behind a raw or canonical id; None when nothing is known of it."""
     canonical = canonical_of(connection, environment_id, user_id)
-    user = described(store, connection, environment_id, [canonical], now=now)[0]
+    user = described(store, connection, environment_id, [canonical], now=now, zone=zone)[0]
     if user.properties or user.last_seen_ms or _exists(store, connection, environment_id, canonical):
         return user
     return None
 
 
 def user_by_identity(
-    store: Store, connection: sa.Connection, environment_id: int, identity: str, *, now: datetime
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    identity: str,
+    *,
+    now: datetime,
+    zone: tzinfo = UTC,
 ) -> User | None:
-    return one_user(store, connection, environment_id, identified_user_id(environment_id, identity), now=now)
+    user_id = identified_user_id(environment_id, identity)
+    return one_user(store, connection, environment_id, user_id, now=now, zone=zone)
 
 
 def timeline(

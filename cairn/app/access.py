@@ -66,11 +66,21 @@ def is_first_visit(core: Core) -> bool:
         return workspace.is_first_visit(connection)
 
 
-def sign_up(core: Core, now: datetime, *, workspace_name: str, email: str, name: str, password: str) -> str:
+def sign_up(
+    core: Core,
+    now: datetime,
+    *,
+    workspace_name: str,
+    email: str,
+    name: str,
+    password: str,
+    time_zone: str = "UTC",
+) -> str:
     """The first visitor owns the first workspace. The session's cookie. Raises SignUpClosed and InvalidInput."""
     with core.writing() as connection:
         made, owner = workspace.sign_up(
-            connection, core.seal, workspace_name=workspace_name, email=email, name=name, password=password, now=now
+            connection, core.seal, workspace_name=workspace_name, email=email, name=name, password=password, now=now,
+            time_zone=time_zone,
         )  # fmt: skip
         cookie, _ = session.start_session(connection, owner, now)
         environments = list_environments(connection, made.id)

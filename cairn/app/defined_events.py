@@ -7,6 +7,7 @@ from msgspec import Struct
 from cairn.analysis.users import identities_of
 from cairn.app.call import Call, siblings
 from cairn.app.editions import CREATED, Edited, record
+from cairn.calendar import Days, last_days
 from cairn.conditions.tree import EventMatch
 from cairn.definitions import defined_event as stored
 from cairn.definitions import expected, health, volume
@@ -40,7 +41,8 @@ class Counted(Struct, frozen=True):
     """What a defined event has counted."""
 
     total: Total
-    days: list[int]  # spans of 24 hours that end now, oldest first
+    days: Days
+    counts: list[int]  # of each day
 
 
 class Plan(Struct, frozen=True):
@@ -158,18 +160,26 @@ def count_defined_event(
 ) -> Counted:
     """Over all history, and per day."""
     store, match = call.core.store, resolve(call, environment, event.id)
+    span = last_days(call.now, environment.zone, days)
     return Counted(
         volume.total(store, environment.id, match, call.now),
-        volume.volumes(store, environment.id, [match], call.now, days=days)[0],
+        span,
+        volume.volumes(store, environment.id, [match], span)[0],
     )
+
+
+def shown_days(call: Call, environment: Environment) -> Days:
+    """The last 30 days where the project is, today among them."""
+    return last_days(call.now, environment.zone, volume.DAYS)
 
 
 def report_on(call: Call, environment: Environment, event: DefinedEvent) -> tuple[Report, Matched]:
     """One event with its last 30 days, whether it does well, and what it matched last."""
     store, match = call.core.store, resolve(call, environment, event.id)
-    days: Volume = volume.measured(store, environment.id, [match], call.now)[0]
-    state = health.judged(days.days, volume.behaviour(store, environment.id, call.now))
-    return Report(event, match, days, state), _matched(call, environment, match)
+    days = shown_days(call, environment)
+    counted: Volume = volume.measured(store, environment.id, [match], days)[0]
+    state = health.judged(counted.days, volume.behaviour(store, environment.id, days))
+    return Report(event, match, counted, state), _matched(call, environment, match)
 
 
 def try_definition(call: Call, environment: Environment, definition: Definition, *, of: int = 0) -> Matched:
@@ -198,7 +208,7 @@ def findings(call: Call, environment: Environment, known: Sequence[Report] | Non
     with call.reading() as connection:
         return health.findings(
             call.core.store, connection, call.core.definitions, call.workspace_id, environment.project_id,
-            environment.id, call.now, known=known,
+            environment.id, shown_days(call, environment), known=known,
         )  # fmt: skip
 
 
@@ -206,7 +216,7 @@ def read_plan(call: Call, environment: Environment) -> Plan:
     with call.reading() as connection:
         reports = health.reports(
             call.core.store, connection, call.core.definitions, call.workspace_id, environment.project_id,
-            environment.id, call.now,
+            environment.id, shown_days(call, environment),
         )  # fmt: skip
         names = expected.list_expected(connection, environment.project_id)
     planned = expected.planned_names([report.event for report in reports], names)
@@ -242,7 +252,7 @@ def count_parts(call: Call, environment: Environment, parts: tuple[Part, ...]) -
         return []
     check_definition(Definition(parts))
     matches = call.core.definitions.matches_of_parts(environment.id, parts)
-    return volume.recents(call.core.store, environment.id, matches, call.now)
+    return volume.recents(call.core.store, environment.id, matches, shown_days(call, environment))
 
 
 def label_event(call: Call, environment: Environment, new: NewDefinedEvent) -> tuple[DefinedEvent, Recent]:
@@ -255,4 +265,4 @@ def label_event(call: Call, environment: Environment, new: NewDefinedEvent) -> t
     event = create_defined_event(call, environment.project_id, new).value
     with call.reading() as connection:
         match = call.core.definitions.matches_of(connection, environment.id, event.definition)
-    return event, volume.recents(call.core.store, environment.id, [match], call.now)[0]
+    return event, volume.recents(call.core.store, environment.id, [match], shown_days(call, environment))[0]

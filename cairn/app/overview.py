@@ -14,6 +14,7 @@ from cairn.app.core import Trouble
 from cairn.app.events import UNKNOWN
 from cairn.app.python_lists import WithheldLists, withheld_lists
 from cairn.app.sources import heard_from
+from cairn.calendar import last_days
 from cairn.definitions.health import Finding
 from cairn.flags.overview import FlagCount, count_flags
 from cairn.segments import definition as segments
@@ -61,7 +62,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
         flags = count_flags(connection, environment.project_id, environment.id)
         seen = latest(store, connection, environment.id, now=now, limit=latest_events)
     return Overview(
-        days=pulse.series(store, environment.id, now=now, step_ms=pulse.DAY_MS, steps=days),
+        days=pulse.series(store, environment.id, last_days(now, environment.zone, days)),
         hour=hour,
         today=today,
         segments=counted,

@@ -1,13 +1,13 @@
 """Sessions: as clients captured them, or split anew by any gap."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from cairn.analysis import sessions, timeline_sessions
 from cairn.analysis.sessions import MINUTE_MS, DayOfSessions, SessionPage
 from cairn.analysis.timeline_sessions import TimelineSessions
 from cairn.analysis.users import User
 from cairn.app.call import Call
+from cairn.calendar import last_days
 from cairn.workspace.environment import Environment
 
 
@@ -34,6 +34,6 @@ def sessions_of_timeline(
 def session_days(call: Call, environment: Environment, *, days: int, gap_min: int = 0) -> list[DayOfSessions]:
     """Sessions by the day they began on, and the users and events in them."""
     return sessions.session_days(
-        call.core.store, environment.id, since=call.now - timedelta(days=days), until=call.now,
+        call.core.store, environment.id, last_days(call.now, environment.zone, days),
         gap_ms=gap_min * MINUTE_MS if gap_min else None,
     )  # fmt: skip

@@ -1,5 +1,7 @@
 """Projects, environments, the sources that send into them, and their keys."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from cairn.analysis import pulse
@@ -61,6 +63,18 @@ def add_environment(call: Call, project_id: int, *, key: str, name: str, app_id:
             )  # fmt: skip
     call.changed([made.id])
     return made
+
+
+def set_time_zone(call: Call, project_id: int, time_zone: str) -> None:
+    """In which the project's days begin. Raises UnknownTimeZone and ProjectNotFound."""
+    with call.writing() as connection:
+        environments.set_time_zone(connection, call.workspace_id, project_id, time_zone)
+
+
+def last_heard(call: Call, known: Iterable[Environment]) -> dict[int, int]:
+    """Environment -> epoch ms of the last thing it got in 30 days, for those that got any."""
+    heard = ((environment.id, heard_from(call, environment)) for environment in known)
+    return {number: max(client.last_ms for client in clients) for number, clients in heard if clients}
 
 
 def list_sources(call: Call, environment: Environment | None = None) -> list[Source]:

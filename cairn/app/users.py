@@ -58,14 +58,22 @@ class Details(Struct, frozen=True):
 def list_users(call: Call, environment: Environment, *, after: Cursor | None = None) -> UserPage:
     """Those seen last first. Pages of 50."""
     with call.reading() as connection:
-        return users.list_users(call.core.store, connection, environment.id, now=call.now, after=after)
+        return users.list_users(
+            call.core.store, connection, environment.id, now=call.now, zone=environment.zone, after=after
+        )
 
 
 def search_users(call: Call, environment: Environment, text: str, *, after: Cursor | None = None) -> UserPage:
     """By text in an identity, e-mail or name, or by id. Pages of 50."""
     with call.reading() as connection:
         return users.search_users(
-            call.core.store, connection, environment.id, text, now=call.now, after_id=after.id if after else 0
+            call.core.store,
+            connection,
+            environment.id,
+            text,
+            now=call.now,
+            zone=environment.zone,
+            after_id=after.id if after else 0,
         )
 
 
@@ -75,17 +83,25 @@ def list_doers(
     """Who did a defined event in the last 30 days. Raises NotFound for an event the project does not have."""
     match = resolve(call, environment, event_id)
     with call.reading() as connection:
-        return users.list_doers(call.core.store, connection, environment.id, match, now=call.now, after=after)
+        return users.list_doers(
+            call.core.store,
+            connection,
+            environment.id,
+            match,
+            now=call.now,
+            zone=environment.zone,
+            after=after,
+        )
 
 
 def find_user(call: Call, environment: Environment, name: str) -> User:
     """By id, and then by identity, because an identity may be digits too. Raises UserNotFound."""
-    store, now = call.core.store, call.now
+    store, now, zone = call.core.store, call.now, environment.zone
     found = None
     with call.reading() as connection:
         if name.isascii() and name.isdigit() and 0 < int(name[:20]) <= MAX_USER_ID:
-            found = users.one_user(store, connection, environment.id, int(name), now=now)
-        found = found or users.user_by_identity(store, connection, environment.id, name, now=now)
+            found = users.one_user(store, connection, environment.id, int(name), now=now, zone=zone)
+        found = found or users.user_by_identity(store, connection, environment.id, name, now=now, zone=zone)
     if found is None:
         raise UserNotFound("nothing is known of this user in this environment", field="user")
     return found
@@ -94,7 +110,9 @@ def find_user(call: Call, environment: Environment, name: str) -> User:
 def get_user(call: Call, environment: Environment, user_id: int) -> User:
     """The user a raw or canonical id belongs to. Raises UserNotFound."""
     with call.reading() as connection:
-        user = users.one_user(call.core.store, connection, environment.id, user_id, now=call.now)
+        user = users.one_user(
+            call.core.store, connection, environment.id, user_id, now=call.now, zone=environment.zone
+        )
     if user is None:
         raise UserNotFound(f"nothing is known of a user {user_id} in {environment.name}", field="user")
     return user
@@ -106,16 +124,22 @@ def candidates(call: Call, environment: Environment, text: str) -> list[User]:
         return []
     store = call.core.store
     with call.reading() as connection:
-        exact = users.user_by_identity(store, connection, environment.id, text, now=call.now)
+        exact = users.user_by_identity(
+            store, connection, environment.id, text, now=call.now, zone=environment.zone
+        )
         if exact is not None and exact.identity:
             return [exact]
-        return users.search_users(store, connection, environment.id, text, now=call.now).users[:10]
+        return users.search_users(
+            store, connection, environment.id, text, now=call.now, zone=environment.zone
+        ).users[:10]
 
 
 def described(call: Call, environment: Environment, user_ids: Iterable[int]) -> list[User]:
     """These canonical users with what is known of them, in the given order."""
     with call.reading() as connection:
-        return users.described(call.core.store, connection, environment.id, list(user_ids), now=call.now)
+        return users.described(
+            call.core.store, connection, environment.id, list(user_ids), now=call.now, zone=environment.zone
+        )
 
 
 def user_details(call: Call, environment: Environment, user: User) -> Details:

@@ -1,6 +1,7 @@
 """A condition as an English sentence for pages: pieces of text, the names and values among them emphasised. Pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, tzinfo
 from typing import NamedTuple, assert_never
 
 from cairn.clock import from_ms
@@ -51,15 +52,18 @@ class Names(NamedTuple):
 
     segments: Mapping[int, str]
     events: Mapping[int, str]
+    zone: tzinfo  # in which times are told
 
 
 def describe(
     condition: Condition,
     segment_names: Mapping[int, str] | None = None,
     event_names: Mapping[int, str] | None = None,
+    *,
+    zone: tzinfo = UTC,
 ) -> list[Part]:
     """Shape: parts to print one after another. The names are for leaves that name a thing by its id."""
-    return _merged(_describe(condition, Names(segment_names or {}, event_names or {})))
+    return _merged(_describe(condition, Names(segment_names or {}, event_names or {}, zone)))
 
 
 def sentence(
@@ -144,7 +148,7 @@ def _test(node: UserProperty | PropertyFilter) -> list[Part]:
 
 
 def _did(node: Did, names: Names) -> list[Part]:
-    event = _event(node.event, names)
+    event, zone = _event(node.event, names), names.zone
     if (node.operator, node.count) in (("exactly", 0), ("less_than", 1), ("at_most", 0)):
         parts = [Part("did not do "), *event]
     elif (node.operator, node.count) in (("at_least", 1), ("more_than", 0)):
@@ -158,7 +162,7 @@ def _did(node: Did, names: Names) -> list[Part]:
         case Last(amount, unit):
             return [*parts, Part(f" in the last {amount} {unit}s")]
         case Between(from_ms, to_ms):
-            return [*parts, Part(f" between {_moment(from_ms)} and {_moment(to_ms)} UTC")]
+            return [*parts, Part(f" between {_moment(from_ms, zone)} and {_moment(to_ms, zone)} {zone}")]
     return parts
 
 
@@ -179,8 +183,8 @@ def _event(event: EventMatch, names: Names) -> list[Part]:
     return parts
 
 
-def _moment(ms: int) -> str:
-    return from_ms(ms).strftime("%Y-%m-%d %H:%M")
+def _moment(ms: int, zone: tzinfo) -> str:
+    return from_ms(ms).astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
 def _strong(text: str) -> Part:

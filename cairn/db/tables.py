@@ -101,6 +101,7 @@ projects = Table(
     _of("workspaces"),
     _text("name"),
     _moment("created_at"),
+    _text("time_zone", default="UTC"),  # in which its days begin
     sqlite_autoincrement=True,
 )
 environments = Table(

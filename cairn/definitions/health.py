@@ -1,13 +1,12 @@
 """What is wrong with definitions: those that stopped counting, those that say the same, and names nobody planned."""
 
 from collections.abc import Iterator, Sequence, Set
-from datetime import datetime
 from typing import Literal
 
 import sqlalchemy as sa
 from msgspec import Struct
 
-from cairn.clock import to_ms
+from cairn.calendar import Days
 from cairn.conditions.tree import ElementMatch, EventMatch, ResolvedMatch
 from cairn.definitions.defined_event import list_defined_events
 from cairn.definitions.expected import list_expected, planned_names
@@ -60,16 +59,16 @@ def reports(
     workspace_id: int,
     project_id: int,
     environment_id: int,
-    now: datetime,
+    days: Days,
 ) -> list[Report]:
-    """Every active defined event with its last 30 days, in the order of `list_defined_events`."""
+    """Every active defined event with what it counted in these days, in the order of `list_defined_events`."""
     events = list_defined_events(connection, workspace_id, project_id)
     if not events:
         return []
     asked = [EventMatch(defined=event.id) for event in events]
     matches = definitions.resolve_events(connection, environment_id, asked)
-    everything = behaviour(store, environment_id, now)
-    counted = measured(store, environment_id, matches, now)
+    everything = behaviour(store, environment_id, days)
+    counted = measured(store, environment_id, matches, days)
     return [
         Report(event, match, volume, judged(volume.days, everything))
         for event, match, volume in zip(events, matches, counted, strict=True)
@@ -95,22 +94,22 @@ def findings(
     workspace_id: int,
     project_id: int,
     environment_id: int,
-    now: datetime,
+    days: Days,
     *,
     known: Sequence[Report] | None = None,
 ) -> list[Finding]:
     """Broken ones first, then duplicates, then new names. `known`: the reports, when the caller has them."""
     if known is None:
-        known = reports(store, connection, definitions, workspace_id, project_id, environment_id, now)
+        known = reports(store, connection, definitions, workspace_id, project_id, environment_id, days)
     found: list[Finding] = []
     if known:
         shapes = definitions.shapes(environment_id)
-        since_ms = to_ms(now) - (RECENT_DAYS + 1) * DAY_MS
+        since_ms = days.now_ms - (RECENT_DAYS + 1) * DAY_MS
         found += [_broken(report, shapes, since_ms) for report in known if report.state == "broken"]
         found += map(_twice, duplicates(known))
     planned = planned_names([report.event for report in known], list_expected(connection, project_id))
     if planned:
-        found += new_names(names_seen(store, environment_id), planned, now)
+        found += new_names(names_seen(store, environment_id), planned, days.now_ms)
     return found
 
 
@@ -119,9 +118,9 @@ def unplanned(seen: Sequence[NameSeen], planned: Set[str]) -> list[NameSeen]:
     return [each for each in seen if each.name not in planned]
 
 
-def new_names(seen: Sequence[NameSeen], planned: Set[str], now: datetime) -> list[Finding]:
+def new_names(seen: Sequence[NameSeen], planned: Set[str], now_ms: int) -> list[Finding]:
     """One finding for the unplanned names that came up of late. Nothing where nobody keeps a plan."""
-    since_ms = to_ms(now) - NEW_DAYS * DAY_MS
+    since_ms = now_ms - NEW_DAYS * DAY_MS
     fresh = [each.name for each in unplanned(seen, planned) if each.first_ms >= since_ms] if planned else []
     if not fresh:
         return []
@@ -155,7 +154,7 @@ def _broken(report: Report, shapes: EnvironmentShapes, since_ms: int) -> Finding
     offered = tuple(text for selector in selectors for text in candidates(selector, shapes, since_ms))
     usual = sum(report.days[:-RECENT_DAYS]) / max(1, len(report.days) - RECENT_DAYS)
     recent = sum(report.days[-RECENT_DAYS:])
-    text = f"{usual:,.0f} a day before, {recent:,} in the last {RECENT_DAYS} days."
+    text = f"{usual:,.0f} a day before, {recent:,} today and the {RECENT_DAYS - 1} days before."
     if offered:
         text += f" The selector “{offered[0]}” would match what is on the page now."
     elif selectors:

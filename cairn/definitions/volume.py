@@ -7,15 +7,17 @@ from operator import xor
 
 from msgspec import Struct
 
+from cairn.calendar import Days
 from cairn.clock import to_ms
 from cairn.conditions.clause import Bindings, between, event_clause
 from cairn.conditions.tree import EventMatch
 from cairn.event import Element
+from cairn.store.calendar import start_of_day
 from cairn.store.captured import FACTS_MAP, read_elements, with_element
 from cairn.store.schema import CANONICAL, DATABASE
 from cairn.store.store import Row, Store
 
-DAYS = 30
+DAYS = 30  # that pages show
 DAY_MS = 86_400_000
 MATCHES_PER_QUESTION = 20  # share one pass over the events
 COUNT_TIMEOUT_S = 60.0  # of a count over all history
@@ -68,46 +70,39 @@ class Example(Struct, frozen=True):
     element: Element | None
 
 
-def volumes(
-    store: Store, environment_id: int, matches: Sequence[EventMatch], now: datetime, *, days: int = DAYS
-) -> list[list[int]]:
-    """For each match how many happened per day. Days are spans of 24 hours that end now, oldest first."""
-    return [volume.days for volume in measured(store, environment_id, matches, now, days=days)]
+def volumes(store: Store, environment_id: int, matches: Sequence[EventMatch], days: Days) -> list[list[int]]:
+    """For each match how many happened on each day."""
+    return [volume.days for volume in measured(store, environment_id, matches, days)]
 
 
-def measured(
-    store: Store, environment_id: int, matches: Sequence[EventMatch], now: datetime, *, days: int = DAYS
-) -> list[Volume]:
+def measured(store: Store, environment_id: int, matches: Sequence[EventMatch], days: Days) -> list[Volume]:
     """The same with what else is known of these days, twenty matches in one pass over the events."""
     found: list[Volume] = []
     for start in range(0, len(matches), MATCHES_PER_QUESTION):
-        found += _measured(store, environment_id, matches[start : start + MATCHES_PER_QUESTION], now, days)
+        found += _measured(store, environment_id, matches[start : start + MATCHES_PER_QUESTION], days)
     return found
 
 
-def behaviour(store: Store, environment_id: int, now: datetime, *, days: int = DAYS) -> list[int]:
-    """Everything that people did, per day."""
-    return volumes(store, environment_id, [EventMatch(kind="")], now, days=days)[0]
+def behaviour(store: Store, environment_id: int, days: Days) -> list[int]:
+    """Everything that people did, on each day."""
+    return volumes(store, environment_id, [EventMatch(kind="")], days)[0]
 
 
-def _measured(
-    store: Store, environment_id: int, matches: Sequence[EventMatch], now: datetime, days: int
-) -> list[Volume]:
+def _measured(store: Store, environment_id: int, matches: Sequence[EventMatch], days: Days) -> list[Volume]:
     bindings = Bindings()
-    now_ms = to_ms(now)
     clauses = [event_clause(match, bindings) for match in matches]
     asked = ", ".join(
         f"countIf({clause}), groupBitXorIf(cityHash64(event_id), {clause}), "
         f"toUnixTimestamp64Milli(maxIf(time, {clause}))"
         for clause in clauses
     )
-    span = between(now_ms - days * DAY_MS, now_ms, bindings)
+    span = between(days.since_ms - 1, days.now_ms, bindings)
     rows = store.query(
         environment_id,
-        f"""SELECT intDiv({bindings.whole(now_ms)} - toUnixTimestamp64Milli(time), {DAY_MS}) AS days_ago, {asked}
+        f"""SELECT {start_of_day(days)} AS start, {asked}
             FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}} AND {span} AND ({" OR ".join(clauses)})
-            GROUP BY days_ago""",
+            GROUP BY start""",
         bindings.values,
     )
     return [
@@ -116,29 +111,26 @@ def _measured(
     ]
 
 
-def _volume(rows: Sequence[Row], days: int) -> Volume:
-    """From (days ago, events, their checksum, the last of them) of each day that has any."""
-    counts = {days_ago: int(events) for days_ago, events, _, _ in rows}
+def _volume(rows: Sequence[Row], days: Days) -> Volume:
+    """From (start of the day, events, their checksum, the last of them) of each day that has any."""
+    counts = {start: int(events) for start, events, _, _ in rows}
     last_ms = max((int(last) for _, events, _, last in rows if events), default=0)
     checksum = reduce(xor, (int(row[2]) for row in rows), 0)
-    return Volume([counts.get(days_ago, 0) for days_ago in reversed(range(days))], last_ms, checksum)
+    return Volume([counts.get(start, 0) for start in days.starts_ms], last_ms, checksum)
 
 
-def recents(
-    store: Store, environment_id: int, matches: Sequence[EventMatch], now: datetime, *, days: int = DAYS
-) -> list[Recent]:
-    """For each match how much of it there was, all in one pass."""
+def recents(store: Store, environment_id: int, matches: Sequence[EventMatch], days: Days) -> list[Recent]:
+    """For each match how much of it there was in these days, all in one pass."""
     if not matches:
         return []
     bindings = Bindings()
-    now_ms = to_ms(now)
     clauses = [event_clause(match, bindings) for match in matches]
     counts = ", ".join(f"countIf({clause}), uniqExactIf({CANONICAL}, {clause})" for clause in clauses)
     rows = store.query(
         environment_id,
         f"""SELECT {counts} FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}}
-              AND {between(now_ms - days * DAY_MS, now_ms, bindings)} AND ({" OR ".join(clauses)})""",
+              AND {between(days.since_ms - 1, days.now_ms, bindings)} AND ({" OR ".join(clauses)})""",
         bindings.values,
     )
     counted = list(map(int, rows[0]))

@@ -10,7 +10,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -33,7 +32,9 @@ def templates() -> Environment:
     environment.filters.update(
         number=number, share=share, ago=ago, day=day, clock=clock_time, full=full_time, iso=iso_time
     )
-    environment.globals.update(static=static_url, query=query, spark=spark, bars=bars, count=count)
+    environment.globals.update(
+        static=static_url, query=query, spark=spark, spark_ends=spark_ends, bars=bars, count=count
+    )
     return environment
 
 
@@ -65,16 +66,6 @@ def count(value: int, one: str, many: str = "") -> str:
 
 def share(value: float) -> str:
     return f"{number(value)}{NARROW_SPACE}%"
-
-
-def zone(name: str) -> tzinfo:
-    """The time zone a browser named in its cookie; UTC for one that is unknown here."""
-    if not name or len(name) > 64:
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC
 
 
 def moment(value: int | datetime, at: tzinfo) -> datetime:
@@ -135,6 +126,14 @@ def spark(values: Sequence[float], *, width: int = 120, height: int = 36) -> str
     low, span = height - 3, height - 6  # the line's own width stays inside
     points = [f"{place * step:.1f} {low - value / top * span:.1f}" for place, value in enumerate(values)]
     return "M" + " ".join(points)
+
+
+def spark_ends(values: Sequence[float], *, width: int = 120, height: int = 36) -> tuple[str, str]:
+    """The same in two: the days that are over, and the way to the last one, which is still running."""
+    line = spark(values, width=width, height=height)
+    points = line.removeprefix("M").split(" ")
+    pairs = [" ".join(points[at : at + 2]) for at in range(0, len(points), 2)] if line else []
+    return ("M" + " ".join(pairs[:-1]), "M" + " ".join(pairs[-2:])) if len(pairs) > 1 else (line, "")
 
 
 def bars(

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from cairn.app.access import enter, is_operator
 from cairn.app.call import Call
 from cairn.app.core import Core
+from cairn.calendar import zone_names, zone_of
 from cairn.errors import CairnError, NotFound, NotSignedIn
 from cairn.web.form import Form, read_form
 from cairn.web.guard import (
@@ -31,7 +32,7 @@ from cairn.web.guard import (
     read_cookie,
     set_cookie,
 )
-from cairn.web.render import templates, zone
+from cairn.web.render import templates
 from cairn.web.snippets import Place
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb, may, require
@@ -108,8 +109,15 @@ class Visit:
         return self.session.csrf if self.session else self.visitor
 
     @property
+    def browser_zone(self) -> str:
+        """The time zone the browser names; UTC when it names none that is known here."""
+        name = unquote(read_cookie(self.request, ZONE))
+        return name if name in zone_names() else "UTC"
+
+    @property
     def zone(self) -> tzinfo:
-        return zone(unquote(read_cookie(self.request, ZONE)))
+        """In which the page shows times: the project's, so that all its members see the same days."""
+        return self.environment.zone if self.environment else zone_of(self.browser_zone)
 
     def ask(self, name: str, default: str = "", *, longest: int = 500) -> str:
         """A value of the address, trimmed and bounded."""

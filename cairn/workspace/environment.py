@@ -1,11 +1,13 @@
 """Projects and their environments: each environment has an app id, an SDK key and data of its own."""
 
 import re
-from datetime import datetime
+from datetime import datetime, tzinfo
+from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
 
+from cairn.calendar import check_zone, zone_of
 from cairn.db.tables import environments, projects
 from cairn.errors import Conflict, InvalidInput, NotFound
 from cairn.ids import key_hash, new_app_id, new_sdk_key
@@ -21,6 +23,7 @@ class Project(Struct, frozen=True):
     id: int
     workspace_id: int
     name: str
+    time_zone: str  # in which its days begin
     created_at: datetime
 
 
@@ -35,6 +38,11 @@ class Environment(Struct, frozen=True):
     needs_server_key: bool = False  # flag events count only with the server SDK key, which no front-end has
     # Python's settings file holds the values of lists: whoever has the SDK key can read them.
     inlines_lists: bool = False
+    time_zone: str = "UTC"  # of its project
+
+    @property
+    def zone(self) -> tzinfo:
+        return zone_of(self.time_zone)
 
 
 class EnvironmentNotFound(NotFound):
@@ -67,16 +75,31 @@ class ProjectNotFound(NotFound):
     code = "project_not_found"
 
 
-def create_project(connection: sa.Connection, workspace_id: int, *, name: str, now: datetime) -> Project:
-    """A project without environments."""
+def create_project(
+    connection: sa.Connection, workspace_id: int, *, name: str, now: datetime, time_zone: str = "UTC"
+) -> Project:
+    """A project without environments. Raises InvalidInput and UnknownTimeZone."""
     name = clean_name(name)
-    row = {"workspace_id": workspace_id, "name": name, "created_at": now}
+    row = {
+        "workspace_id": workspace_id, "name": name, "time_zone": check_zone(time_zone), "created_at": now,
+    }  # fmt: skip
     return _project(connection.execute(sa.insert(projects).values(**row).returning(*projects.c)).one())
 
 
 def list_projects(connection: sa.Connection, workspace_id: int) -> list[Project]:
     query = sa.select(projects).where(projects.c.workspace_id == workspace_id).order_by(projects.c.id)
     return [_project(row) for row in connection.execute(query)]
+
+
+def set_time_zone(connection: sa.Connection, workspace_id: int, project_id: int, time_zone: str) -> None:
+    """Its days begin there from now on, those of its history too. Raises UnknownTimeZone and ProjectNotFound."""
+    changed = connection.execute(
+        sa.update(projects)
+        .where(projects.c.workspace_id == workspace_id, projects.c.id == project_id)
+        .values(time_zone=check_zone(time_zone))
+    )
+    if not changed.rowcount:
+        raise ProjectNotFound(f"no project {project_id} in this workspace", field="project_id")
 
 
 def create_environment(
@@ -96,7 +119,8 @@ def create_environment(
     Raises InvalidInput, ProjectNotFound, EnvironmentKeyTaken and AppIdTaken.
     """
     key, name = clean_key(key), clean_name(name)
-    if project_id not in {project.id for project in list_projects(connection, workspace_id)}:
+    known = {project.id: project for project in list_projects(connection, workspace_id)}
+    if project_id not in known:
         raise ProjectNotFound(f"no project {project_id} in this workspace", field="project_id")
     taken = sa.select(environments.c.id).where(
         environments.c.project_id == project_id, environments.c.key == key
@@ -110,23 +134,17 @@ def create_environment(
         "sdk_key_hash": key_hash(sdk_key), "sdk_key_sealed": seal.close(sdk_key),
         "inlines_lists": inlines_lists,
     }  # fmt: skip
-    return _environment(
-        connection.execute(sa.insert(environments).values(**row).returning(*environments.c)).one()
-    )
+    made = connection.execute(sa.insert(environments).values(**row).returning(*environments.c)).one()
+    return _environment(made, known[project_id].time_zone)
 
 
 def list_environments(connection: sa.Connection, workspace_id: int) -> list[Environment]:
-    query = (
-        sa.select(environments).where(environments.c.workspace_id == workspace_id).order_by(environments.c.id)
-    )
-    return [_environment(row) for row in connection.execute(query)]
+    return [_environment(row, row.time_zone) for row in connection.execute(_of_workspace(workspace_id))]
 
 
 def get_environment(connection: sa.Connection, workspace_id: int, name: str | int) -> Environment:
     """By id, or by key: of several projects with that key the oldest. Raises EnvironmentNotFound."""
-    query = (
-        sa.select(environments).where(environments.c.workspace_id == workspace_id).order_by(environments.c.id)
-    )
+    query = _of_workspace(workspace_id)
     if isinstance(name, int) or (name.isascii() and name.isdigit() and len(name) <= 9):
         query = query.where(environments.c.id == int(name))
     else:
@@ -137,7 +155,17 @@ def get_environment(connection: sa.Connection, workspace_id: int, name: str | in
         raise EnvironmentNotFound(
             "no such environment in this workspace; name it by its id or key", field="environment"
         )
-    return _environment(row)
+    return _environment(row, row.time_zone)
+
+
+def _of_workspace(workspace_id: int) -> sa.Select[Any]:
+    """Its environments with the time zones of their projects, oldest first."""
+    return (
+        sa.select(environments, projects.c.time_zone)
+        .join(projects, projects.c.id == environments.c.project_id)
+        .where(environments.c.workspace_id == workspace_id)
+        .order_by(environments.c.id)
+    )
 
 
 def reveal_sdk_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> str:
@@ -224,11 +252,11 @@ def _is_taken(connection: sa.Connection, app_id: str) -> bool:
 
 
 def _project(row: sa.Row[tuple[object, ...]]) -> Project:
-    return Project(row.id, row.workspace_id, row.name, row.created_at)
+    return Project(row.id, row.workspace_id, row.name, row.time_zone, row.created_at)
 
 
-def _environment(row: sa.Row[tuple[object, ...]]) -> Environment:
+def _environment(row: sa.Row[Any], time_zone: str) -> Environment:
     return Environment(
         row.id, row.workspace_id, row.project_id, row.key, row.name, row.app_id, row.created_at,
-        row.needs_server_key, row.inlines_lists,
+        row.needs_server_key, row.inlines_lists, time_zone,
     )  # fmt: skip

@@ -51,11 +51,12 @@ def sign_up(
     name: str,
     password: str,
     now: datetime,
+    time_zone: str = "UTC",
 ) -> tuple[Workspace, Member]:
     """The first visitor becomes the owner of the first workspace. Raises SignUpClosed and InvalidInput."""
     if not is_first_visit(connection):
         raise SignUpClosed("there is a workspace already; ask one of its admins to add you")
-    workspace = create_workspace(connection, seal, name=workspace_name, now=now)
+    workspace = create_workspace(connection, seal, name=workspace_name, now=now, time_zone=time_zone)
     owner = create_member(
         connection, workspace.id, email=email, name=name, password=password, role=Role.OWNER, now=now
     )
@@ -63,14 +64,20 @@ def sign_up(
 
 
 def create_workspace(
-    connection: sa.Connection, seal: Seal, *, name: str, now: datetime, is_demo: bool = False
+    connection: sa.Connection,
+    seal: Seal,
+    *,
+    name: str,
+    now: datetime,
+    is_demo: bool = False,
+    time_zone: str = "UTC",
 ) -> Workspace:
     """With one project of the same name, two environments, and a web and a server source in each."""
     name = clean_name(name, field="workspace_name")
     row = {"name": name, "account_id": _free_account_id(connection), "is_demo": is_demo, "created_at": now}
     inserted = sa.insert(workspaces).values(**row).returning(*workspaces.c)
     workspace = _workspace(connection.execute(inserted).one())
-    project = create_project(connection, workspace.id, name=name, now=now)
+    project = create_project(connection, workspace.id, name=name, now=now, time_zone=time_zone)
     for key, title in FIRST_ENVIRONMENTS:
         environment = create_environment(
             connection,

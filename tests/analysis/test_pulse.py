@@ -1,13 +1,16 @@
 """Numbers of the home page: counted after merges, behaviour only, in whole buckets."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from itertools import pairwise
 
 from cairn.analysis import pulse
-from cairn.analysis.pulse import DAY_MS, HOUR_MS
+from cairn.calendar import Days, last_days
+from cairn.clock import to_ms
 from cairn.event import Kind
 from cairn.outcomes import Reason
 from tests.analysis.conftest import ELSEWHERE, HERE, NOW, Past
+
+HOUR_MS = 3_600_000
 
 
 def test_a_series_has_every_bucket_and_counts_merged_users_once(past: Past) -> None:
@@ -20,12 +23,13 @@ def test_a_series_has_every_bucket_and_counts_merged_users_once(past: Past) -> N
     past.did(13, "identify", ago=3, kind=Kind.IDENTIFY)
     past.did(14, ago=1, environment=ELSEWHERE)
     past.did(15, ago=60 * 24 * 3)
-    steps = pulse.series(past.store, HERE, now=NOW, step_ms=HOUR_MS, steps=4)
+    hours = Days([to_ms(NOW) // HOUR_MS * HOUR_MS - back * HOUR_MS for back in (3, 2, 1, 0)], to_ms(NOW))
+    steps = pulse.series(past.store, HERE, hours)
     assert [(step.users, step.events, step.exposures) for step in steps] == [
         (0, 0, 0), (0, 0, 0), (1, 1, 0), (2, 3, 1),
     ]  # fmt: skip
     assert [later.start_ms - step.start_ms for step, later in pairwise(steps)] == [HOUR_MS] * 3
-    days = pulse.series(past.store, HERE, now=NOW, step_ms=DAY_MS, steps=4)
+    days = pulse.series(past.store, HERE, last_days(NOW, UTC, 4))
     assert [step.events for step in days] == [1, 0, 0, 4]
 
 

@@ -3,14 +3,13 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cairn.analysis.pulse import DAY_MS
 from cairn.analysis.sessions import (
     MINUTE_MS,
     SESSION_NUMBERS,
@@ -20,6 +19,7 @@ from cairn.analysis.sessions import (
     sessions_of,
     user_sessions,
 )
+from cairn.calendar import last_days
 from cairn.clock import to_ms
 from cairn.event import Draft, Kind
 from cairn.ids import identified_user_id
@@ -27,6 +27,8 @@ from cairn.store.embedded import open_embedded
 from tests.analysis.conftest import ELSEWHERE, HERE, NOW, Past
 
 TIMES = st.lists(st.integers(0, 60), max_size=25)
+
+DAY_MS = 86_400_000
 
 
 def drawn(times: list[int], gap: int) -> list[Session]:
@@ -150,7 +152,7 @@ def test_the_sessions_of_each_day(visited: tuple[Past, list[Draft]], gap: int | 
         for session in groups(counted(drafts, users), gap):
             by_day.setdefault(session[0].time_ms // DAY_MS * DAY_MS, []).append((owner, session))
     found = session_days(
-        past.store, HERE, since=NOW - timedelta(days=5), until=NOW + timedelta(hours=1),
+        past.store, HERE, last_days(NOW + timedelta(hours=1), UTC, 6),
         gap_ms=gap * MINUTE_MS if gap else None,
     )  # fmt: skip
     assert [(one.start_ms, one.sessions, one.users, one.events) for one in found] == [

@@ -1,9 +1,11 @@
 """What is found wrong with definitions: stopped ones with a way out, duplicates, names nobody planned."""
 
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 
+from cairn.calendar import last_days
 from cairn.conditions.tree import PropertyFilter
 from cairn.db.engine import reading
 from cairn.definitions.expected import planned_names
@@ -17,6 +19,7 @@ from tests.definitions.world import NOW, Project, load
 from tests.segments.histories import NOW_MS
 
 DAY = 86_400_000
+DAYS = last_days(NOW, UTC, 30)
 OLD = Element("@main;#shop;|@button;.buy;.btn;|", "button", "", "btn buy", "Buy")
 NEW = Element("@main;#shop;|@button;.btn;.purchase;|", "button", "", "btn purchase", "Buy")
 STEADY = [10] * 30
@@ -62,8 +65,8 @@ def test_findings(store: EmbeddedStore, tmp_path: Path) -> None:
     planned = project.define(Definition((Part("custom", "Old name"),)), "Planned")
     definitions = Definitions(store)
     with reading(project.engine) as connection:
-        known = reports(store, connection, definitions, project.workspace_id, project.project_id, here, NOW)
-        found = findings(store, connection, definitions, project.workspace_id, project.project_id, here, NOW)
+        known = reports(store, connection, definitions, project.workspace_id, project.project_id, here, DAYS)
+        found = findings(store, connection, definitions, project.workspace_id, project.project_id, here, DAYS)
     assert {report.event.name: report.state for report in known} == {
         "Bought": "broken", "Any button": "good", "Any button again": "good", "Nothing": "silent",
         "Nothing else": "silent", "Planned": "new",
@@ -84,6 +87,6 @@ def test_nothing_is_found_where_nothing_is_defined(store: EmbeddedStore, tmp_pat
     project = Project(tmp_path, 8_002)
     with reading(project.engine) as connection:
         found: list[Finding] = findings(
-            store, connection, Definitions(store), project.workspace_id, project.project_id, 8_002, NOW
+            store, connection, Definitions(store), project.workspace_id, project.project_id, 8_002, DAYS
         )
     assert found == []

@@ -3,12 +3,15 @@
 from collections import Counter
 from itertools import count
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from cairn.calendar import last_days
+from cairn.clock import from_ms
 from cairn.db.engine import reading
 from cairn.definitions.expected import expect_names, list_expected, planned_names
 from cairn.definitions.health import (
@@ -32,6 +35,7 @@ from tests.definitions.world import NOW, Project, load
 from tests.segments.histories import NOW_MS
 
 environments = count(600_000)
+ZONE = ZoneInfo("America/New_York")
 NAMES = ["Order", "order", "Buy", "Sign up", "", "é", "Ordér ‘x’"]
 
 
@@ -49,12 +53,20 @@ def histories(draw: st.DrawFn) -> list[Draft]:
 
 
 def counted(history: list[Draft], definition: Definition) -> list[Draft]:
-    oldest = NOW_MS - DAYS * DAY_MS
-    return [one for one in history if oldest < one.time_ms <= NOW_MS and is_defined(one, definition, (), {})]
+    return [
+        one
+        for one in history
+        if days_ago(one) < DAYS and one.time_ms <= NOW_MS and is_defined(one, definition, (), {})
+    ]
+
+
+def days_ago(draft: Draft) -> int:
+    """On the calendar of New York."""
+    return (NOW.astimezone(ZONE).date() - from_ms(draft.time_ms).astimezone(ZONE).date()).days
 
 
 def per_day(some: list[Draft]) -> list[int]:
-    days = Counter((NOW_MS - one.time_ms) // DAY_MS for one in some)
+    days = Counter(days_ago(one) for one in some)
     return [days[number] for number in reversed(range(DAYS))]
 
 
@@ -84,7 +96,13 @@ def test_health_and_duplicates(
     events = [project.define(definition) for definition in [*defined, defined[0]]]
     with reading(project.engine) as connection:
         known = reports(
-            store, connection, Definitions(store), project.workspace_id, project.project_id, here, NOW
+            store,
+            connection,
+            Definitions(store),
+            project.workspace_id,
+            project.project_id,
+            here,
+            last_days(NOW, ZONE, DAYS),
         )
     everything = per_day(
         [one for one in history if one.kind not in ("identify", "exposure") and one.time_ms <= NOW_MS]

@@ -47,10 +47,12 @@ def test_sign_up_says_what_is_wrong_at_the_field(
 
 def test_the_first_visitor_owns_the_workspace_and_the_door_closes(stranger: Browser, empty: Core) -> None:
     stranger.get("/sign-up")
+    stranger.client.cookies.set("cairn_zone", "America%2FNew_York")
     home = stranger.post("/sign-up", SIGN_UP)
     assert home.status_code == 200
     assert home.url.path == "/env/production"
     assert "Waiting for your first event" in home.text
+    assert 'Times in <a href="/env/production/environments">America/New_York</a>' in home.text
     second = Browser(TestClient(build_web(empty), base_url="http://cairn.test"))
     second.get("/sign-in")
     assert second.post("/sign-up", SIGN_UP | {"email": "b@new.test"}).url.path == "/sign-in"

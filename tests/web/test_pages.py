@@ -435,18 +435,14 @@ def test_keys_are_shown_copied_and_changed(
     assert owner.post(f"{HERE}/keys/sources", {"name": "Shop server", "kind": "server"}).status_code == 200
     wrong = owner.post(f"{HERE}/keys/sources", {"name": "", "kind": "server"})
     assert wrong.status_code == 422 and 'id="wrong-name"' in wrong.text
-    made = owner.post(
-        f"{HERE}/keys/environments", {"environment_name": "Staging", "environment_key": "staging"}
-    )
+    made = owner.post(f"{HERE}/environments", {"environment_name": "Staging", "environment_key": "staging"})
     assert made.url.path == "/env/staging/keys"
-    taken = owner.post(
-        f"{HERE}/keys/environments", {"environment_name": "Again", "environment_key": "staging"}
-    )
+    taken = owner.post(f"{HERE}/environments", {"environment_name": "Again", "environment_key": "staging"})
     assert taken.status_code == 409 and 'id="wrong-environment_key"' in taken.text
     heaps = {"environment_name": "Web", "environment_key": "web", "app_id": "2468013579"}
-    shown = owner.post(f"{HERE}/keys/environments", heaps).text
+    shown = owner.post(f"{HERE}/environments", heaps).text
     assert "heap.load(&#39;2468013579&#39;)" in shown and "/k/2468013579.js" in shown
-    again = owner.post(f"{HERE}/keys/environments", {**heaps, "environment_key": "web2"})
+    again = owner.post(f"{HERE}/environments", {**heaps, "environment_key": "web2"})
     assert again.status_code == 409 and 'id="wrong-app_id"' in again.text
     viewer = browse().sign_in(world.a.email(Role.VIEWER)).get(f"{HERE}/keys").text
     assert keys()[0] not in viewer and not any(key in viewer for key in keys()[1])

@@ -73,7 +73,9 @@ class EventCounts(Struct, frozen=True):
     users: int
     first_at: datetime | None
     last_at: datetime | None
-    days: list[int]  # spans of 24 hours that end now, oldest first
+    time_zone: str  # of the project, in which the days begin
+    since: datetime  # the beginning of the first day
+    days: list[int]  # events on each calendar day, oldest first; the last is today, so far
 
 
 class DefinitionTest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,7 +154,9 @@ def count_defined_event(call: Call, event_id: Id, query: CountsQuery) -> EventCo
         users=total.users,
         first_at=from_ms(total.first_ms) if total.events else None,
         last_at=from_ms(total.last_ms) if total.events else None,
-        days=counted.days,
+        time_zone=environment.time_zone,
+        since=from_ms(counted.days.since_ms).astimezone(environment.zone),
+        days=counted.counts,
     )
 
 

@@ -41,7 +41,7 @@ class UserSessions(Struct, frozen=True):
 
 
 class SessionDay(Struct, frozen=True):
-    day: datetime  # UTC
+    day: datetime  # its beginning in the time zone of the project
     sessions: int
     users: int
     events: int
@@ -61,7 +61,9 @@ class UserSessionsQuery(EnvironmentQuery, frozen=True):
 
 class SessionDaysQuery(EnvironmentQuery, frozen=True):
     gap_minutes: Gap | None = None
-    days: Annotated[int, Meta(ge=1, le=MOST_DAYS, description="How many days back.")] = 30
+    days: Annotated[
+        int, Meta(ge=1, le=MOST_DAYS, description="How many calendar days, today among them.")
+    ] = 30
 
 
 def read_user_sessions(call: Call, user: UserName, query: UserSessionsQuery) -> UserSessions:
@@ -88,7 +90,13 @@ def read_sessions(call: Call, query: SessionDaysQuery) -> SessionDays:
         environment.name,
         query.gap_minutes,
         [
-            SessionDay(from_ms(one.start_ms), one.sessions, one.users, one.events, one.median_s)
+            SessionDay(
+                from_ms(one.start_ms).astimezone(environment.zone),
+                one.sessions,
+                one.users,
+                one.events,
+                one.median_s,
+            )
             for one in days
         ],
     )

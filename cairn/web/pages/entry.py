@@ -29,7 +29,7 @@ def sign_up_now(visit: Visit) -> Response:
     try:
         cookie = access.sign_up(
             visit.core, visit.now, workspace_name=form("workspace_name"), email=form("email"), name=form("name"),
-            password=form("password"),
+            password=form("password"), time_zone=visit.browser_zone,
         )  # fmt: skip
     except CairnError as error:
         return sign_up_page(visit, error)

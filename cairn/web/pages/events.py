@@ -1,7 +1,6 @@
 """Defined events: the list with volume and health, one event, and the editor that counts before it saves."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 from msgspec import Struct, structs
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from cairn.conditions.describe import Part as Words
 from cairn.conditions.describe import describe_test
 from cairn.definitions.health import NEW_DAYS
 from cairn.definitions.model import Changes, DefinedEvent, NewDefinedEvent, Part
-from cairn.definitions.volume import DAY_MS, DAYS, Example, Total
+from cairn.definitions.volume import DAY_MS, Example, Total
 from cairn.web import event_form
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import Stored
@@ -82,7 +81,7 @@ def event_page(visit: Visit) -> Response:
     return visit.page(
         "events_one.html", event=event, days=report.volume.days, used=defined_events.users_of(visit.call, event),
         names=defined_events.event_names(visit.call, visit.here), told=told, badges=BADGES, state=report.state,
-        starts=[visit.now - timedelta(days=DAYS - place) for place in range(DAYS)], total=matched.total,
+        starts=defined_events.shown_days(visit.call, visit.here).starts_ms, total=matched.total,
         matched=_matched(visit, matched.latest),
     )  # fmt: skip
 

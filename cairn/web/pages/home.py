@@ -8,6 +8,7 @@ from starlette.responses import Response
 from cairn.analysis import pulse
 from cairn.app.overview import CountedSegment, LongList, Overview, read_overview
 from cairn.app.python_lists import WithheldLists
+from cairn.calendar import zone_of
 from cairn.definitions.health import Finding
 from cairn.web.pages.live import explain, rows_of
 from cairn.web.render import count, full_time, query
@@ -57,7 +58,7 @@ def home_page(visit: Visit) -> Response:
     overview = read_overview(visit.call, visit.here, days=DAYS, latest_events=FEED)
     concerns = _concerns(visit, overview)
     return visit.page(
-        "home.html", days=overview.days, hour=overview.hour, today=overview.today, defined=_defined(overview),
+        "home.html", days=overview.days, defined=_defined(overview),
         concerns=concerns, rows=rows_of(overview.latest), after=after, steps=_steps(visit, overview),
         greeting=_greeting(visit), opening=_opening(visit, overview.hour, overview.today, concerns),
         first_event=curl_track(place_of(visit)),
@@ -191,7 +192,7 @@ def _steps(visit: Visit, overview: Overview) -> list[Step]:
 
 
 def _greeting(visit: Visit) -> str:
-    hour = visit.now.astimezone(visit.zone).hour
+    hour = visit.now.astimezone(zone_of(visit.browser_zone)).hour  # it is the reader who is greeted
     words = ((5, "Good night"), (12, "Good morning"), (18, "Good afternoon"), (25, "Good evening"))
     return next(word for until, word in words if hour < until)
 
@@ -200,9 +201,9 @@ def _opening(visit: Visit, hour: pulse.Step, today: pulse.Step, concerns: list[C
     """The sentence the page opens with."""
     project = next(name for name, each in visit.environments if each.id == visit.here.id)
     if today.users == 0:
-        return f"Nobody used {project} in the last day, as far as {visit.here.name} knows."
+        return f"Nobody used {project} in the last 24 hours, as far as {visit.here.name} knows."
     now = count(hour.users, "user") if hour.users else "Nobody"
-    who = f"{now} used {project} in the last hour, {count(today.users, 'user')} in the last day."
+    who = f"{now} used {project} in the last hour, {count(today.users, 'user')} in the last 24 hours."
     look = f"{count(len(concerns), 'thing')} {'needs' if len(concerns) == 1 else 'need'} a look."
     return f"{who} {look.capitalize() if concerns else 'Nothing needs a look.'}"
 

@@ -90,22 +90,6 @@ def add_source(visit: Visit) -> Response:
     return visit.go(visit.url("/keys"), f"Source {source.name} is ready. Copy its write key into the client.")
 
 
-def add_environment(visit: Visit) -> Response:
-    form = visit.form
-    try:
-        made = sources.add_environment(
-            visit.call, visit.here.project_id, key=form.line("environment_key"), name=form.line("environment_name"),
-            app_id=form.line("app_id"),
-        )  # fmt: skip
-    except CairnError as error:
-        error.field = {"key": "environment_key", "name": "environment_name"}.get(error.field, error.field)
-        return keys_page(visit, error)
-    visit.environments.append(("", made))
-    return visit.go(
-        visit.url("/keys", made), f"Environment {made.name} is ready, with data and keys of its own."
-    )
-
-
 PAGES: tuple[Page, ...] = (
     get("/env/{environment}/keys", keys_page),
     post("/env/{environment}/keys/rotate-sdk", rotate_sdk, Verb.CHANGE_KEYS),
@@ -115,5 +99,4 @@ PAGES: tuple[Page, ...] = (
     post("/env/{environment}/keys/sources", add_source, Verb.CHANGE_SOURCES),
     post("/env/{environment}/keys/sources/{source_id}/rotate", rotate_write, Verb.CHANGE_KEYS),
     post("/env/{environment}/keys/sources/{source_id}/toggle", toggle_source, Verb.CHANGE_SOURCES),
-    post("/env/{environment}/keys/environments", add_environment, Verb.CHANGE_SOURCES),
 )

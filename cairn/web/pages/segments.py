@@ -1,6 +1,7 @@
 """Segments: the list, one segment with its members, and the editor."""
 
 from collections.abc import Mapping
+from datetime import tzinfo
 
 from msgspec import Struct, structs
 from starlette.responses import Response
@@ -54,7 +55,9 @@ def segments_page(visit: Visit) -> Response:
     found = segments.list_segments(visit.call, visit.here.project_id)
     known, names = segments.states_in(visit.call, visit.here), event_names(visit.call, visit.here)
     listed = [
-        Listed(segment, known.get(segment.id), describe(segment.condition, event_names=names))
+        Listed(
+            segment, known.get(segment.id), describe(segment.condition, event_names=names, zone=visit.zone)
+        )
         for segment in found
     ]
     text = visit.ask("q").lower()
@@ -72,10 +75,10 @@ def segment_page(visit: Visit) -> Response:
     candidates = users.candidates(call, here, asked)
     why = None
     if len(candidates) == 1:
-        why = _answer(segments.explain_member(call, here, segment, candidates[0]), names)
+        why = _answer(segments.explain_member(call, here, segment, candidates[0]), names, visit.zone)
     return visit.page(
         "segment.html", segment=segment, state=state, members=users.described(call, here, page.since_ms),
-        sentence=describe(segment.condition, event_names=names), since=page.since_ms, after=after,
+        sentence=describe(segment.condition, event_names=names, zone=visit.zone), since=page.since_ms, after=after,
         next=page.next or "", size=page.size, asked=asked, candidates=candidates, why=why,
         used=[use for use in segments.users_of(call, segment) if use.what == "flag"],
     )  # fmt: skip
@@ -86,11 +89,11 @@ def _segment_here(visit: Visit) -> Segment:
     return segments.get_segment(visit.call, visit.number("segment_id"), project_id=visit.here.project_id)
 
 
-def _answer(explained: Explained, names: Mapping[int, str]) -> Answer:
-    return Answer(explained.user, explained.since_ms, _told(explained.why, names))
+def _answer(explained: Explained, names: Mapping[int, str], zone: tzinfo) -> Answer:
+    return Answer(explained.user, explained.since_ms, _told(explained.why, names, zone))
 
 
-def _told(why: Why, names: Mapping[int, str]) -> Reasoned:
+def _told(why: Why, names: Mapping[int, str], zone: tzinfo) -> Reasoned:
     match why.condition:
         case And():
             joined = "all of"
@@ -98,9 +101,9 @@ def _told(why: Why, names: Mapping[int, str]) -> Reasoned:
             joined = "any of"
         case _:
             joined = "not"
-    words = [] if why.nodes else describe(why.condition, event_names=names)
+    words = [] if why.nodes else describe(why.condition, event_names=names, zone=zone)
     events = [(event, sentence(event)) for event in why.latest]
-    return Reasoned(why, words, joined, [_told(node, names) for node in why.nodes], events)
+    return Reasoned(why, words, joined, [_told(node, names, zone) for node in why.nodes], events)
 
 
 def _find(visit: Visit) -> Edited[Segment]:
@@ -126,7 +129,7 @@ def _values(visit: Visit, segment: Segment | None, draft: Draft) -> Mapping[str,
         "segment": segment,
         "choices": segment_form,
         "defined": tuple((f"{segment_form.DEFINED}{number}", name) for number, name in events.items()),
-        "sentence": describe(condition, event_names=events) if condition is not None else [],
+        "sentence": describe(condition, event_names=events, zone=visit.zone) if condition is not None else [],
         "names": pulse.event_names(store, visit.here.id, now=visit.now),
         "keys": pulse.property_keys(store, visit.here.id),
     }
@@ -150,7 +153,7 @@ def _save(visit: Visit, segment: Segment | None, draft: Draft, expected: int | N
 
 
 def _stored(visit: Visit, segment: Segment) -> Mapping[str, Stored]:
-    condition = describe(segment.condition, event_names=event_names(visit.call, visit.here))
+    condition = describe(segment.condition, event_names=event_names(visit.call, visit.here), zone=visit.zone)
     return {
         "name": Stored("Name", segment.name),
         "description": Stored("Description", segment.description),
