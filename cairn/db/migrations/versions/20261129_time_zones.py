@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261129_time_zones"
-down_revision = "20261129_inlined_lists"
+down_revision = "20261129_published_changes"
 
 
 def upgrade() -> None:
