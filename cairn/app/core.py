@@ -58,6 +58,7 @@ class Core:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """One transaction: committed at the end, and not at all after an error."""
+        """One transaction, committed at the end or not at all. What it has looked up stays true until then."""
         with explained(), self.engine.begin() as connection:
+            database.take(connection, database.Lock.DEFINITIONS)
             yield connection

@@ -1,5 +1,6 @@
 """Opening the metadata database. The only place that knows which engine it is."""
 
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,22 @@ from sqlalchemy import event
 from cairn.db.changes import count_changes
 
 
+class Lock(IntEnum):
+    """What only one transaction at a time does. The numbers are PostgreSQL's keys; any constants of our own."""
+
+    MIGRATION = 4318031
+    DEFINITIONS = 4318032  # looking whether a thing may be made or changed, and doing it
+    MERGES = 4318033  # so that the history's ids rise in the order of commits
+
+
 def open_engine(url: str) -> sa.Engine:
     """`sqlite:///path` or `postgresql+psycopg://…`. SQLite runs in WAL mode, writers lock at once."""
     engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)
+    else:
+        event.listen(engine, "connect", _configure_postgresql)
     count_changes(engine)
     return engine
 
@@ -38,15 +49,25 @@ def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if options.get("read") else "BEGIN IMMEDIATE")
 
 
-def lock_for_migration(connection: sa.Connection) -> None:
-    """Until the transaction ends, no other process migrates. SQLite's write lock does it already."""
+def _configure_postgresql(connection: Any, _record: Any) -> None:  # Any: the driver's own types
+    connection.execute("SET lock_timeout = '5s'")  # as long as SQLite waits for its writer
+    connection.commit()
+
+
+def take(connection: sa.Connection, lock: Lock) -> None:
+    """Until the transaction ends nobody else takes this lock. SQLite's write lock does it already."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4318031)")  # any constant of our own
+        if lock is Lock.MIGRATION:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # however long another process migrates
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock.value})")
 
 
 def reading(engine: sa.Engine) -> sa.Connection:
-    """A connection for reading only; use as a context manager."""
-    return engine.connect().execution_options(read=True)
+    """A connection for reading only, which sees one state of the database; use as a context manager."""
+    connection = engine.connect().execution_options(read=True)
+    if engine.dialect.name == "postgresql":
+        connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return connection
 
 
 def scrub(engine: sa.Engine) -> bool:

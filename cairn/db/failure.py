@@ -6,7 +6,12 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from cairn.db.tables import metadata
 from cairn.errors import Conflict, InvalidInput, Unavailable
+
+# What people call a column, where it is not its name.
+_FIELDS = {"edition": "version"}
+_UNIQUE = (sa.UniqueConstraint, sa.PrimaryKeyConstraint)
 
 logger = logging.getLogger(__name__)
 
@@ -17,9 +22,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except sa.exc.IntegrityError as error:
-        raise Conflict(
-            "somebody else made a contradicting change at the same time; read again and repeat"
-        ) from error
+        raise _conflict(error) from error
     except sa.exc.DataError as error:
         raise InvalidInput(
             "a text holds a character the database cannot keep; leave out control characters"
@@ -27,3 +30,26 @@ def explained() -> Iterator[None]:
     except sa.exc.OperationalError as error:
         logger.warning("metadata_database_away", exc_info=error)
         raise Unavailable("the metadata database is busy; try again") from error
+
+
+def _conflict(error: sa.exc.IntegrityError) -> Conflict:
+    columns = _columns(error)
+    if not columns:
+        return Conflict("somebody else made a contradicting change at the same time; read again and repeat")
+    field = _FIELDS.get(columns[-1], columns[-1].removesuffix("_id"))
+    return Conflict(
+        f"{field}: somebody else made the same at the same time; read again, and choose another or repeat",
+        field=field,
+    )
+
+
+def _columns(error: sa.exc.IntegrityError) -> list[str]:
+    """Of the unique constraint that was violated; none: it was another kind of constraint."""
+    if diagnosis := getattr(error.orig, "diag", None):  # psycopg's
+        table = metadata.tables.get(diagnosis.table_name or "")
+        for constraint in table.constraints if table is not None else ():
+            if constraint.name == diagnosis.constraint_name and isinstance(constraint, _UNIQUE):
+                return list(constraint.columns.keys())
+        return []
+    _, _, named = str(error.orig).partition("UNIQUE constraint failed: ")
+    return [column.rpartition(".")[2] for column in named.split(", ") if column]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from cairn.db.engine import lock_for_migration, reading
+from cairn.db.engine import Lock, reading, take
 from cairn.errors import Misconfigured
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -39,7 +39,7 @@ def migrate(engine: sa.Engine) -> bool:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with engine.begin() as connection:
-        lock_for_migration(connection)
+        take(connection, Lock.MIGRATION)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return True

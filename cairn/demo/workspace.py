@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cairn.conditions.tree import Did, EventMatch, InList, Last, PropertyFilter, UserProperty
+from cairn.db.engine import Lock, take
 from cairn.db.tables import workspaces
 from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
@@ -38,6 +39,7 @@ def ensure(engine: sa.Engine, seal: Seal, log: EventLog, *, now: datetime) -> di
     after a crash doubles nothing.
     """
     with engine.begin() as connection:
+        take(connection, Lock.DEFINITIONS)
         told = _told(connection, seal)
         if told is None:
             told = _make(connection, seal, now)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.db.among import among
+from cairn.db.engine import Lock, take
 from cairn.db.tables import merges, user_map
 from cairn.ids import identified_user_id
 from cairn.outcomes import Reason
@@ -117,6 +118,7 @@ def merge_all(connection: sa.Connection, requests: Sequence[MergeRequest]) -> li
     again by an explicit request only (MERGE_TAKEN_BACK), because clients carry the identity along with every event.
     Guarantee: the same again changes nothing; without refusals the order does not matter.
     """
+    take(connection, Lock.MERGES)
     maps: dict[int, _Map] = {}
     for environment_id in {request.environment_id for request in requests}:
         own = [request for request in requests if request.environment_id == environment_id]
@@ -144,6 +146,7 @@ def unmerge(
     connection: sa.Connection, environment_id: int, user_id: int, cause: str, now: datetime
 ) -> MapChange | None:
     """Let a user id stand for itself again. None: it was not merged. Insert the change into the event store."""
+    take(connection, Lock.MERGES)
     row = connection.execute(
         sa.delete(user_map)
         .where(user_map.c.environment_id == environment_id, user_map.c.user_id == user_id)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from cairn.clock import Clock, to_ms
+from cairn.db.changes import changes_counted
 from cairn.db.engine import reading
 from cairn.definitions.matching import Definitions
 from cairn.errors import CairnError, Unavailable
@@ -32,7 +33,7 @@ from cairn.segments.pending import Pending, touched
 from cairn.segments.questions import Wanted, count_everybody, identities_of
 from cairn.segments.recounts import Recounts, counted_together, is_recounted, retry_ms
 from cairn.segments.status import LiveStatus, statuses
-from cairn.segments.watched import Place, Watched, definitions_mark, read_watched, save_states
+from cairn.segments.watched import Place, Watched, read_watched, save_states
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import Store
 
@@ -72,7 +73,7 @@ class LiveSegments:
         self._working = threading.Lock()
         self._watched: dict[Place, Watched] = {}
         self._leaves = Leaves()
-        self._mark: tuple[object, ...] = ()  # of the definitions last read
+        self._mark = -1  # the count of changes at which definitions were read last
         self._indexes: dict[int, Index] = {}  # by environment; made anew when a segment changes
         self._known: defaultdict[int, set[int]] = defaultdict(set)  # by environment: users evaluated before
         self._refreshed_ms = self._saved_ms = self._passed_ms = 0
@@ -169,7 +170,7 @@ class LiveSegments:
     def _refresh(self, now_ms: int) -> None:
         """Take in new, edited and deleted segments, and new environments."""
         with reading(self._engine) as connection:
-            mark = definitions_mark(connection)
+            mark = changes_counted(connection)
             if mark == self._mark:
                 self._refreshed_ms = now_ms
                 return
@@ -179,7 +180,7 @@ class LiveSegments:
                 add_missing_states(connection, self._clock())
         before = self._watched
         with reading(self._engine) as connection:
-            self._mark = definitions_mark(connection)
+            self._mark = changes_counted(connection)
             self._watched = read_watched(connection, before, self._leaves, now_ms)
         self._refreshed_ms = now_ms
         self._indexes.clear()

@@ -12,7 +12,7 @@ from msgspec import Struct
 from cairn.clock import from_ms, to_ms
 from cairn.conditions.check import parse
 from cairn.conditions.tree import EVERYBODY, Condition
-from cairn.db.tables import environments, segment_states, segments
+from cairn.db.tables import segment_states, segments
 from cairn.definitions.matching import needs_resolving
 from cairn.errors import InvalidInput
 from cairn.members.sets import list_set, users_set
@@ -79,17 +79,6 @@ class Watched(Struct, eq=False):
         self.error, self.is_caught_up, self.is_saved = error, False, False
         self.due_ms = now_ms + retry_ms
         self.failures += 1
-
-
-def definitions_mark(connection: sa.Connection) -> tuple[object, ...]:
-    """Changes whenever `read_watched` could answer differently: it is asked twice a second, and segments are many."""
-    count, highest = sa.func.count, sa.func.max
-    marks = (
-        sa.select(count(), highest(segments.c.id), sa.func.sum(segments.c.version)).select_from(segments),
-        sa.select(count(), highest(environments.c.id)).select_from(environments),
-        sa.select(count()).select_from(segment_states),
-    )
-    return tuple(value for mark in marks for value in connection.execute(mark).one())
 
 
 def read_watched(
