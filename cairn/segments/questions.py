@@ -101,7 +101,7 @@ def count_everybody(
 
 
 def _statements(
-    conditions: Sequence[Ready], compile: Callable[[Sequence[Ready]], Statement]
+    conditions: Sequence[Ready], statement_of: Callable[[Sequence[Ready]], Statement]
 ) -> Iterator[tuple[Statement, range]]:
     """Statements that answer all of the conditions, each short enough for the engine; with which of them it answers."""
     waiting = [
@@ -110,7 +110,7 @@ def _statements(
     ]
     while waiting:
         places = waiting.pop(0)
-        statement = compile([conditions[place] for place in places])
+        statement = statement_of([conditions[place] for place in places])
         if len(statement.sql.encode()) > STATEMENT_BYTES and len(places) > 1:
             middle = places.start + len(places) // 2
             waiting[:0] = [range(places.start, middle), range(middle, places.stop)]

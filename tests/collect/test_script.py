@@ -17,7 +17,6 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser
 
-from cairn.collect.configuration import capture_document
 from cairn.edge import build_edge
 from cairn.event import Arrival, Draft
 from cairn.eventlog.log import START
@@ -26,6 +25,7 @@ from cairn.members.lmdb import open_members
 from cairn.paths import Paths
 from cairn.privacy import capture
 from cairn.privacy.snapshot import Snapshot
+from cairn.published.capture import document_name as capture_name
 from cairn.published.directory import DOCUMENT, encode
 from cairn.settings import load
 from cairn.wire.parsers import PARSERS
@@ -45,7 +45,7 @@ def edge(folder: Path, script: Path, configuration: bytes | None = None) -> Iter
     published = open_members(paths.members)
     documents: dict[str, bytes | None] = {DOCUMENT: encode(DIRECTORY)}
     if configuration is not None:
-        documents[capture_document(1)] = configuration
+        documents[capture_name(1)] = configuration
     published.publish(documents)
     published.close()
     listening = socket.create_server(("127.0.0.1", 0))
@@ -244,7 +244,7 @@ def test_javascript_snapshots_run_only_while_they_are_on(
             assert [httpx.get(url + file).status_code for file in files] == [200, 200]
             visit(port)
             members = open_members(Paths(data).members)
-            members.publish({capture_document(1): document(is_on=False)})
+            members.publish({capture_name(1): document(is_on=False)})
             members.close()
             assert "/v5/functions/" not in httpx.get(url + LOADERS[0]).text
             assert [httpx.get(url + file).status_code for file in files] == [404, 404]

@@ -20,7 +20,7 @@ from cairn.wire import pixel
 from cairn.wire.hierarchy import element_of
 from cairn.wire.masking import LONGEST_TEXT, mask_text, mask_url
 from cairn.wire.parsers import PARSERS
-from tests.wire.arrivals import arrival
+from tests.wire.arrivals import parse
 from tests.wire.hostile import HEADERS, JSON, PROTOBUF, QUERIES, TEXTS, Hostile, check_growth
 
 WIRES = sorted(set(PARSERS) - {"refused", "removed"})
@@ -31,9 +31,7 @@ def parsed(parser: str, body: bytes) -> object:
     """As the loader has it before anything is stored."""
     kinds = ("batch", "track", "identify") if parser == "segment" else ("batch",)
     events = [
-        event
-        for kind in kinds
-        for event in PARSERS[parser](arrival(parser, body, type=kind, app_id="5", content_type=""))
+        event for kind in kinds for event in parse(parser, body, type=kind, app_id="5", content_type="")
     ]
     batch = Batch([Item(1, 0, b"")], drafts=[one for one in events if hasattr(one, "facts")])
     cut_texts(batch, None)  # type: ignore[arg-type]  # it uses nothing
