@@ -6,6 +6,7 @@ from cairn.analysis import events
 from cairn.analysis.events import SEARCHED_FACTS, Filter, Seen
 from cairn.app.call import Call
 from cairn.app.defined_events import resolve
+from cairn.app.exposures import with_names
 from cairn.definitions.matching import happened_as
 from cairn.definitions.model import Part
 from cairn.ingest.feed import FeedItem
@@ -30,7 +31,7 @@ def latest_events(
 ) -> list[Seen]:
     """What was received last, newest first, with its outcome. `after_ms`: only what was received then or after."""
     with call.reading() as connection:
-        return events.latest(
+        found = events.latest(
             call.core.store,
             connection,
             environment.id,
@@ -39,6 +40,7 @@ def latest_events(
             limit=limit,
             after_ms=after_ms,
         )
+    return with_names(call, environment.id, found)
 
 
 def want_events(call: Call, environment: Environment, only: Filter, *, defined: int = 0) -> Wanted:
@@ -59,9 +61,10 @@ def stored_events(call: Call, wanted: Wanted, *, limit: int) -> list[Seen]:
     if wanted.environment_id == UNKNOWN:
         return events.refused(store, UNKNOWN, now=call.now, limit=limit)
     with call.reading() as connection:
-        return events.latest(
+        found = events.latest(
             store, connection, wanted.environment_id, now=call.now, only=wanted.only, limit=limit
         )
+    return with_names(call, wanted.environment_id, found)
 
 
 def newest_number(call: Call, wanted: Wanted) -> int:
@@ -72,7 +75,8 @@ def newest_number(call: Call, wanted: Wanted) -> int:
 def new_events(call: Call, wanted: Wanted, *, after: int, limit: int) -> list[Seen]:
     """What the feed got after a number, as far as it is wanted, newest first."""
     items = call.core.feed.recent(wanted.environment_id, limit, after=after)
-    return [_seen(item) for item in items if fits(item, wanted)]
+    found = [_seen(item) for item in items if fits(item, wanted)]
+    return with_names(call, wanted.environment_id, found)
 
 
 def fits(item: FeedItem, wanted: Wanted) -> bool:

@@ -12,6 +12,7 @@ from cairn.app.access import is_operator
 from cairn.app.call import Call
 from cairn.app.core import Trouble
 from cairn.app.events import UNKNOWN
+from cairn.app.exposures import with_names
 from cairn.app.python_lists import WithheldLists, withheld_lists
 from cairn.app.sources import heard_from
 from cairn.calendar import last_days
@@ -68,7 +69,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
         segments=counted,
         flags=flags,
         heard=heard_from(call, environment),
-        latest=seen,
+        latest=with_names(call, environment.id, seen),
         refusals=pulse.refusals(store, environment.id, now=now),
         unknown_keys=_unknown_keys(call),
         troubles=call.core.troubles(),

@@ -1,10 +1,11 @@
 """Segments: listing, previewing, saving and deleting them, who is in, why, and who asks about them."""
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from cairn.analysis.users import User
 from cairn.app.call import Call, siblings
 from cairn.app.editions import CREATED, DELETED, Edited, record
+from cairn.app.exposures import with_names
 from cairn.conditions.check import check
 from cairn.conditions.tree import Condition
 from cairn.members.sets import users_set
@@ -148,7 +149,13 @@ def explain_member(call: Call, environment: Environment, segment: Segment, user:
             core.definitions,
         )
     since_ms = core.members.since(users_set(environment.id, segment.id), str(user.user_id))
-    return Explained(user, since_ms, why)
+    return Explained(user, since_ms, _with_names(call, environment.id, why))
+
+
+def _with_names(call: Call, environment_id: int, why: Why) -> Why:
+    latest = tuple(with_names(call, environment_id, why.latest))
+    nodes = tuple(_with_names(call, environment_id, node) for node in why.nodes)
+    return structs.replace(why, latest=latest, nodes=nodes)
 
 
 def preview_condition(call: Call, environment: Environment, condition: Condition) -> Preview:

@@ -11,6 +11,7 @@ from cairn.analysis.merged import MergedId
 from cairn.analysis.users import Cursor, Timeline, User, UserPage
 from cairn.app.call import Call
 from cairn.app.defined_events import resolve
+from cairn.app.exposures import with_names
 from cairn.errors import Conflict, NotFound
 from cairn.identity import merges
 from cairn.identity.joins import joined_to
@@ -188,7 +189,8 @@ def _account(call: Call, connection: sa.Connection, environment: Environment, us
 def timeline(call: Call, environment: Environment, user: User, *, after: Cursor | None = None) -> Timeline:
     """What a user did, newest first, over all merged ids. Pages of 50."""
     with call.reading() as connection:
-        return users.timeline(call.core.store, connection, environment.id, user.user_id, after=after)
+        line = users.timeline(call.core.store, connection, environment.id, user.user_id, after=after)
+    return Timeline(with_names(call, environment.id, line.events), line.next)
 
 
 def unmerge_user(call: Call, environment: Environment, user: User, raw_id: int, *, cause: str) -> None:

@@ -185,8 +185,9 @@ def _identify(told: Told) -> Words:
 
 def _exposure(told: Told) -> Words:
     flag = told.properties.get("flag") or told.name or "a flag"
-    words = [Word("Saw flag "), Word(short(flag), strong=True)]
-    variation = told.properties.get("variation", "")
+    is_known = "campaign" not in told.properties or "flag_key" in told.properties
+    words = [Word("Saw flag " if is_known else "Saw "), Word(short(flag), strong=True)]
+    variation = told.properties.get("variation_name") or told.properties.get("variation", "")
     return [*words, Word(f", variation {short(variation)}")] if variation else words
 
 

@@ -101,7 +101,7 @@ def test_events_of_known_users_cost_nothing(flags: Rig, environment_id: int) -> 
     store = flags.store
     assert isinstance(store, EmbeddedStore)
     store._filling.join()
-    batch = [{"identity": "ann"}, {"user_id": 7}, {"anonymous_id": "a"}]
+    batch: list[dict[str, Any]] = [{"identity": "ann"}, {"user_id": 7}, {"anonymous_id": "a"}]
     flags.send(*batch, environment_id=environment_id)
     flags.load()
     before, store.__class__ = store.__class__, Counting

@@ -1,6 +1,7 @@
 """Whose a flag SDK's events are: the vendor's unmodified clients, from `getFlag` to the user's page and segments."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,3 +157,44 @@ def test_the_same_id_in_two_environments_is_two_users(whole: Whole, production: 
     call(production, "node", ["flag", FLAG, name])
     eventually(lambda: "exposure" in kinds(production, name))
     assert "exposure" not in kinds(whole, name) and ghost(whole, name) is None
+
+
+def test_an_exposure_names_flag_and_variation_wherever_it_is_told(whole: Whole) -> None:
+    """On the timeline, Live and in the API; of a rule that was deleted its number."""
+    name = identity()
+    path = f"/flags/{FLAG}/environments/{whole.environment}/rules"
+    whole.send("/api/add_user_properties", identity=name, properties={"plan": "pro"})
+    call(whole, "python", ["flag", FLAG, name])
+
+    def shown() -> dict[str, str] | None:
+        return next(
+            (event["properties"] for event in whole.events(name) if event["kind"] == "exposure"), None
+        )
+
+    properties = eventually(shown)
+    assert (properties["flag"], properties["flag_key"], properties["variation_name"]) == (
+        "Seen by all", FLAG, "Big button",
+    )  # fmt: skip
+    latest = next(event for event in whole.live(user=name) if event["kind"] == "exposure")
+    assert latest["properties"]["flag"] == "Seen by all"
+    sentence = "Saw flag Seen by all, variation Big button"
+    with whole.signed_in() as browser:
+        user_id = identified_user_id(whole.environment_id, name)
+        pages = [
+            words_of(browser.get(f"/env/{whole.environment_id}{page}").text)
+            for page in (f"/users/{user_id}", "/live?kind=exposure")
+        ]
+        assert all(sentence in page for page in pages), pages
+    [rule] = whole.api("GET", path, is_here=False)["rules"]
+    try:
+        whole.api("DELETE", f"{path}/{rule['id']}", status=204, is_here=False)
+        gone = f"a flag whose rule was deleted (campaign {rule['id']})"
+        properties = eventually(shown)
+        assert properties["flag"] == gone and "flag_key" not in properties
+    finally:
+        again = {"kind": "rollout", "key": "all", "allocations": [{"variation_id": 1}]}
+        whole.api("POST", path, status=201, is_here=False, json=again)
+
+
+def words_of(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", "", page).split())
