@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -22,6 +22,7 @@ from cairn.app.access import enter, is_operator
 from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.calendar import zone_names, zone_of
+from cairn.clock import to_ms
 from cairn.errors import CairnError, NotFound, NotSignedIn
 from cairn.web.form import Form, read_form
 from cairn.web.guard import (
@@ -30,10 +31,13 @@ from cairn.web.guard import (
     content_security_policy,
     is_secure,
     read_cookie,
+    safe_next,
     set_cookie,
 )
+from cairn.web.kept_form import KeptForm, author_of, keep, sealed
 from cairn.web.render import templates
 from cairn.web.snippets import Place
+from cairn.workspace.edits import StaleVersion
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb, may, require
 from cairn.workspace.session import COOKIE, Session, WrongCsrf, check_csrf
@@ -46,6 +50,8 @@ NOTICE = "cairn_notice"  # one sentence for the next page: what was just done
 VISITOR = "cairn_visitor"  # the token of forms that are sent before there is a session
 ZONE = "cairn_zone"  # the browser's time zone, set by app.js
 SIGN_IN = "/sign-in"
+# Fields that say what a form's sender has seen.
+SEEN = frozenset({"edition", "order"})
 
 
 @dataclass
@@ -115,6 +121,29 @@ class Visit:
         return name if name in zone_names() else "UTC"
 
     @property
+    def author(self) -> str:
+        """Who the forms of this page are made for."""
+        return author_of(self.core.seal, self.session) if self.session else ""
+
+    @property
+    def is_partial(self) -> bool:
+        """htmx asks, and puts the answer into the page that is there."""
+        return bool(self.request.headers.get("hx-request"))
+
+    @property
+    def came_from(self) -> str:
+        """The page of ours that this request was sent from; the start page where the browser does not say."""
+        parts = urlsplit(
+            self.request.headers.get("hx-current-url") or self.request.headers.get("referer", "")
+        )
+        is_ours = parts.netloc == self.request.url.netloc
+        return safe_next(f"{parts.path}?{parts.query}" if parts.query else parts.path) if is_ours else "/"
+
+    def keep_form(self) -> KeptForm | None:
+        """What this request sent, for when it cannot be taken now."""
+        return keep(self.core.seal, self.form, self.request.url.path, to_ms(self.now))
+
+    @property
     def zone(self) -> tzinfo:
         """In which the page shows times: the project's, so that all its members see the same days."""
         return self.environment.zone if self.environment else zone_of(self.browser_zone)
@@ -171,6 +200,10 @@ class Visit:
             response.delete_cookie(NOTICE)
         return response
 
+    def resume(self, kept: KeptForm, *, status: int = 200) -> Response:
+        """Back to a form that was kept while its author signed in."""
+        return self.page("resume.html", status=status, kept=kept)
+
     def go(self, url: str, notice: str = "") -> Response:
         """After a change: on to a page, which shows the notice once."""
         response = RedirectResponse(url, status_code=303)
@@ -181,7 +214,7 @@ class Visit:
     def leave(self, url: str, notice: str = "") -> Response:
         """As `go`, also for a form that htmx sent for part of a page: the browser goes there as a whole."""
         response = self.go(url, notice)
-        if self.request.headers.get("hx-request"):
+        if self.is_partial:
             response.status_code = 200
             del response.headers["location"]
             response.headers["HX-Redirect"] = url
@@ -247,11 +280,15 @@ class Door:
             if page.method == "POST":
                 self._check_sent_by_us(visit)
             response = page.answer(visit)
+        except WrongCsrf as error:
+            response = self._form_of_an_older_session(visit, error)
         except CairnError as error:
             response = self.failed(visit, error)
         except Exception:  # the request boundary: one broken page must not look like a broken product
             logger.exception("page_failed", extra={"path": request.url.path})
-            response = visit.page("error.html", status=500, error=None)
+            response = visit.page(
+                "error.html", status=500, error=None, **_told_of(visit, CairnError("failed"))
+            )
         if visit.session is None and read_cookie(request, VISITOR) != visit.visitor:
             set_cookie(response, VISITOR, visit.visitor, secure=visit.is_secure)
         return response
@@ -290,12 +327,50 @@ class Door:
     def failed(self, visit: Visit, error: CairnError) -> Response:
         if isinstance(error, NotSignedIn) and visit.session is None:
             return self._to_sign_in(visit)
-        return visit.page("error.html", status=error.status, error=error)
+        return visit.page("error.html", status=error.status, error=error, **_told_of(visit, error))
+
+    def _form_of_an_older_session(self, visit: Visit, error: WrongCsrf) -> Response:
+        """Its own author may send it after signing in again, once they have seen it."""
+        kept = None if came_from_elsewhere(visit.request) else visit.keep_form()
+        if kept is None or visit.session is None or kept.member_id != visit.session.member.id:
+            return self.failed(visit, error)
+        return _send_whole(error.status) if visit.is_partial else visit.resume(kept, status=error.status)
 
     def _to_sign_in(self, visit: Visit) -> Response:
-        path = visit.request.url.path
-        wanted = f"{path}?{visit.request.url.query}" if visit.request.url.query else path
-        back = f"?next={quote(wanted, safe='')}" if visit.request.method == "GET" and path != "/" else ""
-        if visit.request.headers.get("hx-request"):
-            return Response(status_code=401, headers={"HX-Redirect": SIGN_IN})
-        return RedirectResponse(f"{SIGN_IN}{back}", status_code=303)
+        is_form = visit.request.method == "POST"
+        path, query = visit.request.url.path, visit.request.url.query
+        wanted = visit.came_from if visit.is_partial or is_form else f"{path}?{query}" if query else path
+        address = f"{SIGN_IN}?next={quote(wanted, safe='')}" if wanted != "/" else SIGN_IN
+        kept = visit.keep_form() if is_form and not came_from_elsewhere(visit.request) else None
+        if kept is not None and visit.is_partial:
+            return _send_whole(401)
+        if visit.is_partial:
+            return Response(status_code=401, headers={"HX-Redirect": address})
+        if kept is None:
+            return RedirectResponse(address, status_code=303)
+        return visit.page(
+            "sign_in.html", status=401, error=None, back=wanted, kept=sealed(visit.core.seal, kept)
+        )
+
+
+def _send_whole(status: int) -> Response:
+    """app.js then sends the form as a browser does without it, for an answer that is a page of its own."""
+    return Response(status_code=status, headers={"X-Send-Whole": "1", "HX-Reswap": "none"})
+
+
+def _told_of(visit: Visit, error: CairnError) -> dict[str, Any]:  # Any: what the template shows
+    """What the page of an error shows of the form that met it."""
+    kept = visit.keep_form() if visit.request.method == "POST" else None
+    if kept and (visit.session is None or kept.member_id != visit.session.member.id):
+        kept = None
+    newer = error.newer if isinstance(error, StaleVersion) else ()
+    # What was seen is taken as seen now: who sends it again has read who changed it.
+    again = [(name, value) for name, value in kept.pairs if name not in SEEN] if kept else []
+    if kept and newer:
+        again.append(("edition", str(newer[0].edition)))
+    may_repeat = bool(kept) and not isinstance(error, NotSignedIn) and (bool(newer) or error.status != 412)
+    return {
+        "again": (again if newer else kept.pairs) if kept and may_repeat else None,
+        "newer": newer,
+        "came_from": visit.came_from,
+    }

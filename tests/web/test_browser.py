@@ -220,3 +220,40 @@ def test_pages_work_without_javascript(
     still.get_by_role("button", name="Switch on").click()
     expect(still.locator(".head")).to_contain_text("on in Production since")
     plain.close()
+
+
+def test_an_editor_keeps_what_was_typed_while_the_session_ends_or_the_server_is_away(
+    cairn: Served, page: Page, context: BrowserContext
+) -> None:
+    tab = context.new_page()
+    tab.goto(f"{cairn.url}/env/production/segments/new")
+    tab.get_by_label("Name", exact=True).fill("Typed for long")
+    tab.get_by_label("Key", exact=True).fill("typed_for_long")
+    tab.get_by_label("Property", exact=True).fill("plan")
+    save = tab.get_by_role("button", name="Create the segment")
+    for fulfil, said in (
+        ({"status": 503, "body": "<main>away</main>"}, "restarting"),
+        ({"status": 500, "body": "<main id=main><p data-error>It failed</p></main>"}, "It failed"),
+    ):
+        tab.route(
+            "**/segments/new", lambda route, answer=fulfil: route.fulfill(content_type="text/html", **answer)
+        )
+        save.click()
+        expect(tab.locator("#editor [role=alert]")).to_contain_text(said)
+        expect(tab.locator("#editor [role=alert]")).to_be_focused()
+        expect(tab.get_by_label("Key", exact=True)).to_have_value("typed_for_long")
+        tab.unroute("**/segments/new")
+    tab.route("**/segments/new", lambda route: route.abort())
+    save.click()
+    expect(tab.locator("#editor [role=alert]")).to_contain_text("does not answer")
+    tab.unroute("**/segments/new")
+    context.clear_cookies(name="cairn_session")
+    save.click()
+    expect(tab.get_by_text("What you typed is kept")).to_be_visible()
+    tab.get_by_label("E-mail").fill(EMAIL)
+    tab.get_by_label("Password").fill(PASSWORD)
+    tab.get_by_role("button", name="Sign in").click()
+    tab.get_by_role("button", name="Go on").click()
+    expect(tab.get_by_label("Key", exact=True)).to_have_value("typed_for_long")
+    expect(tab.get_by_label("Property", exact=True)).to_have_value("plan")
+    tab.close()

@@ -5,8 +5,10 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from cairn.app import access
+from cairn.clock import to_ms
 from cairn.errors import CairnError, NotFound
 from cairn.web.guard import read_cookie, safe_next, set_cookie
+from cairn.web.kept_form import opened
 from cairn.web.visit import Page, Visit, address_of, get, post
 from cairn.workspace.permission import Verb
 from cairn.workspace.session import COOKIE, LIFETIME
@@ -42,7 +44,9 @@ def sign_in_page(visit: Visit, error: CairnError | None = None) -> Response:
         return visit.go(back)
     if access.is_first_visit(visit.core):
         return visit.go("/sign-up")
-    return visit.page("sign_in.html", status=error.status if error else 200, error=error, back=back)
+    return visit.page(
+        "sign_in.html", status=error.status if error else 200, error=error, back=back, kept=visit.form("kept")
+    )
 
 
 def sign_in_now(visit: Visit) -> Response:
@@ -53,11 +57,18 @@ def sign_in_now(visit: Visit) -> Response:
     except CairnError as error:
         return sign_in_page(visit, error)
     visit.throttle.succeeded(email, visit.address)
-    return _signed_in(visit, cookie, safe_next(visit.form("next")))
+    return _signed_in(visit, cookie, safe_next(visit.form("next")), visit.form("kept"))
 
 
-def _signed_in(visit: Visit, token: str, back: str) -> Response:
-    response = visit.go(back)
+def _signed_in(visit: Visit, token: str, back: str, sealed: str = "") -> Response:
+    """On to where they wanted to go, or back to the form they had filled in when their session was over."""
+    entered = access.enter(visit.core, token, visit.now) if sealed else None
+    kept = opened(visit.core.seal, sealed, entered.session, to_ms(visit.now)) if entered else None
+    if entered and kept:
+        visit.session = entered.session
+        response = visit.resume(kept)
+    else:
+        response = visit.go(back)
     set_cookie(response, COOKIE, token, secure=visit.is_secure, max_age_s=int(LIFETIME.total_seconds()))
     return response
 

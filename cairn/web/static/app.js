@@ -65,7 +65,37 @@ document.addEventListener('htmx:after:swap', () => { if (sent) focusWrong(); sen
 focusWrong()
 
 function focusWrong() {
-  document.querySelector('[aria-invalid=true], [data-wrong] :is(input, select, textarea):not([type=hidden])')?.focus()
+  const wrong = '[data-refused], [aria-invalid=true], [data-wrong] :is(input, select, textarea):not([type=hidden])'
+  document.querySelector(wrong)?.focus()
+}
+
+// An answer that is not the form again (403, 404, 5xx, signed out) leaves the form as it is, with the reason above it.
+const UNSENT = { 503: 'Cairn’s pages are restarting. Nothing was saved, and what you typed is kept: send it again in a moment.' }
+document.addEventListener('htmx:after:request', (event) => {
+  const { response, select, sourceElement, text } = event.detail.ctx
+  if (response.status < 400 || !select) return
+  const answer = new DOMParser().parseFromString(text, 'text/html')
+  if (answer.querySelector(select)) return
+  event.preventDefault()
+  if (!sourceElement.matches('form')) return
+  if (response.headers.get('X-Send-Whole')) return HTMLFormElement.prototype.submit.call(sourceElement)
+  const reason = answer.querySelector('[data-error]')?.textContent.trim()
+  const main = answer.querySelector('#main')
+  if (sourceElement.id !== 'editor' && main) return document.querySelector('#main').replaceWith(main)
+  sayUnsent(sourceElement, reason || UNSENT[response.status] || `It was not saved (status ${response.status}); send it again in a moment.`)
+})
+document.addEventListener('htmx:error', (event) => {
+  const form = event.detail.ctx?.sourceElement
+  if (form?.matches?.('form')) sayUnsent(form, 'The server does not answer. Nothing was saved, and what you typed is kept.')
+})
+
+function sayUnsent(form, reason) {
+  const said = form.querySelector('[data-unsent]') ?? document.createElement('p')
+  Object.assign(said, { className: 'alert', tabIndex: -1, textContent: reason })
+  Object.assign(said.dataset, { state: 'bad', unsent: '' })
+  said.setAttribute('role', 'alert')
+  form.prepend(said)
+  said.focus()
 }
 
 // Keys: `/` to the search field, `g` then a letter to a page, Escape closes and leaves.

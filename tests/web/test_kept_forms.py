@@ -1,0 +1,195 @@
+"""A form that cannot be taken is kept: the session is over, it is not allowed, the page fails, somebody was faster."""
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from cairn.workspace.permission import Role
+from tests.web.conftest import PASSWORD, Browser, World
+from tests.web.test_editors import HERE, fields_of
+
+NEW = f"{HERE}/segments/new"
+TYPED = {"name": "Typed for long <b>", "key": "typed_for_long", "g0.r0.key": "plan", "g0.r0.value": "pro"}
+
+
+def hidden_of(text: str) -> dict[str, str]:
+    return {
+        name: html.unescape(value)
+        for name, value in re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', text)
+    }
+
+
+@pytest.fixture
+def ann(world: World, browse: Callable[..., Browser]) -> Iterator[Browser]:
+    """An editor of tenant A with the segment editor filled in, whose session ends before she saves it."""
+    browser = browse().sign_in(world.a.email(Role.EDITOR))
+    browser.get(NEW)
+    yield browser
+
+
+def filled(browser: Browser) -> dict[str, str]:
+    return {**fields_of(browser.get(NEW).text), **TYPED}
+
+
+def end_session(browser: Browser) -> None:
+    browser.client.cookies.delete("cairn_session")
+
+
+def sign_in(browser: Browser, page: str, email: str) -> str:
+    """Fill in the sign-in page that stands there."""
+    form = {**hidden_of(page), "email": email, "password": PASSWORD}
+    answer = browser.client.post("/sign-in", data=form)
+    assert answer.status_code == 200, answer.text
+    return str(answer.text)
+
+
+def test_what_was_typed_comes_back_after_signing_in_again(world: World, ann: Browser) -> None:
+    form = filled(ann)
+    end_session(ann)
+    page = ann.client.post(NEW, data={**form, "do": "save"})
+    assert page.status_code == 401 and 'name="kept"' in page.text
+    assert "typed_for_long" not in page.text, "what is carried is sealed"
+    resumed = sign_in(ann, page.text, world.a.email(Role.EDITOR))
+    carried = hidden_of(resumed)
+    assert re.search(r'<form class="card stack" method="post" action="([^"]*)"', resumed)[1] == NEW  # type: ignore[index]
+    assert carried["do"] == "refresh" and "csrf" in carried, "shown again, not saved unseen"
+    back = ann.client.post(NEW, data=carried)
+    assert back.status_code == 200 and fields_of(back.text).items() >= TYPED.items()
+    assert "typed_for_long" not in ann.get(f"{HERE}/segments").text
+
+
+def test_a_wrong_password_does_not_lose_it(world: World, ann: Browser) -> None:
+    form = filled(ann)
+    end_session(ann)
+    page = ann.client.post(NEW, data=form)
+    wrong = ann.client.post(
+        "/sign-in",
+        data={**hidden_of(page.text), "email": world.a.email(Role.EDITOR), "password": "not it at all"},
+    )
+    assert wrong.status_code == 401 and 'name="kept"' in wrong.text
+    assert hidden_of(sign_in(ann, wrong.text, world.a.email(Role.EDITOR))).items() >= TYPED.items()
+
+
+@pytest.mark.parametrize("who", ["a colleague", "another workspace"])
+def test_it_is_given_to_nobody_else(world: World, ann: Browser, who: str) -> None:
+    form = filled(ann)
+    end_session(ann)
+    page = ann.client.post(NEW, data=form)
+    email = world.a.email(Role.OWNER) if who == "a colleague" else world.b.email()
+    assert "typed_for_long" not in sign_in(ann, page.text, email)
+
+
+@pytest.mark.parametrize(
+    "attack", ["no author", "author of nobody", "other token", "other site", "too large", "secret"]
+)
+def test_a_form_that_we_did_not_make_or_cannot_keep_is_not_carried(ann: Browser, attack: str) -> None:
+    form, headers = filled(ann), {}
+    match attack:
+        case "no author":
+            del form["author"]
+        case "author of nobody":
+            form["author"] = "1.1." + "0" * 64
+        case "other token":
+            form["csrf"] = "x" * 43
+        case "other site":
+            headers = {"sec-fetch-site": "cross-site"}
+        case "too large":
+            form["description"] = "x" * 300_000
+        case _:
+            form["password"] = "hunter2 hunter2"
+    end_session(ann)
+    answer = ann.client.post(NEW, data=form, headers=headers, follow_redirects=False)
+    assert answer.status_code == 303 and "kept" not in answer.text
+    assert answer.headers["location"].startswith("/sign-in")
+
+
+def test_a_seal_of_yesterday_or_of_another_thing_opens_nothing(world: World, ann: Browser) -> None:
+    form = filled(ann)
+    end_session(ann)
+    page = ann.client.post(NEW, data=form).text
+    other = world.core.seal.close("a key").decode()
+    for sealed in (other, "nonsense", "é", hidden_of(page)["kept"][:-4]):
+        answer = sign_in(
+            ann, page.replace(hidden_of(page)["kept"], html.escape(sealed)), world.a.email(Role.EDITOR)
+        )
+        assert "typed_for_long" not in answer
+        end_session(ann)
+        page = ann.client.post(NEW, data=form).text
+    now, later = world.core.clock, world.core.clock() + timedelta(days=2)
+    object.__setattr__(world.core, "clock", lambda: later)
+    try:
+        assert "typed_for_long" not in sign_in(ann, page, world.a.email(Role.EDITOR))
+    finally:
+        object.__setattr__(world.core, "clock", now)
+
+
+def test_htmx_is_told_to_send_the_form_as_a_whole(ann: Browser) -> None:
+    form = filled(ann)
+    end_session(ann)
+    answer = ann.client.post(NEW, data=form, headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["x-send-whole"]) == (401, "1")
+
+
+def test_a_form_of_the_session_before_is_shown_to_its_author_and_to_nobody_else(
+    world: World, ann: Browser
+) -> None:
+    form = filled(ann)
+    end_session(ann)
+    ann.sign_in(world.a.email(Role.EDITOR))
+    kept = ann.client.post(NEW, data={**form, "do": "save"})
+    assert kept.status_code == 403 and hidden_of(kept.text).items() >= TYPED.items()
+    assert fields_of(ann.client.post(NEW, data=hidden_of(kept.text)).text).items() >= TYPED.items()
+    end_session(ann)
+    ann.sign_in(world.a.email(Role.OWNER))
+    assert "typed_for_long" not in ann.client.post(NEW, data={**form, "do": "save"}).text
+
+
+@pytest.mark.parametrize(
+    "path", ["/keys/sources", "/flags/never-made/rules/new", "/flags/never-made/variables"]
+)
+def test_what_is_refused_without_a_form_of_its_own_is_kept_to_be_sent_again(
+    world: World, browse: Callable[..., Browser], path: str
+) -> None:
+    viewer = browse().sign_in(world.a.email(Role.VIEWER if path == "/keys/sources" else Role.EDITOR))
+    author = hidden_of(viewer.get(HERE).text)["author"]
+    answer = viewer.post(f"{HERE}{path}", {"name": "Typed for long <b>", "author": author})
+    assert answer.status_code in (403, 404)
+    assert hidden_of(answer.text[answer.text.index("<main") :])["name"] == "Typed for long <b>"
+    assert "Send it again" in answer.text
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "//evil.test",
+        "https://evil.test/env/",
+        "/\\evil.test",
+        "/env/\r\nx",
+        "javascript:alert(1)",
+        "/sign-out",
+        "\\\\evil",
+    ],
+)
+def test_signing_in_leads_to_pages_of_ours_only(
+    world: World, browse: Callable[..., Browser], place: str
+) -> None:
+    browser = browse()
+    page = browser.get("/sign-in", params={"next": place})
+    form = {"email": world.a.email(), "password": PASSWORD, "next": place}
+    assert hidden_of(page.text)["next"] == "/"
+    answer = browser.post("/sign-in", form, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_signing_in_leads_back_to_the_page(world: World, browse: Callable[..., Browser]) -> None:
+    browser = browse()
+    page = browser.get(f"{HERE}/users?q=ann")
+    answer = browser.client.post(
+        "/sign-in",
+        data={**hidden_of(page.text), "email": world.a.email(), "password": PASSWORD},
+        follow_redirects=False,
+    )
+    assert answer.headers["location"] == f"{HERE}/users?q=ann"
