@@ -1,6 +1,6 @@
 """Who changed what of a thing that people edit: read for its page and its version, written by the use cases."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -39,3 +39,10 @@ def deletion_of(call: Call, kind: Kind, thing_id: int) -> Edit | None:
     with call.reading() as connection:
         newest = edits.list_edits(connection, kind, thing_id, of=call.workspace_id, limit=1)
     return newest[0] if newest and newest[0].what == (DELETED,) else None
+
+
+def editions_of(call: Call, kind: Kind, thing_ids: Iterable[int]) -> dict[int, int]:
+    """Thing -> its edition, 0 where nothing was changed; of things that the caller may see."""
+    wanted = list(thing_ids)
+    with call.reading() as connection:
+        return {**dict.fromkeys(wanted, 0), **edits.editions_of(connection, kind, wanted)}

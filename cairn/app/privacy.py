@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from cairn.analysis.users import User
 from cairn.app.call import Call
+from cairn.app.editions import Edited, record
 from cairn.privacy import capture, export, request, snapshot
 from cairn.privacy.capture import CaptureSettings
 from cairn.privacy.request import Deletion, LeavingUser
 from cairn.privacy.snapshot import NewSnapshot, Snapshot
+from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb, require
 
@@ -17,13 +19,25 @@ def read_capture(call: Call, environment: Environment) -> CaptureSettings:
         return capture.read_capture(connection, environment.id)
 
 
-def change_capture(call: Call, environment: Environment, wanted: CaptureSettings) -> CaptureSettings:
-    """Only an owner lets JavaScript snapshots run. Raises RoleTooLow and InvalidInput."""
+def read_capture_edition(call: Call, environment: Environment) -> Edited[CaptureSettings]:
+    """With their edition."""
+    with call.reading() as connection:
+        settings = capture.read_capture(connection, environment.id)
+        return Edited(settings, edition_of(connection, "capture settings", environment.id))
+
+
+def change_capture(
+    call: Call, environment: Environment, wanted: CaptureSettings, *, expected: int | None = None
+) -> CaptureSettings:
+    """Only an owner lets JavaScript snapshots run. Raises RoleTooLow, InvalidInput and StaleVersion."""
     with call.writing() as connection:
+        check_edition(connection, "capture settings", environment.id, expected)
         before = capture.read_capture(connection, environment.id)
         if wanted.may_run_javascript and not before.may_run_javascript:
             require(call.role, Verb.OWN)
         settings = capture.write_capture(connection, environment.id, wanted, call.now)
+        changed = differences(before, settings, CaptureSettings.__struct_fields__)
+        record(call, connection, "capture settings", environment.id, changed)
     call.changed([environment.id])
     return settings
 

@@ -74,20 +74,42 @@ def switch_rule(
     return change_rule(call, flag_id, environment, rule_id, RuleChanges(is_on=is_on), expected=expected)
 
 
-def move_rule(call: Call, flag_id: int, environment: Environment, rule_id: int, position: int) -> list[Rule]:
-    """To a position counted from 0 (beyond the end: last); the rules in their new order. Raises RuleNotFound."""
+def move_rule(
+    call: Call,
+    flag_id: int,
+    environment: Environment,
+    rule_id: int,
+    position: int,
+    *,
+    expected: int | None = None,
+) -> list[Rule]:
+    """To a position counted from 0 (beyond the end: last); the rules in their new order.
+
+    Raises RuleNotFound and StaleVersion.
+    """
     get_rule(call, flag_id, environment, rule_id)
     with call.writing() as connection:
+        check_edition(connection, "rule", rule_id, expected)
+        record(call, connection, "rule", rule_id, ["order"])
         ordered = definition.move_rule(connection, call.workspace_id, rule_id, position)
     call.changed([environment.id])
     return ordered
 
 
-def shift_rule(call: Call, flag_id: int, environment: Environment, rule_id: int, step: int) -> None:
-    """Earlier by a negative step, later by a positive one. Raises RuleNotFound."""
+def shift_rule(
+    call: Call,
+    flag_id: int,
+    environment: Environment,
+    rule_id: int,
+    step: int,
+    *,
+    expected: int | None = None,
+) -> None:
+    """Earlier by a negative step, later by a positive one. Raises RuleNotFound and StaleVersion."""
     order = [rule.id for rule in list_rules(call, flag_id, environment)]
     if rule_id in order:
-        move_rule(call, flag_id, environment, rule_id, max(0, order.index(rule_id) + step))
+        position = max(0, order.index(rule_id) + step)
+        move_rule(call, flag_id, environment, rule_id, position, expected=expected)
 
 
 def delete_rule(

@@ -6,9 +6,11 @@ from msgspec import Struct
 
 from cairn.analysis import pulse
 from cairn.app.call import Call
+from cairn.app.editions import record
 from cairn.errors import InvalidInput
 from cairn.workspace import environment as environments
 from cairn.workspace import source as sources
+from cairn.workspace.edits import check_edition
 from cairn.workspace.environment import Environment, Project
 from cairn.workspace.permission import Verb, may
 from cairn.workspace.source import Connection, Source, SourceKind, SourceNotFound
@@ -131,16 +133,20 @@ def read_sdk_key(call: Call, environment: Environment) -> str:
         return environments.reveal_sdk_key(connection, call.workspace_id, environment.id, call.core.seal)
 
 
-def rotate_sdk_key(call: Call, environment: Environment) -> None:
-    """The old one ends when the directory is published again."""
+def rotate_sdk_key(call: Call, environment: Environment, *, expected: int | None = None) -> None:
+    """The old one ends when the directory is published again. Raises StaleVersion: a new key is not lost unseen."""
     with call.writing() as connection:
+        check_edition(connection, "environment", environment.id, expected)
+        record(call, connection, "environment", environment.id, ["SDK key"])
         environments.rotate_sdk_key(connection, call.workspace_id, environment.id, call.core.seal)
     call.changed([environment.id])
 
 
-def rotate_server_key(call: Call, environment: Environment) -> None:
+def rotate_server_key(call: Call, environment: Environment, *, expected: int | None = None) -> None:
     """The old one ends when the directory is published again."""
     with call.writing() as connection:
+        check_edition(connection, "environment", environment.id, expected)
+        record(call, connection, "environment", environment.id, ["server SDK key"])
         environments.rotate_server_key(connection, call.workspace_id, environment.id, call.core.seal)
     call.changed([environment.id])
 
@@ -174,15 +180,19 @@ def get_source(call: Call, environment: Environment, source_id: int) -> Source:
     return source
 
 
-def rotate_write_key(call: Call, source: Source) -> None:
-    """The old one ends when the directory is published again. Raises SourceNotFound."""
+def rotate_write_key(call: Call, source: Source, *, expected: int | None = None) -> None:
+    """The old one ends when the directory is published again. Raises SourceNotFound and StaleVersion."""
     with call.writing() as connection:
+        check_edition(connection, "source", source.id, expected)
+        record(call, connection, "source", source.id, ["write key"])
         sources.rotate_write_key(connection, call.workspace_id, source.id, call.core.seal)
     call.changed([source.environment_id])
 
 
-def switch_source(call: Call, source: Source, *, is_enabled: bool) -> None:
-    """Raises SourceNotFound."""
+def switch_source(call: Call, source: Source, *, is_enabled: bool, expected: int | None = None) -> None:
+    """Raises SourceNotFound and StaleVersion."""
     with call.writing() as connection:
+        check_edition(connection, "source", source.id, expected)
+        record(call, connection, "source", source.id, ["switch"] if is_enabled != source.is_enabled else [])
         sources.set_source_enabled(connection, call.workspace_id, source.id, is_enabled=is_enabled)
     call.changed([source.environment_id])

@@ -14,7 +14,7 @@ from msgspec import Struct
 from cairn.db.tables import edits
 from cairn.errors import Conflict
 
-Kind = Literal["segment", "flag", "rule", "defined event"]
+Kind = Literal["segment", "flag", "rule", "defined event", "source", "environment", "capture settings"]
 TOLD = 3  # changes named in a refusal; the newest says most
 
 

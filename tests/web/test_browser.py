@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
 from tests.served import Served
 
@@ -222,6 +224,10 @@ def test_pages_work_without_javascript(
     plain.close()
 
 
+def answer_with(answer: dict[str, Any], route: Route) -> None:
+    route.fulfill(content_type="text/html", **answer)
+
+
 def test_an_editor_keeps_what_was_typed_while_the_session_ends_or_the_server_is_away(
     cairn: Served, page: Page, context: BrowserContext
 ) -> None:
@@ -235,9 +241,7 @@ def test_an_editor_keeps_what_was_typed_while_the_session_ends_or_the_server_is_
         ({"status": 503, "body": "<main>away</main>"}, "restarting"),
         ({"status": 500, "body": "<main id=main><p data-error>It failed</p></main>"}, "It failed"),
     ):
-        tab.route(
-            "**/segments/new", lambda route, answer=fulfil: route.fulfill(content_type="text/html", **answer)
-        )
+        tab.route("**/segments/new", partial(answer_with, fulfil))
         save.click()
         expect(tab.locator("#editor [role=alert]")).to_contain_text(said)
         expect(tab.locator("#editor [role=alert]")).to_be_focused()

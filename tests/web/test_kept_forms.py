@@ -193,3 +193,44 @@ def test_signing_in_leads_back_to_the_page(world: World, browse: Callable[..., B
         follow_redirects=False,
     )
     assert answer.headers["location"] == f"{HERE}/users?q=ann"
+
+
+# A page of two tabs, the form's address in it, what the first and the second tab send, and what is said of the first.
+BUTTONS = [
+    pytest.param("{flag}", "{flag}/rules/{rule}/toggle", {"on": ""}, "switch|on", id="a rule's switch"),
+    pytest.param("{flag}", "{flag}/rules/{rule}/move", {"to": "up"}, "order", id="a rule's order"),
+    pytest.param("{flag}", "{flag}/rules/{rule}/delete", {}, "on", id="a rule's deletion"),
+    pytest.param("/keys", "/keys/sources/{source}/rotate", {}, "write key", id="a write key"),
+    pytest.param("/keys", "/keys/rotate-sdk", {}, "SDK key", id="an SDK key"),
+    pytest.param("/privacy", "/privacy", {"mode": "block", "pages": "/a"}, "mode", id="capture settings"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "action", "form", "said"), BUTTONS)
+def test_a_button_of_a_page_that_is_older_than_the_newest_change_asks_first(
+    world: World, browse: Callable[..., Browser], page: str, action: str, form: dict[str, str], said: str
+) -> None:
+    ann, ben = browse().sign_in(world.a.email()), browse().sign_in(world.a.email(Role.ADMIN))
+    name = re.sub(r"\W+", "-", f"button {action}").lower().strip("-")
+    names = {"flag": f"/flags/{name}", "rule": "", "source": ""}
+    ann.post(f"{HERE}/flags/new", {"key": name, "w0.key": "on", "do": "save"})
+    rule = {"key": "one", "r0.subject": "visitor", "r0.value": "v", "variation": "1", "do": "save"}
+    ann.post(f"{HERE}/flags/{name}/rules/new", rule)
+    names["rule"] = re.search(r"/rules/(\d+)/edit", ann.get(f"{HERE}/flags/{name}").text)[1]  # type: ignore[index]
+    names["source"] = re.search(r"/keys/sources/(\d+)/", ann.get(f"{HERE}/keys").text)[1]  # type: ignore[index]
+    address, opened = f"{HERE}{action.format(**names)}", ann.get(f"{HERE}{page.format(**names)}").text
+    seen = hidden_of(opened[opened.index(f'action="{address}"') :].partition("</form>")[0])
+    other = (
+        f"{HERE}/flags/{name}/rules/{names['rule']}/toggle"
+        if "/rules/" in action and "move" not in action
+        else address
+    )
+    first = {"on": ""} if other.endswith("toggle") else form
+    assert ben.post(other, first, follow_redirects=False).status_code == 303
+    stale = ann.post(address, {**seen, **form}, follow_redirects=False)
+    assert stale.status_code == 412, stale.text
+    assert re.search(rf"{world.a.email(Role.ADMIN)} changed .*({said})", stale.text)
+    again = hidden_of(stale.text[stale.text.index("<main") :])
+    assert again.items() >= form.items()
+    assert "Do it all the same" in stale.text
+    assert ann.client.post(address, data=again, follow_redirects=False).status_code == 303

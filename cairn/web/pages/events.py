@@ -76,10 +76,12 @@ def events_page(visit: Visit) -> Response:
 
 
 def event_page(visit: Visit) -> Response:
-    event = _event_here(visit)
+    found = _find(visit)
+    event = found.value
     report, matched = defined_events.report_on(visit.call, visit.here, event)
     return visit.page(
-        "events_one.html", event=event, days=report.volume.days, used=defined_events.users_of(visit.call, event),
+        "events_one.html", event=event, edition=found.edition,
+        days=report.volume.days, used=defined_events.users_of(visit.call, event),
         names=defined_events.event_names(visit.call, visit.here), told=told, badges=BADGES, state=report.state,
         starts=defined_events.shown_days(visit.call, visit.here).starts_ms, total=matched.total,
         matched=_matched(visit, matched.latest),
@@ -179,7 +181,9 @@ def new_event_page(visit: Visit) -> Response:
 
 
 def archive_event(visit: Visit) -> Response:
-    event = defined_events.archive_defined_event(visit.call, _event_here(visit).id).value
+    event = defined_events.archive_defined_event(
+        visit.call, _event_here(visit).id, expected=visit.seen_edition
+    ).value
     return visit.go(visit.url("/events"), f"Event {event.name} is archived.")
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from cairn.app import flags
-from cairn.app.editions import Edited
+from cairn.app.editions import Edited, editions_of
 from cairn.app.flags import FlagDetails
 from cairn.app.playground import LONGEST_CONTEXT, Tried, try_flag, warnings_of
 from cairn.app.python_lists import withheld_of
@@ -31,6 +31,7 @@ class Shown(Struct, frozen=True):
     """A rule as its page tells it."""
 
     rule: Rule
+    edition: int
     lines: list[Any]  # audience.Line; Any: a template reads them
     sizes: dict[int, int]  # segment id -> identified members here
     negates: bool
@@ -62,16 +63,28 @@ def this_flag(visit: Visit) -> StoredFlag:
 def flag_page(visit: Visit) -> Response:
     flag = flags.read_flag(visit.call, visit.here, visit.part("key"))
     names = Names({segment.id: segment.key for segment in flag.segments}, flag.flags)
+    seen = editions_of(visit.call, "rule", [rule.id for rule in flag.rules])
     shown = [
-        Shown(rule, lines(rule.condition, names), _sizes(flag, rule), negates_list(rule.condition))
+        Shown(
+            rule,
+            seen[rule.id],
+            lines(rule.condition, names),
+            _sizes(flag, rule),
+            negates_list(rule.condition),
+        )
         for rule in flag.rules
     ]
     return visit.page(
-        "flag.html", tab="rules", stored=flag.stored, rules=shown, tried=_tried(visit, flag.stored),
+        "flag.html", tab="rules", stored=flag.stored, flag_edition=_edition(visit, flag.stored),
+        rules=shown, tried=_tried(visit, flag.stored),
         warnings=warnings_of(visit.call, visit.here, flag.stored.flag.key),
         withheld=withheld_of(visit.call, visit.here, flag.stored.flag.key), on_since=flag.on_since,
         asked=visit.ask("as"), context=_asked_context(visit), may_define=visit.may(Verb.DEFINE),
     )  # fmt: skip
+
+
+def _edition(visit: Visit, stored: StoredFlag) -> int:
+    return editions_of(visit.call, "flag", [stored.flag.id])[stored.flag.id]
 
 
 def _sizes(flag: FlagDetails, rule: Rule) -> dict[int, int]:
@@ -99,7 +112,10 @@ def _values(visit: Visit, stored: StoredFlag | None, _draft: Shape) -> Mapping[s
     if stored is None:
         return values
     on_since = flags.on_since(visit.call, visit.here, stored)
-    return {**values, "tab": "variables", "stored": stored, "on_since": on_since}
+    edition = _edition(visit, stored)
+    return {
+        **values, "tab": "variables", "stored": stored, "on_since": on_since, "flag_edition": edition
+    }  # fmt: skip
 
 
 def _addresses(visit: Visit, stored: StoredFlag | None) -> Addresses:
@@ -155,6 +171,7 @@ def _metrics_values(visit: Visit, stored: StoredFlag | None, _draft: Metrics) ->
     known = stored or this_flag(visit)
     return {
         "tab": "metrics",
+        "flag_edition": _edition(visit, known),
         "stored": known,
         "choices": flag_form,
         "may_define": visit.may(Verb.DEFINE),
@@ -189,7 +206,8 @@ def sdk_page(visit: Visit) -> Response:
         for make in (snippets.flags_node, snippets.flags_python)
     ]
     return visit.page(
-        "flag_sdk.html", tab="sdk", stored=stored, code=code, place=place, identifier=identifier,
+        "flag_sdk.html", tab="sdk", stored=stored,
+        flag_edition=_edition(visit, stored), code=code, place=place, identifier=identifier,
         may_see=visit.may(Verb.SEE_KEYS), may_define=visit.may(Verb.DEFINE),
         on_since=flags.on_since(call, here, stored),
     )  # fmt: skip
@@ -207,7 +225,7 @@ def toggle_flag(visit: Visit) -> Response:
 
 
 def put_away(visit: Visit) -> Response:
-    stored = flags.archive_flag(visit.call, this_flag(visit).flag.id)
+    stored = flags.archive_flag(visit.call, this_flag(visit).flag.id, expected=visit.seen_edition)
     return visit.go(
         visit.url("/flags"), f"Flag {stored.flag.key} is archived: off everywhere, and it can be restored."
     )

@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from cairn.app import python_lists, sources
+from cairn.app.editions import editions_of
 from cairn.errors import CairnError
 from cairn.web import browser_snippet, snippets
 from cairn.web.snippets import Snippet
@@ -17,8 +18,11 @@ def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
     heard, keys = sources.heard_from(visit.call, visit.here), sources.read_keys(visit.call, visit.here)
     server = next((each for each in keys.sources if each.source.kind == "server"), None)
     place = place_of(visit, write_key=(server and server.write_key) or HIDDEN, sdk_key=keys.sdk_key or HIDDEN)
+    edition = editions_of(visit.call, "environment", [visit.here.id])[visit.here.id]
+    editions = editions_of(visit.call, "source", [keyed.source.id for keyed in keys.sources])
     return visit.page(
-        "keys.html", status=error.status if error else 200, error=error, revealed=keys, place=place, heard=heard,
+        "keys.html", edition=edition, editions=editions, status=error.status if error else 200,
+        error=error, revealed=keys, place=place, heard=heard,
         browser=[browser_snippet.current(place), browser_snippet.neutral(place)],
         heap=_heap(place), segment=_segment(place), flags=_flags(place), may_change=visit.may(Verb.CHANGE_KEYS),
         may_add=visit.may(Verb.CHANGE_SOURCES), may_see=visit.may(Verb.SEE_KEYS), kinds=KINDS,
@@ -39,14 +43,14 @@ def _flags(place: snippets.Place) -> list[Snippet]:
 
 
 def rotate_sdk(visit: Visit) -> Response:
-    sources.rotate_sdk_key(visit.call, visit.here)
+    sources.rotate_sdk_key(visit.call, visit.here, expected=visit.seen_edition)
     return visit.go(
         visit.url("/keys"), "There is a new SDK key. Give it to every application; the old one is over."
     )
 
 
 def rotate_server(visit: Visit) -> Response:
-    sources.rotate_server_key(visit.call, visit.here)
+    sources.rotate_server_key(visit.call, visit.here, expected=visit.seen_edition)
     return visit.go(visit.url("/keys"), "There is a new server SDK key. The old one is refused from now on.")
 
 
@@ -70,14 +74,16 @@ def _source_here(visit: Visit) -> Source:
 
 def rotate_write(visit: Visit) -> Response:
     source = _source_here(visit)
-    sources.rotate_write_key(visit.call, source)
+    sources.rotate_write_key(visit.call, source, expected=visit.seen_edition)
     return visit.go(
         visit.url("/keys"), f"Source {source.name} has a new write key. The old one is refused from now on."
     )
 
 
 def toggle_source(visit: Visit) -> Response:
-    sources.switch_source(visit.call, _source_here(visit), is_enabled=visit.form("on") == "1")
+    sources.switch_source(
+        visit.call, _source_here(visit), is_enabled=visit.form("on") == "1", expected=visit.seen_edition
+    )
     return visit.go(visit.url("/keys"))
 
 

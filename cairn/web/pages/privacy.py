@@ -7,6 +7,7 @@ from cairn.errors import CairnError
 from cairn.privacy.capture import MODES, MOST_PAGES, CaptureSettings, Mode
 from cairn.privacy.snapshot import READINGS, TRIGGERS, NewSnapshot
 from cairn.web.visit import Page, Visit, get, post
+from cairn.workspace.edits import StaleVersion
 from cairn.workspace.permission import Verb
 
 MODE_WORDS = {
@@ -31,12 +32,13 @@ OWNERS_SWITCH = (
 
 
 def privacy_page(visit: Visit, error: CairnError | None = None) -> Response:
-    settings = privacy.read_capture(visit.call, visit.here)
+    read = privacy.read_capture_edition(visit.call, visit.here)
+    settings, edition = read.value, read.edition
     is_typed = error is not None and "mode" in visit.form
     shown = _typed(visit, settings) if is_typed else settings
     readings = [each for each in READINGS if each != "javascript" or settings.may_run_javascript]
     return visit.page(
-        "privacy.html", status=error.status if error else 200, error=error, settings=shown,
+        "privacy.html", status=error.status if error else 200, error=error, settings=shown, edition=edition,
         pages=visit.form("pages") if is_typed else "\n".join(settings.pages),
         snapshots=privacy.list_snapshots(visit.call, visit.here), deletions=privacy.list_deletions(visit.call),
         modes=[(mode, MODE_WORDS[mode]) for mode in MODES], switches=_switches(visit), most_pages=MOST_PAGES,
@@ -60,7 +62,9 @@ def _typed(visit: Visit, before: CaptureSettings) -> CaptureSettings:
 def change_capture(visit: Visit) -> Response:
     try:
         wanted = _typed(visit, privacy.read_capture(visit.call, visit.here))
-        privacy.change_capture(visit.call, visit.here, wanted)
+        privacy.change_capture(visit.call, visit.here, wanted, expected=visit.seen_edition)
+    except StaleVersion:
+        raise
     except CairnError as error:
         return privacy_page(visit, error)
     return visit.go(visit.url("/privacy"), "Saved. Browsers follow within a minute.")

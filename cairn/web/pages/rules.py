@@ -115,20 +115,22 @@ def _rule_here(visit: Visit) -> tuple[StoredFlag, Rule]:
 def toggle_rule(visit: Visit) -> Response:
     stored, rule = _rule_here(visit)
     is_on = visit.form("on") == "1"
-    rules.switch_rule(visit.call, stored.flag.id, visit.here, rule.id, is_on=is_on)
+    rules.switch_rule(
+        visit.call, stored.flag.id, visit.here, rule.id, is_on=is_on, expected=visit.seen_edition
+    )
     return _back(visit, stored)
 
 
 def reorder_rule(visit: Visit) -> Response:
     stored, rule = _rule_here(visit)
     step = -1 if visit.form("to") == "up" else 1
-    rules.shift_rule(visit.call, stored.flag.id, visit.here, rule.id, step)
+    rules.shift_rule(visit.call, stored.flag.id, visit.here, rule.id, step, expected=visit.seen_edition)
     return _back(visit, stored)
 
 
 def remove_rule(visit: Visit) -> Response:
     stored, rule = _rule_here(visit)
-    rules.delete_rule(visit.call, stored.flag.id, visit.here, rule.id)
+    rules.delete_rule(visit.call, stored.flag.id, visit.here, rule.id, expected=visit.seen_edition)
     return _back(visit, stored, f"Rule {rule.name or rule.key} is deleted.")
 
 

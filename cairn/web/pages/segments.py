@@ -67,7 +67,8 @@ def segments_page(visit: Visit) -> Response:
 
 def segment_page(visit: Visit) -> Response:
     call, here, asked, after = visit.call, visit.here, visit.ask("user"), visit.ask("after")
-    segment, names = _segment_here(visit), event_names(call, here)
+    found, names = _find(visit), event_names(call, here)
+    segment = found.value
     state = next(
         (state for state in segments.list_states(call, segment) if state.environment_id == here.id), None
     )
@@ -77,7 +78,8 @@ def segment_page(visit: Visit) -> Response:
     if len(candidates) == 1:
         why = _answer(segments.explain_member(call, here, segment, candidates[0]), names, visit.zone)
     return visit.page(
-        "segment.html", segment=segment, state=state, members=users.described(call, here, page.since_ms),
+        "segment.html", segment=segment, edition=found.edition, state=state,
+        members=users.described(call, here, page.since_ms),
         sentence=describe(segment.condition, event_names=names, zone=visit.zone), since=page.since_ms, after=after,
         next=page.next or "", size=page.size, asked=asked, candidates=candidates, why=why,
         used=[use for use in segments.users_of(call, segment) if use.what == "flag"],
@@ -173,7 +175,7 @@ def new_segment_page(visit: Visit) -> Response:
 
 def remove_segment(visit: Visit) -> Response:
     segment = _segment_here(visit)
-    segments.delete_segment(visit.call, segment)
+    segments.delete_segment(visit.call, segment, expected=visit.seen_edition)
     return visit.go(visit.url("/segments"), f"Segment {segment.name} is deleted.")
 
 
