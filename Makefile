@@ -39,7 +39,7 @@ test: test-setup check
 	$(BIN)/pytest -n 2 --dist loadfile || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
 # A second, shorter run: what touches the metadata database, on PostgreSQL.
-ON_POSTGRES := tests/db tests/jobs tests/identity tests/workspace
+ON_POSTGRES := tests/db tests/jobs tests/identity tests/workspace tests/flags tests/api
 
 test-postgres: setup
 	@sh tests/postgresql_setup.sh
