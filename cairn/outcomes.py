@@ -102,7 +102,7 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     ),
     Reason.NO_ACCOUNT_KEY: (
         Outcome.FILTERED,
-        "No user property names the account of a user yet. Choose the Account ID property under Accounts.",
+        "No user property names the account of a user yet. Choose the Account ID property under Companies.",
     ),
     Reason.MERGE_TAKEN_BACK: (
         Outcome.FILTERED,

@@ -12,6 +12,7 @@ from cairn.clock import to_ms
 from cairn.conditions.clause import Bindings, event_clause
 from cairn.conditions.tree import EventMatch
 from cairn.event import Element
+from cairn.identity import merges
 from cairn.ids import identified_user_id
 from cairn.outcomes import Outcome, Reason
 from cairn.store.captured import FACTS_MAP, MORE_PROPERTIES, PROPERTIES_MAP, read_elements, with_element
@@ -80,6 +81,18 @@ def latest(
         if len(found) >= limit or after_ms >= to_ms(now - RECENT):
             break
     return _with_identities(store, environment_id, found)
+
+
+def owned(connection: sa.Connection, environment_id: int, streamed: Sequence[Seen]) -> list[Seen]:
+    """Events of the feed with their users after merges, to be named as the stored ones are."""
+    raw = {seen.user_id for seen in streamed if seen.user_id}
+    owners = merges.canonical(connection, environment_id, list(raw)) if raw else {}
+    return [
+        structs.replace(seen, user_id=owners.get(seen.user_id, seen.user_id), user="")
+        if seen.user_id
+        else seen
+        for seen in streamed
+    ]
 
 
 def refused(store: Store, environment_id: int, *, now: datetime, limit: int = 50) -> list[Seen]:

@@ -75,8 +75,10 @@ def newest_number(call: Call, wanted: Wanted) -> int:
 def new_events(call: Call, wanted: Wanted, *, after: int, limit: int) -> list[Seen]:
     """What the feed got after a number, as far as it is wanted, newest first."""
     items = call.core.feed.recent(wanted.environment_id, limit, after=after)
-    found = [_seen(item) for item in items if fits(item, wanted)]
-    return with_names(call, wanted.environment_id, found)
+    fitting = [_seen(item) for item in items if fits(item, wanted)]
+    with call.reading() as connection:
+        owned = events.owned(connection, wanted.environment_id, fitting)
+    return with_names(call, wanted.environment_id, owned)
 
 
 def fits(item: FeedItem, wanted: Wanted) -> bool:

@@ -26,6 +26,9 @@ LEAST_ALIKE = 5  # events; fewer may be the same by chance
 NEW_DAYS = 7  # since a name was first seen
 SHOWN_NAMES = 3  # in one finding
 
+# What the browser script and the other libraries report by themselves; nobody has to plan these.
+CAPTURED_NAMES = frozenset(("Rage click", "Dead click", "Scroll depth", "Web vitals", "JavaScript error"))
+
 State = Literal["good", "broken", "new", "silent"]
 
 
@@ -114,8 +117,8 @@ def findings(
 
 
 def unplanned(seen: Sequence[NameSeen], planned: Set[str]) -> list[NameSeen]:
-    """Names of custom events that are in no plan, in the order given."""
-    return [each for each in seen if each.name not in planned]
+    """Names of custom events that are in no plan and not captured by Cairn itself, in the order given."""
+    return [each for each in seen if each.name not in planned and each.name not in CAPTURED_NAMES]
 
 
 def new_names(seen: Sequence[NameSeen], planned: Set[str], now_ms: int) -> list[Finding]:

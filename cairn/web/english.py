@@ -175,7 +175,9 @@ def _identify(told: Told) -> Words:
         return [Word("Was identified as "), Word(short(identity), strong=True)]
     shown = [key for key in told.properties if key != "identity"][:SHOWN]
     if not shown:
-        return [Word("User properties were set")]
+        # What is said without properties is an identification, but for an empty change of them.
+        is_change = told.name == "Set properties"
+        return [Word("User properties were set" if is_change else "Was identified")]
     words = [Word("Set ")]
     for place, key in enumerate(shown):
         words += [Word(" and ")] if place else []

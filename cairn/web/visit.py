@@ -35,6 +35,7 @@ from cairn.web.guard import (
     set_cookie,
 )
 from cairn.web.kept_form import KeptForm, author_of, keep, sealed
+from cairn.web.once import ShownOnce
 from cairn.web.render import templates
 from cairn.web.snippets import Place
 from cairn.workspace.edits import StaleVersion
@@ -68,6 +69,7 @@ class Visit:
     environment: Environment | None = None
     visitor: str = ""
     throttle: Throttle = field(default_factory=Throttle)
+    once: ShownOnce = field(default_factory=ShownOnce)
 
     @property
     def nonce(self) -> str:
@@ -262,6 +264,7 @@ class Door:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._throttle = Throttle()
+        self._once = ShownOnce()
 
     def route(self, page: Page) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -312,7 +315,13 @@ class Door:
     def visit(self, request: Request, form: Form | None = None) -> Visit:
         visitor = read_cookie(request, VISITOR) or secrets.token_urlsafe(24)
         return Visit(
-            self._core, request, form or Form(), self._core.clock(), visitor=visitor, throttle=self._throttle
+            self._core,
+            request,
+            form or Form(),
+            self._core.clock(),
+            visitor=visitor,
+            throttle=self._throttle,
+            once=self._once,
         )
 
     def _check_sent_by_us(self, visit: Visit) -> None:

@@ -73,11 +73,12 @@ class CheckedCall(Struct, frozen=True):
     around: Surroundings
 
     def refused(self, unfit: Unfit) -> Refused:
-        return refused_call(self.arrival, self.raw, self.call, unfit)
+        return refused_call(self.arrival, self.raw, self.call, unfit, kind=self.kind)
 
 
-def refused_call(arrival: Arrival, raw: Raw | bytes, call: Call, unfit: Unfit) -> Refused:
-    name, user = call.event or call.type or "", call.user_id or call.anonymous_id or ""
+def refused_call(arrival: Arrival, raw: Raw | bytes, call: Call, unfit: Unfit, *, kind: str = "") -> Refused:
+    """`kind`: its type, where the path says it and the call does not."""
+    name, user = call.event or call.type or kind, call.user_id or call.anonymous_id or ""
     return refused(arrival, unfit, raw, name=name, user=user)
 
 

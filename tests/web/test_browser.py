@@ -187,7 +187,8 @@ def test_copying_a_key_and_confirming_what_is_lost(cairn: Served, page: Page) ->
 def test_the_keyboard_goes_everywhere(cairn: Served, page: Page) -> None:
     page.goto(f"{cairn.url}/env/production")
     for letter, heading in (
-        ("l", "Live"), ("u", "Users"), ("s", "Segments"), ("f", "Flags"), ("k", "Sources and keys"), ("a", "Account"),
+        ("l", "Live"), ("u", "Users"), ("s", "Segments"), ("f", "Flags"), ("k", "Sources and keys"),
+        ("a", "Your sign-in"),
     ):  # fmt: skip
         page.keyboard.press("g")
         page.keyboard.press(letter)

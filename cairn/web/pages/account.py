@@ -38,7 +38,8 @@ def change_password(visit: Visit) -> Response:
     return response
 
 
-def tokens_page(visit: Visit, error: CairnError | None = None, secret: str = "") -> Response:
+def tokens_page(visit: Visit, error: CairnError | None = None) -> Response:
+    secret = visit.once.take(visit.ask("made"), visit.csrf, visit.now)
     tokens = access.list_tokens(visit.call)
     roles = [(role.value, role.value) for role in Role if _may_grant(visit, role)]
     environments = {environment.id: environment.name for _, environment in visit.environments}
@@ -58,7 +59,7 @@ def _may_grant(visit: Visit, role: Role) -> bool:
 
 
 def add_token(visit: Visit) -> Response:
-    """Answers with the page itself: the secret is shown once and kept nowhere, so there is nothing to go on to."""
+    """Leads on to the page, which shows the secret once: loading it again makes no second token."""
     try:
         role = next((each for each in Role if each == visit.form("role")), Role.VIEWER)
         secret = access.add_token(
@@ -70,7 +71,7 @@ def add_token(visit: Visit) -> Response:
         )
     except CairnError as error:
         return tokens_page(visit, error)
-    return tokens_page(visit, secret=secret)
+    return visit.go(f"{visit.url('/tokens')}?made={visit.once.keep(secret, visit.csrf, visit.now)}")
 
 
 def _end_of(visit: Visit) -> datetime | None:

@@ -85,6 +85,11 @@ def _row_id(seen: Seen) -> str:
 
 
 def _refused_words(seen: Seen) -> Words:
+    if seen.reason == Reason.UNSUPPORTED_EVENT_TYPE and seen.name:
+        return [
+            Word(f"Segment's {short(seen.name)} call", strong=True),
+            Word(" · not taken by the analytics"),
+        ]
     named = [Word(short(seen.name), strong=True)] if seen.name else [Word("A request")]
     return [*named, Word(f" · {seen.reason.replace('_', ' ')}")]
 

@@ -1,0 +1,104 @@
+"""What pages call things: tokens made once, users alike streamed and loaded, calls by their kind, Cairn's own names."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cairn.app.access import list_tokens
+from cairn.app.call import Call
+from cairn.clock import to_ms
+from cairn.event import Arrival, Kind, Refused
+from cairn.outcomes import Reason
+from cairn.routing.destinations.heap_builtin import deliver
+from cairn.web.english import plain, sentence
+from cairn.wire.segment import parse_segment
+from cairn.workspace.permission import Role
+from tests.web.conftest import NOW, Browser, World
+
+HERE = "/env/production"
+SECRET = re.compile(r"cairn_[\w-]{40,}")
+
+
+def token_names(world: World) -> list[str]:
+    return [
+        token.name for token in list_tokens(Call(world.core, world.a.workspace_id, "test", Role.OWNER, NOW))
+    ]
+
+
+def test_a_reload_shows_no_secret_again_and_makes_no_second_token(
+    world: World, owner: Browser, browse: Callable[[], Browser]
+) -> None:
+    owner.get(f"{HERE}/tokens")
+    answer = owner.post(f"{HERE}/tokens", {"name": "once", "role": "viewer"}, follow_redirects=False)
+    assert answer.status_code == 303 and not SECRET.search(answer.headers["location"])
+    page = answer.headers["location"]
+    other = browse().sign_in(world.a.email())
+    assert not SECRET.search(other.get(page).text)  # another session of the same member
+    assert SECRET.search(owner.get(page).text)
+    assert not SECRET.search(owner.get(page).text)
+    assert token_names(world).count("once") == 1
+
+
+def test_live_names_users_alike_when_streamed_and_when_loaded(world: World, owner: Browser) -> None:
+    world.user("eva@shop.test")
+    world.event("Streamed", "eva@shop.test", minutes_ago=0.5)
+    world.event("Streamed", "nameless", minutes_ago=0.4)  # nothing says that this is an identity
+    user = re.compile(r'href="/env/production/users/\d+">\s*([^<]*?)\s*<')
+    streamed = owner.get(f"{HERE}/live/rows?after=0&q=Streamed").text
+    loaded = owner.get(f"{HERE}/live?q=Streamed").text.split('class="feed')[1]
+    assert user.findall(streamed) == user.findall(loaded)[: len(user.findall(streamed))] != []
+    assert "eva@shop.test" in streamed
+
+
+class _Told:
+    def __init__(self, name: str, **properties: str) -> None:
+        self.kind, self.name, self.properties = Kind.IDENTIFY, name, properties
+        self.facts: dict[str, str] = {}
+        self.element = None
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        pytest.param(_Told("Identify"), "Was identified", id="browser identify"),
+        pytest.param(_Told("Identify", identity="ann"), "Was identified as ann", id="with its identity"),
+        pytest.param(_Told("Identify", plan="pro"), "Set plan to pro", id="with traits"),
+        pytest.param(_Told("Set properties"), "User properties were set", id="no properties at all"),
+    ],
+)
+def test_an_identification_reads_as_one(told: Any, words: str) -> None:
+    assert plain(sentence(told)) == words
+
+
+def test_names_that_cairn_captures_itself_are_not_unplanned(world: World, owner: Browser) -> None:
+    for name in ("Rage click", "Dead click", "Scroll depth", "Web vitals", "JavaScript error", "Of the shop"):
+        world.event(name)
+    text = owner.get(f"{HERE}/events").text.split("Unplanned names")[1]
+    assert "Of the shop" in text
+    assert not any(
+        name in text
+        for name in ("Rage click", "Dead click", "Scroll depth", "Web vitals", "JavaScript error")
+    )
+
+
+@pytest.mark.parametrize("kind", ["page", "screen", "group", "alias"])
+@pytest.mark.parametrize("in_path", [True, False])
+def test_segments_other_calls_are_named_as_such(
+    world: World, owner: Browser, kind: str, in_path: bool
+) -> None:
+    body = b'{"userId":"u1"}' if in_path else f'{{"batch":[{{"type":"{kind}","userId":"u1"}}]}}'.encode()
+    extra = {"type": kind if in_path else "batch", "workspace_id": 1, "kind": "server"}
+    arrival = Arrival("segment", world.a.environment.id, 0, "Server", to_ms(NOW), "", "", body, extra)
+    checked = parse_segment(arrival)[0]
+    refused = checked if isinstance(checked, Refused) else deliver(checked)  # type: ignore[arg-type]
+    assert isinstance(refused, Refused) and refused.reason == Reason.UNSUPPORTED_EVENT_TYPE
+    world.refuse(refused)
+    assert f"Segment&#39;s {kind} call" in owner.get(f"{HERE}/live/rows?after=0").text
+
+
+def test_companies_and_ones_own_sign_in_are_told_apart(owner: Browser) -> None:
+    page = owner.get(f"{HERE}/accounts").text
+    assert "<h1>Companies</h1>" in page and ">Your sign-in</a>" in page
+    assert "<h1>Your sign-in</h1>" in owner.get(f"{HERE}/account").text
