@@ -83,16 +83,19 @@ def latest(
     return _with_identities(store, environment_id, found)
 
 
-def owned(connection: sa.Connection, environment_id: int, streamed: Sequence[Seen]) -> list[Seen]:
-    """Events of the feed with their users after merges, to be named as the stored ones are."""
+def owned(
+    store: Store, connection: sa.Connection, environment_id: int, streamed: Sequence[Seen]
+) -> list[Seen]:
+    """Events of the feed with their users after merges and by identity, as the store has them."""
     raw = {seen.user_id for seen in streamed if seen.user_id}
     owners = merges.canonical(connection, environment_id, list(raw)) if raw else {}
-    return [
+    found = [
         structs.replace(seen, user_id=owners.get(seen.user_id, seen.user_id), user="")
         if seen.user_id
         else seen
         for seen in streamed
     ]
+    return _with_identities(store, environment_id, found)
 
 
 def refused(store: Store, environment_id: int, *, now: datetime, limit: int = 50) -> list[Seen]:

@@ -77,7 +77,7 @@ def new_events(call: Call, wanted: Wanted, *, after: int, limit: int) -> list[Se
     items = call.core.feed.recent(wanted.environment_id, limit, after=after)
     fitting = [_seen(item) for item in items if fits(item, wanted)]
     with call.reading() as connection:
-        owned = events.owned(connection, wanted.environment_id, fitting)
+        owned = events.owned(call.core.store, connection, wanted.environment_id, fitting)
     return with_names(call, wanted.environment_id, owned)
 
 

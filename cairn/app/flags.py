@@ -4,8 +4,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from cairn.analysis import exposures
 from cairn.app.call import Call
-from cairn.app.editions import CREATED, Edited, record
+from cairn.app.editions import CREATED, Edited, list_edits, record
 from cairn.flags import definition, overview
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Rule
@@ -15,6 +16,7 @@ from cairn.segments.definition import SegmentName
 from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment, list_projects
 
+EDITS_SHOWN = 20
 EDITED = ("name", "description", "lifetime", "variables", "variations", "metrics")
 
 
@@ -122,6 +124,8 @@ def switch_flag(call: Call, flag_id: int, environment: Environment, *, is_on: bo
         stored = definition.set_flag_state(
             connection, call.workspace_id, flag_id, environment.id, is_on, call.now
         )
+        switched = f"switched {'on' if is_on else 'off'} in {environment.name}"
+        record(call, connection, "flag switch", flag_id, [switched])
     call.changed([environment.id])
     return stored
 
@@ -147,3 +151,30 @@ def restore_flag(call: Call, flag_id: int) -> Edited[StoredFlag]:
         edition = record(call, connection, "flag", flag_id, what)
     call.changed(stored.states)
     return Edited(stored, edition)
+
+
+class FlagEdit(Struct, frozen=True):
+    """One change of a flag, or of a rule it has here."""
+
+    by: str
+    at: datetime
+    what: tuple[str, ...]  # the fields
+    rule: str  # its name; empty: of the flag itself
+
+
+def history(call: Call, flag: FlagDetails) -> list[FlagEdit]:
+    """Who changed what, the newest first. Limit: of rules that are gone nothing is told."""
+    own = (
+        *list_edits(call, "flag", flag.stored.flag.id),
+        *list_edits(call, "flag switch", flag.stored.flag.id),
+    )
+    found = [FlagEdit(edit.by, edit.at, edit.what, "") for edit in own]
+    for rule in flag.rules:
+        edits = list_edits(call, "rule", rule.id)
+        found += [FlagEdit(edit.by, edit.at, edit.what, rule.name or rule.key) for edit in edits]
+    return sorted(found, key=lambda edit: edit.at, reverse=True)[:EDITS_SHOWN]
+
+
+def last_exposure(call: Call, environment: Environment, stored: StoredFlag) -> int:
+    """When an SDK last reported that somebody got it, within 30 days. Units: epoch ms; 0: never."""
+    return exposures.last_exposure(call.core.store, environment.id, stored.flag.id, now=call.now)

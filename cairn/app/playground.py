@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 
 from cairn.app.call import Call
 from cairn.app.core import Core
-from cairn.conditions.tree import InList
+from cairn.conditions.tree import Attribute, InList
 from cairn.conditions.walk import leaves
 from cairn.errors import CairnError, InvalidInput
 from cairn.flags.context import read_context
@@ -57,6 +57,7 @@ class Tried(Struct, frozen=True):
     steps: list[tuple[str, str]]  # rule's name, what became of it
     members: list[Member]
     context: dict[str, Any] = {}  # Any: the application's own values
+    missing: tuple[str, ...] = ()  # custom variables that rules ask for and the context lacks
 
 
 def try_flag(call: Call, environment: Environment, key: str, *, somebody: str, context: str) -> Tried:
@@ -78,7 +79,18 @@ def try_flag(call: Call, environment: Environment, key: str, *, somebody: str, c
     steps = [(step.rule.name or step.rule.key, CHECKS[step.check]) for step in resolution.steps]
     members = [_member(core, leaf, given) for leaf in asked if leaf.attribute in given.attributes]
     sentence = f"{REASONS[resolution.reason]} {resolution.detail}".strip()
-    return Tried(resolution, sentence, steps, members, _shown(given))
+    return Tried(resolution, sentence, steps, members, _shown(given), _missing(flag, given))
+
+
+def _missing(flag: Flag | None, context: Context) -> tuple[str, ...]:
+    """The SDKs say nothing of these: a condition on a variable that is not passed just does not hold."""
+    wanted = [
+        leaf.attribute if isinstance(leaf, InList) else leaf.name
+        for rule in (flag.rules if flag else ())
+        for leaf in leaves(rule.condition)
+        if isinstance(leaf, InList | Attribute)
+    ]
+    return tuple(name for name in dict.fromkeys(wanted) if name not in context.attributes)
 
 
 def _shown(context: Context) -> dict[str, Any]:

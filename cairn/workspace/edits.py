@@ -14,7 +14,10 @@ from msgspec import Struct
 from cairn.db.tables import edits
 from cairn.errors import Conflict
 
-Kind = Literal["segment", "flag", "rule", "defined event", "source", "environment", "capture settings"]
+# "flag switch": a flag turned on or off, which is no change of what its editors hold.
+Kind = Literal[
+    "segment", "flag", "flag switch", "rule", "defined event", "source", "environment", "capture settings"
+]
 TOLD = 3  # changes named in a refusal; the newest says most
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from cairn.analysis.exposures import last_exposure
 from cairn.conditions.tree import EVERYBODY, Attribute, Condition, Device
-from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
+from cairn.event import Kind
+from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, get_flag, set_flag_state
 from cairn.flags.model import Allocation, Forced, Variation
 from tests.web.conftest import NOW, Browser, World
 
@@ -128,3 +130,36 @@ def test_no_pattern_takes_more_than_linear_time(world: World, tried: Any, patter
         not is_on(tried(flag, {"id": "u", "customVariables": {"v": "x" * 3_000 + "!"}}))
         or pattern == "(.*)*x"
     )
+
+
+def test_what_a_rule_asks_for_and_the_context_lacks_is_named(world: World, tried: Any) -> None:
+    flag = Flag(world, Attribute("your_custom_variable", "is", "x"))
+    answer = tried(flag, {"id": "u", "customVariables": {"other": "x"}})
+    assert "You pass <code>other</code>; the rules ask for" in answer
+    assert "<code>your_custom_variable</code>" in answer
+    assert "You pass no custom variable; the rules ask for" in tried(flag, {"id": "u"})
+    assert "the rules ask for" not in tried(
+        flag, {"id": "u", "customVariables": {"your_custom_variable": "y"}}
+    )
+
+
+def test_a_flag_says_who_changed_what_and_when_it_was_last_shown(world: World, owner: Browser) -> None:
+    owner.get("/env/production/flags/new")
+    owner.post("/env/production/flags/new", {"key": "told", "name": "Told", "do": "save"})
+    page = owner.get("/env/production/flags/told").text
+    assert "No SDK has reported" in page
+    owner.post("/env/production/flags/told/toggle", {"on": "1"})
+    with world.core.reading() as connection:
+        flag_id = get_flag(connection, world.a.workspace_id, "told").flag.id
+    world.event(
+        "vwo_variationShown", "ann", minutes_ago=3, kind=Kind.EXPOSURE, properties={"feature": flag_id}
+    )  # fmt: skip
+    page = owner.get("/env/production/flags/told").text
+    history = page.split("Who changed what")[1].split("</section>")[0]
+    assert (
+        history.count("owner@shop.test") >= 2
+        and "created" in history
+        and "switched on in Production" in history
+    )
+    assert "Last shown to somebody 3 min ago" in page
+    assert last_exposure(world.core.store, world.b.environment.id, flag_id, now=NOW) == 0

@@ -80,6 +80,7 @@ def flag_page(visit: Visit) -> Response:
         warnings=warnings_of(visit.call, visit.here, flag.stored.flag.key),
         withheld=withheld_of(visit.call, visit.here, flag.stored.flag.key), on_since=flag.on_since,
         asked=visit.ask("as"), context=_asked_context(visit), may_define=visit.may(Verb.DEFINE),
+        edits=flags.history(visit.call, flag), asked_ms=flags.last_exposure(visit.call, visit.here, flag.stored),
     )  # fmt: skip
 
 
