@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from cairn.analysis.sessions import COUNTED, Session, sessions_of
+from cairn.analysis.sessions import COUNTED, MINUTE_MS, Session, sessions_of
 from cairn.store.schema import DATABASE
 from cairn.store.store import Store
 
+SILENCE_MS = 30 * MINUTE_MS  # that ends a captured session
 _OF_USER = f"""FROM {DATABASE}.events
                WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}"""
 
@@ -29,6 +30,12 @@ class TimelineSessions(Struct, frozen=True):
             )
             return next(near, None)
         return self.ids.index(session_id) if session_id in self.ids else None
+
+    def around(self, time_ms: int) -> int | None:
+        """The session that something without one of its own, an identification, happened in; None: there is none."""
+        place = bisect_right(self.sessions, time_ms, key=lambda session: session.start_ms) - 1
+        is_within = place >= 0 and time_ms <= self.sessions[place].end_ms + SILENCE_MS
+        return place if is_within else None
 
     def _reaches(self, place: int, time_ms: int) -> bool:
         """What is not counted, an identification say, belongs to the session it stands beside."""

@@ -102,3 +102,19 @@ def test_companies_and_ones_own_sign_in_are_told_apart(owner: Browser) -> None:
     page = owner.get(f"{HERE}/accounts").text
     assert "<h1>Companies</h1>" in page and ">Your sign-in</a>" in page
     assert "<h1>Your sign-in</h1>" in owner.get(f"{HERE}/account").text
+
+
+def test_an_identification_does_not_tear_a_session_apart(world: World, owner: Browser) -> None:
+    user_id = world.user("fay@shop.test")
+    for minutes, kind, session in (
+        (9, Kind.PAGEVIEW, 77),
+        (8, Kind.IDENTIFY, 0),
+        (7, Kind.PAGEVIEW, 77),
+        (6, Kind.IDENTIFY, 0),
+    ):
+        world.event(f"{kind} {minutes}", "fay@shop.test", minutes_ago=minutes, kind=kind, session_id=session)
+    world.event("From a server", "fay@shop.test", minutes_ago=60)
+    page = owner.get(f"{HERE}/users/{user_id}").text
+    titles = [" ".join(title.split()) for title in re.findall(r"<h3>(.*?)</h3>", page, re.S)]
+    assert len([title for title in titles if "session 1" in title]) == 1
+    assert len([title for title in titles if "outside of sessions" in title]) == 1

@@ -12,6 +12,7 @@ from cairn.app import sessions, users
 from cairn.app.defined_events import list_defined_events
 from cairn.app.playground import flags_for
 from cairn.errors import NotFound
+from cairn.event import Kind
 from cairn.store.schema import IDENTITY_KEY
 from cairn.web.english import Words, sentence, short
 from cairn.web.render import day
@@ -101,12 +102,18 @@ def _gap(visit: Visit) -> int:
     return minutes if LEAST_GAP_MIN <= minutes <= MOST_GAP_MIN else 0
 
 
+def _session_of(event: TimelineEvent, sessions: TimelineSessions) -> int | None:
+    """Clients send an identification without a session; it must not tear the one it happens in apart."""
+    place = sessions.place_of(event.session_id, event.time_ms)
+    return sessions.around(event.time_ms) if place is None and event.kind == Kind.IDENTIFY else place
+
+
 def _stretches(visit: Visit, events: list[TimelineEvent], sessions: TimelineSessions) -> list[Stretch]:
     told = [Told(event, sentence(event)) for event in events]
     grouped = groupby(
         told,
         lambda one: (
-            sessions.place_of(one.event.session_id, one.event.time_ms),
+            _session_of(one.event, sessions),
             day(one.event.time_ms, visit.zone, visit.now),
         ),
     )
