@@ -120,24 +120,27 @@ def list_users(
     now: datetime,
     zone: tzinfo = UTC,
     after: Cursor | None = None,
+    limit: int = PAGE,
 ) -> UserPage:
     """Users by when they did something last, newest first; then those of whom only properties are known."""
     rows: list[tuple[int, int]] = []
     newest = after.time_ms if after and after.time_ms else to_ms(now)
     for span in LOOK_BACK:
         since_ms = newest - span // timedelta(milliseconds=1)
-        rows = _seen(store, environment_id, since_ms=since_ms, after=after, is_last=span == LOOK_BACK[-1])
-        if len(rows) > PAGE:
+        rows = _seen(
+            store, environment_id, since_ms=since_ms, after=after, limit=limit, is_last=span == LOOK_BACK[-1]
+        )
+        if len(rows) > limit:
             break
-    counts = _counts(store, connection, environment_id, [user_id for user_id, _ in rows[:PAGE]], now, zone)
-    plain = [User(user_id, "", seen, counts.get(user_id, (0, 0))[1]) for user_id, seen in rows[:PAGE]]
+    counts = _counts(store, connection, environment_id, [user_id for user_id, _ in rows[:limit]], now, zone)
+    plain = [User(user_id, "", seen, counts.get(user_id, (0, 0))[1]) for user_id, seen in rows[:limit]]
     users = _with_properties(store, connection, environment_id, plain)
-    more = len(rows) > PAGE
+    more = len(rows) > limit
     return UserPage(users, Cursor(users[-1].last_seen_ms, users[-1].user_id) if more else None)
 
 
 def _seen(
-    store: Store, environment_id: int, *, since_ms: int, after: Cursor | None, is_last: bool
+    store: Store, environment_id: int, *, since_ms: int, after: Cursor | None, limit: int, is_last: bool
 ) -> list[tuple[int, int]]:
     """(canonical user, last seen), one more than a page holds. Only the last look shows the never seen."""
     never_seen = f"""
@@ -163,7 +166,7 @@ def _seen(
             "least": 0 if is_last else 1,
             "after_ms": after.time_ms if after else 2**62,
             "after_id": after.id if after else 0,
-            "limit": PAGE + 1,
+            "limit": limit + 1,
         },
     )
     return [(int(user), int(seen)) for user, seen in rows]
@@ -214,6 +217,7 @@ def search_users(
     now: datetime,
     zone: tzinfo = UTC,
     after_id: int = 0,
+    limit: int = PAGE,
 ) -> UserPage:
     """Users whose identity, e-mail or name contains the text (any case), or whose id it is, by user id."""
     wanted = text.strip()
@@ -227,13 +231,13 @@ def search_users(
         GROUP BY canonical HAVING canonical > {{after:UInt64}}
         ORDER BY canonical LIMIT {{limit:UInt32}}
         """,
-        {"keys": list(SEARCHED_KEYS), "text": wanted, "after": after_id, "limit": PAGE + 1},
+        {"keys": list(SEARCHED_KEYS), "text": wanted, "after": after_id, "limit": limit + 1},
     )
     found = [int(row[0]) for row in rows]
     if after_id == 0:
         found = sorted({*found, *_by_id(store, connection, environment_id, wanted)})
-    users = described(store, connection, environment_id, found[:PAGE], now=now, zone=zone)
-    return UserPage(users, Cursor(0, found[PAGE - 1]) if len(found) > PAGE else None)
+    users = described(store, connection, environment_id, found[:limit], now=now, zone=zone)
+    return UserPage(users, Cursor(0, found[limit - 1]) if len(found) > limit else None)
 
 
 def _by_id(store: Store, connection: sa.Connection, environment_id: int, text: str) -> list[int]:
@@ -404,7 +408,13 @@ def user_by_identity(
 
 
 def timeline(
-    store: Store, connection: sa.Connection, environment_id: int, user_id: int, *, after: Cursor | None = None
+    store: Store,
+    connection: sa.Connection,
+    environment_id: int,
+    user_id: int,
+    *,
+    after: Cursor | None = None,
+    limit: int = PAGE,
 ) -> Timeline:
     """What a canonical user did, newest first, over all its raw ids."""
     rows = store.query(
@@ -422,13 +432,13 @@ def timeline(
             "users": raw_ids(connection, environment_id, user_id),
             "after_ms": after.time_ms if after else 2**62,
             "after_id": after.id if after else 0,
-            "limit": PAGE + 1,
+            "limit": limit + 1,
         },
     )
     elements = read_elements(store, environment_id, (row[-1] for row in rows))
     events = [TimelineEvent(*with_element(row, elements)) for row in rows]
-    last = events[PAGE - 1] if len(events) > PAGE else None
-    return Timeline(events[:PAGE], Cursor(last.time_ms, last.event_id) if last else None)
+    last = events[limit - 1] if len(events) > limit else None
+    return Timeline(events[:limit], Cursor(last.time_ms, last.event_id) if last else None)
 
 
 def raw_ids(connection: sa.Connection, environment_id: int, user_id: int) -> list[int]:

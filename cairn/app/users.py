@@ -8,7 +8,7 @@ from msgspec import Struct
 from cairn.analysis import accounts, merged, users
 from cairn.analysis.accounts import Account
 from cairn.analysis.merged import MergedId
-from cairn.analysis.users import Cursor, Timeline, User, UserPage
+from cairn.analysis.users import PAGE, Cursor, Timeline, User, UserPage
 from cairn.app.call import Call
 from cairn.app.defined_events import resolve
 from cairn.app.exposures import with_names
@@ -56,16 +56,26 @@ class Details(Struct, frozen=True):
     account: Account | None  # None: the Account ID property is empty, or none is chosen
 
 
-def list_users(call: Call, environment: Environment, *, after: Cursor | None = None) -> UserPage:
-    """Those seen last first. Pages of 50."""
+def list_users(
+    call: Call, environment: Environment, *, after: Cursor | None = None, limit: int = PAGE
+) -> UserPage:
+    """Those seen last first."""
     with call.reading() as connection:
         return users.list_users(
-            call.core.store, connection, environment.id, now=call.now, zone=environment.zone, after=after
+            call.core.store,
+            connection,
+            environment.id,
+            now=call.now,
+            zone=environment.zone,
+            after=after,
+            limit=limit,
         )
 
 
-def search_users(call: Call, environment: Environment, text: str, *, after: Cursor | None = None) -> UserPage:
-    """By text in an identity, e-mail or name, or by id. Pages of 50."""
+def search_users(
+    call: Call, environment: Environment, text: str, *, after: Cursor | None = None, limit: int = PAGE
+) -> UserPage:
+    """By text in an identity, e-mail or name, or by id."""
     with call.reading() as connection:
         return users.search_users(
             call.core.store,
@@ -75,6 +85,7 @@ def search_users(call: Call, environment: Environment, text: str, *, after: Curs
             now=call.now,
             zone=environment.zone,
             after_id=after.id if after else 0,
+            limit=limit,
         )
 
 
@@ -186,10 +197,14 @@ def _account(call: Call, connection: sa.Connection, environment: Environment, us
     return accounts.read_account(call.core.store, environment.id, key, account_id) or Account(account_id, 0)
 
 
-def timeline(call: Call, environment: Environment, user: User, *, after: Cursor | None = None) -> Timeline:
-    """What a user did, newest first, over all merged ids. Pages of 50."""
+def timeline(
+    call: Call, environment: Environment, user: User, *, after: Cursor | None = None, limit: int = PAGE
+) -> Timeline:
+    """What a user did, newest first, over all merged ids."""
     with call.reading() as connection:
-        line = users.timeline(call.core.store, connection, environment.id, user.user_id, after=after)
+        line = users.timeline(
+            call.core.store, connection, environment.id, user.user_id, after=after, limit=limit
+        )
     return Timeline(with_names(call, environment.id, line.events), line.next)
 
 

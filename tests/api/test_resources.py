@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cairn.clock import to_ms
 from cairn.db.tables import api_tokens
+from cairn.event import Draft
+from cairn.ids import event_id, identified_user_id
+from cairn.store.store import PropertyChange
 from cairn.workspace.permission import Role
 from tests.api.conftest import Tenant, World, make_tenant
 
@@ -202,6 +206,42 @@ def test_events_of_a_user_are_paged_over_merged_ids(api: _Api, own: Tenant) -> N
     assert len({each["event_id"] for each in events}) == 60
     assert {each["user_id"] for each in events} == {own.raw_id, own.user_id}
     assert [each["time"] for each in events] == sorted((each["time"] for each in events), reverse=True)
+
+
+@pytest.mark.parametrize("search", ["", "paged"], ids=["listed", "searched"])
+def test_users_come_in_pages_of_a_chosen_size(world: World, api: _Api, search: str) -> None:
+    here = api("GET", "/environments")["environments"]
+    [development] = [environment["id"] for environment in here if environment["key"] == "development"]
+    at = to_ms(world.core.clock()) - 60_000
+    people = {identified_user_id(development, name): name for name in (f"paged{n}@x.test" for n in range(5))}
+    world.core.store.insert_properties(
+        [PropertyChange(development, user, "identity", name, at, at << 22) for user, name in people.items()]
+    )
+    world.core.store.insert_events(
+        [
+            Draft(development, "custom", "Paged", at, at, user_id=user, event_id=event_id("paged", name))
+            for user, name in people.items()
+        ]
+    )
+    seen: list[str] = []
+    sizes, after = [], ""
+    while after is not None:
+        path = f"/users?environment=development&limit=2&search={search}&after={after}"
+        page = api("GET", path)
+        sizes.append(len(page["users"]))
+        seen += [user["identity"] for user in page["users"]]
+        after = page["next"]
+    assert (sorted(seen), sizes) == (sorted(people.values()), [2, 2, 1])
+
+
+def test_events_of_a_user_come_in_pages_of_a_chosen_size(api: _Api, own: Tenant) -> None:
+    path = f"/users/{own.identity}/events?environment=production"
+    first = api("GET", f"{path}&limit=7")
+    assert first["events"] == api("GET", path)["events"][:7]
+    assert api("GET", f"{path}&limit=7&after={first['next']}")["events"] == api("GET", path)["events"][7:14]
+    for limit in (0, 201):
+        api("GET", f"{path}&limit={limit}", status=422)
+        api("GET", f"/users?environment=production&limit={limit}", status=422)
 
 
 def test_latest_events_with_outcomes(api: _Api, own: Tenant) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cairn.identity.merges import MOST_USERS_OF_IDENTITY
 from cairn.ingest import limits, names
 from cairn.ingest.names import MOST_NAMES, MOST_USER_PROPERTIES
 from tests.ingest.rig import Rig
@@ -122,3 +123,38 @@ def test_what_live_holds_of_one_event_is_bounded(rig: Rig, environment_id: int) 
 
 def test_the_limits_are_the_documented_ones() -> None:
     assert (names.MOST_USER_PROPERTIES, names.MOST_NAMES, names.MOST_ELEMENTS) == (500, 10_000, 500_000)
+
+
+def test_an_identity_has_a_bounded_number_of_ids_and_the_next_is_refused_with_its_reason(
+    rig: Rig, environment_id: int
+) -> None:
+    """Everything known of one user is asked by all of its ids, and a visitor can make up any number of them."""
+
+    def call(raw_id: int, **fields: Any) -> dict[str, Any]:
+        of_browser = {"source": "Website", "library": "web"}
+        return {
+            "kind": "identify",
+            "name": "",
+            "identity": "ann",
+            "merge_user_id": raw_id,
+            **of_browser,
+            **fields,
+        }
+
+    over = 3
+    numbers = range(10_000, 10_000 + MOST_USERS_OF_IDENTITY + over)
+    for start in range(0, len(numbers), 250):
+        rig.send(*map(call, numbers[start : start + 250]), environment_id=environment_id)
+        rig.load()
+    assert rig.refusals(environment_id) == ["too_many_users_for_identity"] * over
+    rig.restart()
+    rig.send(call(20_000), environment_id=environment_id)
+    rig.load()
+    assert rig.refusals(environment_id) == ["too_many_users_for_identity"] * (over + 1), "also after a start"
+    rig.send({**call(20_000), "identity": "ben"}, environment_id=environment_id)
+    rig.send({"name": "Bought", "identity": "ann"}, environment_id=environment_id)
+    rig.load()
+    assert len(rig.refusals(environment_id)) == over + 1, (
+        "another identity and other events are not concerned"
+    )
+    assert "Bought" in [row[0] if isinstance(row, tuple) else row for row in rig.events(environment_id)]

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from cairn.analysis.users import Cursor, PropertyValue, User
-from cairn.api.endpoint import After, Endpoint, EnvironmentName, Next, Query
+from cairn.api.endpoint import After, Endpoint, EnvironmentName, Limit, Next, Query
 from cairn.api.page import read_cursor, write_cursor
 from cairn.app import users
 from cairn.app.call import Call
@@ -120,19 +120,21 @@ class UsersQuery(EnvironmentQuery, frozen=True):
         str, Meta(max_length=200, description="Text in an identity, e-mail or name; or an id.")
     ] = ""
     after: After = ""
+    limit: Limit = 50
 
 
 class EventsQuery(EnvironmentQuery, frozen=True):
     after: After = ""
+    limit: Limit = 50
 
 
 def read_users(call: Call, query: UsersQuery) -> UserList:
-    """List users, those seen last first; or search them. Pages of 50."""
+    """List users, those seen last first; or search them."""
     environment, after = call.environment(query.environment), _cursor(query.after)
     if query.search.strip():
-        page = users.search_users(call, environment, query.search, after=after)
+        page = users.search_users(call, environment, query.search, after=after, limit=query.limit)
     else:
-        page = users.list_users(call, environment, after=after)
+        page = users.list_users(call, environment, after=after, limit=query.limit)
     return UserList([_answer(user) for user in page.users], write_cursor(page.next) if page.next else None)
 
 
@@ -172,10 +174,14 @@ def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetail
 
 
 def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEvents:
-    """List what a user did, newest first, over all merged ids. Pages of 50."""
+    """List what a user did, newest first, over all merged ids."""
     environment = call.environment(query.environment)
     page = users.timeline(
-        call, environment, users.find_user(call, environment, user), after=_cursor(query.after)
+        call,
+        environment,
+        users.find_user(call, environment, user),
+        after=_cursor(query.after),
+        limit=query.limit,
     )
     events = [
         UserEvent(

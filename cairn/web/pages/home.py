@@ -82,7 +82,7 @@ def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
         for trouble in overview.troubles
     ]
     found += _of_segments(visit, overview.segments)
-    found += [_of_list(visit, long) for long in dict.fromkeys(overview.long_lists)]
+    found += _of_lists(visit, list(dict.fromkeys(overview.long_lists)))
     found += _of_withheld(visit, overview.withheld_lists)
     found += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
     found += [_of_event(visit, finding) for finding in overview.findings]
@@ -113,10 +113,16 @@ def _of_segments(visit: Visit, counted: list[CountedSegment]) -> Iterator[Concer
             yield Concern("warn", "drifted", f"Segment {segment.name} had drifted", text, url, "Open")
 
 
-def _of_list(visit: Visit, long: LongList) -> Concern:
-    title = f"Python applications cannot get flag {long.flag_key} for segment {long.segment.name}"
-    text = f"{count(long.size, 'member')} are more than settings may hold; Node asks the gateway and is not concerned."
-    return Concern("warn", "SDK", title, text, visit.url(f"/flags/{long.flag_key}"), "Open")
+def _of_lists(visit: Visit, lists: list[LongList]) -> Iterator[Concern]:
+    """A large segment is asked about by many flags: the rest of them is one line."""
+    for long in lists[:FAILING_SHOWN]:
+        title = f"Python applications cannot get flag {long.flag_key} for segment {long.segment.name}"
+        size = count(long.size, "member")
+        text = f"{size} are more than settings may hold; Node asks the gateway and is not concerned."
+        yield Concern("warn", "SDK", title, text, visit.url(f"/flags/{long.flag_key}"), "Open")
+    if (more := len(lists) - FAILING_SHOWN) > 0:
+        title = f"{count(more, 'more flag')} {'has' if more == 1 else 'have'} lists that Python applications cannot get"
+        yield Concern("warn", "SDK", title, "Their pages say which.", visit.url("/flags"), "Open")
 
 
 def _of_withheld(visit: Visit, withheld: list[WithheldLists]) -> Iterator[Concern]:
