@@ -24,7 +24,7 @@ from cairn.privacy.deletion import Parts
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.server import CoreProcess
 from cairn.workspace.api_token import create_token
-from cairn.workspace.environment import get_environment
+from cairn.workspace.environment import get_environment, set_inlines_lists
 from cairn.workspace.permission import Role
 from cairn.workspace.workspace import create_workspace
 from tests.databases import postgresql_url
@@ -64,6 +64,7 @@ class Running:
             workspace = create_workspace(connection, self.core_seal, name=name, now=now)
             production = get_environment(connection, workspace.id, "production")
             other = get_environment(connection, workspace.id, "development")
+            set_inlines_lists(connection, workspace.id, production.id, inlines_lists=True)
             tokens = {
                 role: create_token(connection, workspace.id, name=role, role=role, now=now)[1]
                 for role in Role
