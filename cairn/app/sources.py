@@ -162,7 +162,7 @@ def set_needs_server_key(call: Call, environment: Environment, *, is_needed: boo
 
 
 def add_source(call: Call, environment: Environment, *, name: str, kind: SourceKind) -> Source:
-    """Raises InvalidInput."""
+    """Raises InvalidInput and SourceNameTaken."""
     with call.writing() as connection:
         made = sources.create_source(
             connection, call.workspace_id, environment.id, call.core.seal, name=name, kind=kind, now=call.now

@@ -11,7 +11,7 @@ from cairn.errors import Conflict, InvalidInput, Unavailable
 
 # What people call a column, where it is not its name.
 _FIELDS = {"edition": "version"}
-_UNIQUE = (sa.UniqueConstraint, sa.PrimaryKeyConstraint)
+_UNIQUE = (sa.UniqueConstraint, sa.PrimaryKeyConstraint, sa.Index)
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +47,9 @@ def _columns(error: sa.exc.IntegrityError) -> list[str]:
     """Of the unique constraint that was violated; none: it was another kind of constraint."""
     if diagnosis := getattr(error.orig, "diag", None):  # psycopg's
         table = metadata.tables.get(diagnosis.table_name or "")
-        for constraint in table.constraints if table is not None else ():
-            if constraint.name == diagnosis.constraint_name and isinstance(constraint, _UNIQUE):
-                return list(constraint.columns.keys())
+        for known in (*table.constraints, *table.indexes) if table is not None else ():
+            if isinstance(known, _UNIQUE) and known.name == diagnosis.constraint_name:
+                return list(known.columns.keys())
         return []
     _, _, named = str(error.orig).partition("UNIQUE constraint failed: ")
     return [column.rpartition(".")[2] for column in named.split(", ") if column]

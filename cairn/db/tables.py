@@ -203,6 +203,7 @@ sources = Table(
     Column("write_key_sealed", LargeBinary, nullable=False),
     _flag("is_enabled", default=True),
     _moment("created_at"),
+    Index(None, "environment_id", "name", unique=True),  # stored events hold the name of their source only
     sqlite_autoincrement=True,
 )
 connections = Table(

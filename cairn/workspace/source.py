@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.db.tables import connections, environments, sources
-from cairn.errors import InvalidInput, NotFound
+from cairn.errors import Conflict, InvalidInput, NotFound
 from cairn.ids import key_hash, new_write_key
 from cairn.workspace.environment import get_environment
 from cairn.workspace.naming import clean_name
@@ -44,6 +44,12 @@ class SourceNotFound(NotFound):
     code = "source_not_found"
 
 
+class SourceNameTaken(Conflict):
+    """The environment has a source of this name, and stored events tell sources by their names. Choose another one."""
+
+    code = "source_name_taken"
+
+
 def create_source(
     connection: sa.Connection,
     workspace_id: int,
@@ -54,13 +60,18 @@ def create_source(
     kind: SourceKind,
     now: datetime,
 ) -> Source:
-    """A source connected to its own environment's analytics. Raises InvalidInput and EnvironmentNotFound."""
+    """A source connected to its own environment's analytics.
+
+    Raises InvalidInput, EnvironmentNotFound and SourceNameTaken.
+    """
     get_environment(connection, workspace_id, environment_id)
     if kind not in KINDS:
         raise InvalidInput("kind: expected 'web' or 'server'", field="kind")
+    name = clean_name(name)
+    _check_name_free(connection, environment_id, name)
     write_key = new_write_key()
     row = {
-        "environment_id": environment_id, "name": clean_name(name), "kind": kind, "is_enabled": True,
+        "environment_id": environment_id, "name": name, "kind": kind, "is_enabled": True,
         "created_at": now, "write_key_hash": key_hash(write_key), "write_key_sealed": seal.close(write_key),
     }  # fmt: skip
     created = _source(connection.execute(sa.insert(sources).values(**row).returning(*sources.c)).one())
@@ -151,6 +162,16 @@ def connect_analytics(
                 settings={}, created_at=now,
             )
         )  # fmt: skip
+
+
+def _check_name_free(connection: sa.Connection, environment_id: int, name: str) -> None:
+    """Capitals make no other name: people could not tell the two on Live. Raises SourceNameTaken."""
+    names = connection.scalars(sa.select(sources.c.name).where(sources.c.environment_id == environment_id))
+    taken = next((known for known in names if known.casefold() == name.casefold()), None)
+    if taken is not None:
+        raise SourceNameTaken(
+            f"name: this environment has a source {taken!r}; choose another name", field="name"
+        )
 
 
 def _sources_of(workspace_id: int) -> sa.Select[tuple[object, ...]]:

@@ -26,6 +26,7 @@ from cairn.workspace.label_site import name_site
 from cairn.workspace.member import create_member
 from cairn.workspace.permission import Role
 from cairn.workspace.sealed import open_seal
+from cairn.workspace.source import create_source
 from cairn.workspace.workspace import SignUpClosed, create_workspace, sign_up
 from tests.databases import open_test_metadata
 
@@ -66,6 +67,11 @@ class Here:
     def make_environment(self, connection: sa.Connection) -> object:
         return create_environment(
             connection, self.workspace, self.project, self.seal, key="same", name="Same", now=self.now
+        )
+
+    def source(self, connection: sa.Connection) -> object:
+        return create_source(
+            connection, self.workspace, self.environment, self.seal, name="Same", kind="web", now=self.now
         )
 
     def account_key(self, connection: sa.Connection) -> object:
@@ -124,6 +130,7 @@ def at_once(write: Callable[[], object]) -> list[CairnError]:
         ("rule", "key"),
         ("member", "email"),
         ("make_environment", "key"),
+        ("source", "name"),
     ],
 )
 def test_of_those_who_make_the_same_one_does_and_others_are_told_the_field(
@@ -168,6 +175,7 @@ def test_of_first_visitors_one_becomes_the_owner(here: Here) -> None:
         (Here.segment, "key"),
         (Here.make_flag, "key"),
         (Here.member, "email"),
+        (Here.source, "name"),
         (lambda here, c: record_edit(c, here.workspace, "flag", 1, ["name"], by="a", now=here.now), "version"),
     ],
 )  # fmt: skip
@@ -180,6 +188,7 @@ def test_a_writer_who_did_not_see_the_other_is_told_the_field(
         table = {
             "key": "flags" if write is Here.make_flag else "segments",
             "email": "members",
+            "name": "sources",
             "version": "edits",
         }
         row = connection.execute(sa.select(metadata.tables[table[field]])).mappings().all()[-1]

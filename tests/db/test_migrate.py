@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from cairn.clock import utc_now
 from cairn.db.engine import open_engine
 from cairn.db.migrate import MIGRATIONS, DatabaseTooNew, migrate, revisions
-from cairn.db.tables import metadata, workspaces
+from cairn.db.tables import metadata, sources, workspaces
 from cairn.workspace.environment import create_environment, get_environment
 from cairn.workspace.sealed import open_seal
 from tests.databases import empty_database_url
@@ -136,6 +136,57 @@ def test_environments_that_exist_keep_their_lists_in_settings_and_new_ones_do_no
         seal = open_seal(tmp_path)
         made = create_environment(connection, 1, 1, seal, key="new", name="new", now=utc_now())
         assert [made.inlines_lists, get_environment(connection, 1, "old").inlines_lists] == [False, True]
+
+
+def test_sources_of_one_name_get_a_number_and_keep_their_keys(engine: sa.Engine) -> None:
+    names = revisions()
+    _upgrade(engine, names[names.index("20261130_source_names") - 1])
+    at, long = {"created_at": 1}, "n" * 100
+    kept = ["Website", "Server", "website", "Website 2", "Website", long, long]
+    rows = [
+        ("workspaces", {"name": "w", "account_id": 100_000, "is_demo": False}),
+        ("projects", {"workspace_id": 1, "name": "p", "time_zone": "UTC"}),
+        *(
+            (
+                "environments",
+                {
+                    "workspace_id": 1,
+                    "project_id": 1,
+                    "key": key,
+                    "name": key,
+                    "app_id": key,
+                    "sdk_key_hash": key,
+                    "sdk_key_sealed": b"",
+                },
+            )
+            for key in ("1", "2")
+        ),
+        *(
+            (
+                "sources",
+                {
+                    "environment_id": environment_id,
+                    "name": name,
+                    "kind": "web",
+                    "is_enabled": True,
+                    "write_key_hash": f"{environment_id}.{place}",
+                    "write_key_sealed": b"",
+                },
+            )
+            for environment_id, known in ((1, kept), (2, ["Website"]))
+            for place, name in enumerate(known)
+        ),
+    ]
+    with engine.begin() as connection:
+        for table, row in rows:
+            named = sa.table(table, *map(sa.column, [*row, *at]))
+            connection.execute(sa.insert(named).values(**row, **at))
+    migrate(engine)
+    with engine.begin() as connection:
+        query = sa.select(sources.c.write_key_hash, sources.c.name).order_by(sources.c.id)
+        found = [tuple(row) for row in connection.execute(query)]
+    after = ["Website", "Server", "website 3", "Website 2", "Website 4", long, "n" * 98 + " 2"]
+    assert found == [*((f"1.{place}", name) for place, name in enumerate(after)), ("2.0", "Website")]
 
 
 def test_revision_is_the_file_name() -> None:

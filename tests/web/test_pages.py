@@ -433,6 +433,9 @@ def test_keys_are_shown_copied_and_changed(
     owner.post(f"{HERE}/keys/sources/{source.id}/toggle", {"on": ""})
     assert "off" in owner.get(f"{HERE}/keys").text
     assert owner.post(f"{HERE}/keys/sources", {"name": "Shop server", "kind": "server"}).status_code == 200
+    for name in ("Shop server", "shop SERVER ", "website"):
+        double = owner.post(f"{HERE}/keys/sources", {"name": name, "kind": "server"})
+        assert double.status_code == 409 and 'id="wrong-name"' in double.text, "one name is one source"
     wrong = owner.post(f"{HERE}/keys/sources", {"name": "", "kind": "server"})
     assert wrong.status_code == 422 and 'id="wrong-name"' in wrong.text
     made = owner.post(f"{HERE}/environments", {"environment_name": "Staging", "environment_key": "staging"})
