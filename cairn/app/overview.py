@@ -5,19 +5,21 @@ from datetime import timedelta
 from msgspec import Struct
 
 from cairn.analysis import pulse
-from cairn.analysis.events import Seen, latest
+from cairn.analysis.events import Filter, Seen, latest
 from cairn.analysis.pulse import Heard, Refusals, Step
 from cairn.app import defined_events
 from cairn.app.access import is_operator
 from cairn.app.call import Call
 from cairn.app.core import Trouble
-from cairn.app.events import UNKNOWN
+from cairn.app.events import UNKNOWN, latest_events
 from cairn.app.exposures import with_names
 from cairn.app.python_lists import WithheldLists, withheld_lists
 from cairn.app.sources import heard_from
 from cairn.calendar import last_days
 from cairn.definitions.health import Finding
+from cairn.event import Kind
 from cairn.flags.overview import FlagCount, count_flags
+from cairn.outcomes import Outcome
 from cairn.segments import definition as segments
 from cairn.segments.definition import SegmentName, SegmentState
 from cairn.segments.used_by import used_by
@@ -53,6 +55,30 @@ class Overview(Struct, frozen=True):
     findings: list[Finding]  # of defined events
     long_lists: list[LongList]
     withheld_lists: list[WithheldLists]
+
+
+class FirstSteps(Struct, frozen=True):
+    """How far a workspace has come on its first day: nothing arrived, a page was seen, something was clicked."""
+
+    event: Seen | None = None  # the newest one
+    click: Seen | None = None  # the newest one
+
+
+WEB = "web"  # the library that the browser script names
+
+
+def first_steps(call: Call, environment: Environment, heard: list[Heard] | None = None) -> FirstSteps | None:
+    """None: it needs none, because something was named already or no page sends anything."""
+    heard = heard_from(call, environment) if heard is None else heard
+    if not heard:
+        return FirstSteps()
+    if all(sender.library != WEB for sender in heard) or defined_events.list_defined_events(
+        call, environment
+    ):
+        return None
+    event = latest_events(call, environment, Filter(outcome=Outcome.ACCEPTED), limit=1)
+    click = latest_events(call, environment, Filter(kind=Kind.CLICK), limit=1)
+    return FirstSteps(event[0] if event else None, click[0] if click else None)
 
 
 def read_overview(call: Call, environment: Environment, *, days: int, latest_events: int) -> Overview:

@@ -15,6 +15,7 @@ LOADED_WITHIN_S = 60
 NO_PAGES = {
     "/": "leads on",
     "/switch": "leads on",
+    "/env/{environment}/first": "the card that Home of a new workspace opens with",
     "/env/{environment}/live/rows": "rows for the page of Live",
     "/env/{environment}/users/{user_id}/export": "a file",
 }

@@ -71,6 +71,28 @@ def track(
     assert httpx2.post(f"{cairn.url}/api/track", json=body).status_code == status
 
 
+def test_home_of_a_new_workspace_shows_the_visitors_own_click_to_name(
+    cairn: Served, page: Page, context: BrowserContext
+) -> None:
+    page.goto(f"{cairn.url}/env/development")
+    first = page.locator("#first")
+    expect(first.get_by_role("heading", name="Waiting for your first event")).to_be_visible()
+    first.get_by_role("button", name="Copy").click()
+    snippet = page.evaluate("navigator.clipboard.readText()")
+    site = context.new_page()
+    body = f"<!doctype html><head>{snippet}</head><button id=buy>Buy a tent</button>"
+    site.route(
+        f"{cairn.url}/a-page-of-yours", lambda route: route.fulfill(body=body, content_type="text/html")
+    )
+    site.goto(f"{cairn.url}/a-page-of-yours")
+    expect(first.get_by_role("heading", name="Your first event is here")).to_be_visible()
+    site.get_by_role("button", name="Buy a tent").click()
+    site.close()
+    expect(first).to_contain_text("Buy a tent")
+    first.get_by_role("link", name="Name this").click()
+    expect(page.get_by_label("CSS selector", exact=True)).to_have_value('[id="buy"]')
+
+
 def test_live_receives_events_pauses_and_explains(cairn: Served, page: Page) -> None:
     key = app_id(cairn, page)
     page.goto(f"{cairn.url}/env/production/live")

@@ -1,13 +1,20 @@
 """The first visit: the owner signs up, and nobody after."""
 
+import html
+import re
 from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
 
 from cairn.app.core import Core
+from cairn.clock import to_ms
+from cairn.event import Draft, Element
+from cairn.ids import event_id
 from cairn.web.app import build_web
-from tests.web.conftest import PASSWORD, Browser, close_core, open_core
+from cairn.workspace.permission import Role
+from tests.definitions.world import load
+from tests.web.conftest import NOW, PASSWORD, Browser, Tenant, close_core, make_tenant, open_core
 
 SIGN_UP = {"name": "Ann", "email": "ann@new.test", "password": PASSWORD, "workspace_name": "New"}
 
@@ -60,3 +67,62 @@ def test_the_first_visitor_owns_the_workspace_and_the_door_closes(stranger: Brow
     stranger.get("/env/production/account")
     assert "sign-in" in str(stranger.post("/sign-out").url)
     assert stranger.get("/env/production").url.path == "/sign-in"
+
+
+@pytest.fixture
+def fresh(empty: Core) -> Tenant:
+    return make_tenant(empty, "fresh")
+
+
+def arrive(
+    core: Core, tenant: Tenant, kind: str, library: str = "web", element: Element | None = None
+) -> None:
+    here = tenant.environment.id
+    at = to_ms(NOW) - 1_000
+    draft = Draft(
+        here, kind, "", at, at, user_id=7, event_id=event_id(str(here), kind), library=library, element=element,
+        facts={"path": "/cart"},
+    )  # fmt: skip
+    load(core.store, [draft])
+    core.feed.publish([draft], [])
+
+
+def first_card(browser: Browser) -> str:
+    """What Home opens with, before its numbers."""
+    return str(browser.get("/env/production").text.partition('class="grid stat-row"')[0])
+
+
+def test_home_of_a_new_workspace_goes_from_the_snippet_to_naming_a_click(empty: Core, fresh: Tenant) -> None:
+    browser = Browser(TestClient(build_web(empty), base_url="http://cairn.test")).sign_in(fresh.email())
+    viewer = Browser(TestClient(build_web(empty), base_url="http://cairn.test")).sign_in(
+        fresh.email(Role.VIEWER)
+    )
+    waiting = first_card(browser)
+    assert "Waiting for your first event" in waiting
+    assert f"/k/{fresh.environment.app_id}.js" in waiting and "data-copy=" in waiting
+    again = re.search(r'hx-get="([^"]+)" hx-trigger="every 2s"', waiting)
+    assert again and browser.get(again[1]).status_code == 204, "no news, no work"
+    arrive(empty, fresh, "pageview")
+    seen = browser.get(again[1])
+    assert seen.status_code == 200 and "Your first event is here" in seen.text and "/cart" in seen.text
+    assert "snippet" not in seen.text
+    arrive(empty, fresh, "click", element=Element("@button;#buy;|", "button", "buy", text="Buy now"))
+    named = first_card(browser)
+    assert "Buy now" in named and "hx-get" not in named
+    link = re.search(r'href="([^"]+)">Name this<', named)
+    assert link
+    editor = browser.get(html.unescape(link[1])).text
+    assert 'value="[id=&#34;buy&#34;]"' in editor
+    assert "Name this" not in viewer.get("/env/production").text, "who may not name is not invited to"
+    browser.post("/env/production/events/new", {"name": "Bought", "p0.kind": "click", "p0.selector": "#buy",
+                                                "do": "save"})  # fmt: skip
+    assert 'id="first"' not in browser.get("/env/production").text, (
+        "once something is named, its work is done"
+    )
+
+
+def test_home_waits_for_no_click_where_only_servers_send(empty: Core) -> None:
+    tenant = make_tenant(empty, "servers")
+    browser = Browser(TestClient(build_web(empty), base_url="http://cairn.test")).sign_in(tenant.email())
+    arrive(empty, tenant, "custom", library="python")
+    assert 'id="first"' not in browser.get("/env/production").text

@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 
 from msgspec import Struct
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from cairn.analysis import pulse
-from cairn.app.overview import CountedSegment, LongList, Overview, read_overview
+from cairn.analysis.pulse import Heard
+from cairn.app.overview import WEB, CountedSegment, LongList, Overview, first_steps, read_overview
 from cairn.app.python_lists import WithheldLists
 from cairn.calendar import zone_of
 from cairn.definitions.health import Finding
-from cairn.web.pages.live import explain, rows_of
-from cairn.web.render import count, full_time, query
+from cairn.web.browser_snippet import neutral
+from cairn.web.pages.live import Row, explain, rows_of
+from cairn.web.render import count, full_time, query, templates
 from cairn.web.snippets import curl_track
 from cairn.web.visit import Page, Visit, get, place_of
+from cairn.workspace.permission import Verb
 
 DAYS = 14  # of the sparklines
 FEED = 6  # rows of the live card
@@ -53,6 +56,15 @@ class Defined(Struct, frozen=True):
     flags_on: int
 
 
+class First(Struct, frozen=True):
+    """The card that a new workspace opens with."""
+
+    after: int  # the feed's number of the newest event it knows of
+    code: str  # for the head of a page, as Sources and keys has it
+    event: Row | None = None
+    click: Row | None = None
+
+
 def home_page(visit: Visit) -> Response:
     after = visit.core.feed.newest(visit.here.id)
     overview = read_overview(visit.call, visit.here, days=DAYS, latest_events=FEED)
@@ -61,8 +73,25 @@ def home_page(visit: Visit) -> Response:
         "home.html", days=overview.days, defined=_defined(overview),
         concerns=concerns, rows=rows_of(overview.latest), after=after, steps=_steps(visit, overview),
         greeting=_greeting(visit), opening=_opening(visit, overview.hour, overview.today, concerns),
-        first_event=curl_track(place_of(visit)),
+        curl=curl_track(place_of(visit)), first=_first(visit, after, overview.heard),
     )  # fmt: skip
+
+
+def first_card(visit: Visit) -> Response:
+    """The card anew, as soon as there is news; empty when its work is done."""
+    after = visit.core.feed.newest(visit.here.id)
+    if visit.ask("after") == str(after):
+        return Response(status_code=204)
+    html = templates().get_template("_first.html").render(visit=visit, first=_first(visit, after))
+    return HTMLResponse(html)
+
+
+def _first(visit: Visit, after: int, heard: list[Heard] | None = None) -> First | None:
+    steps = first_steps(visit.call, visit.here, heard)
+    if steps is None or (steps.event is not None and not visit.may(Verb.DEFINE)):
+        return None
+    event, click = (rows_of([seen])[0] if seen else None for seen in (steps.event, steps.click))
+    return First(after, neutral(place_of(visit)).code, event, click)
 
 
 def _defined(overview: Overview) -> Defined:
@@ -181,7 +210,7 @@ def _steps(visit: Visit, overview: Overview) -> list[Step]:
     heard, keys = overview.heard, visit.url("/keys")
     is_demo = visit.workspace is not None and visit.workspace.is_demo
     shop = Step(
-        any(each.library == "web" for each in heard), "Walk through the demo shop", "and watch Live beside it",
+        any(each.library == WEB for each in heard), "Walk through the demo shop", "and watch Live beside it",
         f"/demo/shop/{visit.here.app_id}/", "Open the shop",
     )  # fmt: skip
     return [
@@ -214,4 +243,7 @@ def _opening(visit: Visit, hour: pulse.Step, today: pulse.Step, concerns: list[C
     return f"{who} {look.capitalize() if concerns else 'Nothing needs a look.'}"
 
 
-PAGES: tuple[Page, ...] = (get("/env/{environment}", home_page),)
+PAGES: tuple[Page, ...] = (
+    get("/env/{environment}", home_page),
+    get("/env/{environment}/first", first_card),
+)
