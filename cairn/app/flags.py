@@ -13,6 +13,7 @@ from cairn.flags.model import Rule
 from cairn.flags.overview import Glance
 from cairn.segments import definition as segments
 from cairn.segments.definition import SegmentName
+from cairn.segments.used_by import Use, who_asks_about_flag
 from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment, list_projects
 
@@ -74,6 +75,13 @@ def on_since(call: Call, environment: Environment, stored: StoredFlag) -> dateti
     """None: the flag is off here."""
     with call.reading() as connection:
         return overview.on_since(connection, stored.flag.id, environment.id)
+
+
+def users_of(call: Call, stored: StoredFlag) -> list[Use]:
+    """The flags and holdouts that ask about a flag, archived ones too; not its own rules."""
+    with call.reading() as connection:
+        uses = who_asks_about_flag(connection, call.workspace_id, stored.flag.id)
+    return [use for use in uses if (use.what, use.key) != ("flag", stored.flag.key)]
 
 
 def read_flag(call: Call, environment: Environment, key: str) -> FlagDetails:

@@ -1,4 +1,4 @@
-"""Who asks about a segment: rules of flags and holdouts, by the segment itself or by one of its lists."""
+"""Who asks about a segment, by itself or by one of its lists, or about a flag: rules of flags, and holdouts."""
 
 from collections.abc import Collection, Iterator
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from cairn.db.tables import environments, flags, holdouts, rules, segment_states
 
 
 class Use(Struct, frozen=True):
-    """A flag or holdout that asks about a segment in one environment."""
+    """A flag or holdout that asks about a segment or a flag in one environment."""
 
     what: Literal["flag", "holdout"]
     key: str  # of a holdout its name
@@ -38,6 +38,20 @@ def used_by(
             if segment_id in segments_named or lists.get(segment_id, set()) & lists_named:
                 found.add(use)
     return {segment_id: sorted(found, key=_order) for segment_id, found in uses.items()}
+
+
+def who_asks_about_flag(connection: sa.Connection, workspace_id: int, flag_id: int) -> list[Use]:
+    """Each once, by key. Flags that are archived are among them."""
+    return sorted(
+        {
+            use
+            for use, body in _askers(connection, workspace_id)
+            if any(
+                node.get("type") == "other_flag" and node.get("flag_id") == flag_id for node in _objects(body)
+            )
+        },
+        key=_order,
+    )
 
 
 def _order(use: Use) -> tuple[str, str, int]:

@@ -189,6 +189,37 @@ def test_a_flag_is_made_ruled_switched_tried_and_archived(world: World, owner: B
     assert "back as it was" in owner.post(f"{HERE}/flags/new-checkout/restore").text
 
 
+def test_archiving_a_flag_names_beforehand_whose_rules_ask_about_it(world: World, owner: Browser) -> None:
+    for key in ("asked-about", "asks-about-it", "asks-deep"):
+        make_flag(owner, key)
+    page = f"{HERE}/flags/asked-about"
+
+    def confirmation(tab: str) -> str:
+        text = owner.get(f"{page}{tab}").text
+        return text[text.index("Archive asked-about?") :].partition("</details>")[0]
+
+    assert "Rules ask" not in confirmation("")
+    with reading(world.core.engine) as connection:
+        number = str(get_flag(connection, world.a.workspace_id, "asked-about").flag.id)
+    asks = {"r0.subject": "flag", "r0.flag": number, "r0.state": "off"}
+    deep = {
+        "r0.subject": "country",
+        "r0.value": "DE",
+        "r1.subject": "flag",
+        "r1.flag": number,
+        "r1.state": "on",
+    }
+    there = f"/env/{world.a.other.key}/flags/asks-deep"
+    for flag, rule in ((f"{HERE}/flags/asks-about-it", asks), (there, deep)):
+        saved = owner.post(f"{flag}/rules/new", {**rule, "key": "one", "variation": "1", "do": "save"})
+        assert saved.url.path == flag, saved.text
+    for tab in ("", "/variables", "/metrics", "/sdk"):
+        links = re.findall(r'<a href="([^"]*)">', confirmation(tab))
+        assert links == [f"{HERE}/flags/asks-about-it", there]
+        assert "<button" in confirmation(tab), "it is said, not forbidden"
+    assert "is archived" in owner.post(f"{page}/archive").text
+
+
 @pytest.mark.parametrize("subject", ["country", "region", "city"])
 def test_a_rule_by_location_says_when_no_location_file_is_set(
     world: World, owner: Browser, browse: Callable[..., Browser], subject: str, tmp_path: Path

@@ -75,17 +75,23 @@ def flag_page(visit: Visit) -> Response:
         for rule in flag.rules
     ]
     return visit.page(
-        "flag.html", tab="rules", stored=flag.stored, flag_edition=_edition(visit, flag.stored),
-        rules=shown, tried=_tried(visit, flag.stored),
+        "flag.html", **_frame(visit, flag.stored), tab="rules", rules=shown, tried=_tried(visit, flag.stored),
         warnings=warnings_of(visit.call, visit.here, flag.stored.flag.key),
-        withheld=withheld_of(visit.call, visit.here, flag.stored.flag.key), on_since=flag.on_since,
-        asked=visit.ask("as"), context=_asked_context(visit), may_define=visit.may(Verb.DEFINE),
+        withheld=withheld_of(visit.call, visit.here, flag.stored.flag.key),
+        asked=visit.ask("as"), context=_asked_context(visit),
         edits=flags.history(visit.call, flag), asked_ms=flags.last_exposure(visit.call, visit.here, flag.stored),
     )  # fmt: skip
 
 
-def _edition(visit: Visit, stored: StoredFlag) -> int:
-    return editions_of(visit.call, "flag", [stored.flag.id])[stored.flag.id]
+def _frame(visit: Visit, stored: StoredFlag) -> dict[str, Any]:  # Any: what templates are given
+    """What stands around every tab of a flag."""
+    return {
+        "stored": stored,
+        "flag_edition": editions_of(visit.call, "flag", [stored.flag.id])[stored.flag.id],
+        "on_since": flags.on_since(visit.call, visit.here, stored),
+        "asking": flags.users_of(visit.call, stored),
+        "may_define": visit.may(Verb.DEFINE),
+    }
 
 
 def _sizes(flag: FlagDetails, rule: Rule) -> dict[int, int]:
@@ -112,11 +118,7 @@ def _values(visit: Visit, stored: StoredFlag | None, _draft: Shape) -> Mapping[s
     values = {"choices": flag_form, "may_define": visit.may(Verb.DEFINE)}
     if stored is None:
         return values
-    on_since = flags.on_since(visit.call, visit.here, stored)
-    edition = _edition(visit, stored)
-    return {
-        **values, "tab": "variables", "stored": stored, "on_since": on_since, "flag_edition": edition
-    }  # fmt: skip
+    return {**values, **_frame(visit, stored), "tab": "variables"}
 
 
 def _addresses(visit: Visit, stored: StoredFlag | None) -> Addresses:
@@ -171,12 +173,9 @@ def _metrics_addresses(visit: Visit, stored: StoredFlag | None) -> Addresses:
 def _metrics_values(visit: Visit, stored: StoredFlag | None, _draft: Metrics) -> Mapping[str, object]:
     known = stored or this_flag(visit)
     return {
+        **_frame(visit, known),
         "tab": "metrics",
-        "flag_edition": _edition(visit, known),
-        "stored": known,
         "choices": flag_form,
-        "may_define": visit.may(Verb.DEFINE),
-        "on_since": flags.on_since(visit.call, visit.here, known),
         "warnings": warnings_of_metrics(known.flag.metrics),
     }
 
@@ -207,10 +206,8 @@ def sdk_page(visit: Visit) -> Response:
         for make in (snippets.flags_node, snippets.flags_python)
     ]
     return visit.page(
-        "flag_sdk.html", tab="sdk", stored=stored,
-        flag_edition=_edition(visit, stored), code=code, place=place, identifier=identifier,
-        may_see=visit.may(Verb.SEE_KEYS), may_define=visit.may(Verb.DEFINE),
-        on_since=flags.on_since(call, here, stored),
+        "flag_sdk.html", **_frame(visit, stored), tab="sdk", code=code, place=place, identifier=identifier,
+        may_see=visit.may(Verb.SEE_KEYS),
     )  # fmt: skip
 
 
