@@ -17,6 +17,7 @@ from cairn.conditions.tree import (
     And,
     Attribute,
     Condition,
+    Device,
     InList,
     Not,
     Or,
@@ -35,8 +36,21 @@ from cairn.web.form import Form
 
 SUBJECTS: Choices = (
     ("attribute", "custom variable"), ("visitor", "visitor id"), ("country", "country"), ("region", "region"),
-    ("city", "city"), ("flag", "other flag"),
+    ("city", "city"), ("device_type", "kind of device"), ("browser_string", "browser"),
+    ("browser_version", "browser version"), ("os", "system"), ("os_version", "system version"), ("flag", "other flag"),
 )  # fmt: skip
+# What the gateway answers to GET /get-user-details; a value may be another one, such as a rare browser.
+DEVICE_VALUES: dict[str, tuple[str, ...]] = {
+    "device_type": ("desktop", "mobile", "tablet", "tv"),
+    "browser_string": (
+        "Chrome", "Chrome Mobile", "Safari", "Mobile Safari", "Firefox", "Firefox Mobile", "Edge", "Edge Mobile",
+        "Opera", "Samsung Internet",
+    ),
+    "browser_version": (),
+    "os": ("Windows", "Mac OS", "iOS", "Android", "Linux", "Ubuntu", "Chrome OS"),
+    "os_version": (),
+}  # fmt: skip
+DEVICE_TYPES: Choices = tuple((value, value) for value in DEVICE_VALUES["device_type"])
 OPERATORS: Choices = tuple(  # of a custom variable
     (operator, describe.OPERATORS[operator])
     for operator in (
@@ -164,6 +178,8 @@ def _leaf(row: Row, at: str) -> Condition:
             return Visitor(_filled(row.value, "visitor id", at))
         case "country" | "region" | "city":
             return Place(row.subject, _filled(row.value, row.subject, at))
+        case "device_type" | "browser_string" | "browser_version" | "os" | "os_version":
+            return Device(row.subject, _filled(row.value, dict(SUBJECTS)[row.subject], at))
         case "flag":
             return OtherFlag(_chosen(row.flag, "flag", at), "off" if row.state == "off" else "on")
         case _:
@@ -251,6 +267,8 @@ def _row(leaf: Condition) -> Row | None:
         case Visitor():
             return Row("visitor", value=leaf.ids)
         case Place():
+            return Row(leaf.key, value=leaf.value)
+        case Device() if leaf.key in DEVICE_VALUES:
             return Row(leaf.key, value=leaf.value)
         case OtherFlag():
             return Row("flag", flag=str(leaf.flag_id), state=leaf.state)

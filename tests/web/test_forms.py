@@ -219,7 +219,16 @@ def test_a_value_of_another_type_is_said_at_its_row(kind: str, text: str) -> Non
             Or((Visitor("a,b"), OtherFlag(4, "off"), Not(Attribute("a", "is", "b")))), True, id="any of"
         ),
         pytest.param(Attribute("a", "operand", "lower(x)"), False, id="Wingify's own operand"),
-        pytest.param(Device("os", "iOS"), False, id="device"),
+        pytest.param(Device("os", "iOS"), True, id="system"),
+        pytest.param(
+            And((Device("device_type", "Mobile"), Device("os_version", "gt(16)"))), True, id="device"
+        ),
+        pytest.param(
+            Or((Device("browser_string", "wildcard(*chrome*)"), Device("browser_version", "126.0.0"))),
+            True,
+            id="browser",
+        ),
+        pytest.param(Device("ua", "Mozilla"), False, id="the user agent itself"),
         pytest.param(And((Or((Visitor("a"), Visitor("b"))), Visitor("c"))), False, id="two levels"),
         pytest.param(Not(Visitor("a")), False, id="not"),
         pytest.param(Or(()), False, id="nobody"),

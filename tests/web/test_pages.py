@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from cairn.conditions.check import parse
 from cairn.conditions.tree import Did, InList, Not, UserProperty
 from cairn.db.engine import reading
 from cairn.errors import Unavailable
@@ -232,6 +233,34 @@ def test_a_rule_by_location_says_when_no_location_file_is_set(
     located = browse(replace(world.core, settings=settings)).sign_in(world.a.email())
     located.get(path)
     assert "location_file" not in located.post(path, {"do": "refresh", "r0.subject": subject}).text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("device_type", "mobile"), ("browser_string", "Mobile Safari"), ("browser_string", "wildcard(*chrome*)"),
+        ("browser_version", "126.0.0"), ("os", "Mac OS"), ("os_version", "17.1"),
+    ],
+)  # fmt: skip
+def test_a_rule_by_device_browser_or_system_is_what_the_api_makes_of_it_and_names_the_gateway(
+    world: World, owner: Browser, key: str, value: str
+) -> None:
+    flag = f"by-{key}-{len(value)}".replace("_", "-")
+    make_flag(owner, flag)
+    path = f"{HERE}/flags/{flag}/rules/new"
+    form = form_of(owner.get(path).text)
+    chosen = owner.post(path, {**form, "do": "refresh", "r0.subject": key})
+    assert "gatewayService" in chosen.text and "userAgent" in chosen.text
+    saved = owner.post(path, {**form_of(chosen.text), "r0.value": value, "do": "save"})
+    assert saved.status_code == 200 and value in saved.text
+    with reading(world.core.engine) as connection:
+        stored = get_flag(connection, world.a.workspace_id, flag)
+        rule = list_rules(connection, world.a.workspace_id, stored.flag.id, world.a.environment.id)[0]
+    assert rule.condition == parse({"type": "device", "key": key, "value": value})
+    again = form_of(owner.get(f"{HERE}/flags/{flag}/rules/{rule.id}/edit").text)
+    assert (again["r0.subject"], again["r0.value"]) == (key, value)
+    empty = owner.post(path, {**form, "do": "save", "r0.subject": key, "r0.value": " "})
+    assert empty.status_code == 422 and "is missing; fill it in" in empty.text
 
 
 def test_rules_are_edited_ordered_switched_and_deleted(world: World, owner: Browser) -> None:
