@@ -3,8 +3,10 @@
 from cairn.analysis import accounts
 from cairn.analysis.accounts import Account, AccountPage
 from cairn.app.call import Call, siblings
+from cairn.app.editions import record
 from cairn.errors import NotFound
 from cairn.workspace.account_key import read_account_key, write_account_key
+from cairn.workspace.edits import check_edition
 from cairn.workspace.environment import Environment
 
 
@@ -20,10 +22,15 @@ def account_key(call: Call, environment: Environment) -> str:
         return read_account_key(connection, environment.project_id)
 
 
-def choose_account_key(call: Call, environment: Environment, key: str) -> str:
-    """Retroactive: every user with that property belongs to its account. Raises InvalidInput."""
+def choose_account_key(call: Call, environment: Environment, key: str, *, expected: int | None = None) -> str:
+    """Retroactive: every user with that property belongs to its account. Raises InvalidInput and StaleVersion."""
+    project_id = environment.project_id
     with call.writing() as connection:
-        chosen = write_account_key(connection, environment.project_id, key, call.now)
+        check_edition(connection, "account ID property", project_id, expected)
+        before = read_account_key(connection, project_id)
+        chosen = write_account_key(connection, project_id, key, call.now)
+        what = [f"it to {chosen or 'none'}"] if chosen != before else []
+        record(call, connection, "account ID property", project_id, what)
         concerned = siblings(connection, call.workspace_id, environment.project_id)
     call.changed(sibling.id for sibling in concerned)
     return chosen

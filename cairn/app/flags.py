@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis import exposures
@@ -14,7 +15,8 @@ from cairn.flags.overview import Glance
 from cairn.segments import definition as segments
 from cairn.segments.definition import SegmentName
 from cairn.segments.used_by import Use, who_asks_about_flag
-from cairn.workspace.edits import check_edition, differences, edition_of
+from cairn.workspace import edits
+from cairn.workspace.edits import StaleVersion, check_edition, differences, edition_of
 from cairn.workspace.environment import Environment, list_projects
 
 EDITS_SHOWN = 20
@@ -126,9 +128,16 @@ def change_flag(
     return Edited(stored, edition)
 
 
-def switch_flag(call: Call, flag_id: int, environment: Environment, *, is_on: bool) -> StoredFlag:
-    """Raises FlagNotFound, FlagArchived and EnvironmentNotFound."""
+def switch_flag(
+    call: Call, flag_id: int, environment: Environment, *, is_on: bool, expected: int | None = None
+) -> StoredFlag:
+    """`expected`: the edition of the flag's switches that the caller has seen.
+
+    Raises FlagNotFound, FlagArchived, EnvironmentNotFound and StaleVersion.
+    """
     with call.writing() as connection:
+        if expected is not None:
+            _check_switch(connection, flag_id, environment, expected)
         stored = definition.set_flag_state(
             connection, call.workspace_id, flag_id, environment.id, is_on, call.now
         )
@@ -136,6 +145,17 @@ def switch_flag(call: Call, flag_id: int, environment: Environment, *, is_on: bo
         record(call, connection, "flag switch", flag_id, [switched])
     call.changed([environment.id])
     return stored
+
+
+def _check_switch(connection: sa.Connection, flag_id: int, environment: Environment, expected: int) -> None:
+    """That nobody used it here since; the switch of another environment is another one. Raises StaleVersion."""
+    newer = [
+        edit
+        for edit in edits.list_edits(connection, "flag switch", flag_id, after=expected)
+        if any(what.endswith(f" in {environment.name}") for what in edit.what)
+    ]
+    if newer:
+        raise StaleVersion("flag switch", newer)
 
 
 def archive_flag(call: Call, flag_id: int, *, expected: int | None = None) -> StoredFlag:
@@ -178,8 +198,8 @@ def history(call: Call, flag: FlagDetails) -> list[FlagEdit]:
     )
     found = [FlagEdit(edit.by, edit.at, edit.what, "") for edit in own]
     for rule in flag.rules:
-        edits = list_edits(call, "rule", rule.id)
-        found += [FlagEdit(edit.by, edit.at, edit.what, rule.name or rule.key) for edit in edits]
+        changes = list_edits(call, "rule", rule.id)
+        found += [FlagEdit(edit.by, edit.at, edit.what, rule.name or rule.key) for edit in changes]
     return sorted(found, key=lambda edit: edit.at, reverse=True)[:EDITS_SHOWN]
 
 

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from msgspec import Struct
 
 from cairn.app.call import Call
+from cairn.app.editions import record
 from cairn.conditions.tree import Condition, InList
 from cairn.conditions.walk import leaves
 from cairn.flags.model import Flag, Rule, Ruleset
@@ -17,6 +18,7 @@ from cairn.flags.ruleset import load_ruleset
 from cairn.members.askers import python_asked_on
 from cairn.members.sets import list_set
 from cairn.workspace import environment as environments
+from cairn.workspace.edits import check_edition, differences
 from cairn.workspace.environment import Environment
 
 ASKED_WITHIN = timedelta(days=30)  # as long as Cairn says of other clients that it has heard from them
@@ -32,11 +34,18 @@ class WithheldLists(Struct, frozen=True):
     asked_on: date  # when Python's SDK last asked in the environment
 
 
-def set_python_lists(call: Call, environment: Environment, *, inlines_lists: bool) -> Environment:
-    """Settings files follow at once, applications at their next poll."""
+def set_python_lists(
+    call: Call, environment: Environment, *, inlines_lists: bool, expected: int | None = None
+) -> Environment:
+    """Settings files follow at once, applications at their next poll. Raises StaleVersion."""
     with call.writing() as connection:
+        check_edition(connection, "environment", environment.id, expected)
+        before = environments.get_environment(connection, call.workspace_id, environment.id)
         changed = environments.set_inlines_lists(
             connection, call.workspace_id, environment.id, inlines_lists=inlines_lists
+        )
+        record(
+            call, connection, "environment", environment.id, differences(before, changed, ["inlines_lists"])
         )
     call.changed([environment.id])
     return changed

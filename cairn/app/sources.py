@@ -10,7 +10,7 @@ from cairn.app.editions import record
 from cairn.errors import InvalidInput
 from cairn.workspace import environment as environments
 from cairn.workspace import source as sources
-from cairn.workspace.edits import check_edition
+from cairn.workspace.edits import check_edition, differences
 from cairn.workspace.environment import Environment, Project
 from cairn.workspace.permission import Verb, may
 from cairn.workspace.source import Connection, Source, SourceKind, SourceNotFound
@@ -151,11 +151,22 @@ def rotate_server_key(call: Call, environment: Environment, *, expected: int | N
     call.changed([environment.id])
 
 
-def set_needs_server_key(call: Call, environment: Environment, *, is_needed: bool) -> Environment:
+def set_needs_server_key(
+    call: Call, environment: Environment, *, is_needed: bool, expected: int | None = None
+) -> Environment:
     """Whether flag events count only with the server SDK key, which is made when it is first needed."""
     with call.writing() as connection:
+        check_edition(connection, "environment", environment.id, expected)
+        before = environments.get_environment(connection, call.workspace_id, environment.id)
         changed = environments.set_needs_server_key(
             connection, call.workspace_id, environment.id, call.core.seal, is_needed=is_needed
+        )
+        record(
+            call,
+            connection,
+            "environment",
+            environment.id,
+            differences(before, changed, ["needs_server_key"]),
         )
     call.changed([environment.id])
     return changed

@@ -16,7 +16,15 @@ from cairn.errors import Conflict
 
 # "flag switch": a flag turned on or off, which is no change of what its editors hold.
 Kind = Literal[
-    "segment", "flag", "flag switch", "rule", "defined event", "source", "environment", "capture settings"
+    "segment",
+    "flag",
+    "flag switch",
+    "rule",
+    "defined event",
+    "source",
+    "environment",
+    "capture settings",
+    "account ID property",
 ]
 TOLD = 3  # changes named in a refusal; the newest says most
 

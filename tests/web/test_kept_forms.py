@@ -202,6 +202,11 @@ BUTTONS = [
     pytest.param("{flag}", "{flag}/rules/{rule}/delete", {}, "on", id="a rule's deletion"),
     pytest.param("/keys", "/keys/sources/{source}/rotate", {}, "write key", id="a write key"),
     pytest.param("/keys", "/keys/rotate-sdk", {}, "SDK key", id="an SDK key"),
+    pytest.param("{flag}", "{flag}/toggle", {"on": "1"}, "switched", id="a flag's switch"),
+    pytest.param("/flags", "{flag}/toggle", {"on": "1"}, "switched", id="a flag's switch in the list"),
+    pytest.param("/keys", "/keys/server-key", {"on": "1"}, "needs server key", id="the server key's switch"),
+    pytest.param("/keys", "/keys/python-lists", {"on": "1"}, "inlines lists", id="the switch of lists for Python"),
+    pytest.param("/accounts", "/accounts", {"key": "company"}, "company", id="the account ID property"),
     pytest.param("/privacy", "/privacy", {"mode": "block", "pages": "/a"}, "mode", id="capture settings"),
 ]  # fmt: skip
 
@@ -234,3 +239,20 @@ def test_a_button_of_a_page_that_is_older_than_the_newest_change_asks_first(
     assert again.items() >= form.items()
     assert "Do it all the same" in stale.text
     assert ann.client.post(address, data=again, follow_redirects=False).status_code == 303
+
+
+def test_the_switch_of_another_environment_makes_no_page_older(
+    world: World, browse: Callable[..., Browser]
+) -> None:
+    ann = browse().sign_in(world.a.email())
+    ann.post(f"{HERE}/flags/new", {"key": "two-switches", "w0.key": "on", "do": "save"})
+    address = f"{HERE}/flags/two-switches/toggle"
+    page = ann.get(f"{HERE}/flags/two-switches").text
+    edition = hidden_of(page[page.index(f'action="{address}"') :].partition("</form>")[0])["edition"]
+    statuses = [
+        ann.post(
+            address, {"edition": edition, "on": "1", "at": str(environment.id)}, follow_redirects=False
+        ).status_code
+        for environment in (world.a.other, world.a.environment, world.a.other)
+    ]
+    assert statuses == [303, 303, 412]

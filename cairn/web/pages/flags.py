@@ -47,6 +47,7 @@ def flags_page(visit: Visit) -> Response:
     return visit.page(
         "flags.html", shown=shown, total=len(found), text=visit.ask("q"), with_archived=with_archived,
         environments=_siblings(visit), may_define=visit.may(Verb.DEFINE),
+        editions=editions_of(visit.call, "flag switch", [listed.stored.flag.id for listed in shown]),
     )  # fmt: skip
 
 
@@ -89,6 +90,7 @@ def _frame(visit: Visit, stored: StoredFlag) -> dict[str, Any]:  # Any: what tem
         "stored": stored,
         "flag_edition": editions_of(visit.call, "flag", [stored.flag.id])[stored.flag.id],
         "on_since": flags.on_since(visit.call, visit.here, stored),
+        "switch_edition": editions_of(visit.call, "flag switch", [stored.flag.id])[stored.flag.id],
         "asking": flags.users_of(visit.call, stored),
         "may_define": visit.may(Verb.DEFINE),
     }
@@ -217,7 +219,7 @@ def toggle_flag(visit: Visit) -> Response:
     target = next((each for each in _siblings(visit) if str(each.id) == wanted), visit.here)
     is_on = visit.form("on") == "1"
     stored = this_flag(visit)
-    flags.switch_flag(visit.call, stored.flag.id, target, is_on=is_on)
+    flags.switch_flag(visit.call, stored.flag.id, target, is_on=is_on, expected=visit.seen_edition)
     back = "/flags" if visit.form("from") == "list" else f"/flags/{stored.flag.key}"
     return visit.go(visit.url(back))
 
