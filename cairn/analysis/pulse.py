@@ -33,6 +33,9 @@ class Refusals(Struct, frozen=True):
     detail: str  # of the newest
 
 
+LONGEST_SUGGESTED = 100  # bytes of a value; longer ones are not picked from a list
+
+
 class Heard(Struct, frozen=True):
     """One library of one source that sent something."""
 
@@ -160,3 +163,24 @@ def property_keys(store: Store, environment_id: int) -> list[str]:
         """,
     )
     return [row[0] for row in rows]
+
+
+def frequent_values(
+    store: Store, environment_id: int, keys: Sequence[str], *, limit: int, timeout_s: float
+) -> dict[str, list[str]]:
+    """Key -> the most frequent values of that user property: suggestions. Raises Unavailable at the time limit.
+
+    `topK` keeps a fixed number of values, however many different ones a key has.
+    """
+    rows = store.query(
+        environment_id,
+        f"""
+        SELECT toString(key) AS known, topK({int(limit)})(value) FROM {DATABASE}.user_properties
+        WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}}
+          AND length(value) BETWEEN 1 AND {LONGEST_SUGGESTED}
+        GROUP BY known
+        """,
+        {"keys": list(keys)},
+        timeout_s=timeout_s,
+    )
+    return {key: list(values) for key, values in rows}

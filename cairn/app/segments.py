@@ -158,9 +158,11 @@ def _with_names(call: Call, environment_id: int, why: Why) -> Why:
     return structs.replace(why, latest=latest, nodes=nodes)
 
 
-def preview_condition(call: Call, environment: Environment, condition: Condition) -> Preview:
-    """Count for how many users it holds now. Raises ConditionNotAccepted."""
+def preview_condition(
+    call: Call, environment: Environment, condition: Condition, *, timeout_s: float = 10.0
+) -> Preview:
+    """Count for how many users it holds now. Raises ConditionNotAccepted, and Unavailable at the time limit."""
     check(condition)
     with call.reading() as connection:
         resolved = call.core.definitions.resolve(connection, environment.id, condition)
-    return preview.preview(call.core.store, environment.id, resolved, call.now)
+    return preview.preview(call.core.store, environment.id, resolved, call.now, timeout_s=timeout_s)

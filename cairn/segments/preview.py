@@ -15,8 +15,12 @@ class Preview(Struct, frozen=True):
     identified: int
 
 
-def preview(store: Store, environment_id: int, condition: Condition, now: datetime) -> Preview:
-    """`condition`: with its defined events resolved."""
+def preview(
+    store: Store, environment_id: int, condition: Condition, now: datetime, *, timeout_s: float = 10.0
+) -> Preview:
+    """`condition`: with its defined events resolved. Raises Unavailable at the time limit."""
     question = everybody([condition], to_ms(now))
     counted = f"SELECT count(), countIf(`max(known_as)` != '') FROM ({question.sql})"
-    return Preview(*map(int, store.query(environment_id, counted, question.parameters)[0]))
+    return Preview(
+        *map(int, store.query(environment_id, counted, question.parameters, timeout_s=timeout_s)[0])
+    )

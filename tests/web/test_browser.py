@@ -130,6 +130,8 @@ def test_a_segment_is_made_row_by_row(cairn: Served, page: Page) -> None:
     page.get_by_label("Key", exact=True).fill("heap_premium_users")
     page.get_by_label("Property", exact=True).fill("plan")
     page.get_by_label("Value", exact=True).fill("premium")
+    expect(page.locator("#counted")).to_contain_text("1 user in Production now")
+    expect(page.locator('#values-g0\\.r0 option[value="premium"]')).to_have_count(1)
     page.get_by_role("button", name="Add a condition").click()
     second = page.locator("#g0\\.r1")
     second.get_by_label("What").select_option("did")

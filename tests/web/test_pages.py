@@ -221,6 +221,33 @@ def test_archiving_a_flag_names_beforehand_whose_rules_ask_about_it(world: World
     assert "is archived" in owner.post(f"{page}/archive").text
 
 
+def test_the_segment_editor_counts_what_is_typed_and_suggests_frequent_values(
+    world: World, owner: Browser, browse: Callable[..., Browser]
+) -> None:
+    for number in range(30):
+        world.user(f"size{number}@shop.test", tier="gold" if number < 3 else f"rare-{number}")
+    path = f"{HERE}/segments/new"
+    form = {**form_of(owner.get(path).text), "g0.r0.key": "tier", "g0.r0.value": "gold"}
+
+    def counted(**more: str) -> str:
+        answer = owner.post(path, {**form, **more, "do": "count"})
+        assert answer.status_code == 200
+        return str(answer.text.partition('id="counted"')[2].partition("Count now")[0])
+
+    said = counted()
+    assert "3 users in Production now, 3 of them identified." in said
+    assert 'list="values-g0.r0"' in owner.get(path).text
+    options = re.findall(r'<option value="([^"]*)">', said.partition('id="values-g0.r0"')[2])
+    assert "gold" in options and len(options) <= 20, "the most frequent ones, no more than a list can show"
+    assert "No users in Production now." in counted(**{"g0.r0.value": "silver"})
+    assert "cannot be counted yet" in counted(**{"g0.r0.key": ""})
+    assert "cannot be counted yet" in counted(**{"g0.r0.operator": "matches", "g0.r0.value": "("})
+    rival = browse().sign_in(world.b.email())
+    rival.get(path)
+    theirs = rival.post(path, {**form, "do": "count"}).text
+    assert "No users in Production now." in theirs and "gold</option" not in theirs and "rare-" not in theirs
+
+
 @pytest.mark.parametrize("subject", ["country", "region", "city"])
 def test_a_rule_by_location_says_when_no_location_file_is_set(
     world: World, owner: Browser, browse: Callable[..., Browser], subject: str, tmp_path: Path

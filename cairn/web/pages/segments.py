@@ -14,23 +14,36 @@ from cairn.app.editions import Edited
 from cairn.app.segments import Explained, SegmentChanges
 from cairn.conditions.describe import Part, describe
 from cairn.conditions.tree import And, Or
+from cairn.errors import CairnError, Unavailable
 from cairn.segments.definition import NewSegment, Segment, SegmentState
 from cairn.segments.explain import Counted, Why
 from cairn.web import segment_form
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import FormRefused, Stored
 from cairn.web.english import Words, sentence
+from cairn.web.render import count
 from cairn.web.segment_form import Draft
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
 MEMBERS = 50  # on a page
+COUNT_WITHIN_S = 3.0  # while somebody edits; each change asks anew
+SUGGEST_WITHIN_S = 1.0
+SUGGESTED = 20  # values of a property
+SUGGESTED_KEYS = 20  # properties of one form that get suggestions
 
 
 class Listed(Struct, frozen=True):
     segment: Segment
     state: SegmentState | None
     sentence: list[Part]
+
+
+class Learned(Struct, frozen=True):
+    """What the editor learns of its draft: its size in words, and values by the row that may take them."""
+
+    said: str
+    values: dict[str, list[str]]
 
 
 class Reasoned(Struct, frozen=True):
@@ -129,12 +142,52 @@ def _values(visit: Visit, segment: Segment | None, draft: Draft) -> Mapping[str,
     store, events = visit.core.store, event_names(visit.call, visit.here)
     return {
         "segment": segment,
+        "counted": None,
         "choices": segment_form,
         "defined": tuple((f"{segment_form.DEFINED}{number}", name) for number, name in events.items()),
         "sentence": describe(condition, event_names=events, zone=visit.zone) if condition is not None else [],
         "names": pulse.event_names(store, visit.here.id, now=visit.now),
         "keys": pulse.property_keys(store, visit.here.id),
     }
+
+
+def _count(visit: Visit, _segment: Segment | None, draft: Draft) -> Mapping[str, object]:
+    return {"counted": Learned(_size(visit, draft), _suggestions(visit, draft))}
+
+
+def _size(visit: Visit, draft: Draft) -> str:
+    condition, problems = segment_form.to_condition(draft, visit.zone)
+    if condition is None:
+        return f"It cannot be counted yet: {next(iter(problems.values()))}"
+    try:
+        found = segments.preview_condition(visit.call, visit.here, condition, timeout_s=COUNT_WITHIN_S)
+    except Unavailable:
+        return f"It takes longer than {COUNT_WITHIN_S:g} seconds to count; saved, it is counted in the background."
+    except CairnError as error:
+        return f"It cannot be counted yet: {error}"
+    if not found.users:
+        return f"No users in {visit.here.name} now."
+    return f"{count(found.users, 'user')} in {visit.here.name} now, {found.identified:,} of them identified."
+
+
+def _suggestions(visit: Visit, draft: Draft) -> dict[str, list[str]]:
+    """By row. None when they take too long: they are a convenience."""
+    keys = {
+        f"g{at}.r{number}": row.key
+        for at, group in enumerate(draft.groups)
+        for number, row in enumerate(group.rows)
+        if row.what == "property" and row.key
+    }
+    wanted = list(dict.fromkeys(keys.values()))[:SUGGESTED_KEYS]
+    if not wanted:
+        return {}
+    try:
+        known = pulse.frequent_values(
+            visit.core.store, visit.here.id, wanted, limit=SUGGESTED, timeout_s=SUGGEST_WITHIN_S
+        )
+    except Unavailable:
+        return {}
+    return {row: known[key] for row, key in keys.items() if key in known}
 
 
 def _save(visit: Visit, segment: Segment | None, draft: Draft, expected: int | None) -> Response:
@@ -165,7 +218,7 @@ def _stored(visit: Visit, segment: Segment) -> Mapping[str, Stored]:
 
 EDITOR = Editor(
     "segment", "segment_edit.html", segment_form.WORDING, Draft, find=_find, draft_of=_draft_of, addresses=_addresses,
-    values=_values, save=_save, stored=_stored, parameter="segment_id",
+    values=_values, save=_save, stored=_stored, parameter="segment_id", actions={"count": _count},
 )  # fmt: skip
 
 
