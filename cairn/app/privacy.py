@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from cairn.analysis.users import User
 from cairn.app.call import Call
-from cairn.app.editions import Edited, record
+from cairn.app.editions import CREATED, DELETED, Edited, record
 from cairn.privacy import capture, export, request, snapshot
 from cairn.privacy.capture import CaptureSettings
 from cairn.privacy.request import Deletion, LeavingUser
@@ -52,6 +52,7 @@ def add_snapshot(call: Call, environment: Environment, new: NewSnapshot) -> Snap
     with call.writing() as connection:
         may_run = capture.read_capture(connection, environment.id).may_run_javascript
         made = snapshot.add_snapshot(connection, environment.id, new, call.now, may_run_javascript=may_run)
+        record(call, connection, "snapshot", made.id, [CREATED])
     call.changed([environment.id])
     return made
 
@@ -63,14 +64,20 @@ def change_snapshot(call: Call, environment: Environment, snapshot_id: int, new:
         changed = snapshot.change_snapshot(
             connection, environment.id, snapshot_id, new, call.now, may_run_javascript=may_run
         )
+        record(call, connection, "snapshot", snapshot_id, ["what it reads"])
     call.changed([environment.id])
     return changed
 
 
-def remove_snapshot(call: Call, environment: Environment, snapshot_id: int) -> None:
-    """What it has read stays with its events. Raises SnapshotNotFound."""
+def remove_snapshot(
+    call: Call, environment: Environment, snapshot_id: int, *, expected: int | None = None
+) -> None:
+    """What it has read stays with its events. Raises SnapshotNotFound and StaleVersion."""
     with call.writing() as connection:
+        # First, so that no other environment's snapshot is told of; a refusal takes it back.
         snapshot.delete_snapshot(connection, environment.id, snapshot_id)
+        check_edition(connection, "snapshot", snapshot_id, expected)
+        record(call, connection, "snapshot", snapshot_id, [DELETED])
     call.changed([environment.id])
 
 

@@ -25,6 +25,7 @@ Kind = Literal[
     "environment",
     "capture settings",
     "account ID property",
+    "snapshot",
 ]
 TOLD = 3  # changes named in a refusal; the newest says most
 

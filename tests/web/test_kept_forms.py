@@ -5,10 +5,14 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+import msgspec
 import pytest
 
+from cairn.app import privacy
+from cairn.app.call import Call
+from cairn.privacy.snapshot import NewSnapshot
 from cairn.workspace.permission import Role
-from tests.web.conftest import PASSWORD, Browser, World
+from tests.web.conftest import NOW, PASSWORD, Browser, World
 from tests.web.test_editors import HERE, fields_of
 
 NEW = f"{HERE}/segments/new"
@@ -256,3 +260,20 @@ def test_the_switch_of_another_environment_makes_no_page_older(
         for environment in (world.a.other, world.a.environment, world.a.other)
     ]
     assert statuses == [303, 303, 412]
+
+
+def test_deleting_a_snapshot_that_reads_something_else_meanwhile_asks_first(
+    world: World, browse: Callable[..., Browser]
+) -> None:
+    ben = Call(world.core, world.a.workspace_id, "ben@shop.test", Role.ADMIN, NOW)
+    new = NewSnapshot(name="Plan", trigger="click", place=".plan", reading="text", target=".price")
+    made = privacy.add_snapshot(ben, world.a.environment, new)
+    ann, address = browse().sign_in(world.a.email()), f"{HERE}/privacy/snapshots/{made.id}/delete"
+    page = ann.get(f"{HERE}/privacy").text
+    seen = hidden_of(page[page.index(f'action="{address}"') :].partition("</form>")[0])
+    privacy.change_snapshot(ben, world.a.environment, made.id, msgspec.structs.replace(new, target=".name"))
+    stale = ann.post(address, seen)
+    assert stale.status_code == 412 and "ben@shop.test changed what it reads" in stale.text
+    again = hidden_of(stale.text[stale.text.index("<main") :])
+    assert ann.client.post(address, data=again, follow_redirects=False).status_code == 303
+    assert privacy.list_snapshots(ben, world.a.environment) == []

@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from cairn.app import privacy
+from cairn.app.editions import editions_of
 from cairn.errors import CairnError
 from cairn.privacy.capture import MODES, MOST_PAGES, CaptureSettings, Mode
 from cairn.privacy.snapshot import READINGS, TRIGGERS, NewSnapshot
@@ -37,10 +38,12 @@ def privacy_page(visit: Visit, error: CairnError | None = None) -> Response:
     is_typed = error is not None and "mode" in visit.form
     shown = _typed(visit, settings) if is_typed else settings
     readings = [each for each in READINGS if each != "javascript" or settings.may_run_javascript]
+    snapshots = privacy.list_snapshots(visit.call, visit.here)
     return visit.page(
         "privacy.html", status=error.status if error else 200, error=error, settings=shown, edition=edition,
         pages=visit.form("pages") if is_typed else "\n".join(settings.pages),
-        snapshots=privacy.list_snapshots(visit.call, visit.here), deletions=privacy.list_deletions(visit.call),
+        snapshots=snapshots, editions=editions_of(visit.call, "snapshot", [each.id for each in snapshots]),
+        deletions=privacy.list_deletions(visit.call),
         modes=[(mode, MODE_WORDS[mode]) for mode in MODES], switches=_switches(visit), most_pages=MOST_PAGES,
         triggers=[(each, each) for each in TRIGGERS],
         readings=[(each, each) for each in readings], may_change=visit.may(Verb.CHANGE_PRIVACY),
@@ -88,7 +91,7 @@ def make_snapshot(visit: Visit) -> Response:
 
 
 def drop_snapshot(visit: Visit) -> Response:
-    privacy.remove_snapshot(visit.call, visit.here, visit.number("snapshot_id"))
+    privacy.remove_snapshot(visit.call, visit.here, visit.number("snapshot_id"), expected=visit.seen_edition)
     return visit.go(visit.url("/privacy#snapshots"), "The snapshot is deleted. What it read stays.")
 
 
