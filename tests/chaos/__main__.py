@@ -19,6 +19,7 @@ from tests.chaos.damage import damage_log
 from tests.chaos.disk import PARTS, fill_disk
 from tests.chaos.kills import kill_anything, kill_core
 from tests.chaos.requests import flood_without_key, stop_core
+from tests.chaos.slow import hold_slowly
 
 Disaster = Callable[[Path], dict[str, Any]]
 
@@ -29,6 +30,7 @@ def disasters(kills: int, draw: random.Random) -> Iterator[tuple[str, str, Disas
     yield "kills", "anything killed", lambda folder: kill_anything(folder, kills, draw)
     yield "requests", "records that stop the core", stop_core
     yield "requests", "flood without a key", flood_without_key
+    yield "requests", "slow senders", hold_slowly
     for part in PARTS:
         yield "disk", f"disk full: {part}", lambda folder, part=part: fill_disk(folder, part)
     yield "damage", "log damaged", lambda folder: damage_log(folder, draw)
