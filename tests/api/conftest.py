@@ -147,7 +147,8 @@ def make_tenant(core: Core, name: str) -> Tenant:
         environment = get_environment(connection, workspace.id, "production")
         own = sa.select(environments.c.id).where(environments.c.workspace_id == workspace.id)
         connection.execute(sa.update(environments).where(environments.c.id.in_(own)).values(name=name))
-        connection.execute(sa.update(sources).where(sources.c.environment_id.in_(own)).values(name=name))
+        named = name + sa.cast(sources.c.id, sa.Text)  # names of one environment differ
+        connection.execute(sa.update(sources).where(sources.c.environment_id.in_(own)).values(name=named))
         new = NewSegment(key=name, name=name, condition=UserProperty("plan", "is", name))
         segment = create_segment(connection, workspace.id, environment.project_id, new, now)
         counted = Definition((Part("custom", f"{name} bought"),))
