@@ -65,8 +65,9 @@ document.addEventListener('htmx:after:swap', () => { if (sent) focusWrong(); sen
 focusWrong()
 
 function focusWrong() {
-  const wrong = '[data-refused], [aria-invalid=true], [data-wrong] :is(input, select, textarea):not([type=hidden])'
-  document.querySelector(wrong)?.focus()
+  // A row that is wrong as a whole has no control of its own: then its first one.
+  const wrong = ['[aria-invalid=true]', '[data-wrong] :is(input, select, textarea):not([type=hidden])', '[data-refused]']
+  wrong.map((selector) => document.querySelector(selector)).find(Boolean)?.focus()
 }
 
 // An answer that is not the form again (403, 404, 5xx, signed out) leaves the form as it is, with the reason above it.
