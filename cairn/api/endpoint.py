@@ -25,7 +25,6 @@ from cairn.api.problem import NoSuchRoute, WrongMethod, answer, problem_of
 from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.errors import CairnError, InvalidInput
-from cairn.workspace.api_token import check_reach
 from cairn.workspace.permission import Verb, require
 
 PREFIX = "/api/v1"
@@ -198,9 +197,7 @@ def _answer(core: Core, surface: Surface, endpoint: Endpoint, request: Request, 
     call = surface.authenticate(core, request)
     require(call.role, endpoint.verb)
     arguments = _arguments(endpoint, request, body)
-    if call.only_environment_id is not None:
-        with call.reading() as connection:
-            check_reach(connection, call.workspace_id, call.only_environment_id, _environment_in(arguments))
+    call.check_reach(_environment_in(arguments))
     found = endpoint.run(call, **arguments)
     headers = {"Cache-Control": "no-store"}
     if isinstance(found, Versioned):

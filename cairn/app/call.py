@@ -12,6 +12,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from cairn.app.core import Core
+from cairn.workspace.api_token import check_reach
 from cairn.workspace.environment import Environment, get_environment, list_environments
 from cairn.workspace.permission import Role
 
@@ -35,6 +36,12 @@ class Call:
         """By id or key. Raises EnvironmentNotFound."""
         with self.reading() as connection:
             return get_environment(connection, self.workspace_id, name)
+
+    def check_reach(self, environment: str | None) -> None:
+        """Raises where the caller's token reaches one environment only, and this is another, or none is named."""
+        if self.only_environment_id is not None:
+            with self.reading() as connection:
+                check_reach(connection, self.workspace_id, self.only_environment_id, environment)
 
     def changed(self, environment_ids: Iterable[int]) -> None:
         """Something of these environments was changed and committed."""

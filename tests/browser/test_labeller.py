@@ -11,7 +11,7 @@ from tests.browser.labelling import OPEN_ROOT, WAIT_MS, Labelling, eventually
 from tests.browser.site import Site
 from tests.browser.test_hostile import STILL_A_PAGE, STILL_CAPTURED
 from tests.served import Served
-from tests.web.axe import findings, source
+from tests.web.axe import WIDE, findings, source
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,7 @@ def test_the_panel_over_a_page_has_no_finding(labelling: Labelling, cairn: Serve
     labelling.context.add_init_script(script=source())
     page = labelling.open(f"{cairn.url}/demo/shop/{labelling.app_id}/product/tent")
     assert findings(page) == []
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]  # which was narrow at last
     panel = labelling.pick(page, "button.add")
     expect(panel.locator(".wait")).to_have_count(0)
     assert findings(page) == []
