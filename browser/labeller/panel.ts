@@ -108,11 +108,11 @@ export const openPanel = ({ cairn, standing, config, leave, changed }: Surroundi
   const body = make('div', { class: 'body' }, notice, already, kinds.length > 1 && tabs,
     make('fieldset', {}, make('legend', { id: 'ways' }, `Recognised by · counts of ${standing.days} days`), ways.root),
     place.root, naming.root, status) // prettier-ignore
-  const root = make('form', { class: 'panel', role: 'dialog', 'aria-labelledby': 'heading', submit: send, novalidate: true },
-    make('header', {}, make('div', {}, heading, pathOf(element, leave)),
+  const root = make('form', { class: 'panel', 'aria-labelledby': 'heading', submit: send, novalidate: true },
+    make('header', { role: 'none' }, make('div', {}, heading, pathOf(element, leave)),
       make('button', { class: 'close', type: 'button', 'aria-label': 'Close', click: () => leave() }, '×')),
     isCaptured ? body : make('div', { class: 'body' }, make('p', { class: 'note' }, LEFT_OUT)),
-    make('footer', {}, isCaptured && save, make('button', { class: 'button', 'data-quiet': true, type: 'button', click: () => leave() }, 'Cancel'),
+    make('footer', { role: 'none' }, isCaptured && save, make('button', { class: 'button', 'data-quiet': true, type: 'button', click: () => leave() }, 'Cancel'),
       !standing.may_define && make('span', { class: 'note' }, 'Your role may look, not define.'))) // prettier-ignore
   draw(0)
   return {
@@ -161,11 +161,11 @@ const outlinesOf = (target: Element, candidate: Candidate | undefined): Outline[
 }
 
 const saidOf = (event: Known, { events, users }: Recent, days: number, leave: () => void): HTMLElement[] => [
-  make('header', {}, make('div', {}, make('h2', { id: 'heading' }, `Saved “${event.name}”`))),
+  make('header', { role: 'none' }, make('div', {}, make('h2', { id: 'heading' }, `Saved “${event.name}”`))),
   make('div', { class: 'body' },
     make('p', { role: 'status' }, `${amount(events, 'event')} in the last ${days} days, by ${amount(users, 'user')}.`),
     make('p', { class: 'note' }, 'It counts from the first captured event on, and can be used in segments at once.')), // prettier-ignore
-  make('footer', {},
+  make('footer', { role: 'none' },
     make('a', { class: 'button', 'data-main': true, href: event.url, target: '_blank', rel: 'noopener' }, 'Open it in Cairn'),
     make('button', { class: 'button', type: 'button', click: () => leave() }, 'Label another')), // prettier-ignore
 ]
