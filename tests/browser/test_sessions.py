@@ -191,6 +191,7 @@ def test_compressed_cookies(visit: Visit, site: Site) -> None:
 
 def test_event_properties_that_no_cookie_holds(visit: Visit, site: Site) -> None:
     page = visit()
+    site.wait_for("pageview")
     page.evaluate("heap.addEventProperties({ small: 1 })")
     page.evaluate("for (const key of 'abcdef') heap.addEventProperties({ [key]: 'é'.repeat(400) })")
     page.reload()

@@ -121,19 +121,21 @@ class _Published:
 
 
 def read_answer(connection: socket.socket) -> tuple[int, bytes, bytes]:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += _more(connection)
-    head, _, body = data.partition(b"\r\n\r\n")
+    """One answer, and no byte of the one behind it: answers to requests sent together arrive together."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += _received(connection, 1)
+    body = b""
     for line in head.split(b"\r\n"):
         if line.lower().startswith(b"content-length:"):
-            while len(body) < int(line.split(b":")[1]):
-                body += _more(connection)
-    return int(head.split(b" ", 2)[1]), head.lower(), body
+            length = int(line.split(b":")[1])
+            while len(body) < length:
+                body += _received(connection, length - len(body))
+    return int(head.split(b" ", 2)[1]), head[:-4].lower(), body
 
 
-def _more(connection: socket.socket) -> bytes:
-    data = connection.recv(65_536)
+def _received(connection: socket.socket, most: int) -> bytes:
+    data = connection.recv(most)
     if not data:
         raise ConnectionError("the server closed before its answer was whole")
     return data

@@ -15,6 +15,8 @@ from cairn.web.guard import SecurityHeaders, content_security_policy, read_cooki
 from cairn.web.visit import Door, Page, Visit, get
 from tests.web.conftest import World
 
+PLAIN = "door.html"
+
 
 def policy_of(world: World, page: Page) -> dict[str, str]:
     headers = Middleware(SecurityHeaders, secure=False)
@@ -27,11 +29,11 @@ def policy_of(world: World, page: Page) -> dict[str, str]:
 
 def consent(visit: Visit) -> Response:
     """As a page that hands a visitor on to a partner would answer."""
-    return visit.page("error.html", error=None, form_targets=("https://partner.example:8443/callback?a=b",))
+    return visit.page(PLAIN, form_targets=("https://partner.example:8443/callback?a=b",))
 
 
 def plain(visit: Visit) -> Response:
-    return visit.page("error.html", error=None)
+    return visit.page(PLAIN)
 
 
 def test_a_page_names_the_sites_its_forms_may_lead_to(world: World) -> None:

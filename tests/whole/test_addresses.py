@@ -53,8 +53,10 @@ def whole_requests_name(folder: Path, text: str) -> int:
 
     log = open_log(Paths(folder).log)
     try:
-        return sum(
-            text.encode() in item for entry in log.read(START, limit_items=10_000) for item in entry.items
-        )
+        after, count = START, 0
+        while page := log.read(after, limit_items=10_000):
+            count += sum(text.encode() in item for entry in page for item in entry.items)
+            after = page[-1].position
+        return count
     finally:
         log.close()
