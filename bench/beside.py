@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from cairn.clock import to_ms
 from cairn.conditions.tree import And, Condition, Did, EventMatch, Last, Not, PropertyFilter
 from cairn.db.engine import open_engine, sqlite_url
-from cairn.db.tables import environments, metadata, projects, workspaces
+from cairn.db.migrate import migrate
+from cairn.db.tables import environments, projects, workspaces
 from cairn.event import Draft
 from cairn.ingest.loaded import Loaded
 from cairn.members.lmdb import LmdbMembers, open_members
@@ -144,7 +145,7 @@ def _inside(members: LmdbMembers, environment_id: int, segment_id: int, users: r
 
 def _metadata(folder: Path, environment_id: int) -> sa.Engine:
     engine = open_engine(sqlite_url(folder))
-    metadata.create_all(engine)
+    migrate(engine)
     created = {"created_at": datetime.now(UTC)}
     with engine.begin() as connection:
         connection.execute(sa.insert(workspaces).values(id=1, name="W", account_id=1, **created))

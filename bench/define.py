@@ -16,7 +16,7 @@ from clickhouse_connect import get_client
 from bench.figures import against, report, spread
 from cairn.clock import utc_now
 from cairn.db.engine import open_engine, reading, sqlite_url
-from cairn.db.tables import metadata
+from cairn.db.migrate import migrate
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, Part
 from cairn.definitions.volume import total
@@ -82,7 +82,7 @@ def main() -> None:
         fill(folder, shapes, events)
         store = open_embedded(folder, memory_mb=2048)
         engine = open_engine(sqlite_url(Path(name)))
-        metadata.create_all(engine)
+        migrate(engine)
         definitions = Definitions(store)
         with reading(engine) as connection:
             started = time.perf_counter()

@@ -24,7 +24,8 @@ from bench.figures import against, report
 from cairn.clock import from_ms, to_ms
 from cairn.conditions.tree import And, Condition, Did, EventMatch, Last, Not, PropertyFilter, UserProperty
 from cairn.db.engine import open_engine, sqlite_url
-from cairn.db.tables import environments, metadata, projects, user_map, workspaces
+from cairn.db.migrate import migrate
+from cairn.db.tables import environments, projects, user_map, workspaces
 from cairn.ingest.loaded import Loaded
 from cairn.members.lmdb import open_members
 from cairn.segments.definition import NewSegment, create_segment
@@ -103,7 +104,7 @@ def generate(folder: Path, rows: int, now_ms: int) -> None:
 
 def make_metadata(folder: Path, now: datetime) -> sa.Engine:
     engine = open_engine(sqlite_url(folder))
-    metadata.create_all(engine)
+    migrate(engine)
     created = {"created_at": now}
     with engine.begin() as connection:
         connection.execute(sa.insert(workspaces).values(id=1, name="W", account_id=1, **created))
