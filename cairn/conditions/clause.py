@@ -4,8 +4,10 @@ Whatever a person wrote is bound as a parameter, never part of the text.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from cairn.clock import from_ms
 from cairn.conditions.check import (
     END_MS,
     FIRST_MS,
@@ -64,8 +66,14 @@ class Bindings:
         return self.bind(value, "String")
 
     def moment(self, ms: int) -> str:
-        """Events lie between 2000 and 2100; beyond, the store's days would wrap around."""
-        return f"fromUnixTimestamp64Milli({self.whole(max(FIRST_MS, min(ms, END_MS)))}, 'UTC')"
+        """Bound as what it is, not as a number to be converted: the engine reads every function of a text again."""
+        return self.bind(
+            _at(ms).isoformat(" ", "milliseconds").removesuffix("+00:00"), "DateTime64(3, 'UTC')"
+        )
+
+    def day(self, ms: int) -> str:
+        """The UTC day of a moment."""
+        return self.bind(_at(ms).date().isoformat(), "Date")
 
     def whole(self, number: int) -> str:
         return self.bind(max(-_END, min(number, _END)), "Int64")
@@ -82,13 +90,30 @@ def event_clause(event: EventMatch, bindings: Bindings) -> str:
 
 def time_clause(window: Window, now_ms: int, bindings: Bindings) -> str:
     """A boolean over the columns of `events`: does its time count at `now_ms`? Events of the future never do."""
+    return all_of([*reach(window, now_ms, bindings), *in_window(window, now_ms, bindings)])
+
+
+def reach(window: Window, now_ms: int, bindings: Bindings) -> list[str]:
+    """What of the table can hold events of the window, those still to come included."""
     match window:
         case Last(amount, unit):
-            return between(now_ms - amount * UNIT_MS[unit], now_ms, bindings)
+            return [between(now_ms - amount * UNIT_MS[unit], END_MS, bindings)]
         case Between(from_ms, to_ms):
-            return between(from_ms - 1, min(to_ms - 1, now_ms), bindings)
+            return [between(from_ms - 1, to_ms - 1, bindings)]
         case None:
-            return f"time <= {bindings.moment(now_ms)}"
+            return []
+
+
+def in_window(window: Window, now_ms: int, bindings: Bindings) -> list[str]:
+    """Does an event's time count at `now_ms`? Tests that many windows have in common are said alike."""
+    past = f"time <= {bindings.moment(now_ms)}"
+    match window:
+        case Last(amount, unit):
+            return [f"time > {bindings.moment(now_ms - amount * UNIT_MS[unit])}", past]
+        case Between(from_ms, to_ms):
+            return [f"time >= {bindings.moment(from_ms)}", f"time < {bindings.moment(to_ms)}", past]
+        case None:
+            return [past]
 
 
 def between(after_ms: int, until_ms: int, bindings: Bindings) -> str:
@@ -97,9 +122,15 @@ def between(after_ms: int, until_ms: int, bindings: Bindings) -> str:
     The days are said as well because the table is ordered by them: with them
     it skips the rest, which `time` alone does not achieve (half the work at 20 M events, bench/segments.py).
     """
-    after, until = bindings.moment(after_ms), bindings.moment(until_ms)
-    days = f"toDate(time) >= toDate({after}) AND toDate(time) <= toDate({until})"
-    return f"(time > {after} AND time <= {until} AND {days})"
+    parts = [f"time > {bindings.moment(after_ms)}", f"toDate(time) >= {bindings.day(after_ms)}"]
+    if until_ms < END_MS:
+        parts += [f"time <= {bindings.moment(until_ms)}", f"toDate(time) <= {bindings.day(until_ms)}"]
+    return all_of(parts)
+
+
+def _at(ms: int) -> datetime:
+    """Events lie between 2000 and 2100; beyond, the store's days would wrap around."""
+    return from_ms(max(FIRST_MS, min(ms, END_MS)))
 
 
 def named(event: EventMatch, bindings: Bindings) -> list[str]:

@@ -23,10 +23,11 @@ from cairn.conditions.clause import (
     Window,
     all_of,
     filtered,
+    in_window,
     named,
     passes,
     positive,
-    time_clause,
+    reach,
 )
 from cairn.conditions.due import NEVER_MS, boundaries
 from cairn.conditions.tree import (
@@ -158,13 +159,14 @@ class _Pass:
         self.tests: dict[tuple[str, str, Operand], int] = {}  # (key, positive operator, value)
         self.nth: dict[tuple[int, int], int] = {}  # (number of a did, n): the n-th newest in its window
         self._now_ms, self._with_due = now_ms, with_due
-        self._due: list[str] = []  # of the condition being read
+        self._due: dict[str, None] = {}  # of the condition being read
         self._expressions: list[str] = []
         self._dues: list[str] = []
         for number, node in enumerate(conditions):
             self._expressions.append(self._expression(node, f"condition {number}"))
-            self._dues.append(f"least({NEVER_MS}, {', '.join(self._due)})" if self._due else f"{NEVER_MS}")
-            self._due = []
+            dues = ", ".join([f"{NEVER_MS}", *self._due])
+            self._dues.append(f"least({dues})" if self._due else dues)
+            self._due = {}
         self.needs_strangers = any(holds_for_strangers(node) for node in conditions)
 
     def statement(self, sources: Iterable[str], *, having: str = "") -> Statement:
@@ -191,33 +193,41 @@ class _Pass:
         """Per raw user how often each `Did` happened; only rows that one of them names are read. Empty without one."""
         if not self.dids:
             return []
-        coarse = [
-            all_of([*named(event, self.bindings), time_clause(window, self._now_ms, self.bindings)])
+        read = [
+            all_of([*named(event, self.bindings), *reach(window, self._now_ms, self.bindings)])
             for event, window in self.dids
         ]
-        fine = [
-            all_of([one, *filtered(event, self.bindings)])
-            for one, (event, _) in zip(coarse, self.dids, strict=True)
+        # Each test has a name, and is said once: the engine's time to read a text grows faster than the text.
+        names: dict[str, str] = {}
+        matches = [
+            all_of([names.setdefault(test, f"t{len(names)}") for test in self._tests(event, window)])
+            for event, window in self.dids
         ]
-        counts = [f"countIf({clause}) AS d{n}" for n, clause in enumerate(fine)]
+        counts = [f"countIf({match}) AS d{n}" for n, match in enumerate(matches)]
         if self._with_due:
-            future = f"time > {self.bindings.moment(self._now_ms)}"
-            coarse += [all_of([*named(event, self.bindings), future]) for event, _ in self.dids]
-            counts += [self._nth_newest(fine[did], nth, n) for (did, nth), n in self.nth.items()]
-            counts.append(f"if(countIf({future}) > 0, minIf({_MS}, {future}), {NEVER_MS}) AS later")
+            counts += [self._nth_newest(matches[did], nth, n) for (did, nth), n in self.nth.items()]
+            later = f"ms > {self.bindings.whole(self._now_ms)}"
+            counts.append(f"ifNull(minIfOrNull(ms, {later}), {NEVER_MS}) AS later")
+        tests = ", ".join(f"{test} AS {name}" for test, name in names.items())
         return [
-            f"""SELECT user_id, {", ".join(counts)} FROM {DATABASE}.events
-                WHERE environment_id = {{environment:UInt32}} AND ({" OR ".join(dict.fromkeys(coarse))}) {among}
+            f"""SELECT user_id, {", ".join(counts)} FROM (
+                    SELECT user_id, {_MS} AS ms, {tests} FROM {DATABASE}.events
+                    WHERE environment_id = {{environment:UInt32}} AND ({" OR ".join(dict.fromkeys(read))}) {among})
                 GROUP BY user_id"""
         ]
 
-    def _nth_newest(self, clause: str, nth: int, number: int) -> str:
+    def _tests(self, event: EventMatch, window: Window) -> list[str]:
+        """All of them hold for an event that a `Did` counts."""
+        name = all_of(named(event, self.bindings))
+        return [name, *in_window(window, self._now_ms, self.bindings), *filtered(event, self.bindings)]
+
+    def _nth_newest(self, match: str, nth: int, number: int) -> str:
         """One raw user's part in finding when the n-th newest event happened."""
         if nth == 1:
-            return f"maxIf({_MS}, {clause}) AS w{number}"
+            return f"maxIf(ms, {match}) AS w{number}"
         if nth > MOST_NEWEST:
-            return f"if(countIf({clause}) > 0, minIf({_MS}, {clause}), {NEVER_MS}) AS w{number}"
-        return f"groupArraySortedIf({nth})(-{_MS}, {clause}) AS w{number}"
+            return f"ifNull(minIfOrNull(ms, {match}), {NEVER_MS}) AS w{number}"
+        return f"groupArraySortedIf({nth})(-ms, {match}) AS w{number}"
 
     def _no_time(self, nth: int) -> str:
         if nth == 1:
@@ -297,10 +307,10 @@ class _Pass:
             return
         if isinstance(node.window, Last):
             window_ms = node.window.amount * UNIT_MS[node.window.unit]
-            self._due += [
+            self._due |= dict.fromkeys(
                 self._leaves_at(number, nth, window_ms) for nth in boundaries(node.operator, node.count)
-            ]
-        self._due.append("min(later)")
+            )
+        self._due["min(later)"] = None
 
 
 def _placed(rows: str) -> str:
