@@ -33,15 +33,30 @@ class Call:
         return self.core.writing()
 
     def environment(self, name: str | int) -> Environment:
-        """By id or key. Raises EnvironmentNotFound."""
+        """By id or key. Raises EnvironmentNotFound, and TokenOfOneEnvironment for one that is out of reach."""
         with self.reading() as connection:
+            if self.only_environment_id is not None:
+                check_reach(connection, self.workspace_id, self.only_environment_id, str(name))
             return get_environment(connection, self.workspace_id, name)
+
+    def environments(self) -> list[Environment]:
+        """Those that the caller may know of, oldest first. Answers name environments by these."""
+        with self.reading() as connection:
+            known = list_environments(connection, self.workspace_id)
+        return [environment for environment in known if self.reaches(environment.id)]
+
+    def reaches(self, environment_id: int) -> bool:
+        return self.only_environment_id in (None, environment_id)
 
     def check_reach(self, environment: str | None) -> None:
         """Raises where the caller's token reaches one environment only, and this is another, or none is named."""
         if self.only_environment_id is not None:
             with self.reading() as connection:
                 check_reach(connection, self.workspace_id, self.only_environment_id, environment)
+
+    def check_whole_workspace(self) -> None:
+        """For what concerns every environment. Raises TokenOfOneEnvironment."""
+        self.check_reach(None)
 
     def changed(self, environment_ids: Iterable[int]) -> None:
         """Something of these environments was changed and committed."""

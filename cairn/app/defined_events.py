@@ -126,9 +126,10 @@ def archive_defined_event(call: Call, event_id: int, *, expected: int | None = N
     return Edited(event, edition)
 
 
-def restore_defined_event(call: Call, event_id: int) -> Edited[DefinedEvent]:
-    """Raises DefinedEventNotFound and DefinedEventNameTaken."""
+def restore_defined_event(call: Call, event_id: int, *, expected: int | None = None) -> Edited[DefinedEvent]:
+    """Raises DefinedEventNotFound, DefinedEventNameTaken and StaleVersion."""
     with call.writing() as connection:
+        check_edition(connection, "defined event", event_id, expected)
         before = stored.get_defined_event(connection, call.workspace_id, event_id)
         event = stored.restore_defined_event(connection, call.workspace_id, event_id, call.now)
         edition = record(call, connection, "defined event", event_id, differences(before, event, ["state"]))

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis import exposures
@@ -15,8 +14,7 @@ from cairn.flags.overview import Glance
 from cairn.segments import definition as segments
 from cairn.segments.definition import SegmentName
 from cairn.segments.used_by import Use, who_asks_about_flag
-from cairn.workspace import edits
-from cairn.workspace.edits import StaleVersion, check_edition, differences, edition_of
+from cairn.workspace.edits import check_edition, check_edition_in, differences, edition_of
 from cairn.workspace.environment import Environment, list_projects
 
 EDITS_SHOWN = 20
@@ -73,6 +71,14 @@ def read_definition(call: Call, key: str, *, project_id: int | None = None) -> E
         return Edited(stored, edition_of(connection, "flag", stored.flag.id))
 
 
+def read_switch(call: Call, environment: Environment, key: str) -> Edited[StoredFlag]:
+    """With the edition of its switches. Raises FlagNotFound, and EnvironmentNotFound for one of another project."""
+    with call.reading() as connection:
+        stored = definition.get_flag(connection, call.workspace_id, key)
+        definition.check_environment(stored, environment.id)
+        return Edited(stored, edition_of(connection, "flag switch", stored.flag.id))
+
+
 def on_since(call: Call, environment: Environment, stored: StoredFlag) -> datetime | None:
     """None: the flag is off here."""
     with call.reading() as connection:
@@ -83,7 +89,8 @@ def users_of(call: Call, stored: StoredFlag) -> list[Use]:
     """The flags and holdouts that ask about a flag, archived ones too; not its own rules."""
     with call.reading() as connection:
         uses = who_asks_about_flag(connection, call.workspace_id, stored.flag.id)
-    return [use for use in uses if (use.what, use.key) != ("flag", stored.flag.key)]
+    others = [use for use in uses if (use.what, use.key) != ("flag", stored.flag.key)]
+    return [use for use in others if call.reaches(use.environment_id)]
 
 
 def read_flag(call: Call, environment: Environment, key: str) -> FlagDetails:
@@ -130,32 +137,20 @@ def change_flag(
 
 def switch_flag(
     call: Call, flag_id: int, environment: Environment, *, is_on: bool, expected: int | None = None
-) -> StoredFlag:
-    """`expected`: the edition of the flag's switches that the caller has seen.
+) -> Edited[StoredFlag]:
+    """`expected`: the edition of the flag's switches that the caller has seen; so is the one that is answered.
 
     Raises FlagNotFound, FlagArchived, EnvironmentNotFound and StaleVersion.
     """
     with call.writing() as connection:
-        if expected is not None:
-            _check_switch(connection, flag_id, environment, expected)
+        check_edition_in(connection, "flag switch", flag_id, environment.name, expected)
         stored = definition.set_flag_state(
             connection, call.workspace_id, flag_id, environment.id, is_on, call.now
         )
         switched = f"switched {'on' if is_on else 'off'} in {environment.name}"
-        record(call, connection, "flag switch", flag_id, [switched])
+        edition = record(call, connection, "flag switch", flag_id, [switched])
     call.changed([environment.id])
-    return stored
-
-
-def _check_switch(connection: sa.Connection, flag_id: int, environment: Environment, expected: int) -> None:
-    """That nobody used it here since; the switch of another environment is another one. Raises StaleVersion."""
-    newer = [
-        edit
-        for edit in edits.list_edits(connection, "flag switch", flag_id, after=expected)
-        if any(what.endswith(f" in {environment.name}") for what in edit.what)
-    ]
-    if newer:
-        raise StaleVersion("flag switch", newer)
+    return Edited(stored, edition)
 
 
 def archive_flag(call: Call, flag_id: int, *, expected: int | None = None) -> StoredFlag:
@@ -170,9 +165,10 @@ def archive_flag(call: Call, flag_id: int, *, expected: int | None = None) -> St
     return stored
 
 
-def restore_flag(call: Call, flag_id: int) -> Edited[StoredFlag]:
-    """As it was. Idempotent. Raises FlagNotFound."""
+def restore_flag(call: Call, flag_id: int, *, expected: int | None = None) -> Edited[StoredFlag]:
+    """As it was. Idempotent. Raises FlagNotFound and StaleVersion."""
     with call.writing() as connection:
+        check_edition(connection, "flag", flag_id, expected)
         before = definition.get_flag(connection, call.workspace_id, flag_id)
         stored = definition.restore_flag(connection, call.workspace_id, flag_id, call.now)
         what = [] if before.archived_at is None else ["archived"]
@@ -195,6 +191,7 @@ def history(call: Call, flag: FlagDetails) -> list[FlagEdit]:
     own = (
         *list_edits(call, "flag", flag.stored.flag.id),
         *list_edits(call, "flag switch", flag.stored.flag.id),
+        *list_edits(call, "rule order", flag.stored.flag.id),
     )
     found = [FlagEdit(edit.by, edit.at, edit.what, "") for edit in own]
     for rule in flag.rules:

@@ -1,20 +1,19 @@
-"""“Try it as somebody”: one flag decided here as the SDKs decide it, told in sentences; and what SDKs cannot decide."""
+"""“Try it as somebody”: one flag decided here as the SDKs decide it, told in sentences."""
 
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.conditions.tree import Attribute, InList
 from cairn.conditions.walk import leaves
-from cairn.errors import CairnError, InvalidInput
+from cairn.errors import InvalidInput
 from cairn.flags.context import read_context
 from cairn.flags.evaluate import Check, Context, Reason, Resolution, evaluate
 from cairn.flags.model import Flag, Ruleset
 from cairn.flags.ruleset import load_ruleset
-from cairn.flags.settings_file import compile_settings
 from cairn.ingest.details import details
 from cairn.members.sets import list_set
 from cairn.workspace.environment import Environment
@@ -158,28 +157,3 @@ def _member(core: Core, leaf: InList, context: Context) -> Member:
 def _ruleset(call: Call, environment: Environment) -> Ruleset:
     with call.reading() as connection:
         return load_ruleset(connection, environment.id)
-
-
-def warnings_of(call: Call, environment: Environment, key: str) -> list[str]:
-    """What SDKs cannot decide of this flag as it is defined."""
-    core, ruleset = call.core, _ruleset(call, environment)
-    flag = ruleset.flag(key)
-    if flag is None:
-        return []
-    alone = structs.replace(ruleset, flags=(flag,), groups=(), holdouts=())
-    try:
-        return [*_compiled(core, alone, "node"), *_compiled(core, alone, "python")]
-    except CairnError as error:
-        return [f"This flag cannot be published, so applications keep its last good state: {error}"]
-
-
-def _compiled(core: Core, ruleset: Ruleset, sdk: str) -> tuple[str, ...]:
-    limit = core.settings.inline_limit
-
-    def values(list_id: str) -> list[str]:
-        return [value for value, _ in core.members.values(list_set(list_id), limit=limit + 1)]
-
-    return compile_settings(
-        ruleset, account_id=ruleset.account_id, sdk="python" if sdk == "python" else "node",
-        poll_interval_ms=core.settings.poll_interval_ms, list_values=values, inline_limit=limit,
-    ).warnings  # fmt: skip

@@ -28,7 +28,7 @@ def read_capture_edition(call: Call, environment: Environment) -> Edited[Capture
 
 def change_capture(
     call: Call, environment: Environment, wanted: CaptureSettings, *, expected: int | None = None
-) -> CaptureSettings:
+) -> Edited[CaptureSettings]:
     """Only an owner lets JavaScript snapshots run. Raises RoleTooLow, InvalidInput and StaleVersion."""
     with call.writing() as connection:
         check_edition(connection, "capture settings", environment.id, expected)
@@ -37,9 +37,9 @@ def change_capture(
             require(call.role, Verb.OWN)
         settings = capture.write_capture(connection, environment.id, wanted, call.now)
         changed = differences(before, settings, CaptureSettings.__struct_fields__)
-        record(call, connection, "capture settings", environment.id, changed)
+        edition = record(call, connection, "capture settings", environment.id, changed)
     call.changed([environment.id])
-    return settings
+    return Edited(settings, edition)
 
 
 def list_snapshots(call: Call, environment: Environment) -> list[Snapshot]:
@@ -47,26 +47,44 @@ def list_snapshots(call: Call, environment: Environment) -> list[Snapshot]:
         return snapshot.list_snapshots(connection, environment.id)
 
 
-def add_snapshot(call: Call, environment: Environment, new: NewSnapshot) -> Snapshot:
+def read_snapshot(call: Call, environment: Environment, snapshot_id: int) -> Edited[Snapshot]:
+    """With its edition. Raises SnapshotNotFound."""
+    with call.reading() as connection:
+        known = snapshot.get_snapshot(connection, environment.id, snapshot_id)
+        return Edited(known, edition_of(connection, "snapshot", snapshot_id))
+
+
+def add_snapshot(call: Call, environment: Environment, new: NewSnapshot) -> Edited[Snapshot]:
     """It reads from now on, not what happened before. Raises InvalidInput and SnapshotTaken."""
     with call.writing() as connection:
         may_run = capture.read_capture(connection, environment.id).may_run_javascript
         made = snapshot.add_snapshot(connection, environment.id, new, call.now, may_run_javascript=may_run)
-        record(call, connection, "snapshot", made.id, [CREATED])
+        edition = record(call, connection, "snapshot", made.id, [CREATED])
     call.changed([environment.id])
-    return made
+    return Edited(made, edition)
 
 
-def change_snapshot(call: Call, environment: Environment, snapshot_id: int, new: NewSnapshot) -> Snapshot:
-    """Raises SnapshotNotFound, InvalidInput and SnapshotTaken."""
+def change_snapshot(
+    call: Call,
+    environment: Environment,
+    snapshot_id: int,
+    new: NewSnapshot,
+    *,
+    expected: int | None = None,
+) -> Edited[Snapshot]:
+    """Raises SnapshotNotFound, StaleVersion, InvalidInput and SnapshotTaken."""
     with call.writing() as connection:
+        before = snapshot.get_snapshot(connection, environment.id, snapshot_id)
+        check_edition(connection, "snapshot", snapshot_id, expected)
         may_run = capture.read_capture(connection, environment.id).may_run_javascript
         changed = snapshot.change_snapshot(
             connection, environment.id, snapshot_id, new, call.now, may_run_javascript=may_run
         )
-        record(call, connection, "snapshot", snapshot_id, ["what it reads"])
+        edition = record(
+            call, connection, "snapshot", snapshot_id, ["what it reads"] if changed != before else []
+        )
     call.changed([environment.id])
-    return changed
+    return Edited(changed, edition)
 
 
 def remove_snapshot(
@@ -97,17 +115,20 @@ def delete_user(call: Call, user: User) -> Deletion:
 
 def delete_users(call: Call, users: Sequence[LeavingUser]) -> Deletion:
     """Raises InvalidInput and TooManyToDelete."""
+    call.check_whole_workspace()
     with call.writing() as connection:
         return request.ask_deletion(connection, call.workspace_id, users, by=call.by, now=call.now)
 
 
 def list_deletions(call: Call) -> list[Deletion]:
-    """The newest first, with their receipts."""
+    """The newest first, with their receipts, which name every environment."""
+    call.check_whole_workspace()
     with call.reading() as connection:
         return request.list_deletions(connection, call.workspace_id)
 
 
 def get_deletion(call: Call, deletion_id: str) -> Deletion:
     """Raises DeletionNotFound."""
+    call.check_whole_workspace()
     with call.reading() as connection:
         return request.get_deletion(connection, call.workspace_id, deletion_id)

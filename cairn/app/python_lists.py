@@ -10,15 +10,12 @@ from datetime import date, timedelta
 from msgspec import Struct
 
 from cairn.app.call import Call
-from cairn.app.editions import record
 from cairn.conditions.tree import Condition, InList
 from cairn.conditions.walk import leaves
 from cairn.flags.model import Flag, Rule, Ruleset
 from cairn.flags.ruleset import load_ruleset
 from cairn.members.askers import python_asked_on
 from cairn.members.sets import list_set
-from cairn.workspace import environment as environments
-from cairn.workspace.edits import check_edition, differences
 from cairn.workspace.environment import Environment
 
 ASKED_WITHIN = timedelta(days=30)  # as long as Cairn says of other clients that it has heard from them
@@ -33,22 +30,17 @@ class WithheldLists(Struct, frozen=True):
     too_long: int  # of the lists, those that the switch would not put there
     asked_on: date  # when Python's SDK last asked in the environment
 
+    def __str__(self) -> str:
+        named = ", ".join(map(repr, self.attributes))
+        return (
+            f"Python's SDK asked for settings here on {self.asked_on}; it does not get the list on {named}, because "
+            "`inlines_lists` is off in this environment: for Python the condition holds for nobody, in the list or not"
+        )
 
-def set_python_lists(
-    call: Call, environment: Environment, *, inlines_lists: bool, expected: int | None = None
-) -> Environment:
-    """Settings files follow at once, applications at their next poll. Raises StaleVersion."""
-    with call.writing() as connection:
-        check_edition(connection, "environment", environment.id, expected)
-        before = environments.get_environment(connection, call.workspace_id, environment.id)
-        changed = environments.set_inlines_lists(
-            connection, call.workspace_id, environment.id, inlines_lists=inlines_lists
-        )
-        record(
-            call, connection, "environment", environment.id, differences(before, changed, ["inlines_lists"])
-        )
-    call.changed([environment.id])
-    return changed
+
+def asks_about_lists(rule: Rule) -> bool:
+    conditions = (rule.condition, *(forced.condition for forced in rule.whitelist))
+    return any(isinstance(leaf, InList) for condition in conditions for leaf in leaves(condition))
 
 
 def asked_on(call: Call, environment: Environment) -> date | None:

@@ -1,11 +1,13 @@
 """A flag's rules in one environment, in the order they are tried."""
 
+import sqlalchemy as sa
+
 from cairn.app.call import Call
 from cairn.app.editions import CREATED, DELETED, Edited, record
 from cairn.flags import definition
 from cairn.flags.definition import NewRule, RuleChanges, RuleNotFound
 from cairn.flags.model import Rule
-from cairn.workspace.edits import check_edition, differences, edition_of
+from cairn.workspace.edits import check_edition, check_edition_in, differences, edition_of
 from cairn.workspace.environment import Environment
 
 EDITED = ("name", "is_on", "condition", "traffic", "allocations", "salt", "whitelist")
@@ -15,6 +17,19 @@ def list_rules(call: Call, flag_id: int, environment: Environment) -> list[Rule]
     """Raises EnvironmentNotFound for an environment of another project."""
     with call.reading() as connection:
         return definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
+
+
+def read_order(call: Call, flag_id: int, environment: Environment) -> Edited[list[Rule]]:
+    """The rules with the edition of their order. Raises as `list_rules`."""
+    with call.reading() as connection:
+        found = definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
+        return Edited(found, edition_of(connection, "rule order", flag_id))
+
+
+def order_edition(call: Call, flag_id: int) -> int:
+    """Of the order of a flag's rules, whatever the environment."""
+    with call.reading() as connection:
+        return edition_of(connection, "rule order", flag_id)
 
 
 def get_rule(call: Call, flag_id: int, environment: Environment, rule_id: int) -> Rule:
@@ -37,6 +52,7 @@ def add_rule(call: Call, flag_id: int, environment: Environment, new: NewRule) -
     with call.writing() as connection:
         rule = definition.add_rule(connection, call.workspace_id, flag_id, environment.id, new, call.now)
         edition = record(call, connection, "rule", rule.id, [CREATED])
+        _record_order(call, connection, flag_id, environment, rule, "added")
     call.changed([environment.id])
     return Edited(rule, edition)
 
@@ -82,18 +98,22 @@ def move_rule(
     position: int,
     *,
     expected: int | None = None,
-) -> list[Rule]:
+) -> Edited[list[Rule]]:
     """To a position counted from 0 (beyond the end: last); the rules in their new order.
 
-    Raises RuleNotFound and StaleVersion.
+    `expected`: the edition of the order that the caller has seen. Raises RuleNotFound, FlagArchived and StaleVersion.
     """
     get_rule(call, flag_id, environment, rule_id)
     with call.writing() as connection:
-        check_edition(connection, "rule", rule_id, expected)
-        record(call, connection, "rule", rule_id, ["order"])
+        check_edition_in(connection, "rule order", flag_id, environment.name, expected)
+        before = definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
         ordered = definition.move_rule(connection, call.workspace_id, rule_id, position)
+        edition = edition_of(connection, "rule order", flag_id)
+        if ordered != before:
+            number, rule = next((at, rule) for at, rule in enumerate(ordered, 1) if rule.id == rule_id)
+            edition = _record_order(call, connection, flag_id, environment, rule, f"to place {number}")
     call.changed([environment.id])
-    return ordered
+    return Edited(ordered, edition)
 
 
 def shift_rule(
@@ -119,6 +139,16 @@ def delete_rule(
     get_rule(call, flag_id, environment, rule_id)
     with call.writing() as connection:
         check_edition(connection, "rule", rule_id, expected)
+        rule = definition.get_rule(connection, call.workspace_id, rule_id)[0]
         definition.delete_rule(connection, call.workspace_id, rule_id)
         record(call, connection, "rule", rule_id, [DELETED])
+        _record_order(call, connection, flag_id, environment, rule, "deleted")
     call.changed([environment.id])
+
+
+def _record_order(
+    call: Call, connection: sa.Connection, flag_id: int, environment: Environment, rule: Rule, became: str
+) -> int:
+    """The new edition of the order. The environment's name ends the text: other environments have their own order."""
+    what = f"rule order: {rule.name or rule.key} {became} in {environment.name}"
+    return record(call, connection, "rule order", flag_id, [what])

@@ -64,9 +64,10 @@ def read_segment(call: Call, segment_id: int, *, project_id: int | None = None) 
 
 
 def list_states(call: Call, segment: Segment) -> list[SegmentState]:
-    """One for each environment of the segment's project."""
+    """One for each environment of the segment's project that the caller may know of."""
     with call.reading() as connection:
-        return definition.states(connection, call.workspace_id, segment.id)
+        known = definition.states(connection, call.workspace_id, segment.id)
+    return [state for state in known if call.reaches(state.environment_id)]
 
 
 def states_in(call: Call, environment: Environment) -> dict[int, SegmentState]:
@@ -124,7 +125,8 @@ def _changed(call: Call, segment: Segment) -> None:
 def users_of(call: Call, segment: Segment) -> list[Use]:
     """The flags and holdouts that ask about a segment, archived ones too."""
     with call.reading() as connection:
-        return used_by.used_by(connection, call.workspace_id, [segment.id])[segment.id]
+        uses = used_by.used_by(connection, call.workspace_id, [segment.id])[segment.id]
+    return [use for use in uses if call.reaches(use.environment_id)]
 
 
 def list_members(

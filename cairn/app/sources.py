@@ -6,11 +6,11 @@ from msgspec import Struct
 
 from cairn.analysis import pulse
 from cairn.app.call import Call
-from cairn.app.editions import record
+from cairn.app.editions import Edited, record
 from cairn.errors import InvalidInput
 from cairn.workspace import environment as environments
 from cairn.workspace import source as sources
-from cairn.workspace.edits import check_edition, differences
+from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment, Project
 from cairn.workspace.permission import Verb, may
 from cairn.workspace.source import Connection, Source, SourceKind, SourceNotFound
@@ -30,11 +30,6 @@ class Keys(Struct, frozen=True):
     sdk_key: str  # empty: the caller may not see it
     server_key: str  # empty: the caller may not see it, or it was not made yet
     sources: list[KeyedSource]
-
-
-def list_environments(call: Call) -> list[Environment]:
-    with call.reading() as connection:
-        return environments.list_environments(connection, call.workspace_id)
 
 
 def find_project(call: Call, project_id: int | None) -> Project:
@@ -83,13 +78,15 @@ def list_sources(call: Call, environment: Environment | None = None) -> list[Sou
     """Of one environment, or of the whole workspace."""
     with call.reading() as connection:
         known = sources.list_sources(connection, call.workspace_id)
-    return [source for source in known if environment is None or source.environment_id == environment.id]
+    reached = [source for source in known if call.reaches(source.environment_id)]
+    return [source for source in reached if environment is None or source.environment_id == environment.id]
 
 
 def list_connections(call: Call) -> list[Connection]:
     """What each source of the workspace is connected to."""
     with call.reading() as connection:
-        return sources.list_connections(connection, call.workspace_id)
+        known = sources.list_connections(connection, call.workspace_id)
+    return [one for one in known if call.reaches(one.environment_id)]
 
 
 def heard_from(call: Call, environment: Environment) -> list[pulse.Heard]:
@@ -151,25 +148,43 @@ def rotate_server_key(call: Call, environment: Environment, *, expected: int | N
     call.changed([environment.id])
 
 
-def set_needs_server_key(
-    call: Call, environment: Environment, *, is_needed: bool, expected: int | None = None
-) -> Environment:
-    """Whether flag events count only with the server SDK key, which is made when it is first needed."""
+def read_environment(call: Call, environment: Environment) -> Edited[Environment]:
+    """With its edition."""
+    with call.reading() as connection:
+        known = environments.get_environment(connection, call.workspace_id, environment.id)
+        return Edited(known, edition_of(connection, "environment", environment.id))
+
+
+def change_environment(
+    call: Call,
+    environment: Environment,
+    *,
+    needs_server_key: bool | None = None,
+    inlines_lists: bool | None = None,
+    expected: int | None = None,
+) -> Edited[Environment]:
+    """None: it stays. Settings files follow at once, applications at their next poll. Raises StaleVersion.
+
+    `needs_server_key`: flag events count only with the server SDK key, which is made when it is first needed.
+    `inlines_lists`: Python's settings file holds the values of lists.
+    """
+    workspace_id, seal = call.workspace_id, call.core.seal
     with call.writing() as connection:
         check_edition(connection, "environment", environment.id, expected)
-        before = environments.get_environment(connection, call.workspace_id, environment.id)
-        changed = environments.set_needs_server_key(
-            connection, call.workspace_id, environment.id, call.core.seal, is_needed=is_needed
-        )
-        record(
-            call,
-            connection,
-            "environment",
-            environment.id,
-            differences(before, changed, ["needs_server_key"]),
-        )
+        before = environments.get_environment(connection, workspace_id, environment.id)
+        if needs_server_key is not None:
+            environments.set_needs_server_key(
+                connection, workspace_id, environment.id, seal, is_needed=needs_server_key
+            )
+        if inlines_lists is not None:
+            environments.set_inlines_lists(
+                connection, workspace_id, environment.id, inlines_lists=inlines_lists
+            )
+        changed = environments.get_environment(connection, workspace_id, environment.id)
+        what = differences(before, changed, ["needs_server_key", "inlines_lists"])
+        edition = record(call, connection, "environment", environment.id, what)
     call.changed([environment.id])
-    return changed
+    return Edited(changed, edition)
 
 
 def add_source(call: Call, environment: Environment, *, name: str, kind: SourceKind) -> Source:
@@ -191,6 +206,13 @@ def get_source(call: Call, environment: Environment, source_id: int) -> Source:
     return source
 
 
+def read_source(call: Call, environment: Environment, source_id: int) -> Edited[Source]:
+    """With its edition. Raises as `get_source`."""
+    source = get_source(call, environment, source_id)
+    with call.reading() as connection:
+        return Edited(source, edition_of(connection, "source", source_id))
+
+
 def rotate_write_key(call: Call, source: Source, *, expected: int | None = None) -> None:
     """The old one ends when the directory is published again. Raises SourceNotFound and StaleVersion."""
     with call.writing() as connection:
@@ -200,10 +222,15 @@ def rotate_write_key(call: Call, source: Source, *, expected: int | None = None)
     call.changed([source.environment_id])
 
 
-def switch_source(call: Call, source: Source, *, is_enabled: bool, expected: int | None = None) -> None:
+def switch_source(
+    call: Call, source: Source, *, is_enabled: bool, expected: int | None = None
+) -> Edited[Source]:
     """Raises SourceNotFound and StaleVersion."""
     with call.writing() as connection:
         check_edition(connection, "source", source.id, expected)
-        record(call, connection, "source", source.id, ["switch"] if is_enabled != source.is_enabled else [])
+        what = ["switch"] if is_enabled != source.is_enabled else []
+        edition = record(call, connection, "source", source.id, what)
         sources.set_source_enabled(connection, call.workspace_id, source.id, is_enabled=is_enabled)
+        switched = sources.get_source(connection, call.workspace_id, source.id)
     call.changed([source.environment_id])
+    return Edited(switched, edition)

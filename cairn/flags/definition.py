@@ -218,7 +218,7 @@ def set_flag_state(
     now: datetime,
 ) -> StoredFlag:
     stored = _changeable(connection, workspace_id, flag_id)
-    _check_environment(stored, environment_id)
+    check_environment(stored, environment_id)
     at = (flag_states.c.flag_id == flag_id) & (flag_states.c.environment_id == environment_id)
     changed = connection.execute(sa.update(flag_states).where(at).values(is_on=is_on, changed_at=now))
     if not changed.rowcount:  # the environment is younger than the flag
@@ -232,7 +232,7 @@ def set_flag_state(
 
 def list_rules(connection: sa.Connection, workspace_id: int, flag_id: int, environment_id: int) -> list[Rule]:
     """In the order they are tried."""
-    _check_environment(get_flag(connection, workspace_id, flag_id), environment_id)
+    check_environment(get_flag(connection, workspace_id, flag_id), environment_id)
     return _rules_of(connection, flag_id, environment_id)
 
 
@@ -259,7 +259,7 @@ def add_rule(
 ) -> Rule:
     """Add a rule after the others. Raises RuleInvalid, RuleKeyTaken, and errors of a condition flags cannot ask."""
     stored = _changeable(connection, workspace_id, flag_id)
-    _check_environment(stored, environment_id)
+    check_environment(stored, environment_id)
     check_key(new.key)
     others = _rules_of(connection, flag_id, environment_id)
     if new.key in {each.key for each in others}:
@@ -429,7 +429,8 @@ def _set_archived(
     return get_flag(connection, workspace_id, flag_id)
 
 
-def _check_environment(stored: StoredFlag, environment_id: int) -> None:
+def check_environment(stored: StoredFlag, environment_id: int) -> None:
+    """Raises EnvironmentNotFound for one of another project."""
     if environment_id not in stored.states:
         raise EnvironmentNotFound(
             f"the project of flag {stored.flag.key!r} has no environment {environment_id}",

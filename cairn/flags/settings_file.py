@@ -70,10 +70,13 @@ def rules_in_force(flag: Flag) -> tuple[Rule, ...]:
     rules = tuple(rule for rule in flag.rules if rule.is_on) if flag.is_on else ()
     for rule in rules:
         if not rule.allocations:
-            raise SettingsInvalid(
-                f"flag {flag.key!r}, rule {rule.key!r}: it gives no variation", field="allocations"
-            )
+            raise SettingsInvalid(f"{named(flag, rule)}: it gives no variation", field="allocations")
     return rules
+
+
+def named(flag: Flag, rule: Rule) -> str:
+    """How a warning names a rule: it begins with this and a colon."""
+    return f"flag {flag.key!r}, rule {rule.key!r}"
 
 
 def _feature(flag: Flag) -> Json:
@@ -114,7 +117,7 @@ def _campaigns(ruleset: Ruleset, lists: "_Lists") -> list[Json]:
     campaigns: dict[int, Json] = {}
     for flag in ruleset.flags:
         for rule in rules_in_force(flag):
-            lists.where = f"flag {flag.key!r}, rule {rule.key!r}"
+            lists.where = named(flag, rule)
             campaign = campaigns.setdefault(rule.campaign, _campaign(flag, rule))
             if rule.kind == "testing":
                 campaign["segments"] = lists.dsl(rule.condition)
@@ -147,7 +150,7 @@ def _variations(flag: Flag, rule: Rule, lists: "_Lists") -> list[Json]:
         variation = flag.variation(allocation.variation_id)
         if variation is None:
             raise SettingsInvalid(
-                f"flag {flag.key!r}, rule {rule.key!r}: there is no variation {allocation.variation_id}",
+                f"{named(flag, rule)}: there is no variation {allocation.variation_id}",
                 field="allocations",
             )
         if rule.kind == "testing":

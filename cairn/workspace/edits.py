@@ -14,12 +14,14 @@ from msgspec import Struct
 from cairn.db.tables import edits
 from cairn.errors import Conflict
 
-# "flag switch": a flag turned on or off, which is no change of what its editors hold.
+# "flag switch": a flag turned on or off; "rule order": which of its rules is tried first. Neither is a change of what
+# its editors hold, and both are an environment's: `what` ends with its name.
 Kind = Literal[
     "segment",
     "flag",
     "flag switch",
     "rule",
+    "rule order",
     "defined event",
     "source",
     "environment",
@@ -99,6 +101,23 @@ def check_edition(connection: sa.Connection, kind: Kind, thing_id: int, expected
     """`expected`: what the caller has seen; None: whatever it is. Raises StaleVersion."""
     if expected is not None and expected != edition_of(connection, kind, thing_id):
         raise StaleVersion(kind, list_edits(connection, kind, thing_id, after=max(expected, 0)))
+
+
+def check_edition_in(
+    connection: sa.Connection, kind: Kind, thing_id: int, environment: str, expected: int | None
+) -> None:
+    """As `check_edition`, where only what changed in the environment of that name counts. Raises StaleVersion."""
+    if expected is None:
+        return
+    if not 0 <= expected <= edition_of(connection, kind, thing_id):
+        raise StaleVersion(kind, ())
+    newer = [
+        edit
+        for edit in list_edits(connection, kind, thing_id, after=expected)
+        if any(what.endswith(f" in {environment}") for what in edit.what)
+    ]
+    if newer:
+        raise StaleVersion(kind, newer)
 
 
 def record_edit(

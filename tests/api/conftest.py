@@ -73,6 +73,7 @@ class Tenant:
         """What stands in an endpoint's path for this tenant's own things."""
         return {
             "segment_id": self.segment_id,
+            "source_id": self.source_id,
             "event_id": self.event_id,
             "key": self.flag_key,
             "environment": self.environment,

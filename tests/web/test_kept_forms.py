@@ -202,7 +202,7 @@ def test_signing_in_leads_back_to_the_page(world: World, browse: Callable[..., B
 # A page of two tabs, the form's address in it, what the first and the second tab send, and what is said of the first.
 BUTTONS = [
     pytest.param("{flag}", "{flag}/rules/{rule}/toggle", {"on": ""}, "switch|on", id="a rule's switch"),
-    pytest.param("{flag}", "{flag}/rules/{rule}/move", {"to": "up"}, "order", id="a rule's order"),
+    pytest.param("{flag}", "{flag}/rules/{rule}/move", {"to": "down"}, "order", id="a rule's order"),
     pytest.param("{flag}", "{flag}/rules/{rule}/delete", {}, "on", id="a rule's deletion"),
     pytest.param("/keys", "/keys/sources/{source}/rotate", {}, "write key", id="a write key"),
     pytest.param("/keys", "/keys/rotate-sdk", {}, "SDK key", id="an SDK key"),
@@ -224,7 +224,8 @@ def test_a_button_of_a_page_that_is_older_than_the_newest_change_asks_first(
     names = {"flag": f"/flags/{name}", "rule": "", "source": ""}
     ann.post(f"{HERE}/flags/new", {"key": name, "w0.key": "on", "do": "save"})
     rule = {"key": "one", "r0.subject": "visitor", "r0.value": "v", "variation": "1", "do": "save"}
-    ann.post(f"{HERE}/flags/{name}/rules/new", rule)
+    for key in ("one", "two"):
+        ann.post(f"{HERE}/flags/{name}/rules/new", {**rule, "key": key})
     names["rule"] = re.search(r"/rules/(\d+)/edit", ann.get(f"{HERE}/flags/{name}").text)[1]  # type: ignore[index]
     names["source"] = re.search(r"/keys/sources/(\d+)/", ann.get(f"{HERE}/keys").text)[1]  # type: ignore[index]
     address, opened = f"{HERE}{action.format(**names)}", ann.get(f"{HERE}{page.format(**names)}").text
@@ -262,12 +263,37 @@ def test_the_switch_of_another_environment_makes_no_page_older(
     assert statuses == [303, 303, 412]
 
 
+def test_moving_a_rule_after_another_one_was_moved_asks_first(
+    world: World, browse: Callable[..., Browser]
+) -> None:
+    """The place of a rule depends on all the others: which one was moved meanwhile does not matter."""
+    ann, ben = browse().sign_in(world.a.email()), browse().sign_in(world.a.email(Role.ADMIN))
+    flag = f"{HERE}/flags/two-orders"
+    ann.post(f"{HERE}/flags/new", {"key": "two-orders", "w0.key": "on", "do": "save"})
+    rule = {"r0.subject": "visitor", "r0.value": "v", "variation": "1", "do": "save"}
+    for key in ("one", "two", "three"):
+        ann.post(f"{flag}/rules/new", {**rule, "key": key, "name": f"Rule {key}"})
+    page = ann.get(flag).text
+    one, _, three = dict.fromkeys(re.findall(r"/rules/(\d+)/edit", page))
+    address = f"{flag}/rules/{three}/move"
+    seen = hidden_of(page[page.index(f'action="{address}"') :].partition("</form>")[0])
+    moved = ben.post(f"{flag}/rules/{one}/move", {"to": "down"}, follow_redirects=False)
+    assert moved.status_code == 303
+    stale = ann.post(address, {**seen, "to": "up"}, follow_redirects=False)
+    assert stale.status_code == 412
+    assert f"{world.a.email(Role.ADMIN)} changed rule order: Rule one to place 2 in" in stale.text
+    assert re.findall(r"/rules/(\d+)/edit", ann.get(flag).text)[2] == three, "nothing was moved"
+    again = hidden_of(stale.text[stale.text.index("<main") :])
+    assert ann.client.post(address, data=again, follow_redirects=False).status_code == 303
+    assert re.findall(r"/rules/(\d+)/edit", ann.get(flag).text)[1] == three
+
+
 def test_deleting_a_snapshot_that_reads_something_else_meanwhile_asks_first(
     world: World, browse: Callable[..., Browser]
 ) -> None:
     ben = Call(world.core, world.a.workspace_id, "ben@shop.test", Role.ADMIN, NOW)
     new = NewSnapshot(name="Plan", trigger="click", place=".plan", reading="text", target=".price")
-    made = privacy.add_snapshot(ben, world.a.environment, new)
+    made = privacy.add_snapshot(ben, world.a.environment, new).value
     ann, address = browse().sign_in(world.a.email()), f"{HERE}/privacy/snapshots/{made.id}/delete"
     page = ann.get(f"{HERE}/privacy").text
     seen = hidden_of(page[page.index(f'action="{address}"') :].partition("</form>")[0])

@@ -5,10 +5,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from cairn.analysis.accounts import Account
-from cairn.api.endpoint import After, Endpoint, Next
+from cairn.api.endpoint import After, Endpoint, Next, Versioned
 from cairn.api.resources.users import EnvironmentQuery, UserProperty, properties_answer
 from cairn.app import accounts
 from cairn.app.call import Call
+from cairn.app.editions import Edited
 from cairn.workspace.account_key import LONGEST_KEY
 from cairn.workspace.permission import Verb
 
@@ -54,14 +55,21 @@ def read_account(call: Call, account: AccountName, query: EnvironmentQuery) -> A
     return _answer(accounts.get_account(call, call.environment(query.environment), account))
 
 
-def read_account_property(call: Call, query: EnvironmentQuery) -> AccountKey:
+def read_account_property(call: Call, query: EnvironmentQuery) -> Versioned[AccountKey]:
     """Read the Account ID property: which user property names a user's account. It holds for the whole project."""
-    return AccountKey(accounts.account_key(call, call.environment(query.environment)))
+    return _versioned(accounts.read_account_property(call, call.environment(query.environment)))
 
 
-def change_account_property(call: Call, query: EnvironmentQuery, body: AccountKey) -> AccountKey:
+def change_account_property(
+    call: Call, query: EnvironmentQuery, body: AccountKey, expected: int | None
+) -> Versioned[AccountKey]:
     """Choose the Account ID property. Retroactive: every user with that property belongs to its account."""
-    return AccountKey(accounts.choose_account_key(call, call.environment(query.environment), body.key))
+    here = call.environment(query.environment)
+    return _versioned(accounts.choose_account_key(call, here, body.key, expected=expected))
+
+
+def _versioned(edited: Edited[str]) -> Versioned[AccountKey]:
+    return Versioned(AccountKey(edited.value), edited.edition)
 
 
 def _answer(account: Account) -> AccountAnswer:

@@ -137,9 +137,9 @@ def archive_a_defined_event(call: Call, event_id: Id, expected: int | None) -> N
     defined_events.archive_defined_event(call, event_id, expected=expected)
 
 
-def restore_a_defined_event(call: Call, event_id: Id) -> Versioned[DefinedEventAnswer]:
+def restore_a_defined_event(call: Call, event_id: Id, expected: int | None) -> Versioned[DefinedEventAnswer]:
     """Bring an archived defined event back as it was."""
-    return _versioned(call, defined_events.restore_defined_event(call, event_id))
+    return _versioned(call, defined_events.restore_defined_event(call, event_id, expected=expected))
 
 
 def count_defined_event(call: Call, event_id: Id, query: CountsQuery) -> EventCounts:

@@ -1,13 +1,17 @@
 """Environments and the sources that send into them. Keys are not shown here: pages show them to those who may."""
 
+from collections.abc import Iterable
+
 from msgspec import UNSET, Struct, UnsetType
 
-from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Query
-from cairn.app import python_lists, sources
+from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Query, Versioned
+from cairn.api.resources.users import EnvironmentQuery
+from cairn.app import sources
 from cairn.app.call import Call
+from cairn.app.editions import Edited
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
-from cairn.workspace.source import SourceKind
+from cairn.workspace.source import Source, SourceKind
 
 
 class EnvironmentChange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,49 +45,86 @@ class SourceList(Struct, frozen=True):
     sources: list[SourceAnswer]
 
 
+class SourceChange(Struct, frozen=True, forbid_unknown_fields=True):
+    is_enabled: bool
+
+
 class SourceQuery(Query, frozen=True):
     environment: EnvironmentName | None = None
 
 
 def read_environments(call: Call) -> EnvironmentList:
     """List the environments of the workspace."""
-    return EnvironmentList(sources.list_environments(call))
+    return EnvironmentList(call.environments())
 
 
-def change_environment(call: Call, environment: EnvironmentName, body: EnvironmentChange) -> Environment:
+def read_environment(call: Call, environment: EnvironmentName) -> Versioned[Environment]:
+    """Read an environment."""
+    return _versioned(sources.read_environment(call, call.environment(environment)))
+
+
+def change_environment(
+    call: Call, environment: EnvironmentName, body: EnvironmentChange, expected: int | None
+) -> Versioned[Environment]:
     """Say which SDK key flag events need, and whether Python's settings file holds the values of lists."""
-    here = call.environment(environment)
-    if body.needs_server_key is not UNSET:
-        here = sources.set_needs_server_key(call, here, is_needed=body.needs_server_key)
-    if body.inlines_lists is not UNSET:
-        here = python_lists.set_python_lists(call, here, inlines_lists=body.inlines_lists)
-    return here
+    changed = sources.change_environment(
+        call,
+        call.environment(environment),
+        needs_server_key=None if body.needs_server_key is UNSET else body.needs_server_key,
+        inlines_lists=None if body.inlines_lists is UNSET else body.inlines_lists,
+        expected=expected,
+    )
+    return _versioned(changed)
+
+
+def _versioned(edited: Edited[Environment]) -> Versioned[Environment]:
+    return Versioned(edited.value, edited.edition)
 
 
 def read_sources(call: Call, query: SourceQuery) -> SourceList:
     """List the sources, and what each is connected to; of one environment when it is given."""
     only = None if query.environment is None else call.environment(query.environment)
+    return SourceList(_answers(call, sources.list_sources(call, only)))
+
+
+def read_source(call: Call, source_id: Id, query: EnvironmentQuery) -> Versioned[SourceAnswer]:
+    """Read a source."""
+    return _source(call, sources.read_source(call, call.environment(query.environment), source_id))
+
+
+def change_source(
+    call: Call, source_id: Id, query: EnvironmentQuery, body: SourceChange, expected: int | None
+) -> Versioned[SourceAnswer]:
+    """Switch a source on or off. What is sent with its key while it is off is refused."""
+    source = sources.get_source(call, call.environment(query.environment), source_id)
+    return _source(call, sources.switch_source(call, source, is_enabled=body.is_enabled, expected=expected))
+
+
+def _source(call: Call, edited: Edited[Source]) -> Versioned[SourceAnswer]:
+    return Versioned(_answers(call, [edited.value])[0], edited.edition)
+
+
+def _answers(call: Call, found: Iterable[Source]) -> list[SourceAnswer]:
     connected: dict[int, list[ConnectionAnswer]] = {}
     for connection in sources.list_connections(call):
         answer = ConnectionAnswer(connection.destination, connection.environment_id, connection.is_enabled)
         connected.setdefault(connection.source_id, []).append(answer)
-    return SourceList(
-        [
-            SourceAnswer(
-                source.id,
-                source.environment_id,
-                source.name,
-                source.kind,
-                source.is_enabled,
-                connected.get(source.id, []),
-            )
-            for source in sources.list_sources(call, only)
-        ]
-    )
+    return [
+        SourceAnswer(
+            source.id,
+            source.environment_id,
+            source.name,
+            source.kind,
+            source.is_enabled,
+            connected.get(source.id, []),
+        )
+        for source in found
+    ]
 
 
 ENDPOINTS = (
     Endpoint("GET", "/environments", Verb.SEE, read_environments),
+    Endpoint("GET", "/environments/{environment}", Verb.SEE, read_environment),
     Endpoint(
         "PATCH",
         "/environments/{environment}",
@@ -92,4 +133,8 @@ ENDPOINTS = (
         example={"needs_server_key": True},
     ),
     Endpoint("GET", "/sources", Verb.SEE, read_sources),
+    Endpoint("GET", "/sources/{source_id}", Verb.SEE, read_source),
+    Endpoint(
+        "PATCH", "/sources/{source_id}", Verb.CHANGE_SOURCES, change_source, example={"is_enabled": True}
+    ),
 )

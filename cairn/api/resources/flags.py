@@ -10,10 +10,12 @@ from cairn.api.page import page_of
 from cairn.app import flags
 from cairn.app.call import Call
 from cairn.app.editions import Edited
-from cairn.app.sources import find_project, list_environments
+from cairn.app.flag_warnings import warnings_of
+from cairn.app.sources import find_project
 from cairn.flags.checks import warnings_of_metrics
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Metric, Variable, Variation
+from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
 
 
@@ -80,24 +82,36 @@ def archive_a_flag(call: Call, key: Key, expected: int | None) -> None:
     flags.archive_flag(call, flags.get_flag(call, key).flag.id, expected=expected)
 
 
-def restore_a_flag(call: Call, key: Key) -> Versioned[FlagAnswer]:
+def restore_a_flag(call: Call, key: Key, expected: int | None) -> Versioned[FlagAnswer]:
     """Bring an archived flag back as it was."""
-    return _versioned(call, flags.restore_flag(call, flags.get_flag(call, key).flag.id))
+    return _versioned(call, flags.restore_flag(call, flags.get_flag(call, key).flag.id, expected=expected))
 
 
-def switch_flag(call: Call, key: Key, environment: EnvironmentName, body: Switch) -> FlagAnswer:
-    """Switch a flag on or off in one environment."""
+def read_flag_switch(call: Call, key: Key, environment: EnvironmentName) -> Versioned[FlagAnswer]:
+    """Read a flag with the version of its switch in one environment."""
     here = call.environment(environment)
-    return _answer(call, flags.switch_flag(call, flags.get_flag(call, key).flag.id, here, is_on=body.is_on))
+    return _versioned(call, flags.read_switch(call, here, key), here)
 
 
-def _versioned(call: Call, edited: Edited[StoredFlag]) -> Versioned[FlagAnswer]:
-    return Versioned(_answer(call, edited.value), edited.edition)
+def switch_flag(
+    call: Call, key: Key, environment: EnvironmentName, body: Switch, expected: int | None
+) -> Versioned[FlagAnswer]:
+    """Switch a flag on or off in one environment."""
+    here, flag_id = call.environment(environment), flags.get_flag(call, key).flag.id
+    switched = flags.switch_flag(call, flag_id, here, is_on=body.is_on, expected=expected)
+    return _versioned(call, switched, here)
 
 
-def _answer(call: Call, stored: StoredFlag) -> FlagAnswer:
-    keys = {environment.id: environment.key for environment in list_environments(call)}
+def _versioned(
+    call: Call, edited: Edited[StoredFlag], here: Environment | None = None
+) -> Versioned[FlagAnswer]:
+    return Versioned(_answer(call, edited.value, here), edited.edition)
+
+
+def _answer(call: Call, stored: StoredFlag, here: Environment | None = None) -> FlagAnswer:
+    """`here`: with what is warned of its rules in this environment."""
     flag = stored.flag
+    of_rules = warnings_of(call, here, flag.key).all if here else ()
     return FlagAnswer(
         id=flag.id,
         key=flag.key,
@@ -107,11 +121,15 @@ def _answer(call: Call, stored: StoredFlag) -> FlagAnswer:
         variables=flag.variables,
         variations=flag.variations,
         metrics=flag.metrics,
-        environments=[FlagState(each, keys[each], is_on) for each, is_on in stored.states.items()],
+        environments=[
+            FlagState(known.id, known.key, stored.states[known.id])
+            for known in call.environments()
+            if known.id in stored.states
+        ],
         created_at=stored.created_at,
         updated_at=stored.updated_at,
         archived_at=stored.archived_at,
-        warnings=warnings_of_metrics(flag.metrics),
+        warnings=(*warnings_of_metrics(flag.metrics), *of_rules),
     )
 
 
@@ -125,6 +143,7 @@ EXAMPLE = {
     ],
     "metrics": [{"id": 1, "identifier": "order_completed"}],
 }
+_SWITCH = "/flags/{key}/environments/{environment}"
 ENDPOINTS = (
     Endpoint("GET", "/flags", Verb.SEE, read_flags),
     Endpoint("POST", "/flags", Verb.DEFINE, create_a_flag, example=EXAMPLE, status=201),
@@ -132,7 +151,6 @@ ENDPOINTS = (
     Endpoint("PATCH", "/flags/{key}", Verb.DEFINE, change_flag, example={"name": "Newest checkout"}),
     Endpoint("DELETE", "/flags/{key}", Verb.DEFINE, archive_a_flag),
     Endpoint("POST", "/flags/{key}/restore", Verb.DEFINE, restore_a_flag),
-    Endpoint(
-        "PUT", "/flags/{key}/environments/{environment}", Verb.DEFINE, switch_flag, example={"is_on": True}
-    ),
+    Endpoint("GET", _SWITCH, Verb.SEE, read_flag_switch),
+    Endpoint("PUT", _SWITCH, Verb.DEFINE, switch_flag, example={"is_on": True}),
 )

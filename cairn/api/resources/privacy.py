@@ -6,10 +6,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from cairn.api.endpoint import Endpoint, Id, Query
+from cairn.api.endpoint import Endpoint, Id, Query, Versioned
 from cairn.api.resources.users import EnvironmentQuery, UserName
 from cairn.app import privacy
 from cairn.app.call import Call
+from cairn.app.editions import Edited
 from cairn.app.users import find_user
 from cairn.privacy import capture
 from cairn.privacy.capture import CaptureSettings
@@ -50,17 +51,23 @@ class DeletionList(Struct, frozen=True):
     deletions: list[Deletion]
 
 
-def read_capture_settings(call: Call, query: EnvironmentQuery) -> CaptureAnswer:
+def read_capture_settings(call: Call, query: EnvironmentQuery) -> Versioned[CaptureAnswer]:
     """Read what an environment's capture leaves out."""
     here = call.environment(query.environment)
-    return CaptureAnswer(here.name, privacy.read_capture(call, here))
+    return _capture(here.name, privacy.read_capture_edition(call, here))
 
 
-def change_capture_settings(call: Call, query: EnvironmentQuery, body: CaptureChange) -> CaptureAnswer:
+def change_capture_settings(
+    call: Call, query: EnvironmentQuery, body: CaptureChange, expected: int | None
+) -> Versioned[CaptureAnswer]:
     """Change what an environment's capture leaves out. Browsers follow within a minute."""
     here = call.environment(query.environment)
     wanted = msgspec.convert(msgspec.to_builtins(body), CaptureSettings)
-    return CaptureAnswer(here.name, privacy.change_capture(call, here, wanted))
+    return _capture(here.name, privacy.change_capture(call, here, wanted, expected=expected))
+
+
+def _capture(environment: str, edited: Edited[CaptureSettings]) -> Versioned[CaptureAnswer]:
+    return Versioned(CaptureAnswer(environment, edited.value), edited.edition)
 
 
 def read_snapshots(call: Call, query: EnvironmentQuery) -> SnapshotList:
@@ -69,19 +76,31 @@ def read_snapshots(call: Call, query: EnvironmentQuery) -> SnapshotList:
     return SnapshotList(here.name, privacy.list_snapshots(call, here))
 
 
-def create_snapshot(call: Call, query: EnvironmentQuery, body: NewSnapshot) -> Snapshot:
+def create_snapshot(call: Call, query: EnvironmentQuery, body: NewSnapshot) -> Versioned[Snapshot]:
     """Add a snapshot. It reads from now on, not what happened before."""
-    return privacy.add_snapshot(call, call.environment(query.environment), body)
+    return _snapshot(privacy.add_snapshot(call, call.environment(query.environment), body))
 
 
-def change_snapshot(call: Call, snapshot_id: Id, query: EnvironmentQuery, body: NewSnapshot) -> Snapshot:
+def read_snapshot(call: Call, snapshot_id: Id, query: EnvironmentQuery) -> Versioned[Snapshot]:
+    """Read a snapshot."""
+    return _snapshot(privacy.read_snapshot(call, call.environment(query.environment), snapshot_id))
+
+
+def change_snapshot(
+    call: Call, snapshot_id: Id, query: EnvironmentQuery, body: NewSnapshot, expected: int | None
+) -> Versioned[Snapshot]:
     """Replace a snapshot."""
-    return privacy.change_snapshot(call, call.environment(query.environment), snapshot_id, body)
+    here = call.environment(query.environment)
+    return _snapshot(privacy.change_snapshot(call, here, snapshot_id, body, expected=expected))
 
 
-def delete_snapshot(call: Call, snapshot_id: Id, query: EnvironmentQuery) -> None:
+def delete_snapshot(call: Call, snapshot_id: Id, query: EnvironmentQuery, expected: int | None) -> None:
     """Delete a snapshot. What it has read stays with its events."""
-    privacy.remove_snapshot(call, call.environment(query.environment), snapshot_id)
+    privacy.remove_snapshot(call, call.environment(query.environment), snapshot_id, expected=expected)
+
+
+def _snapshot(edited: Edited[Snapshot]) -> Versioned[Snapshot]:
+    return Versioned(edited.value, edited.edition)
 
 
 def export_one_user(call: Call, user: UserName, query: EnvironmentQuery) -> Iterator[bytes]:
@@ -121,6 +140,7 @@ ENDPOINTS = (
     ),
     Endpoint("GET", "/snapshots", Verb.SEE, read_snapshots),
     Endpoint("POST", "/snapshots", Verb.CHANGE_PRIVACY, create_snapshot, example=_SNAPSHOT, status=201),
+    Endpoint("GET", "/snapshots/{snapshot_id}", Verb.SEE, read_snapshot),
     Endpoint("PUT", "/snapshots/{snapshot_id}", Verb.CHANGE_PRIVACY, change_snapshot, example=_SNAPSHOT),
     Endpoint("DELETE", "/snapshots/{snapshot_id}", Verb.CHANGE_PRIVACY, delete_snapshot),
     Endpoint("GET", "/users/{user}/export", Verb.SEE, export_one_user, streamed=UserExport),

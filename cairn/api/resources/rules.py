@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Key, Versioned
 from cairn.api.resources.flags import Switch
 from cairn.app import rules
 from cairn.app.call import Call
 from cairn.app.editions import Edited
+from cairn.app.flag_warnings import FlagWarnings, warnings_of
 from cairn.app.flags import get_flag
 from cairn.flags.definition import NewRule, RuleChanges
 from cairn.flags.model import Rule
@@ -16,64 +17,101 @@ from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
 
 
+class RuleAnswer(Rule, frozen=True):
+    warnings: tuple[str, ...] = ()  # what is accepted and SDKs will not decide as written
+
+
 class RuleList(Struct, frozen=True):
-    rules: list[Rule]
+    rules: list[RuleAnswer]
 
 
 class Place(Struct, frozen=True, forbid_unknown_fields=True):
     position: Annotated[int, Meta(ge=0, le=100_000, description="Counted from 0; beyond the end: last.")]
 
 
-def read_rules(call: Call, key: Key, environment: EnvironmentName) -> RuleList:
-    """List the rules in the order they are tried."""
-    return RuleList(rules.list_rules(call, *_of(call, key, environment)))
+def read_rules(call: Call, key: Key, environment: EnvironmentName) -> Versioned[RuleList]:
+    """List the rules in the order they are tried. The version is that of the order."""
+    at = _at(call, key, environment)
+    return _ordered(at, rules.read_order(call, at.flag_id, at.environment))
 
 
-def create_rule(call: Call, key: Key, environment: EnvironmentName, body: NewRule) -> Versioned[Rule]:
+def create_rule(call: Call, key: Key, environment: EnvironmentName, body: NewRule) -> Versioned[RuleAnswer]:
     """Add a rule after the others."""
-    return _versioned(rules.add_rule(call, *_of(call, key, environment), body))
+    at = _at(call, key, environment)
+    return _versioned(at, rules.add_rule(call, at.flag_id, at.environment, body))
 
 
-def read_rule(call: Call, key: Key, environment: EnvironmentName, rule_id: Id) -> Versioned[Rule]:
+def read_rule(call: Call, key: Key, environment: EnvironmentName, rule_id: Id) -> Versioned[RuleAnswer]:
     """Read a rule."""
-    return _versioned(rules.read_rule(call, *_of(call, key, environment), rule_id))
+    at = _at(call, key, environment)
+    return _versioned(at, rules.read_rule(call, at.flag_id, at.environment, rule_id))
 
 
 def change_rule(
     call: Call, key: Key, environment: EnvironmentName, rule_id: Id, body: RuleChanges, expected: int | None
-) -> Versioned[Rule]:
+) -> Versioned[RuleAnswer]:
     """Change a rule. What is left out stays."""
-    flag_id, here = _of(call, key, environment)
-    return _versioned(rules.change_rule(call, flag_id, here, rule_id, body, expected=expected))
+    at = _at(call, key, environment)
+    changed = rules.change_rule(call, at.flag_id, at.environment, rule_id, body, expected=expected)
+    return _versioned(at, changed)
 
 
 def remove_rule(
     call: Call, key: Key, environment: EnvironmentName, rule_id: Id, expected: int | None
 ) -> None:
     """Delete a rule. What was seen of it stays countable."""
-    rules.delete_rule(call, *_of(call, key, environment), rule_id, expected=expected)
+    at = _at(call, key, environment)
+    rules.delete_rule(call, at.flag_id, at.environment, rule_id, expected=expected)
 
 
 def switch_rule(
     call: Call, key: Key, environment: EnvironmentName, rule_id: Id, body: Switch, expected: int | None
-) -> Versioned[Rule]:
+) -> Versioned[RuleAnswer]:
     """Switch a rule on or off."""
-    flag_id, here = _of(call, key, environment)
-    return _versioned(rules.switch_rule(call, flag_id, here, rule_id, is_on=body.is_on, expected=expected))
+    at = _at(call, key, environment)
+    switched = rules.switch_rule(
+        call, at.flag_id, at.environment, rule_id, is_on=body.is_on, expected=expected
+    )
+    return _versioned(at, switched)
 
 
-def place_rule(call: Call, key: Key, environment: EnvironmentName, rule_id: Id, body: Place) -> RuleList:
-    """Move a rule to another place in the order."""
-    return RuleList(rules.move_rule(call, *_of(call, key, environment), rule_id, body.position))
+def place_rule(
+    call: Call, key: Key, environment: EnvironmentName, rule_id: Id, body: Place, expected: int | None
+) -> Versioned[RuleList]:
+    """Move a rule to another place in the order. The version is that of the list of rules."""
+    at = _at(call, key, environment)
+    moved = rules.move_rule(call, at.flag_id, at.environment, rule_id, body.position, expected=expected)
+    return _ordered(at, moved)
 
 
-def _versioned(edited: Edited[Rule]) -> Versioned[Rule]:
-    return Versioned(edited.value, edited.edition)
+class _At(Struct, frozen=True):
+    """The flag and the environment that a path names."""
+
+    call: Call
+    flag_id: int
+    flag_key: str
+    environment: Environment
+
+    @property
+    def warnings(self) -> FlagWarnings:
+        return warnings_of(self.call, self.environment, self.flag_key)
 
 
-def _of(call: Call, key: str, environment: str) -> tuple[int, Environment]:
-    """The flag's id and the environment that a path names."""
-    return get_flag(call, key).flag.id, call.environment(environment)
+def _at(call: Call, key: str, environment: str) -> _At:
+    return _At(call, get_flag(call, key).flag.id, key, call.environment(environment))
+
+
+def _versioned(at: _At, edited: Edited[Rule]) -> Versioned[RuleAnswer]:
+    return Versioned(_answer(edited.value, at.warnings), edited.edition)
+
+
+def _ordered(at: _At, edited: Edited[list[Rule]]) -> Versioned[RuleList]:
+    warnings = at.warnings
+    return Versioned(RuleList([_answer(rule, warnings) for rule in edited.value]), edited.edition)
+
+
+def _answer(rule: Rule, warnings: FlagWarnings) -> RuleAnswer:
+    return RuleAnswer(**structs.asdict(rule), warnings=warnings.of_rule(rule.id))
 
 
 EXAMPLE = {

@@ -22,7 +22,7 @@ from cairn.app import segments
 from cairn.app.call import Call
 from cairn.app.editions import Edited
 from cairn.app.segments import SegmentChanges
-from cairn.app.sources import find_project, list_environments
+from cairn.app.sources import find_project
 from cairn.clock import from_ms
 from cairn.conditions.tree import Condition
 from cairn.segments import preview
@@ -140,7 +140,7 @@ def _versioned(call: Call, edited: Edited[Segment]) -> Versioned[SegmentAnswer]:
 
 
 def _answer(call: Call, segment: Segment) -> SegmentAnswer:
-    keys = {environment.id: environment.key for environment in list_environments(call)}
+    keys = {environment.id: environment.key for environment in call.environments()}
     counts = [
         SegmentCount(
             environment_id=state.environment_id,

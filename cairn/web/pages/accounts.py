@@ -25,7 +25,7 @@ def change_key(visit: Visit) -> Response:
     try:
         chosen = accounts.choose_account_key(
             visit.call, visit.here, visit.form.line("key"), expected=visit.seen_edition
-        )
+        ).value
     except StaleVersion:
         raise
     except CairnError as error:

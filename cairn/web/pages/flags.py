@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from cairn.app import flags
 from cairn.app.editions import Edited, editions_of
+from cairn.app.flag_warnings import warnings_of
 from cairn.app.flags import FlagDetails
-from cairn.app.playground import LONGEST_CONTEXT, Tried, try_flag, warnings_of
-from cairn.app.python_lists import withheld_of
-from cairn.app.rules import list_rules
+from cairn.app.playground import LONGEST_CONTEXT, Tried, try_flag
+from cairn.app.rules import list_rules, order_edition
 from cairn.app.sources import read_sdk_key
 from cairn.flags.checks import warnings_of_metrics
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
@@ -65,6 +65,7 @@ def flag_page(visit: Visit) -> Response:
     flag = flags.read_flag(visit.call, visit.here, visit.part("key"))
     names = Names({segment.id: segment.key for segment in flag.segments}, flag.flags)
     seen = editions_of(visit.call, "rule", [rule.id for rule in flag.rules])
+    warnings = warnings_of(visit.call, visit.here, flag.stored.flag.key)
     shown = [
         Shown(
             rule,
@@ -77,8 +78,8 @@ def flag_page(visit: Visit) -> Response:
     ]
     return visit.page(
         "flag.html", **_frame(visit, flag.stored), tab="rules", rules=shown, tried=_tried(visit, flag.stored),
-        warnings=warnings_of(visit.call, visit.here, flag.stored.flag.key),
-        withheld=withheld_of(visit.call, visit.here, flag.stored.flag.key),
+        order_edition=order_edition(visit.call, flag.stored.flag.id),
+        warnings=warnings.of_definition, withheld=warnings.withheld,
         asked=visit.ask("as"), context=_asked_context(visit),
         edits=flags.history(visit.call, flag), asked_ms=flags.last_exposure(visit.call, visit.here, flag.stored),
     )  # fmt: skip

@@ -55,16 +55,16 @@ def rotate_server(visit: Visit) -> Response:
 
 
 def toggle_server_key(visit: Visit) -> Response:
-    sources.set_needs_server_key(
-        visit.call, visit.here, is_needed=visit.form("on") == "1", expected=visit.seen_edition
+    sources.change_environment(
+        visit.call, visit.here, needs_server_key=visit.form("on") == "1", expected=visit.seen_edition
     )
     return visit.go(visit.url("/keys"))
 
 
 def switch_python_lists(visit: Visit) -> Response:
-    changed = python_lists.set_python_lists(
+    changed = sources.change_environment(
         visit.call, visit.here, inlines_lists=visit.form("on") == "1", expected=visit.seen_edition
-    )
+    ).value
     said = (
         "Lists are written into the settings of Python's SDK." if changed.inlines_lists
         else "Lists are left out of the settings of Python's SDK."

@@ -84,7 +84,7 @@ def make_snapshot(visit: Visit) -> Response:
         attribute=form.line("attribute"),
     )
     try:
-        made = privacy.add_snapshot(visit.call, visit.here, new)
+        made = privacy.add_snapshot(visit.call, visit.here, new).value
     except CairnError as error:
         return privacy_page(visit, error)
     return visit.go(visit.url("/privacy#snapshots"), f"Snapshot {made.name} reads from now on.")
