@@ -92,9 +92,9 @@ class Publisher:
 
     def _publish(self, environment_ids: set[int]) -> None:
         for environment_id in sorted(environment_ids):
+            self._publish_capture(environment_id)
             try:
                 with reading(self._engine) as connection:
-                    publish_capture(connection, self._members, environment_id)
                     self.warnings[environment_id] = publish_environment(
                         connection,
                         self._members,
@@ -111,3 +111,13 @@ class Publisher:
                     "settings_not_published", extra={"environment": environment_id, "why": str(error)}
                 )
                 self.warnings[environment_id] = [str(error)]
+
+    def _publish_capture(self, environment_id: int) -> None:
+        """By itself: settings that cannot be read must not keep flags from being published."""
+        try:
+            with reading(self._engine) as connection:
+                publish_capture(connection, self._members, environment_id)
+        except Unavailable:
+            raise
+        except CairnError as error:
+            logger.warning("capture_not_published", extra={"environment": environment_id, "why": str(error)})

@@ -192,7 +192,7 @@ def run_core(settings: Settings, *, ready: Callable[[], None]) -> None:
         process.app,
         uds=str(core_socket),
         forwarded_allow_ips="*",  # only our own user can open this socket, and the edge says who asked
-        log_level="warning",
+        log_config=None,
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=2,

@@ -22,6 +22,7 @@ from cairn.errors import Misconfigured
 from cairn.ownership import Ownership, served_at
 from cairn.paths import Paths
 from cairn.private_files import narrow
+from cairn.redact import redacted
 from cairn.settings import SETTINGS, Settings
 
 BACKLOG = 2048  # connections that may wait while the edge restarts
@@ -406,4 +407,4 @@ def _how(status: int) -> str:
 
 
 def _say(message: str) -> None:
-    print(f"cairn: {message}", file=sys.stderr, flush=True)
+    print(redacted(f"cairn: {message}"), file=sys.stderr, flush=True)

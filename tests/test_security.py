@@ -8,6 +8,7 @@ change something (store/test_store).
 """
 
 import ast
+import base64
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -162,3 +164,94 @@ def test_no_secret_and_nobodys_data_is_in_the_log_of_the_processes(cairn: Served
         client.get("/api/v1/flags/%00", headers={"Authorization": f"Bearer {token}"})
     said = cairn.errors.read_text()
     assert [secret for secret in secrets if secret in said] == []
+
+
+WRONG_KEY = "wk_Wr0ngKeyOfNobodyAtAll9"
+_CALL = json.dumps({"writeKey": WRONG_KEY, "event": "Paid", "userId": "u"}).encode()
+_BASE64 = base64.b64encode(_CALL).decode()
+# Every way in which a key comes with a request that is refused: (method, target, body, headers).
+REFUSED = [
+    pytest.param("POST", "/v1/track", _CALL, {}, id="JSON"),
+    pytest.param("POST", "/v1/track", _CALL[:-4], {}, id="JSON that is cut off"),
+    pytest.param("POST", "/v1/batch", b'{"batch":[' + json.dumps(_CALL.decode()).encode(), {}, id="JSON in a text"),
+    pytest.param("GET", f"/v1/pixel/track?data={_BASE64}", b"", {}, id="pixel"),
+    pytest.param("GET", f"/v1/pixel/track?data={_BASE64[:-5]}!", b"", {}, id="pixel that cannot be decoded"),
+    pytest.param("GET", f"/v1/pixel/track?data=x{_BASE64}*", b"", {}, id="pixel moved by a character"),
+    pytest.param("GET", f"/v1/pixel/track?data={_BASE64[:40]}~{_BASE64[41:]}", b"", {}, id="pixel damaged inside"),
+    pytest.param("GET", f"/v1/pixel/track?data={quote(quote(_CALL.decode()))}", b"", {}, id="encoded twice"),
+    pytest.param("GET", f"/v1/pixel/track?writeKey={WRONG_KEY}", b"", {}, id="pixel's parameter"),
+    pytest.param("POST", f"/events/t?env={WRONG_KEY}&en=e", b"{}", {}, id="flag event"),
+    pytest.param("POST", "/events/t?en=e", b'{"d":{"event":{"props":{"vwo_envKey":"' + WRONG_KEY.encode() + b'"', {},
+                 id="flag event's body"),
+    pytest.param("POST", f"/server-side/batch-events-v2?env={WRONG_KEY}", _CALL, {}, id="flag batch"),
+    pytest.param("GET", f"/server-side/v2-settings?i={WRONG_KEY}", b"", {}, id="settings"),
+    pytest.param("POST", "/user-alias/setUserAlias?sdkKey=" + WRONG_KEY, b"{", {}, id="alias"),
+    pytest.param("POST", "/api/track", b'{"app_id":"' + WRONG_KEY.encode() + b'"}', {}, id="in the place of an app id"),
+    pytest.param("GET", "/api/v1/flags", b"", {"Authorization": f"Bearer cairn_{WRONG_KEY}"}, id="token"),
+    pytest.param("POST", "/v1/track", b"{", {"Authorization": "Basic " + base64.b64encode(WRONG_KEY.encode()).decode()},
+                 id="basic"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "target", "body", "headers"), REFUSED)
+def test_a_key_that_is_refused_is_written_down_nowhere_in_full(
+    cairn: Served, method: str, target: str, body: bytes, headers: dict[str, str]
+) -> None:
+    """Neither answered, nor logged, nor in the event log; what is kept names it by four characters."""
+    with httpx2.Client(base_url=cairn.url) as client:
+        answer = client.request(method, target, content=body, headers=headers)
+        assert answer.status_code < 500
+        # Whatever is written of it is on the disk once what came after it is.
+        after = {"app_id": cairn.production["app_id"], "identity": "after", "event": "After"}
+        assert client.post("/api/track", json=after).status_code == 200
+    spellings = [
+        WRONG_KEY[5:],
+        *(base64.b64encode(b"x" * n + WRONG_KEY[5:].encode())[4:-4].decode() for n in range(3)),
+    ]
+    kept = [
+        *(cairn.data_dir / "log").glob("*"),
+        *cairn.data_dir.glob("*.db*"),
+    ]  # the event store is compressed
+    written = {path: path.read_bytes() for path in kept if path.is_file()}
+    assert written
+    for text in spellings:
+        assert text not in answer.text + cairn.errors.read_text()
+        assert [path for path, content in written.items() if text.encode() in content] == []
+
+
+LOGGED = [
+    f"could not read {{'writeKey': '{WRONG_KEY}'}}",
+    f"GET /server-side/v2-settings?i={WRONG_KEY}&a=1",
+    f"Authorization: Bearer cairn_{WRONG_KEY}",
+    f"postgresql+psycopg://cairn:{WRONG_KEY}@db.internal/cairn",
+    f"password={WRONG_KEY} host=db",
+    f"data={_BASE64}",
+]
+
+
+@pytest.mark.parametrize("text", LOGGED)
+def test_no_line_of_any_log_holds_a_key_wherever_in_it_the_key_stands(text: str) -> None:
+    """Message, named values, exception and its cause; our own loggers and libraries' alike."""
+    code = (
+        "import logging, sys, warnings; from cairn.logs import set_up_logging; set_up_logging(); t = sys.argv[1]\n"
+        "logging.getLogger('cairn.x').warning('event', extra={'path': t, 'why': ValueError(t)})\n"
+        "logging.getLogger('uvicorn.error').error('said %s', t)\n"
+        "warnings.warn(t)\n"
+        "try:\n"
+        "    try: raise ValueError(t)\n"
+        "    except ValueError as error: raise RuntimeError(t) from error\n"
+        "except RuntimeError: logging.getLogger('cairn.y').exception('failed')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, text], check=True, capture_output=True, text=True)
+    assert "event path=" in done.stderr and "failed" in done.stderr and "RuntimeError" in done.stderr
+    assert WRONG_KEY not in done.stdout + done.stderr and _BASE64[:40] not in done.stderr
+
+
+def test_every_process_writes_its_log_through_the_one_that_leaves_keys_out() -> None:
+    """No handler of its own, no printing to standard error but by the two that redact what they print."""
+    loud = {
+        str(source.relative_to(SOURCES[0].parent))
+        for source in SOURCES
+        if re.search(r"StreamHandler|basicConfig|stderr|err=True|traceback\.print", source.read_text())
+    }
+    assert loud == {"logs.py", "supervise.py", "cli/main.py"}

@@ -8,6 +8,7 @@ from cairn.analysis.users import identities_of
 from cairn.app.call import Call, siblings
 from cairn.app.editions import CREATED, Edited, record
 from cairn.calendar import Days, last_days
+from cairn.conditions.check import ConditionNotAccepted
 from cairn.conditions.tree import EventMatch
 from cairn.definitions import defined_event as stored
 from cairn.definitions import expected, health, volume
@@ -176,8 +177,11 @@ def shown_days(call: Call, environment: Environment) -> Days:
 
 def report_on(call: Call, environment: Environment, event: DefinedEvent) -> tuple[Report, Matched]:
     """One event with its last 30 days, whether it does well, and what it matched last."""
-    store, match = call.core.store, resolve(call, environment, event.id)
-    days = shown_days(call, environment)
+    store, days = call.core.store, shown_days(call, environment)
+    try:
+        match = resolve(call, environment, event.id)
+    except ConditionNotAccepted:
+        return health.unread(event, days), Matched(Total(0, 0, 0, 0), [])
     counted: Volume = volume.measured(store, environment.id, [match], days)[0]
     state = health.judged(counted.days, volume.behaviour(store, environment.id, days))
     return Report(event, match, counted, state), _matched(call, environment, match)

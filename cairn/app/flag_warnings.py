@@ -46,9 +46,16 @@ def warnings_of(call: Call, environment: Environment, key: str) -> FlagWarnings:
     """None for an archived flag, which no SDK gets."""
     with call.reading() as connection:
         ruleset = load_ruleset(connection, environment.id)
+    if why := ruleset.left_out.get(key):
+        return FlagWarnings((f"This flag is left out, so applications get their defaults: {why}",))
     stored = ruleset.flag(key)
     if stored is None:
         return FlagWarnings()
+    if ruleset.unknown:
+        why = "; ".join(ruleset.unknown)
+        return FlagWarnings(
+            (f"No flag can be published here, so applications keep the last good state: {why}",)
+        )
     rules = tuple(structs.replace(rule, is_on=True) for rule in stored.rules)
     flag = structs.replace(stored, is_on=True, rules=rules)
     alone = structs.replace(ruleset, flags=(flag,), groups=(), holdouts=())

@@ -10,7 +10,9 @@ import click
 
 from cairn import __version__
 from cairn.errors import CairnError
+from cairn.logs import set_up_logging
 from cairn.private_files import set_private_umask
+from cairn.redact import redacted
 from cairn.settings import SETTINGS, Settings, load
 
 ROLES = ("all", "edge", "core")
@@ -35,6 +37,7 @@ def _default(value: Any) -> str:  # Any: each setting has its own type
 def _settings(options: dict[str, Any]) -> Settings:
     """The settings of a command that works on the data directory. Whatever it makes there is private."""
     set_private_umask()
+    set_up_logging()
     settings = load(options)
     return Settings(
         **{
@@ -150,7 +153,7 @@ def set_aside(position: str, **options: Any) -> None:
         click.echo(f"Request {position} is at the end of the log and is loaded next.")
         return
     for request in list_set_aside(paths.set_aside):
-        click.echo(f"{request.position}: {request.reason}")
+        click.echo(redacted(f"{request.position}: {request.reason}"))
 
 
 @cli.command("settings")
@@ -226,7 +229,7 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except CairnError as error:
-        click.echo(f"cairn: {error}", err=True)
+        click.echo(redacted(f"cairn: {error}"), err=True)
         sys.exit(error.exit_status)
     except click.ClickException as error:
         error.show()

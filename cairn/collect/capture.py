@@ -15,10 +15,11 @@ from cairn.collect.script import NEUTRAL_CAPTURE
 from cairn.event import LONGEST_USER_AGENT, Arrival
 from cairn.outcomes import Reason
 from cairn.published.directory import App
+from cairn.redact import shown_key
 from cairn.wire import heap_android, heap_capture, heap_mobile, pixel
 from cairn.wire.heap_account import first_app_id as account_app_id
 from cairn.wire.heap_open import is_json
-from cairn.wire.refusal import Unfit, shown_key
+from cairn.wire.refusal import Unfit
 
 MOST_BODY_BYTES = 1_000_000  # after decompression; clients keep to it
 SOURCE = "capture"

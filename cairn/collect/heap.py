@@ -17,10 +17,11 @@ from cairn.collect.parts import SMALL_BYTES, Parts
 from cairn.collect.request import Receive, Request, read_body
 from cairn.event import Arrival, Refused
 from cairn.outcomes import Outcome, Reason, outcome_of
+from cairn.redact import shown_key
 from cairn.wire.heap import MOST_EVENTS
 from cairn.wire.parsers import PARSERS
 from cairn.wire.reading import open_batch, open_single
-from cairn.wire.refusal import Unfit, shown_key
+from cairn.wire.refusal import Unfit
 
 MOST_BODY_BYTES = 5 * 2**20  # 1,000 events; Heap documents no size
 SOURCE = "heap"

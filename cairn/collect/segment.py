@@ -17,9 +17,10 @@ from cairn.collect.request import Receive, Request, read_body
 from cairn.event import LONGEST_USER_AGENT, Arrival
 from cairn.outcomes import Reason
 from cairn.published.directory import Source
+from cairn.redact import shown_key
 from cairn.wire import pixel
 from cairn.wire.reading import open_batch, open_single
-from cairn.wire.refusal import Unfit, shown_key
+from cairn.wire.refusal import Unfit
 from cairn.wire.segment import MOST_EVENT_BYTES, MOST_EVENTS, TYPES
 
 MOST_BATCH_BYTES = 500 * 1024  # after decompression

@@ -189,3 +189,5 @@ class OtherFlag(Node, frozen=True, tag="other_flag"):
 Leaf = UserProperty | Did | Attribute | InList | Visitor | Place | Device | OtherFlag
 Condition = And | Or | Not | Leaf
 EVERYBODY = And(())
+# Stands for a stored condition that cannot be read; none is saved like this.
+NOBODY = Or(())

@@ -20,7 +20,8 @@ class Lock(IntEnum):
 
 def open_engine(url: str) -> sa.Engine:
     """`sqlite:///path` or `postgresql+psycopg://…`. SQLite runs in WAL mode, writers lock at once."""
-    engine = sa.create_engine(url)
+    # Errors end up in logs: they name the statement, not the values, which may be anybody's.
+    engine = sa.create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)

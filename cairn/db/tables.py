@@ -37,6 +37,12 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
 
 
+class Damaged(msgspec.Struct, frozen=True):
+    """Stands for a document that is no JSON: no type of ours reads it, so its row fails alone and not the query."""
+
+    why: str
+
+
 class Json(TypeDecorator[Any]):
     """A document, kept as text because key order carries meaning (contracts/wingify.md 7.1)."""
 
@@ -47,7 +53,12 @@ class Json(TypeDecorator[Any]):
         return None if value is None else msgspec.json.encode(value).decode()
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:
-        return None if value is None else msgspec.json.decode(value)
+        if value is None:
+            return None
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return Damaged(str(error))
 
 
 metadata = MetaData(

@@ -295,6 +295,10 @@ def _clean_description(text: str) -> str:
 
 
 def _event(row: sa.Row[Any]) -> DefinedEvent:  # Any: a row of the whole table
+    """One whose definition cannot be read is an event all the same: it can be looked at, mended and archived."""
     fields = dict(row._mapping)
-    definition = msgspec.convert(fields.pop("body"), Definition)
-    return DefinedEvent(**fields, definition=definition)
+    try:
+        definition, unreadable = msgspec.convert(fields.pop("body"), Definition), ""
+    except (msgspec.ValidationError, RecursionError) as error:
+        definition, unreadable = Definition(), f"its stored definition cannot be read: {error}"
+    return DefinedEvent(**fields, definition=definition, unreadable=unreadable)

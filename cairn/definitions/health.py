@@ -29,7 +29,7 @@ SHOWN_NAMES = 3  # in one finding
 # What the browser script and the other libraries report by themselves; nobody has to plan these.
 CAPTURED_NAMES = frozenset(("Rage click", "Dead click", "Scroll depth", "Web vitals", "JavaScript error"))
 
-State = Literal["good", "broken", "new", "silent"]
+State = Literal["good", "broken", "new", "silent", "unreadable"]
 
 
 class Report(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Report(Struct, frozen=True):
     event: DefinedEvent
     match: EventMatch
     volume: Volume  # of the last 30 days
-    state: State  # silent: nothing in these days
+    state: State  # silent: nothing in these days; unreadable: it, or a part of a combo, cannot be read
 
     @property
     def days(self) -> list[int]:
@@ -65,17 +65,24 @@ def reports(
     days: Days,
 ) -> list[Report]:
     """Every active defined event with what it counted in these days, in the order of `list_defined_events`."""
-    events = list_defined_events(connection, workspace_id, project_id)
-    if not events:
-        return []
+    listed = list_defined_events(connection, workspace_id, project_id)
+    lost = {event.id for event in listed if event.unreadable}
+    events = [event for event in listed if event.id not in lost and not lost & set(event.definition.events)]
     asked = [EventMatch(defined=event.id) for event in events]
-    matches = definitions.resolve_events(connection, environment_id, asked)
-    everything = behaviour(store, environment_id, days)
-    counted = measured(store, environment_id, matches, days)
-    return [
-        Report(event, match, volume, judged(volume.days, everything))
+    matches = definitions.resolve_events(connection, environment_id, asked) if asked else []
+    everything = behaviour(store, environment_id, days) if asked else []
+    counted = measured(store, environment_id, matches, days) if asked else []
+    found = {
+        event.id: Report(event, match, volume, judged(volume.days, everything))
         for event, match, volume in zip(events, matches, counted, strict=True)
-    ]
+    }
+    return [found.get(event.id) or unread(event, days) for event in listed]
+
+
+def unread(event: DefinedEvent, days: Days) -> Report:
+    """Of an event that cannot be read, or of a combo with one: nothing is counted."""
+    nothing = Volume([0] * len(days.starts_ms), 0, 0)
+    return Report(event, ResolvedMatch(any_of=()), nothing, "unreadable")
 
 
 def judged(days: Sequence[int], everything: Sequence[int]) -> State:
@@ -171,6 +178,8 @@ def duplicates(known: Sequence[Report]) -> list[list[DefinedEvent]]:
     """Groups of events that are the same: written alike, or meaning the same, or counting the very same events."""
     groups: list[tuple[set[object], list[DefinedEvent]]] = []
     for report in known:
+        if report.state == "unreadable":
+            continue
         marks = set(_marks(report))
         alike = [group for group in groups if group[0] & marks]
         groups = [group for group in groups if not group[0] & marks]

@@ -124,6 +124,12 @@ def _known(connection: sa.Connection, environment_id: int, wanted: Iterable[int]
         raise ConditionNotAccepted(
             f"condition: there is no defined event {missing[0]} in this project", field="condition"
         )
+    for event in known.values():
+        if event.unreadable:
+            raise ConditionNotAccepted(
+                f"condition: defined event {event.name!r} counts nothing, {event.unreadable}",
+                field="condition",
+            )
     return known
 
 

@@ -63,6 +63,7 @@ class DefinedEvent(Struct, frozen=True):
     created_by: str  # a member's e-mail or a token's name; empty: made with the workspace
     created_at: datetime
     updated_at: datetime
+    unreadable: str = ""  # why the stored definition cannot be read, so that nothing counts; empty: it can
 
     @property
     def kinds(self) -> tuple[str, ...]:

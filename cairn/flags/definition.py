@@ -40,6 +40,12 @@ class FlagArchived(Conflict):
     code = "flag_archived"
 
 
+class DefinitionDamaged(Conflict):
+    """What is stored of the flag or rule cannot be read. Send the named parts anew with the change, or delete it."""
+
+    code = "definition_damaged"
+
+
 class RuleNotFound(NotFound):
     """There is no such rule in this workspace."""
 
@@ -188,11 +194,17 @@ def update_flag(
     changed = {key: value for key, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
     if "name" in changed:
         changed["name"] = clean_name(changed["name"])
-    flag = msgspec.structs.replace(stored.flag, **changed)
+    if lost := sorted(stored.flag.unreadable.keys() - changed.keys()):
+        raise DefinitionDamaged(
+            f"{lost[0]}: what is stored cannot be read; send {' and '.join(lost)} anew with this change",
+            field=lost[0],
+        )
+    flag = msgspec.structs.replace(stored.flag, **changed, unreadable={})
     check_flag(flag)
     every_rule = sa.select(rules).where(rules.c.flag_id == flag_id)
-    for row in connection.execute(every_rule):
-        check_rule(flag, rule_of(row), is_kept=True)
+    for rule in map(rule_of, connection.execute(every_rule)):
+        if not rule.unreadable:
+            check_rule(flag, rule, is_kept=True)
     connection.execute(
         sa.update(flags).where(flags.c.id == flag_id).values(updated_at=now, **flag_columns(flag))
     )
@@ -304,6 +316,8 @@ def update_rule(
     changed = {key: value for key, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
     if "name" in changed:
         changed["name"] = clean_name(changed["name"])
+    if rule.unreadable:
+        rule = _mended(rule, changed)
     rule = msgspec.structs.replace(rule, **changed)
     is_kept = not changed.keys() & {"condition", "whitelist"}
     _check_rule(connection, stored, environment_id, rule, is_kept=is_kept)
@@ -312,6 +326,16 @@ def update_rule(
         sa.update(rules).where(rules.c.id == rule_id).values(updated_at=now, **rule_columns(rule))
     )
     return rule
+
+
+def _mended(rule: Rule, changed: dict[str, Any]) -> Rule:
+    """One that cannot be read, where the change says anew what it needs. Raises DefinitionDamaged."""
+    if lost := [name for name in ("condition", "traffic", "allocations") if name not in changed]:
+        raise DefinitionDamaged(
+            f"{lost[0]}: what is stored of this rule cannot be read; send {' and '.join(lost)} anew, or delete it",
+            field=lost[0],
+        )
+    return msgspec.structs.replace(rule, salt=f"r{rule.id}", unreadable="")
 
 
 def set_rule_state(

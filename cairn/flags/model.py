@@ -76,6 +76,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     campaign_number: int = 0  # of an imported rule; 0: its id
     campaign_key: str = ""  # of an imported rule; empty: <flagKey>_<ruleKey>
     visitor_ids_are_uuids: bool = False  # imported: `Visitor` conditions name visitor UUIDs
+    unreadable: str = ""  # why what is stored of it cannot be read, so that it gives nothing; empty: it can
 
     @property
     def campaign(self) -> int:
@@ -134,6 +135,7 @@ class Flag(Struct, frozen=True, forbid_unknown_fields=True):
     metrics: tuple[Metric, ...] = ()
     is_on: bool = False
     rules: tuple[Rule, ...] = ()
+    unreadable: dict[str, str] = {}  # parts that cannot be read, and are empty here: name -> why
 
     def variation(self, variation_id: int) -> Variation | None:
         return next((each for each in self.variations if each.id == variation_id), None)
@@ -153,6 +155,12 @@ class Ruleset(Struct, frozen=True):
     holdouts: tuple[Holdout, ...] = ()
     folding_lists: frozenset[str] = frozenset()  # lists that ignore case
     inlines_lists: bool = True  # Python's settings file may hold the values of lists
+    left_out: dict[
+        str, str
+    ] = {}  # flags that cannot be read, so that applications get their defaults: key -> why
+    unknown: tuple[
+        str, ...
+    ] = ()  # groups and holdouts that cannot be read: without them nothing may be published
 
     def flag(self, key: str) -> Flag | None:
         return next((each for each in self.flags if each.key == key), None)

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from cairn.flags.rows import DefinitionUnreadable
 from cairn.flags.ruleset import load_ruleset
 from cairn.flags.settings_file import compile_settings
 from cairn.members.sets import Members, Published, list_set
@@ -19,10 +20,13 @@ def publish_environment(
 ) -> list[str]:
     """Publish `settings/<environment>/node` and `.../python`; return warnings for the page.
 
-    Raises CairnError when either cannot be compiled; then the last good documents stay.
+    A flag that cannot be read is left out. Raises CairnError when either document cannot be compiled, or when a group
+    or holdout cannot be read, without which flags would reach people they are kept from; then the last good ones stay.
     Guarantee: publishing again without a change writes the same bytes.
     """
     ruleset = load_ruleset(connection, environment_id)
+    if ruleset.unknown:
+        raise DefinitionUnreadable("; ".join(ruleset.unknown))
 
     def values(list_id: str) -> list[str]:
         return [value for value, _since in members.values(list_set(list_id), limit=inline_limit + 1)]
@@ -44,4 +48,5 @@ def publish_environment(
             document_name(environment_id, "python"): python.document,
         }
     )
-    return list(dict.fromkeys((*node.warnings, *python.warnings)))
+    left_out = (f"flag {key!r} is left out: {why}" for key, why in ruleset.left_out.items())
+    return list(dict.fromkeys((*left_out, *node.warnings, *python.warnings)))

@@ -1,12 +1,12 @@
 """Rows of the metadata database as flags and rules, and back. The tables keep what is asked for in columns."""
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from cairn.conditions.tree import EVERYBODY, Condition
+from cairn.conditions.tree import NOBODY, Condition
 from cairn.errors import Misconfigured
 from cairn.flags.model import Allocation, Flag, Forced, Group, Holdout, Metric, Rule, Variable, Variation
 
@@ -19,12 +19,19 @@ class DefinitionUnreadable(Misconfigured):
     code = "definition_unreadable"
 
 
-class _RuleBody(Struct, frozen=True):
-    """The part of a rule that has no column."""
+_PARTS: dict[str, Any] = {
+    "variables": tuple[Variable, ...],
+    "variations": Annotated[tuple[Variation, ...], Meta(min_length=1)],
+    "metrics": tuple[Metric, ...],
+}
 
-    condition: Condition = EVERYBODY
-    traffic: float = 100
-    allocations: tuple[Allocation, ...] = ()
+
+class _RuleBody(Struct, frozen=True):
+    """The part of a rule that has no column. A body without one of the first three says nothing of who gets what."""
+
+    condition: Condition
+    traffic: float
+    allocations: Annotated[tuple[Allocation, ...], Meta(min_length=1)]
     salt: str = ""
     whitelist: tuple[Forced, ...] = ()
     campaign_number: int = 0
@@ -33,13 +40,18 @@ class _RuleBody(Struct, frozen=True):
 
 
 def rule_of(row: sa.Row[Any]) -> Rule:
-    body = _read(row.body, _RuleBody)
+    """One that cannot be read is a rule all the same, for nobody: it can be looked at, mended and deleted."""
+    try:
+        body, unreadable = _read(row.body, _RuleBody), ""
+    except DefinitionUnreadable as error:
+        body, unreadable = _RuleBody(NOBODY, 0, ()), str(error)
     return Rule(
         id=row.id,
         kind=row.kind,
         key=row.key,
         name=row.name,
         is_on=row.is_on,
+        unreadable=unreadable,
         **{name: getattr(body, name) for name in _RuleBody.__struct_fields__},
     )
 
@@ -50,16 +62,22 @@ def rule_columns(rule: Rule) -> dict[str, Any]:
 
 
 def flag_of(row: sa.Row[Any]) -> Flag:
-    """A row of `flags` as a flag without rules."""
+    """A row of `flags` as a flag without rules. Parts that cannot be read are empty, and named in `unreadable`."""
+    parts: dict[str, Any] = {"variables": (), "variations": (), "metrics": ()}
+    unreadable: dict[str, str] = {}
+    for name, kind in _PARTS.items():
+        try:
+            parts[name] = _read(getattr(row, name), kind)
+        except DefinitionUnreadable as error:
+            unreadable[name] = str(error)
     return Flag(
         id=row.id,
         key=row.key,
         name=row.name,
         description=row.description,
         lifetime=row.lifetime,
-        variables=_read(row.variables, tuple[Variable, ...]),
-        variations=_read(row.variations, tuple[Variation, ...]),
-        metrics=_read(row.metrics, tuple[Metric, ...]),
+        unreadable=unreadable,
+        **parts,
     )
 
 
@@ -69,15 +87,19 @@ def flag_columns(flag: Flag) -> dict[str, Any]:
 
 
 def group_of(row: sa.Row[Any]) -> Group:
-    return _read({"id": row.id, "name": row.name, **row.body}, Group, str_keys=True)
+    return _read(_with_columns(row), Group, str_keys=True)
 
 
 def holdout_of(row: sa.Row[Any]) -> Holdout:
-    return _read({"id": row.id, "name": row.name, **row.body}, Holdout)
+    return _read(_with_columns(row), Holdout)
+
+
+def _with_columns(row: sa.Row[Any]) -> Any:  # Any: a document, or what is no object and is refused as it is
+    return {"id": row.id, "name": row.name, **row.body} if isinstance(row.body, dict) else row.body
 
 
 def _read(stored: Any, kind: type[Kept], *, str_keys: bool = False) -> Kept:  # Any: a Json column's content
     try:
         return msgspec.convert(stored, kind, str_keys=str_keys)
-    except msgspec.ValidationError as error:
-        raise DefinitionUnreadable(f"a stored {kind} cannot be read: {error}") from error
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise DefinitionUnreadable(f"what is stored cannot be read: {error}") from error

@@ -1,5 +1,8 @@
 """Reads everything one environment needs to decide its flags from the metadata database."""
 
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
 import msgspec
 import sqlalchemy as sa
 
@@ -16,7 +19,7 @@ from cairn.db.tables import (
 )
 from cairn.flags.audience import with_lists
 from cairn.flags.model import Flag, Forced, Group, Holdout, Rule, Ruleset
-from cairn.flags.rows import flag_of, group_of, holdout_of, rule_of
+from cairn.flags.rows import DefinitionUnreadable, Kept, flag_of, group_of, holdout_of, rule_of
 from cairn.workspace.environment import EnvironmentNotFound
 
 Lists = dict[int, str]  # segment id -> its list's id in the environment
@@ -33,15 +36,31 @@ def load_ruleset(connection: sa.Connection, environment_id: int) -> Ruleset:
     if row is None:
         raise EnvironmentNotFound(f"there is no environment {environment_id}", field="environment_id")
     lists = _lists(connection, environment_id)
-    loaded = _flags(connection, row.project_id, environment_id, lists)
+    stored = _flags(connection, row.project_id, environment_id, lists)
+    left_out = {flag.key: why for flag in stored if (why := _why_left_out(flag))}
+    loaded = tuple(flag for flag in stored if flag.key not in left_out)
+    unknown: list[str] = []
     return Ruleset(
         account_id=row.account_id,
         environment_id=environment_id,
         flags=loaded,
-        groups=_groups(connection, environment_id, {rule.id for flag in loaded for rule in flag.rules}),
-        holdouts=_holdouts(connection, environment_id, lists),
+        groups=_groups(
+            connection, environment_id, {rule.id for flag in loaded for rule in flag.rules}, unknown
+        ),
+        holdouts=_holdouts(connection, environment_id, lists, unknown),
         folding_lists=_folding_lists(connection, environment_id),
         inlines_lists=row.inlines_lists,
+        left_out=left_out,
+        unknown=tuple(unknown),
+    )
+
+
+def _why_left_out(flag: Flag) -> str:
+    """Empty: it can be read, with its rules that are on. Without one of them the next would take its users."""
+    for name, why in flag.unreadable.items():
+        return f"{name}: {why}"
+    return next(
+        (f"rule {rule.key!r}: {rule.unreadable}" for rule in flag.rules if rule.is_on and rule.unreadable), ""
     )
 
 
@@ -91,7 +110,9 @@ def _rules(connection: sa.Connection, environment_id: int, lists: Lists) -> dict
     return found
 
 
-def _groups(connection: sa.Connection, environment_id: int, known: set[int]) -> tuple[Group, ...]:
+def _groups(
+    connection: sa.Connection, environment_id: int, known: set[int], unknown: list[str]
+) -> tuple[Group, ...]:
     """Rules that were deleted, or whose flag was archived, leave their group."""
     query = sa.select(flag_groups).where(flag_groups.c.environment_id == environment_id)
     return tuple(
@@ -101,13 +122,30 @@ def _groups(connection: sa.Connection, environment_id: int, known: set[int]) -> 
             priority=tuple(each for each in group.priority if each in known),
             weights={each: weight for each, weight in group.weights.items() if each in known},
         )
-        for group in map(group_of, connection.execute(query.order_by(flag_groups.c.id)))
+        for group in _readable(
+            "group", group_of, connection.execute(query.order_by(flag_groups.c.id)), unknown
+        )
     )
 
 
-def _holdouts(connection: sa.Connection, environment_id: int, lists: Lists) -> tuple[Holdout, ...]:
+def _holdouts(
+    connection: sa.Connection, environment_id: int, lists: Lists, unknown: list[str]
+) -> tuple[Holdout, ...]:
     query = sa.select(holdouts).where(holdouts.c.environment_id == environment_id)
     return tuple(
         msgspec.structs.replace(holdout, condition=with_lists(holdout.condition, lists))
-        for holdout in map(holdout_of, connection.execute(query.order_by(holdouts.c.id)))
+        for holdout in _readable(
+            "holdout", holdout_of, connection.execute(query.order_by(holdouts.c.id)), unknown
+        )
     )
+
+
+def _readable(
+    what: str, read: Callable[[sa.Row[Any]], Kept], rows: Iterable[sa.Row[Any]], unknown: list[str]
+) -> Iterator[Kept]:
+    """Those that can be read; the others are named in `unknown`."""
+    for row in rows:
+        try:
+            yield read(row)
+        except DefinitionUnreadable as error:
+            unknown.append(f"{what} {row.name!r}: {error}")

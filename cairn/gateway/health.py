@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from cairn.redact import redacted
+
 MOST_SDKS = 1_000  # distinct (environment, name, version) remembered; names come from outside
 MOST_PROBLEMS = 20  # reports kept per SDK, newest last
 LONGEST_TEXT = 300  # characters kept of anything an SDK says about itself
@@ -80,4 +82,4 @@ def problem_in(body: bytes, now_ms: int) -> Problem:
 
 
 def _short(value: object) -> str:
-    return str(value)[:LONGEST_TEXT] if isinstance(value, str | int | float) else ""
+    return redacted(str(value)[:LONGEST_TEXT]) if isinstance(value, str | int | float) else ""

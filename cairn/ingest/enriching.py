@@ -15,15 +15,10 @@ from cairn.ingest.channel import UTM, Landing, landing_facts
 from cairn.ingest.controls import is_page_captured
 from cairn.ingest.device import device_facts, is_bot
 from cairn.outcomes import Reason
+from cairn.redact import redacted
 
 # Segment's `context.ip` and Wingify's `visitor_ip`; the second half may be cut off.
 _ADDRESS = re.compile(r'("(?:ip|visitor_ip)"\s*:\s*")[^"]+')
-
-# Where vendors' clients write their keys: Segment's body, Wingify's events, addresses. The rest may be cut off.
-_KEY = re.compile(
-    r"""((?:"(?:writeKey|write_key|apiKey|api_key|sdkKey|sdk_key|vwo_envKey)"\s*:\s*"|\b(?:writeKey|env|i|key)=))"""
-    r"""([^"&\s]{4})[^"&\s]+"""
-)
 
 
 def drop_bots(batch: Batch, parts: Parts) -> None:
@@ -91,11 +86,10 @@ def hide_addresses(batch: Batch, parts: Parts) -> None:
 
 
 def shorten_keys(batch: Batch, parts: Parts) -> None:
-    """Keys in what is shown of refused ones: four characters tell which key it was, and open nothing."""
+    """Keys in what is shown of refused ones, also of those that an edge of an earlier release recorded."""
     for place, refused in enumerate(batch.refusals):
-        if _KEY.search(refused.payload):
-            payload = _KEY.sub(r"\1\2…", refused.payload)
-            batch.refusals[place] = msgspec.structs.replace(refused, payload=payload)
+        texts = {name: redacted(getattr(refused, name)) for name in ("payload", "detail", "name", "user")}
+        batch.refusals[place] = msgspec.structs.replace(refused, **texts)
 
 
 def _is_blocked(draft: Draft, parts: Parts) -> bool:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.db.tables import capture_settings
-from cairn.errors import InvalidInput
+from cairn.errors import InvalidInput, Misconfigured
 from cairn.members.sets import Published
 from cairn.privacy.snapshot import Snapshot, list_snapshots
 from cairn.published.capture import document_name, encode
@@ -39,6 +39,11 @@ class CaptureSettings(Struct, frozen=True):
     are_errors_captured: bool = False
     are_cookies_secure: bool = False
     may_run_javascript: bool = False  # in snapshots; only an owner can allow it
+    unreadable: str = ""  # why what is stored cannot be read; then these are not in force. Empty: it can
+
+
+class _Saved(msgspec.Struct):
+    mode: Mode
 
 
 class BadPage(InvalidInput):
@@ -53,17 +58,31 @@ class TooManyPages(InvalidInput):
     code = "too_many_pages"
 
 
+class CaptureUnreadable(Misconfigured):
+    """What is stored of the capture settings cannot be read. The last good ones stay in force; save them anew."""
+
+    code = "capture_unreadable"
+
+
 def read_capture(connection: sa.Connection, environment_id: int) -> CaptureSettings:
     query = sa.select(capture_settings.c.body).where(capture_settings.c.environment_id == environment_id)
-    body = connection.execute(query).scalar()
-    return msgspec.convert(body, CaptureSettings) if body else CaptureSettings()
+    row = connection.execute(query).first()
+    if row is None:
+        return CaptureSettings()
+    try:
+        msgspec.convert(
+            row.body, _Saved
+        )  # a document without a mode is none of ours; defaults must not stand for it
+        return msgspec.convert(row.body, CaptureSettings)
+    except msgspec.ValidationError as error:
+        return CaptureSettings(unreadable=f"the stored settings cannot be read: {error}")
 
 
 def write_capture(
     connection: sa.Connection, environment_id: int, settings: CaptureSettings, now: datetime
 ) -> CaptureSettings:
     """Replace an environment's settings. The caller has checked whose it is. Raises BadPage and TooManyPages."""
-    settings = msgspec.structs.replace(settings, pages=clean_pages(settings.pages))
+    settings = msgspec.structs.replace(settings, pages=clean_pages(settings.pages), unreadable="")
     if settings.mode not in MODES:
         raise InvalidInput(f"mode: expected one of {', '.join(MODES)}", field="mode")
     if settings.mode == "allow" and not settings.pages:
@@ -132,8 +151,9 @@ def _snapshots(some: list[Snapshot], *, may_run_javascript: bool) -> dict[str, A
 
 
 def publish_capture(connection: sa.Connection, published: Published, environment_id: int) -> None:
-    """Guarantee: publishing again without a change writes the same bytes."""
-    document = capture_document(
-        read_capture(connection, environment_id), list_snapshots(connection, environment_id)
-    )
+    """Raises CaptureUnreadable. Guarantee: publishing again without a change writes the same bytes."""
+    settings = read_capture(connection, environment_id)
+    if settings.unreadable:  # defaults might capture what nobody wants captured
+        raise CaptureUnreadable(settings.unreadable)
+    document = capture_document(settings, list_snapshots(connection, environment_id))
     published.publish({document_name(environment_id): encode(document)})

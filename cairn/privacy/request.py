@@ -126,5 +126,8 @@ def list_deletions(connection: sa.Connection, workspace_id: int) -> list[Deletio
 
 
 def _deletion(row: sa.Row[Any]) -> Deletion:
-    receipt = None if row.receipt is None else msgspec.convert(row.receipt, Receipt)
+    try:
+        receipt = None if row.receipt is None else msgspec.convert(row.receipt, Receipt)
+    except msgspec.ValidationError:
+        receipt = None  # damaged; that the users were deleted still stands
     return Deletion(row.id, row.state, row.asked_by, row.asked_at, row.finished_at, receipt)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from cairn.conditions.check import check, parse
 from cairn.conditions.to_sql import check_size
-from cairn.conditions.tree import Condition
+from cairn.conditions.tree import NOBODY, Condition
 from cairn.db.tables import (
     attribute_lists,
     environments,
@@ -47,6 +47,7 @@ class Segment(Struct, frozen=True):
     version: int  # rises with every change of the condition
     created_at: datetime
     updated_at: datetime
+    unreadable: str = ""  # why the stored condition cannot be read, so that nobody is in; empty: it can
 
 
 class SegmentName(Struct, frozen=True):
@@ -259,5 +260,10 @@ def _clean_description(text: str) -> str:
 
 
 def _segment(row: sa.Row[Any]) -> Segment:  # Any: a row of the whole table
+    """One whose condition cannot be read is a segment all the same: it can be looked at, mended and deleted."""
     fields = dict(row._mapping)
-    return Segment(**(fields | {"condition": parse(fields["condition"])}))
+    try:
+        condition, unreadable = parse(fields["condition"]), ""
+    except InvalidInput as error:
+        condition, unreadable = NOBODY, f"its stored condition cannot be read: {error}"
+    return Segment(**(fields | {"condition": condition, "unreadable": unreadable}))

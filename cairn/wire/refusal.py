@@ -4,9 +4,9 @@ from msgspec import Raw
 
 from cairn.event import Arrival, Refused
 from cairn.outcomes import Reason
+from cairn.redact import redacted
 
 _PAYLOAD_CHARACTERS = 2_000  # of what was received, so that the sender recognises it on the Live page
-SHOWN_OF_KEY = 4
 _USER_CHARACTERS = 255
 _NAME_CHARACTERS = 1_024
 _DETAIL_CHARACTERS = 1_000
@@ -27,23 +27,16 @@ def refused(
         arrival.environment_id,
         arrival.received_ms,
         unfit.reason,
-        unfit.detail[:_DETAIL_CHARACTERS],
-        name[:_NAME_CHARACTERS],
+        redacted(unfit.detail[:_DETAIL_CHARACTERS]),
+        redacted(name[:_NAME_CHARACTERS]),
         user[:_USER_CHARACTERS],
         arrival.source,
         shown(payload),
     )
 
 
-def shown_key(key: str) -> str:
-    """Enough of a key to tell which one was sent. An app id, digits alone, is public and shown whole."""
-    if key.isascii() and key.isdigit():
-        return key[:40]
-    return key if len(key) <= SHOWN_OF_KEY else f"{key[:SHOWN_OF_KEY]}…"
-
-
 def shown(payload: bytes | Raw) -> str:
-    """The beginning of what was received; bytes that are no text, and NUL, are replaced."""
+    """The beginning of what was received, keys shortened; bytes that are no text, and NUL, are replaced."""
     # 4 bytes are the longest character.
     text = bytes(memoryview(payload)[: _PAYLOAD_CHARACTERS * 4]).decode(errors="replace")
-    return text[:_PAYLOAD_CHARACTERS].replace("\0", "\ufffd")
+    return redacted(text[:_PAYLOAD_CHARACTERS])[:_PAYLOAD_CHARACTERS].replace("\0", "\ufffd")

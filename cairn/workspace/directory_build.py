@@ -61,7 +61,11 @@ def publish_directory(connection: sa.Connection, published: Published) -> None:
 def _keeping_ip(connection: sa.Connection) -> frozenset[int]:
     """As privacy.capture.CaptureSettings says it."""
     rows = connection.execute(sa.select(capture_settings.c.environment_id, capture_settings.c.body))
-    return frozenset(row.environment_id for row in rows if row.body.get("are_ips_kept"))
+    return frozenset(
+        row.environment_id
+        for row in rows
+        if isinstance(row.body, dict) and row.body.get("are_ips_kept") is True
+    )
 
 
 def _sources(connection: sa.Connection, workspace_of: dict[int, int]) -> dict[str, Source]:

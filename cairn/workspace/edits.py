@@ -94,7 +94,10 @@ def list_edits(
     if of is not None:
         query = query.where(edits.c.workspace_id == of)
     rows = connection.execute(query.order_by(edits.c.edition.desc()).limit(limit))
-    return [Edit(edition, by, at, tuple(what)) for edition, by, at, what in rows]
+    return [
+        Edit(edition, by, at, tuple(what) if isinstance(what, list) else ("something",))
+        for edition, by, at, what in rows
+    ]
 
 
 def check_edition(connection: sa.Connection, kind: Kind, thing_id: int, expected: int | None) -> None:

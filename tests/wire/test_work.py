@@ -15,6 +15,7 @@ from cairn.ingest.batch import Batch, Item
 from cairn.ingest.channel import Landing, landing_facts
 from cairn.ingest.device import device_facts, device_type, is_bot
 from cairn.ingest.steps import cut_texts
+from cairn.redact import redacted
 from cairn.web.guard import read_cookie
 from cairn.wire import pixel
 from cairn.wire.hierarchy import element_of
@@ -86,6 +87,7 @@ READERS: dict[str, tuple[Callable[[str], object], int]] = {
     "a bot": (is_bot.__wrapped__, 10**9),
     "a device's type": (device_type, 10**9),
     "a selector": (selected, 1_000),
+    "what is shown of a refused request": (redacted, 10**9),
 }  # fmt: skip
 
 

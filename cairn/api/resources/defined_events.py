@@ -38,6 +38,7 @@ class DefinedEventAnswer(Struct, frozen=True):
     created_by: str
     created_at: datetime
     updated_at: datetime
+    unreadable: str = ""  # why the stored definition cannot be read; send a new one. Empty: it can
 
 
 class DefinedEventsQuery(Page, frozen=True):
@@ -205,6 +206,7 @@ def _answer(call: Call, event: DefinedEvent) -> DefinedEventAnswer:
         created_by=event.created_by,
         created_at=event.created_at,
         updated_at=event.updated_at,
+        unreadable=event.unreadable,
     )
 
 

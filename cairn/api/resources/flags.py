@@ -129,7 +129,11 @@ def _answer(call: Call, stored: StoredFlag, here: Environment | None = None) -> 
         created_at=stored.created_at,
         updated_at=stored.updated_at,
         archived_at=stored.archived_at,
-        warnings=(*warnings_of_metrics(flag.metrics), *of_rules),
+        warnings=(
+            *(f"{name}: {why}" for name, why in flag.unreadable.items()),
+            *warnings_of_metrics(flag.metrics),
+            *of_rules,
+        ),
     )
 
 

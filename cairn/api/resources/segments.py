@@ -48,11 +48,12 @@ class SegmentAnswer(Struct, frozen=True):
     key: str
     name: str
     description: str
-    condition: Condition
+    condition: Condition | None  # null: see `unreadable`
     version: int
     environments: list[SegmentCount]
     created_at: datetime
     updated_at: datetime
+    unreadable: str = ""  # why the stored condition cannot be read; send a new one. Empty: it can
 
 
 class SegmentList(Struct, frozen=True):
@@ -161,7 +162,8 @@ def _answer(call: Call, segment: Segment) -> SegmentAnswer:
         key=segment.key,
         name=segment.name,
         description=segment.description,
-        condition=segment.condition,
+        condition=None if segment.unreadable else segment.condition,
+        unreadable=segment.unreadable,
         version=segment.version,
         environments=counts,
         created_at=segment.created_at,

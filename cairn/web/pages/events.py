@@ -29,6 +29,7 @@ BADGES = {
     "broken": ("stopped", "bad"),
     "new": ("new", ""),
     "silent": ("nothing yet", ""),
+    "unreadable": ("cannot be read", "bad"),
 }
 
 

@@ -1,5 +1,6 @@
 """Privacy of one environment: what capture leaves out, snapshots, and the users who were deleted."""
 
+from msgspec import structs
 from starlette.responses import Response
 
 from cairn.app import privacy
@@ -59,7 +60,8 @@ def _typed(visit: Visit, before: CaptureSettings) -> CaptureSettings:
     mode: Mode = next((each for each in MODES if each == visit.form("mode")), "all")
     switched = {name: visit.form(name) == "1" for name, _, _ in _switches(visit)}
     kept = {} if visit.may(Verb.OWN) else {"may_run_javascript": before.may_run_javascript}
-    return CaptureSettings(mode=mode, pages=tuple(visit.form("pages").splitlines()), **switched, **kept)
+    typed = CaptureSettings(mode=mode, pages=tuple(visit.form("pages").splitlines()))
+    return structs.replace(typed, **switched, **kept)
 
 
 def change_capture(visit: Visit) -> Response:

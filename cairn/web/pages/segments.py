@@ -68,14 +68,17 @@ def segments_page(visit: Visit) -> Response:
     found = segments.list_segments(visit.call, visit.here.project_id)
     known, names = segments.states_in(visit.call, visit.here), event_names(visit.call, visit.here)
     listed = [
-        Listed(
-            segment, known.get(segment.id), describe(segment.condition, event_names=names, zone=visit.zone)
-        )
-        for segment in found
+        Listed(segment, known.get(segment.id), _condition_told(visit, segment, names)) for segment in found
     ]
     text = visit.ask("q").lower()
     shown = [entry for entry in listed if text in f"{entry.segment.name} {entry.segment.key}".lower()]
     return visit.page("segments.html", shown=shown, total=len(listed), text=visit.ask("q"))
+
+
+def _condition_told(visit: Visit, segment: Segment, names: Mapping[int, str]) -> list[Part]:
+    if segment.unreadable:
+        return [Part(segment.unreadable)]
+    return describe(segment.condition, event_names=names, zone=visit.zone)
 
 
 def segment_page(visit: Visit) -> Response:
@@ -88,12 +91,12 @@ def segment_page(visit: Visit) -> Response:
     page = segments.list_members(call, here, segment, after=after, limit=MEMBERS)
     candidates = users.candidates(call, here, asked)
     why = None
-    if len(candidates) == 1:
+    if len(candidates) == 1 and not segment.unreadable:
         why = _answer(segments.explain_member(call, here, segment, candidates[0]), names, visit.zone)
     return visit.page(
         "segment.html", segment=segment, edition=found.edition, state=state,
         members=users.described(call, here, page.since_ms),
-        sentence=describe(segment.condition, event_names=names, zone=visit.zone), since=page.since_ms, after=after,
+        sentence=_condition_told(visit, segment, names), since=page.since_ms, after=after,
         next=page.next or "", size=page.size, asked=asked, candidates=candidates, why=why,
         used=[use for use in segments.users_of(call, segment) if use.what == "flag"],
     )  # fmt: skip
@@ -126,7 +129,7 @@ def _find(visit: Visit) -> Edited[Segment]:
 
 
 def _draft_of(visit: Visit, segment: Segment) -> Draft:
-    draft = segment_form.from_condition(segment.condition, visit.zone)
+    draft = Draft() if segment.unreadable else segment_form.from_condition(segment.condition, visit.zone)
     return structs.replace(draft, name=segment.name, key=segment.key, description=segment.description)
 
 
@@ -208,7 +211,7 @@ def _save(visit: Visit, segment: Segment | None, draft: Draft, expected: int | N
 
 
 def _stored(visit: Visit, segment: Segment) -> Mapping[str, Stored]:
-    condition = describe(segment.condition, event_names=event_names(visit.call, visit.here), zone=visit.zone)
+    condition = _condition_told(visit, segment, event_names(visit.call, visit.here))
     return {
         "name": Stored("Name", segment.name),
         "description": Stored("Description", segment.description),
