@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from cairn.analysis.users import PropertyValue
-from cairn.store.captured import MOST_SHOWN
-from cairn.store.schema import CANONICAL, DATABASE
+from cairn.query.canonical import CANONICAL
+from cairn.query.captured import MOST_SHOWN
+from cairn.store.schema import DATABASE
 from cairn.store.store import Store
 
 PAGE = 50  # accounts on a page

@@ -9,14 +9,16 @@ from msgspec import Struct, structs
 
 from cairn.analysis.users import canonical_of, identities_of, raw_ids
 from cairn.clock import to_ms
-from cairn.conditions.clause import Bindings, event_clause
+from cairn.conditions.clause import event_clause
 from cairn.conditions.tree import EventMatch
 from cairn.event import Element
 from cairn.identity import merges
 from cairn.ids import identified_user_id
 from cairn.outcomes import Outcome, Reason
-from cairn.store.captured import FACTS_MAP, MORE_PROPERTIES, PROPERTIES_MAP, read_elements, with_element
-from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
+from cairn.query.bindings import Bindings
+from cairn.query.canonical import CANONICAL
+from cairn.query.captured import FACTS_MAP, MORE_PROPERTIES, PROPERTIES_MAP, read_elements, with_element
+from cairn.store.schema import DATABASE, IDENTITY_KEY
 from cairn.store.store import Store
 
 RECENT = timedelta(hours=1)  # looked at first; the minmax index on received_at keeps it cheap

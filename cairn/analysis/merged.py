@@ -8,8 +8,9 @@ from collections import defaultdict
 import sqlalchemy as sa
 from msgspec import Struct
 
-from cairn.analysis.users import BEHAVIOUR, raw_ids
-from cairn.store.captured import MOST_SHOWN
+from cairn.analysis.users import raw_ids
+from cairn.query.behaviour import BEHAVIOUR
+from cairn.query.captured import MOST_SHOWN
 from cairn.store.schema import DATABASE, IDENTITY_KEY, INITIAL
 from cairn.store.store import Store
 

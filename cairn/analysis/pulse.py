@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from cairn.analysis.users import BEHAVIOUR
 from cairn.calendar import Days
 from cairn.clock import to_ms
 from cairn.event import Kind
 from cairn.outcomes import Outcome
-from cairn.store.calendar import start_of_day
-from cairn.store.schema import CANONICAL, DATABASE
+from cairn.query.behaviour import BEHAVIOUR
+from cairn.query.canonical import CANONICAL
+from cairn.query.time_range import start_of_day
+from cairn.store.schema import DATABASE
 from cairn.store.store import Store
 
 

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from msgspec import Struct
 
-from cairn.analysis.users import BEHAVIOUR, raw_ids
+from cairn.analysis.users import raw_ids
 from cairn.calendar import Days
 from cairn.event import Kind
-from cairn.store.calendar import start_of_day
-from cairn.store.schema import CANONICAL, DATABASE
+from cairn.query.behaviour import IN_SESSION
+from cairn.query.canonical import CANONICAL
+from cairn.query.time_range import start_of_day
+from cairn.store.schema import DATABASE
 from cairn.store.store import Store
 
 PAGE = 50  # sessions on a page
@@ -23,9 +25,6 @@ LEAST_GAP_MIN, MOST_GAP_MIN = 1, 24 * 60  # minutes
 
 # The same in the store: the session's number, from 0, of each of a user's `times` (sorted epoch milliseconds).
 SESSION_NUMBERS = "arrayCumSum(arrayMap(silence -> silence > {gap_ms:Int64}, arrayDifference(times)))"
-COUNTED = (
-    f"{BEHAVIOUR} AND kind != '{Kind.SESSION}'"  # that a session began is not a thing that was done in it
-)
 
 
 class Session(Struct, frozen=True):
@@ -145,7 +144,7 @@ def _captured(owner: str, where: str) -> str:
         SELECT {owner}, session_id AS session, toUnixTimestamp64Milli(time) AS at, log_position, kind,
                path
         FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND session_id != 0 AND {COUNTED} AND {where}"""
+        WHERE environment_id = {{environment:UInt32}} AND session_id != 0 AND {IN_SESSION} AND {where}"""
 
 
 def _split(owner: str, where: str) -> str:
@@ -157,6 +156,6 @@ def _split(owner: str, where: str) -> str:
                    arraySort(groupArray((toUnixTimestamp64Milli(time), log_position, toString(kind), toString(path))))
                    AS some, arrayMap(one -> one.1, some) AS times, {SESSION_NUMBERS} AS numbers
             FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND {COUNTED} AND {where}
+            WHERE environment_id = {{environment:UInt32}} AND {IN_SESSION} AND {where}
             GROUP BY owner)
         ARRAY JOIN some AS one, numbers AS session"""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from cairn.analysis.sessions import COUNTED, MINUTE_MS, Session, sessions_of
+from cairn.analysis.sessions import MINUTE_MS, Session, sessions_of
+from cairn.query.behaviour import IN_SESSION
 from cairn.store.schema import DATABASE
 from cairn.store.store import Store
 
@@ -49,11 +50,11 @@ def timeline_sessions(
     """`gap_ms` 0: as captured. Otherwise a session ends with a silence longer than that."""
     users = {"users": list(raw_ids)}
     if gap_ms:
-        sql = f"SELECT toUnixTimestamp64Milli(time) {_OF_USER} AND {COUNTED}"
+        sql = f"SELECT toUnixTimestamp64Milli(time) {_OF_USER} AND {IN_SESSION}"
         times = (int(row[0]) for row in store.query(environment_id, sql, users))
         return TimelineSessions(sessions_of(times, gap_ms=gap_ms), gap_ms=gap_ms)
     sql = f"""SELECT session_id, toUnixTimestamp64Milli(min(time)) AS start, toUnixTimestamp64Milli(max(time)),
-                     countIf({COUNTED})
+                     countIf({IN_SESSION})
               {_OF_USER} AND session_id != 0 GROUP BY session_id ORDER BY start, session_id"""
     rows = store.query(environment_id, sql, users)
     return TimelineSessions([Session(*map(int, row[1:])) for row in rows], [int(row[0]) for row in rows])

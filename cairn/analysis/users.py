@@ -12,12 +12,15 @@ from msgspec import Struct
 
 from cairn.calendar import last_days
 from cairn.clock import to_ms
-from cairn.conditions.clause import Bindings, between, event_clause
+from cairn.conditions.clause import event_clause
 from cairn.conditions.tree import EventMatch
-from cairn.event import Element, Kind
+from cairn.event import Element
 from cairn.identity import merges
 from cairn.ids import MAX_USER_ID, identified_user_id
-from cairn.store.captured import (
+from cairn.query.behaviour import BEHAVIOUR
+from cairn.query.bindings import Bindings
+from cairn.query.canonical import CANONICAL
+from cairn.query.captured import (
     FACTS_MAP,
     MORE_PROPERTIES,
     MOST_SHOWN,
@@ -25,7 +28,9 @@ from cairn.store.captured import (
     read_elements,
     with_element,
 )
-from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL, position_of
+from cairn.query.cursor import Cursor, older, position_of
+from cairn.query.time_range import of_days
+from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 from cairn.store.store import Store
 
 PAGE = 50  # users or events on a page
@@ -39,28 +44,7 @@ LOOK_BACK = (
 )
 COUNTED_DAYS = 30  # that a user's events are counted over, wherever they stand; today is the last of them
 SEARCHED_KEYS = (IDENTITY_KEY, "email", "_email", "name")  # user properties that a search looks into
-# What people did; the rest says who they are and what they were shown.
-BEHAVIOUR = f"kind NOT IN ('{Kind.IDENTIFY}', '{Kind.EXPOSURE}')"
 MAX_RAW_IDS = 10_000  # ids per question; Heap's rules keep a user far below
-
-
-class Cursor(Struct, frozen=True):
-    """Where a page ended: the next one starts strictly after. Text form `time-id`."""
-
-    time_ms: int
-    id: int
-
-    def __str__(self) -> str:
-        return f"{self.time_ms}-{self.id}"
-
-
-def read_cursor(text: str) -> Cursor | None:
-    """The cursor a page link carries; None for none, or for one that was cut or made up."""
-    time_ms, _, number = text.partition("-")
-    if not all(part.isascii() and part.isdigit() and len(part) <= 20 for part in (time_ms, number)):
-        return None
-    cursor = Cursor(int(time_ms), int(number))
-    return cursor if cursor.time_ms < 2**62 and cursor.id < 2**64 else None
 
 
 class PropertyValue(Struct, frozen=True):
@@ -185,22 +169,17 @@ def list_doers(
     """Who did one event in the last 30 days, who did it last first. Times and counts are those of the event."""
     bindings, days = Bindings(), last_days(now, zone, COUNTED_DAYS)
     clause = event_clause(match, bindings)
-    span = between(days.since_ms - 1, days.now_ms, bindings)
+    span = of_days(days).clause(bindings)
     rows = store.query(
         environment_id,
         f"""
         SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen, count()
         FROM {DATABASE}.events
         WHERE environment_id = {{environment:UInt32}} AND {span} AND {clause}
-        GROUP BY canonical HAVING (seen, canonical) < ({{after_ms:Int64}}, {{after_id:UInt64}})
-        ORDER BY seen DESC, canonical DESC LIMIT {{limit:UInt32}}
+        GROUP BY canonical HAVING {older("seen", "canonical", after, bindings)}
+        ORDER BY seen DESC, canonical DESC LIMIT {PAGE + 1}
         """,
-        bindings.values
-        | {
-            "after_ms": after.time_ms if after else 2**62,
-            "after_id": after.id if after else 0,
-            "limit": PAGE + 1,
-        },
+        bindings.values,
     )
     found = [User(int(user), "", int(seen), int(count)) for user, seen, count in rows]
     users = _with_properties(store, connection, environment_id, found[:PAGE])

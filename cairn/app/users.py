@@ -8,7 +8,7 @@ from msgspec import Struct
 from cairn.analysis import accounts, merged, users
 from cairn.analysis.accounts import Account
 from cairn.analysis.merged import MergedId
-from cairn.analysis.users import PAGE, Cursor, Timeline, User, UserPage
+from cairn.analysis.users import PAGE, Timeline, User, UserPage
 from cairn.app.call import Call
 from cairn.app.defined_events import resolve
 from cairn.app.exposures import with_names
@@ -19,8 +19,9 @@ from cairn.identity.merges import HistoryItem
 from cairn.ids import MAX_USER_ID
 from cairn.ingest.loaded import Loaded
 from cairn.members.sets import users_set
+from cairn.query.captured import MOST_SHOWN
+from cairn.query.cursor import Cursor
 from cairn.segments.definition import SegmentName, name_segments
-from cairn.store.captured import MOST_SHOWN
 from cairn.workspace.account_key import read_account_key
 from cairn.workspace.environment import Environment
 

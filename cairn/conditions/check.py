@@ -31,6 +31,7 @@ from cairn.conditions.tree import (
 )  # fmt: skip
 from cairn.errors import InvalidInput
 from cairn.event import Kind
+from cairn.query.bindings import END_MS, FIRST_MS
 
 MAX_DEPTH = 20  # levels of and/or/not; people's trees have three, and each costs parser depth in the store
 MAX_LEAVES = 100  # each is one aggregate of the same pass
@@ -39,7 +40,6 @@ MAX_VALUES_TEXT = 20_000_000  # characters of these
 MAX_TEXT = 10_000  # characters of one value
 MAX_COUNT = 1_000_000_000
 MAX_WINDOW_MS = 3650 * 86_400_000  # ten years
-FIRST_MS, END_MS = 0, 4_102_444_800_000  # 1970 to 2100, what the store's times are sure to hold
 
 # A number as JSON writes it. `inf`, `nan`, blanks, a leading plus or dot are text.
 NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"

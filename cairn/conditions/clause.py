@@ -4,19 +4,8 @@ Whatever a person wrote is bound as a parameter, never part of the text.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
 
-from cairn.clock import from_ms
-from cairn.conditions.check import (
-    END_MS,
-    FIRST_MS,
-    NUMBER,
-    ORDERING,
-    ConditionNotAccepted,
-    as_number,
-    check_pattern,
-)
+from cairn.conditions.check import NUMBER, ORDERING, ConditionNotAccepted, as_number, check_pattern
 from cairn.conditions.tree import (
     UNIT_MS,
     Between,
@@ -28,9 +17,11 @@ from cairn.conditions.tree import (
     ResolvedMatch,
     UserProperty,
 )
-from cairn.event import FACTS, Kind
+from cairn.event import FACTS
+from cairn.query.behaviour import BEHAVIOUR
+from cairn.query.bindings import Bindings
+from cairn.query.time_range import TimeRange
 
-NOT_BEHAVIOUR = (Kind.IDENTIFY, Kind.EXPOSURE)  # counted only when a condition names the kind
 COLUMN_FILTERS = frozenset({"source", "library"})  # event facts that are columns; empty text is "not set"
 FACT_FILTERS = frozenset(
     FACTS
@@ -40,47 +31,10 @@ COUNTS: dict[CountOperator, str] = {
     "at_least": ">=", "at_most": "<=", "exactly": "=", "more_than": ">", "less_than": "<"
 }  # fmt: skip
 _COMPARISONS = {"greater": ">", "at_least": ">=", "less": "<", "at_most": "<="}
-_SMALL_SET = (
-    1_000  # longer sets go through a subquery: `IN` parses an array parameter in more than linear time
-)
-_END = 2**62  # limits numbers to what the store's integers hold; no count reaches it
 
 Property = UserProperty | PropertyFilter
 Operand = str | tuple[str, ...]
 Window = Last | Between | None
-
-
-class Bindings:
-    """Parameters of one statement, each value once. Names start with `condition_`, so callers may add their own."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}  # Any: the columns' own types
-        self._names: dict[tuple[str, object], str] = {}
-
-    def bind(self, value: object, kind: str) -> str:
-        name = self._names.setdefault((kind, value), f"condition_{len(self.values)}")
-        self.values[name] = list(value) if isinstance(value, tuple) else value
-        return f"{{{name}:{kind}}}"
-
-    def text(self, value: str) -> str:
-        return self.bind(value, "String")
-
-    def moment(self, ms: int) -> str:
-        """Bound as what it is, not as a number to be converted: the engine reads every function of a text again."""
-        return self.bind(
-            _at(ms).isoformat(" ", "milliseconds").removesuffix("+00:00"), "DateTime64(3, 'UTC')"
-        )
-
-    def day(self, ms: int) -> str:
-        """The UTC day of a moment."""
-        return self.bind(_at(ms).date().isoformat(), "Date")
-
-    def whole(self, number: int) -> str:
-        return self.bind(max(-_END, min(number, _END)), "Int64")
-
-    def contains(self, expression: str, values: tuple[int, ...] | tuple[str, ...], kind: str) -> str:
-        array = self.bind(values, f"Array({kind})")
-        return f"{expression} IN " + (array if len(values) <= _SMALL_SET else f"(SELECT arrayJoin({array}))")
 
 
 def event_clause(event: EventMatch, bindings: Bindings) -> str:
@@ -97,40 +51,23 @@ def reach(window: Window, now_ms: int, bindings: Bindings) -> list[str]:
     """What of the table can hold events of the window, those still to come included."""
     match window:
         case Last(amount, unit):
-            return [between(now_ms - amount * UNIT_MS[unit], END_MS, bindings)]
+            return [TimeRange(now_ms - amount * UNIT_MS[unit] + 1).clause(bindings)]
         case Between(from_ms, to_ms):
-            return [between(from_ms - 1, to_ms - 1, bindings)]
+            return [TimeRange(from_ms, to_ms - 1).clause(bindings)]
         case None:
             return []
 
 
 def in_window(window: Window, now_ms: int, bindings: Bindings) -> list[str]:
     """Does an event's time count at `now_ms`? Tests that many windows have in common are said alike."""
-    past = f"time <= {bindings.moment(now_ms)}"
+    past = TimeRange(None, now_ms).tests(bindings)
     match window:
         case Last(amount, unit):
-            return [f"time > {bindings.moment(now_ms - amount * UNIT_MS[unit])}", past]
+            return [*TimeRange(now_ms - amount * UNIT_MS[unit] + 1).tests(bindings), *past]
         case Between(from_ms, to_ms):
-            return [f"time >= {bindings.moment(from_ms)}", f"time < {bindings.moment(to_ms)}", past]
+            return [*TimeRange(from_ms, to_ms - 1).tests(bindings), *past]
         case None:
-            return [past]
-
-
-def between(after_ms: int, until_ms: int, bindings: Bindings) -> str:
-    """A boolean over the columns of `events`: is its time in (after, until]?
-
-    The days are said as well because the table is ordered by them: with them
-    it skips the rest, which `time` alone does not achieve (half the work at 20 M events, bench/segments.py).
-    """
-    parts = [f"time > {bindings.moment(after_ms)}", f"toDate(time) >= {bindings.day(after_ms)}"]
-    if until_ms < END_MS:
-        parts += [f"time <= {bindings.moment(until_ms)}", f"toDate(time) <= {bindings.day(until_ms)}"]
-    return all_of(parts)
-
-
-def _at(ms: int) -> datetime:
-    """Events lie between 2000 and 2100; beyond, the store's days would wrap around."""
-    return from_ms(max(FIRST_MS, min(ms, END_MS)))
+            return past
 
 
 def named(event: EventMatch, bindings: Bindings) -> list[str]:
@@ -143,8 +80,7 @@ def named(event: EventMatch, bindings: Bindings) -> list[str]:
 
 
 def _kind_and_name(event: EventMatch | ElementMatch, bindings: Bindings) -> list[str]:
-    inner = ", ".join(f"'{kind}'" for kind in NOT_BEHAVIOUR)
-    parts = [f"kind = {bindings.text(event.kind)}" if event.kind else f"kind NOT IN ({inner})"]
+    parts = [f"kind = {bindings.text(event.kind)}" if event.kind else BEHAVIOUR]
     if event.name:
         parts.append(f"name = {bindings.text(event.name)}")
     return parts

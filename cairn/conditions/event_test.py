@@ -8,9 +8,10 @@ from typing import Protocol
 
 from cairn.conditions import pattern as patterns
 from cairn.conditions.check import ORDERING, as_number
-from cairn.conditions.clause import COLUMN_FILTERS, FACT_FILTERS, NEGATIVE, NOT_BEHAVIOUR
+from cairn.conditions.clause import COLUMN_FILTERS, FACT_FILTERS, NEGATIVE
 from cairn.conditions.tree import EventMatch, PropertyFilter
 from cairn.event import Element, Scalar
+from cairn.query.behaviour import NOT_BEHAVIOUR
 from cairn.store.rows import text_of
 
 

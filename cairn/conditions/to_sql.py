@@ -18,7 +18,6 @@ from cairn.conditions.check import ConditionNotAccepted, refuse_flag_leaf
 from cairn.conditions.clause import (
     COUNTS,
     NEGATIVE,
-    Bindings,
     Operand,
     Window,
     all_of,
@@ -51,7 +50,10 @@ from cairn.conditions.tree import (
     Visitor,
 )  # fmt: skip
 from cairn.conditions.walk import replaced
-from cairn.store.schema import CANONICAL, DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
+from cairn.query.bindings import Bindings
+from cairn.query.canonical import CANONICAL, canonical_among
+from cairn.query.time_range import TIME_MS
+from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 
 # The longest text of one statement. Several conditions are asked in as many statements as it takes; one that is longer
 # by itself is refused when it is saved.
@@ -59,8 +61,6 @@ STATEMENT_BYTES = 200_000
 
 # The n-th newest event of a window is known exactly up to this n; beyond, a due time is when the oldest one leaves.
 MOST_NEWEST = 100
-
-_MS = "toUnixTimestamp64Milli(time)"
 
 
 class Statement(Struct, frozen=True):
@@ -110,9 +110,7 @@ def only(conditions: Sequence[Condition], now_ms: int, users: Users, *, with_due
     pass_ = _Pass(conditions, now_ms, with_due=with_due)
     pairs = [(raw, user) for user, raws in users.raw_ids.items() for raw in raws]
     raws = tuple(raw for raw, _ in pairs)
-    raw_array = pass_.bindings.bind(raws, "Array(UInt64)")
-    canonical_array = pass_.bindings.bind(tuple(user for _, user in pairs), "Array(UInt64)")
-    canonical = f"transform(user_id, {raw_array}, {canonical_array}, user_id)"
+    canonical = canonical_among(users.raw_ids, pass_.bindings)
     among = f"AND {pass_.bindings.contains('user_id', raws, 'UInt64')}"
     sources = [
         f"SELECT {canonical} AS canonical_id, {pass_.columns(did='d')} FROM ({rows})"
@@ -211,7 +209,7 @@ class _Pass:
         tests = ", ".join(f"{test} AS {name}" for test, name in names.items())
         return [
             f"""SELECT user_id, {", ".join(counts)} FROM (
-                    SELECT user_id, {_MS} AS ms, {tests} FROM {DATABASE}.events
+                    SELECT user_id, {TIME_MS} AS ms, {tests} FROM {DATABASE}.events
                     WHERE environment_id = {{environment:UInt32}} AND ({" OR ".join(dict.fromkeys(read))}) {among})
                 GROUP BY user_id"""
         ]

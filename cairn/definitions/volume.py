@@ -8,13 +8,14 @@ from operator import xor
 from msgspec import Struct
 
 from cairn.calendar import Days
-from cairn.clock import to_ms
-from cairn.conditions.clause import Bindings, between, event_clause
+from cairn.conditions.clause import event_clause
 from cairn.conditions.tree import EventMatch
 from cairn.event import Element
-from cairn.store.calendar import start_of_day
-from cairn.store.captured import FACTS_MAP, read_elements, with_element
-from cairn.store.schema import CANONICAL, DATABASE
+from cairn.query.bindings import Bindings
+from cairn.query.canonical import CANONICAL
+from cairn.query.captured import FACTS_MAP, read_elements, with_element
+from cairn.query.time_range import last, of_days, start_of_day, until
+from cairn.store.schema import DATABASE
 from cairn.store.store import Row, Store
 
 DAYS = 30  # that pages show
@@ -96,7 +97,7 @@ def _measured(store: Store, environment_id: int, matches: Sequence[EventMatch], 
         f"toUnixTimestamp64Milli(maxIf(time, {clause}))"
         for clause in clauses
     )
-    span = between(days.since_ms - 1, days.now_ms, bindings)
+    span = of_days(days).clause(bindings)
     rows = store.query(
         environment_id,
         f"""SELECT {start_of_day(days)} AS start, {asked}
@@ -130,7 +131,7 @@ def recents(store: Store, environment_id: int, matches: Sequence[EventMatch], da
         environment_id,
         f"""SELECT {counts} FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}}
-              AND {between(days.since_ms - 1, days.now_ms, bindings)} AND ({" OR ".join(clauses)})""",
+              AND {of_days(days).clause(bindings)} AND ({" OR ".join(clauses)})""",
         bindings.values,
     )
     counted = list(map(int, rows[0]))
@@ -145,7 +146,8 @@ def total(store: Store, environment_id: int, match: EventMatch, now: datetime) -
         f"""SELECT count(), uniqExact({CANONICAL}), toUnixTimestamp64Milli(min(time)),
                    toUnixTimestamp64Milli(max(time))
             FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND time <= {bindings.moment(to_ms(now))} AND {clause}""",
+            WHERE environment_id = {{environment:UInt32}}
+              AND {until(now).clause(bindings, says_days=False)} AND {clause}""",
         bindings.values,
         timeout_s=COUNT_TIMEOUT_S,
     )
@@ -170,7 +172,7 @@ def _latest(
 ) -> Iterator[Example]:
     bindings = Bindings()
     clause = event_clause(match, bindings)
-    within = between(to_ms(now) - span // timedelta(milliseconds=1), to_ms(now), bindings)
+    within = last(span, now).clause(bindings)
     rows = store.query(
         environment_id,
         f"""SELECT event_id, toUnixTimestamp64Milli(time) AS at, toString(kind), toString(name), {CANONICAL},

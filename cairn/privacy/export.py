@@ -13,7 +13,8 @@ from cairn.db.tables import attribute_lists, segment_states, segments
 from cairn.event import FACTS
 from cairn.identity.merges import history, raw_ids
 from cairn.members.sets import Members, list_set, users_set
-from cairn.store.schema import DATABASE, IDENTITY_KEY, position_of
+from cairn.query.cursor import position_of
+from cairn.store.schema import DATABASE, IDENTITY_KEY
 from cairn.store.store import Store
 
 _PER_QUESTION = 5_000  # events read at once

@@ -14,8 +14,9 @@ from cairn.db.tables import user_map
 from cairn.identity.merges import canonical, raw_ids
 from cairn.ids import identified_user_id
 from cairn.privacy.request import LeavingUser
+from cairn.query.canonical import CANONICAL
 from cairn.store.erase import Leaving
-from cairn.store.schema import CANONICAL, DATABASE, IDENTITY_KEY
+from cairn.store.schema import DATABASE, IDENTITY_KEY
 from cairn.store.store import Store
 
 NAMING_KEYS = (IDENTITY_KEY, "email", "_email", "anonymous_id")  # user properties whose values name a user

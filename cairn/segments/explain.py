@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.clock import to_ms
-from cairn.conditions.clause import Bindings, event_clause, time_clause
+from cairn.conditions.clause import event_clause, time_clause
 from cairn.conditions.to_sql import Users, only
 from cairn.conditions.tree import And, Condition, Did, Not, Or, UserProperty
 from cairn.conditions.walk import leaves
@@ -17,7 +17,8 @@ from cairn.definitions.matching import Definitions
 from cairn.errors import NotFound
 from cairn.event import Element
 from cairn.identity.merges import canonical, raw_ids
-from cairn.store.captured import FACTS_MAP, read_elements, with_element
+from cairn.query.bindings import Bindings
+from cairn.query.captured import FACTS_MAP, read_elements, with_element
 from cairn.store.schema import DATABASE
 from cairn.store.store import Store
 

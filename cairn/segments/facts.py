@@ -13,9 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from cairn.conditions.check import ConditionNotAccepted
-from cairn.conditions.clause import NOT_BEHAVIOUR, Bindings, between, fact
+from cairn.conditions.clause import fact
 from cairn.conditions.due import NEVER_MS
 from cairn.identity.merges import raw_ids
+from cairn.query.behaviour import BEHAVIOUR, NOT_BEHAVIOUR
+from cairn.query.bindings import Bindings
+from cairn.query.time_range import TIME_MS, TimeRange
 from cairn.segments.leaves import Alternative, Facts, Happened, Moment, Ready, Source
 from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 from cairn.store.store import Row, Store
@@ -26,9 +29,6 @@ MOST_ROWS = (
 MOST_REACHES = (
     6  # different lengths of history read in one question; more of them read as far as the next longer
 )
-
-_MS = "toUnixTimestamp64Milli(time)"
-_END_MS = 4_102_444_800_000  # 2100
 
 
 class TooManyRows(Exception):
@@ -128,14 +128,16 @@ class _Question:
 
     def _events(self, bindings: Bindings, among: str) -> str:
         is_shaped = any(way.elements is not None for ways in self._ways.values() for _, way in ways)
-        newest = f"groupArraySorted({self._newest})(-{_MS})" if self._newest else "CAST([], 'Array(Int64)')"
+        newest = (
+            f"groupArraySorted({self._newest})(-{TIME_MS})" if self._newest else "CAST([], 'Array(Int64)')"
+        )
         edges = bindings.bind(tuple(self._edges), "Array(Int64)")
         values = ", ".join(self._value(key, bindings) for key in self._filters)
         return f"""SELECT user_id, toString(kind) AS said, toString(name) AS also,
                 {"element" if is_shaped else "toUInt64(0)"} AS shape,
                 CAST([{values}], 'Array(Nullable(String))') AS facts,
-                toUInt64(arrayCount(edge -> {_MS} >= edge, {edges})) AS span,
-                count() AS number, {newest} AS newest, min({_MS}) AS oldest
+                toUInt64(arrayCount(edge -> {TIME_MS} >= edge, {edges})) AS span,
+                count() AS number, {newest} AS newest, min({TIME_MS}) AS oldest
             FROM {DATABASE}.events
             WHERE environment_id = {{environment:UInt32}} AND ({" OR ".join(self._named(bindings))}) {among}
             GROUP BY user_id, kind, name, shape, facts, span"""
@@ -155,13 +157,12 @@ class _Question:
         for (kind, name), ways in self._ways.items():
             since_ms = min(self._since_ms[source] for source, _ in ways)
             by_kind[reaches[bisect_right(reaches, since_ms) - 1], kind].add(name)
-        behaviour = f"kind NOT IN ({', '.join(repr(kind) for kind in NOT_BEHAVIOUR)})"
         for (since_ms, kind), names in by_kind.items():
-            parts = [f"kind = {bindings.text(kind)}" if kind else behaviour]
+            parts = [f"kind = {bindings.text(kind)}" if kind else BEHAVIOUR]
             if "" not in names:
                 parts.append(bindings.contains("name", tuple(sorted(names)), "String"))
             if since_ms:
-                parts.append(between(since_ms, _END_MS, bindings))
+                parts.append(TimeRange(since_ms + 1).clause(bindings))
             yield f"({' AND '.join(parts)})"
 
     def _reaches(self) -> list[int]:

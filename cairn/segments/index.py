@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from cairn.conditions.clause import NOT_BEHAVIOUR
 from cairn.ingest.loaded import Loaded
+from cairn.query.behaviour import NOT_BEHAVIOUR
 from cairn.segments.watched import Watched
 
 

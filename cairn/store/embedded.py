@@ -24,7 +24,7 @@ from cairn.store.errors import StoreBusy, StoreInUse, of_insert, of_question
 from cairn.store.known import Ids, KnownIds
 from cairn.store.migrations import migrate
 from cairn.store.question import bound, reads_user_map
-from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY
+from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, MERGED_USERS
 from cairn.store.store import AccountChange, MapChange, PropertyChange, Row, SeenElement, VisitorRow
 
 logger = logging.getLogger(__name__)
@@ -391,7 +391,7 @@ class EmbeddedStore:
                 return
             self._map_is_stale = False  # before the reload: a change during it must cause another one
             try:
-                self._writing().command(f"SYSTEM RELOAD DICTIONARY {DATABASE}.merged_users")
+                self._writing().command(f"SYSTEM RELOAD DICTIONARY {MERGED_USERS}")
             except Error as error:
                 self._map_is_stale = True
                 raise StoreBusy(f"the user map cannot be read: {error}") from error

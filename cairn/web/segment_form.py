@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from cairn.clock import from_ms, to_ms
-from cairn.conditions.check import END_MS, FIRST_MS, check, parse
+from cairn.conditions.check import check, parse
 from cairn.conditions.tree import (
     And,
     Between,
@@ -27,6 +27,7 @@ from cairn.conditions.tree import (
 )
 from cairn.errors import InvalidInput
 from cairn.event import Kind
+from cairn.query.bindings import END_MS, FIRST_MS
 from cairn.web.editor import rows
 from cairn.web.editor.choices import (
     OPERATORS,

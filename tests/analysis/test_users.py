@@ -3,9 +3,10 @@
 import pytest
 
 from cairn.analysis import users
-from cairn.analysis.users import PAGE, Cursor, read_cursor
+from cairn.analysis.users import PAGE
 from cairn.event import Kind
 from cairn.identity.merges import unmerge
+from cairn.query.cursor import Cursor, read_cursor
 from cairn.store.schema import IDENTITY_KEY
 from tests.analysis.conftest import ELSEWHERE, HERE, NOW, Past
 

@@ -7,13 +7,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cairn.conditions.clause import Bindings, event_clause
+from cairn.conditions.clause import event_clause
 from cairn.conditions.to_sql import everybody
 from cairn.conditions.tree import Did, EventMatch, Not
 from cairn.db.engine import reading
 from cairn.definitions.matching import Definitions, happened_as
 from cairn.definitions.model import Definition
 from cairn.event import Draft
+from cairn.query.bindings import Bindings
 from cairn.store.embedded import EmbeddedStore
 from cairn.store.schema import DATABASE
 from cairn.store.store import MapChange

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from cairn.ids import anonymous_user_id, identified_user_id
-from cairn.store.schema import CANONICAL
+from cairn.query.canonical import CANONICAL
 from tests.ingest.rig import DAY_MS, NOW_MS, Rig, outcomes, source, sources
 
 HOUR_MS = 3_600_000

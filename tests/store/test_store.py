@@ -11,9 +11,9 @@ import pytest
 from cairn.clock import to_ms
 from cairn.event import FACTS, Draft, Element, Refused
 from cairn.outcomes import Reason
+from cairn.query.canonical import CANONICAL
 from cairn.store.errors import BadPattern, QuestionTooExpensive, RowsNotStorable, StoreFault, UnboundQuestion
 from cairn.store.rows import element_id
-from cairn.store.schema import CANONICAL
 from cairn.store.store import MapChange, PropertyChange, SeenElement, Store
 
 NOW = datetime.now(UTC).replace(microsecond=0)

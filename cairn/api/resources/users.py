@@ -6,13 +6,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from cairn.analysis.users import Cursor, PropertyValue, User
+from cairn.analysis.users import PropertyValue, User
 from cairn.api.endpoint import After, Endpoint, EnvironmentName, Limit, Next, Query
 from cairn.api.page import read_cursor, write_cursor
 from cairn.app import users
 from cairn.app.call import Call
 from cairn.clock import from_ms
 from cairn.ids import MAX_USER_ID
+from cairn.query.cursor import Cursor
 from cairn.workspace.permission import Verb
 
 UserName = Annotated[

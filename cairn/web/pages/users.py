@@ -7,12 +7,13 @@ from starlette.responses import Response
 
 from cairn.analysis.sessions import LEAST_GAP_MIN, MOST_GAP_MIN, Session
 from cairn.analysis.timeline_sessions import TimelineSessions
-from cairn.analysis.users import TimelineEvent, User, read_cursor
+from cairn.analysis.users import TimelineEvent, User
 from cairn.app import sessions, users
 from cairn.app.defined_events import list_defined_events
 from cairn.app.playground import flags_for
 from cairn.errors import NotFound
 from cairn.event import Kind
+from cairn.query.cursor import read_cursor
 from cairn.store.schema import IDENTITY_KEY
 from cairn.web.english import Words, sentence, short
 from cairn.web.render import day
