@@ -2,13 +2,17 @@
 
 import hashlib
 import secrets
+import struct
 import uuid
 from functools import lru_cache
+from hashlib import md5, sha1
 from typing import Annotated
 
 from msgspec import Meta
 
 MAX_USER_ID = 2**53 - 1  # Heap's user, session and pageview ids; exact in a JavaScript number
+_WORDS = struct.Struct("<I4xI4x").unpack
+_UUID_MASK, _UUID_5 = 0xF << 76 | 0x3 << 62, 0x5 << 76 | 0x2 << 62  # version and variant
 _WINGIFY = uuid.uuid5(uuid.NAMESPACE_URL, "https://vwo.com")
 RowId = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # what Cairn numbers itself, as JSON names it; 0: none
 
@@ -28,10 +32,12 @@ def anonymous_user_id(anonymous_id: str) -> int:
 
     Source: contracts/heap.md section 2.7 (the mapping the earlier Segment destination used).
     """
-    digest = hashlib.md5(anonymous_id.encode(errors="surrogatepass"), usedforsecurity=False).digest()
-    low = int.from_bytes(digest[0:4], "little")
-    high = int.from_bytes(digest[8:12], "little") & 0x1FFFFF
-    return low + high * 2**32
+    return _low_and_high(md5(anonymous_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest())
+
+
+def _low_and_high(digest: bytes) -> int:
+    low, high = _WORDS(digest)
+    return int(low + ((high & 0x1FFFFF) << 32))
 
 
 def visitor_uuid(user_id: str, account_id: int) -> str:
@@ -39,13 +45,19 @@ def visitor_uuid(user_id: str, account_id: int) -> str:
 
     Source: contracts/wingify.md section 8.3.
     """
-    named = _account_uuid(account_id) + user_id.encode(errors="surrogatepass")
-    return uuid.UUID(bytes=hashlib.sha1(named, usedforsecurity=False).digest()[:16], version=5).hex.upper()
+    return _visitor_uuid(user_id, account_id).decode()
 
 
 def visitor_id(user_id: str, account_id: int) -> int:
     """The raw user id under which a flag SDK's events about this user are stored while nobody knows whose they are."""
-    return anonymous_user_id(visitor_uuid(user_id, account_id))
+    return _low_and_high(md5(_visitor_uuid(user_id, account_id), usedforsecurity=False).digest())
+
+
+def _visitor_uuid(user_id: str, account_id: int) -> bytes:
+    """As `uuid.uuid5` in a third of the time: every new user of every environment is named."""
+    digest = sha1(_account_uuid(account_id) + user_id.encode("utf-8", "surrogatepass"), usedforsecurity=False)
+    number = int.from_bytes(digest.digest()[:16], "big") & ~_UUID_MASK | _UUID_5
+    return b"%032X" % number
 
 
 @lru_cache(maxsize=1024)

@@ -21,12 +21,19 @@ def limit_names(batch: Batch, parts: Parts) -> None:
     limits, refused = parts.remembered.limits, set()
     for draft in batch.drafts:
         here = draft.environment_id
+        names = here, draft.kind, draft.name, *draft.properties
+        if names in limits.counted:
+            continue
         if draft.kind == Kind.CUSTOM and limits.event_names.left_out(parts.store, here, {draft.name: 1}):
             batch.refuse(draft, Reason.TOO_MANY_EVENT_NAMES, f"event: {draft.name[:100]!r} is a new name")
             refused.add(id(draft))
-        elif draft.properties and draft.kind != Kind.ACCOUNT:
+            continue
+        if draft.properties and draft.kind != Kind.ACCOUNT:
             over = limits.event_properties.left_out(parts.store, here, draft.properties)
-            draft.properties = _without(draft, "properties", draft.properties, over)
+            if over:
+                draft.properties = _without(draft, "properties", draft.properties, over)
+                continue
+        limits.note(names)
     _take_off(batch, refused)
 
 

@@ -16,6 +16,7 @@ _UNASKED_NAMES = 1_000
 # Bits of a user's keys, each key one of 256: 100 of them are some 127 different keys.
 _BITS, _UNASKED_BITS = 256, 100
 _MOST_COUNTED = 2_000  # users whose keys are held one by one
+_MOST_NOTED, _MOST_NOTED_NAMES = 20_000, 50  # events with different names, and how many names of one
 _MOST_REMEMBERED = 200_000  # users, some 20 MB
 
 Owner = TypeVar("Owner")
@@ -108,6 +109,15 @@ class Limits:
             "WHERE environment_id = {environment:UInt32} AND account_id = {owner:String} LIMIT {most:UInt32}"
         )
         self.elements: dict[int, int] = {}  # how many shapes each environment has
+        self.counted: set[tuple[object, ...]] = (
+            set()
+        )  # events all of whose names are: environment, kind, names
+
+    def note(self, names: tuple[object, ...]) -> None:
+        if len(names) <= _MOST_NOTED_NAMES:
+            if len(self.counted) >= _MOST_NOTED:
+                self.counted.clear()
+            self.counted.add(names)
 
 
 def _admit(known: set[str], names: Iterable[str], most: int) -> list[str]:

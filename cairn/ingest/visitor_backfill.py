@@ -6,7 +6,7 @@ Resumable, because a page holds identities without a row; anonymous ids get thei
 from cairn.ingest.batch import Batch, Parts
 from cairn.ingest.loaded import Loaded
 from cairn.ingest.touched import touched
-from cairn.ingest.visitors import IDENTITY, Named, accounts_of, join_waiting, visitor_rows
+from cairn.ingest.visitors import IDENTITY, accounts_of, join_waiting, visitor_rows
 from cairn.ingest.writes import write_merges, write_visitors
 from cairn.store.schema import DATABASE, IDENTITY_KEY
 
@@ -33,7 +33,7 @@ class VisitorBackfill:
             return []
         environment_id = self._environments[-1]
         found = parts.store.query(environment_id, _WITHOUT_ROW, {"key": IDENTITY_KEY}, timeout_s=60)
-        named = [Named(environment_id, int(user_id), str(text), IDENTITY) for user_id, text in found]
+        named = [(environment_id, int(user_id), str(text), IDENTITY) for user_id, text in found]
         batch = Batch([])
         batch.visitors = visitor_rows(named, accounts_of(parts.directory()))
         join_waiting(batch.visitors, batch, parts, parts.clock())

@@ -11,8 +11,6 @@ A batch without flag events and without new ids asks nothing of the store.
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from msgspec import Struct
-
 from cairn import ids
 from cairn.clock import from_ms
 from cairn.db.engine import reading
@@ -28,13 +26,8 @@ WAITING, NUMBER, ANONYMOUS, IDENTITY = range(4)  # ranks of VisitorRow
 Key = tuple[int, int]  # environment, visitor id
 
 
-class Named(Struct, frozen=True):
-    """A raw user, and the text by which an application may know it."""
-
-    environment_id: int
-    user_id: int
-    text: str
-    rank: int
+# Environment, raw user, the text by which an application may know it, its rank. Plain: one for each new user.
+Named = tuple[int, int, str, int]
 
 
 def join_visitors(batch: Batch, parts: Parts) -> None:
@@ -58,14 +51,16 @@ def accounts_of(directory: Directory) -> dict[int, int]:
 
 
 def visitor_rows(named: Iterable[Named], accounts: Mapping[int, int]) -> dict[Key, VisitorRow]:
+    """Of users that share a name the one of the greatest rank, then the smallest id."""
     rows: dict[Key, VisitorRow] = {}
-    for user in named:
-        account_id = accounts.get(user.environment_id)
+    for environment_id, user_id, text, rank in named:
+        account_id = accounts.get(environment_id)
         if account_id is None:
             continue
-        key = (user.environment_id, ids.visitor_id(user.text, account_id))
-        if key not in rows or rows[key].rank < user.rank:
-            rows[key] = VisitorRow(*key, user.user_id, user.rank)
+        visitor_id = ids.visitor_id(text, account_id)
+        row = rows.get((environment_id, visitor_id))
+        if row is None or (row.rank, -row.user_id) < (rank, -user_id):
+            rows[environment_id, visitor_id] = VisitorRow(environment_id, visitor_id, user_id, rank)
     return rows
 
 
@@ -87,24 +82,24 @@ def _join_again(rows: Mapping[Key, VisitorRow], batch: Batch, parts: Parts) -> N
             batch.merges += joined(connection, environment_id, visitors)
 
 
-def _named(drafts: Iterable[Draft], batch: Batch, known: Recent[int]) -> list[Named]:
+def _named(drafts: Iterable[Draft], batch: Batch, known: Recent[int]) -> set[Named]:
     """The users of these events that may have no row yet, under each name that they are called by here."""
-    callings = {
-        (draft.environment_id, draft.user_id, draft.identity, draft.anonymous_id, draft.merge_user_id)
-        for draft in drafts
-        if not draft.is_visitor
-    }
-    named = set()
-    for environment_id, user_id, identity, anonymous_id, merged_id in callings:
-        if identity:
-            own = batch.identified[environment_id, identity]
+    named: set[Named] = set()
+    for draft in drafts:
+        if draft.is_visitor:
+            continue
+        environment_id, number = draft.environment_id, draft.merge_user_id
+        if draft.identity:
+            own = batch.identified[environment_id, draft.identity]
             if (known.get((environment_id, own)) or WAITING) < IDENTITY:
-                named.add(Named(environment_id, own, identity, IDENTITY))
-        number = merged_id or (0 if identity else user_id)
-        rank = ANONYMOUS if anonymous_id else NUMBER
-        if number and (known.get((environment_id, number)) or WAITING) < rank:
-            named.add(Named(environment_id, number, anonymous_id or str(number), rank))
-    return sorted(named, key=lambda user: (user.environment_id, user.user_id, user.rank, user.text))
+                named.add((environment_id, own, draft.identity, IDENTITY))
+        elif not number:
+            number = draft.user_id
+        if number:
+            rank = ANONYMOUS if draft.anonymous_id else NUMBER
+            if (known.get((environment_id, number)) or WAITING) < rank:
+                named.add((environment_id, number, draft.anonymous_id or str(number), rank))
+    return named
 
 
 def _resolve(flagged: list[Draft], batch: Batch, parts: Parts) -> None:
