@@ -14,6 +14,7 @@ from typing import Any
 import httptools
 import msgspec
 
+from cairn.away_page import MOST_KEPT, away_form, away_page, fields_of, may_keep
 from cairn.client_address import TrustedProxies, customer_of
 from cairn.http_server.limits import Limits
 
@@ -34,39 +35,14 @@ HOP_BY_HOP = frozenset(
 # The edge knows these better than whoever wrote them; `expect` was answered by the edge's own server.
 OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"expect"))
 
-AWAY_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Restarting · Cairn</title>
-<noscript><meta http-equiv="refresh" content="1"></noscript>
-<style>
-:root{color-scheme:light dark}
-body{margin:0;min-height:100vh;display:grid;place-items:center;background:light-dark(#f6f5f2,#161614);
-color:light-dark(#23211d,#ece9e2);font:400 .9375rem/1.5 "Inter Variable","Inter",system-ui,sans-serif}
-main{max-width:26rem;padding:2rem;text-align:center}
-svg{color:light-dark(#2f6b52,#6fbf98);margin-bottom:1rem}
-h1{margin:0 0 .5rem;font-size:1.375rem;font-weight:640;letter-spacing:-.012em}
-p{margin:0;color:light-dark(#5f5a51,#b3ada1)}
-ellipse{animation:rest 1.6s ease-in-out infinite}ellipse:nth-of-type(2){animation-delay:.15s}
-ellipse:nth-of-type(3){animation-delay:.3s}@keyframes rest{50%{opacity:.45}}
-@media(prefers-reduced-motion:reduce){ellipse{animation:none}}
-</style></head><body><main>
-<svg width="56" height="56" viewBox="0 0 56 56" fill="currentColor" aria-hidden="true">
-<ellipse cx="28" cy="46" rx="22" ry="7"/>
-<ellipse cx="28" cy="31" rx="15" ry="6"/>
-<ellipse cx="28" cy="18" rx="9" ry="5"/>
-</svg>
-<h1>Cairn’s pages are restarting</h1>
-<p>Events and flags go on. This page comes back by itself.</p>
-</main>
-<script>
-// Asks quietly until the core answers: a page that reloads every second is read out every second.
-setInterval(async () => {
-  const answer = await fetch(location.href, { method: "HEAD", headers: { accept: "text/html" } }).catch(() => null)
-  if (answer && answer.status !== 503) location.replace(location.pathname + location.search)
-}, 1000)
-</script>
-</body></html>
-""".encode()
+# For the pages that the edge makes itself, as the core has them for its own (web/guard.py).
+PAGE_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 
 
 class CoreAway(Exception):
@@ -119,13 +95,13 @@ class Proxy:
             async with asyncio.timeout(CONNECT_S):
                 reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=CHUNK_BYTES)
         except (OSError, TimeoutError):
-            await say_away(scope, send)
+            await say_away(scope, send, await _read_form(scope, receive))
             return
         exchange = _Exchange(scope, receive, send, reader, writer)
         try:
             await self._exchanged(exchange)
         except CoreAway:
-            await say_away(scope, send)
+            await say_away(scope, send, exchange.form, may_be_saved=True)
         except _BodyTooLarge:
             await _say(scope, send, 413, "body_too_large", "the request body may have 10 MB")
         except TimeoutError:
@@ -199,6 +175,7 @@ class _Exchange:
     ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._reader, self.writer = reader, writer
+        self.form = bytearray() if _may_keep(scope) else None  # what was sent; None: it is not kept
         self.answer = _Answer(scope["method"])
         self._parser = httptools.HttpResponseParser(self.answer)
 
@@ -218,6 +195,8 @@ class _Exchange:
                 if size > MOST_BODY_BYTES:
                     self.writer.transport.abort()
                     raise _BodyTooLarge
+                if self.form is not None:
+                    self.form += body
                 if chunked and body:
                     body = b"%x\r\n%b\r\n" % (len(body), body)
                 if chunked and not message.get("more_body"):
@@ -322,14 +301,51 @@ def _length(headers: list[tuple[bytes, bytes]]) -> int:
     return int(value) if value.isdigit() else 0
 
 
-async def say_away(scope: Scope, send: Send) -> None:
-    """What callers get while the core restarts: people a page that comes back, programs a problem to retry."""
+def _may_keep(scope: Scope) -> bool:
+    """A form of a page of ours that is short enough to be shown again."""
+    target = _target(scope)
+    is_place = target.startswith("/env/") and "\\" not in target
+    return is_place and _length(scope["headers"]) <= MOST_KEPT and may_keep(scope["method"], scope["headers"])
+
+
+def _target(scope: Scope) -> str:
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.decode("latin-1")
+
+
+async def _read_form(scope: Scope, receive: Receive) -> bytearray | None:
+    """What was sent while the core was away; None: it is not kept, or its sender left."""
+    if not _may_keep(scope):
+        return None
+    form, is_more = bytearray(), True
+    while is_more and len(form) <= MOST_KEPT:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        form += message.get("body", b"")
+        is_more = message.get("more_body", False)
+    return None if is_more else form
+
+
+async def say_away(
+    scope: Scope, send: Send, form: bytearray | None = None, *, may_be_saved: bool = False
+) -> None:
+    """What callers get while the core restarts: people a page that comes back, programs a problem to retry.
+
+    `form`: what was typed, to be sent again. `may_be_saved`: the core had it before it went away.
+    """
     accepts = next((value for name, value in scope["headers"] if name == b"accept"), b"")
     if b"text/html" not in accepts:
         detail = "the core is restarting; events and flags go on; try again in a second"
         await _say(scope, send, 503, "unavailable", detail)
         return
-    await _send_all(scope, send, 503, b"text/html; charset=utf-8", AWAY_PAGE)
+    if scope["method"] == "POST":
+        pairs = fields_of(bytes(form)) if form is not None and len(form) <= MOST_KEPT else None
+        page, policy = away_form(_target(scope), pairs, may_be_saved=may_be_saved)
+    else:
+        page, policy = away_page()
+    headers = (*PAGE_HEADERS, (b"content-security-policy", policy.encode()))
+    await _send_all(scope, send, 503, b"text/html; charset=utf-8", page, headers)
 
 
 async def _say(scope: Scope, send: Send, status: int, code: str, detail: str) -> None:
@@ -343,11 +359,19 @@ async def _say(scope: Scope, send: Send, status: int, code: str, detail: str) ->
     await _send_all(scope, send, status, b"application/problem+json", msgspec.json.encode(problem))
 
 
-async def _send_all(scope: Scope, send: Send, status: int, content_type: bytes, body: bytes) -> None:
+async def _send_all(
+    scope: Scope,
+    send: Send,
+    status: int,
+    content_type: bytes,
+    body: bytes,
+    more: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:
     headers = [
         (b"content-type", content_type),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
+        *more,
     ]
     if status == 503:
         headers.append((b"retry-after", b"1"))

@@ -19,7 +19,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/stream":
         await stream(scope, receive, send)
         return
-    handler = {"/long": long, "/silent": silent, "/cut": cut, "/none": none}.get(scope["path"], echo)
+    handler = {"/long": long, "/silent": silent, "/cut": cut, "/none": none, "/env/dies": die}.get(
+        scope["path"], echo
+    )
     await handler(scope, body, send)
 
 
@@ -69,6 +71,11 @@ async def cut(scope: Any, body: bytes, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
     await asyncio.sleep(0.05)
+    os._exit(9)
+
+
+async def die(scope: Any, body: bytes, send: Any) -> None:
+    """Before a byte of the answer."""
     os._exit(9)
 
 

@@ -195,6 +195,83 @@ def test_a_core_away_gives_people_a_page_and_programs_a_problem(tmp_path: Path) 
         port.close()
 
 
+def post(port: Port, body: bytes, *headers: str, path: str = "/env/a/flags/new") -> tuple[int, bytes, bytes]:
+    lines = (
+        f"POST {path} HTTP/1.1", "Host: cairn.test:8300", "Accept: text/html",
+        "Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}", *headers,
+    )  # fmt: skip
+    return call(port, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
+
+
+@pytest.fixture
+def coreless(tmp_path: Path) -> Iterator[Port]:
+    """An edge before a core that is not there."""
+    port = Port()
+    port.app = Proxy(tmp_path / "core.sock", limits_for(1024), TrustedProxies("127.0.0.1"))
+    yield port
+    port.close()
+
+
+OURS = "Sec-Fetch-Site: same-origin"
+
+
+def test_a_form_that_meets_no_core_is_shown_to_be_sent_again(coreless: Port) -> None:
+    body = b"csrf=c5rf&author=1.2.x&name=A%20%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E&text=one%0D%0Atwo&empty=&name=2"
+    status, head, page = post(coreless, body, OURS)
+    assert status == 503 and b"retry-after: 1" in head and b"cache-control: no-store" in head
+    assert b"Send it again" in page and b"nothing of what you typed is lost" in page
+    assert b'action="/env/a/flags/new"' in page
+    assert b"<script>alert" not in page and b"&quot;&gt;&lt;script&gt;alert(1)" in page
+    for field in ((b"csrf", b"c5rf"), (b"author", b"1.2.x"), (b"empty", b""), (b"name", b"2")):
+        assert b'name="%b" value="%b"' % field in page
+    assert page.index(b"one\r\ntwo") and b"c5rf" not in page[page.index(b"<details") :]
+    policy = head[head.index(b"content-security-policy: ") :].partition(b"\r\n")[0]
+    nonce = policy.partition(b"'nonce-")[2].partition(b"'")[0]
+    assert nonce and page.lower().count(b'nonce="%b"' % nonce) == 2 and b"'unsafe" not in policy
+    assert b"default-src 'none'" in policy and b"form-action 'self'" in policy
+    assert b"x-frame-options: deny" in head and b"x-content-type-options: nosniff" in head
+
+
+NOT_SHOWN = [
+    pytest.param(b"email=a&password=hunter2secret", (OURS,), "/env/a", id="a password"),
+    pytest.param(b"current=hunter2secret&again=x", (OURS,), "/env/a", id="the current password"),
+    pytest.param(b"api_token=hunter2secret", (OURS,), "/env/a", id="a token"),
+    pytest.param(b"Client-Secret=hunter2secret", (OURS,), "/env/a", id="a secret"),
+    pytest.param(b"name=hunter2secret", ("Sec-Fetch-Site: cross-site",), "/env/a", id="from another site"),
+    pytest.param(b"name=hunter2secret", ("Sec-Fetch-Site: same-site",), "/env/a", id="from a neighbour"),
+    pytest.param(b"name=hunter2secret", ("Origin: http://evil.test",), "/env/a", id="another origin"),
+    pytest.param(b"name=hunter2secret", ("Origin: null",), "/env/a", id="no origin to name"),
+    pytest.param(b"name=hunter2secret", (), "/env/a", id="nobody says from where"),
+    pytest.param(b"name=hunter2secret", (OURS,), "//evil.test/env/", id="an address of another site"),
+    pytest.param(b"name=hunter2secret", (OURS,), "/env/\\evil.test", id="a backslash"),
+    pytest.param(b"name=hunter2secret&x=" + b"x" * 205_000, (OURS,), "/env/a", id="too long"),
+    pytest.param(b"&".join(b"name=hunter2secret" for _ in range(2_001)), (OURS,), "/env/a", id="too many fields"),
+    pytest.param(b"name=hunter2secret", (OURS, "HX-Request: true"), "/env/a", id="part of a page, which keeps it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "headers", "path"), NOT_SHOWN)
+def test_a_form_is_shown_again_to_nobody_but_its_page_and_never_with_a_secret(
+    coreless: Port, body: bytes, headers: tuple[str, ...], path: str
+) -> None:
+    status, _, page = post(coreless, body, *headers, path=path)
+    assert status == 503 and b"hunter2secret" not in page and b"<form" not in page
+    assert b"was not saved" in page
+
+
+def test_a_form_whose_core_dies_under_it_is_kept_and_said_to_be_saved_perhaps(tmp_path: Path) -> None:
+    core, port = StandIn(tmp_path), Port()
+    core.start()
+    port.app = Proxy(core.socket, limits_for(1024), TrustedProxies("127.0.0.1"))
+    try:
+        status, _, page = post(port, b"name=Ada", OURS, path="/env/dies")
+        assert status == 503 and b'value="Ada"' in page
+        assert b"may be saved already" in page and b"Nothing was saved" not in page
+        assert core.process is not None and core.process.wait(5) == 9
+    finally:
+        port.close()
+
+
 def test_a_core_that_dies_in_the_middle_of_an_answer_breaks_the_connection(tmp_path: Path) -> None:
     core, port = StandIn(tmp_path), Port()
     core.start()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
-from cairn.proxy import AWAY_PAGE
+from cairn.away_page import away_form, away_page
 from tests.served import Served
 from tests.web.axe import PHONE, WIDE, axe_context, findings
 from tests.web.pages import addresses, sign_in, url_of, values_of
@@ -91,9 +91,17 @@ def test_the_demo_shop_has_no_finding(demo: Demo, rest: str) -> None:
     assert findings(tab) == []
 
 
-def test_the_page_of_a_core_that_is_away_has_no_finding(demo: Demo) -> None:
+AWAY = {
+    "a page": away_page(),
+    "a form": away_form("/env/a", [("name", "Ada"), ("csrf", "x")], may_be_saved=False),
+    "a form with a secret": away_form("/env/a", None, may_be_saved=True),
+}
+
+
+@pytest.mark.parametrize(("page", "policy"), AWAY.values(), ids=AWAY)
+def test_the_page_of_a_core_that_is_away_has_no_finding(demo: Demo, page: bytes, policy: str) -> None:
     tab = demo.context.new_page()
-    tab.route("**/away", lambda route: route.fulfill(status=503, body=AWAY_PAGE, content_type="text/html"))
+    tab.route("**/away", lambda route: route.fulfill(status=503, body=page, content_type="text/html"))
     tab.goto(f"{demo.served.url}/away")
     assert findings(tab) == []
     tab.close()
