@@ -96,7 +96,10 @@ def away_form(path: str, pairs: Pairs | None, *, may_be_saved: bool) -> tuple[by
     nonce = secrets.token_urlsafe(16)
     said = _NOT_KEPT if pairs is None else _SAVED_PERHAPS if may_be_saved else _SAVED_NOTHING
     back = "Cairn is back: go back and send it." if pairs is None else "Cairn is back: send it again."
-    page = _HEAD % ("", nonce, _STYLE) + f'<p>{said}</p>\n<p role="status" data-back="{back}">Waiting…</p>\n'
+    page = (
+        _HEAD % ("", nonce, _STYLE)
+        + f'<p>{said}</p>\n<p role="status" data-back="{back}">It can be sent in a moment.</p>\n'
+    )
     if pairs is not None:
         page += _form(path, pairs) + _typed(pairs)
     return (page + "</main>\n" + _SAYS_WHEN % nonce).encode(errors="replace"), _policy(nonce)
