@@ -43,7 +43,7 @@ ON_POSTGRES := tests/db tests/jobs tests/identity tests/workspace tests/flags te
 
 test-postgres: setup
 	@sh tests/postgresql_setup.sh
-	CAIRN_TEST_DATABASE=postgresql $(BIN)/pytest $(ON_POSTGRES)
+	CAIRN_TEST_DATABASE=postgresql $(BIN)/pytest -n 2 --dist loadfile $(ON_POSTGRES)
 
 check: setup
 	$(BIN)/ruff check .

@@ -15,8 +15,9 @@ from cairn.cli.reference import pages
 from tests.served import Served
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)(#[^)]*)?\)")
+PLACE = re.compile(r"`((?:cairn|docs|tests|bench)/[\w./-]*)`")
 SHELL = re.compile(r"```sh\n(.*?)```", re.S)
 
 
@@ -33,6 +34,12 @@ def test_links_lead_somewhere(document: Path) -> None:
         t for t in targets if not t.startswith(("http:", "https:")) and not (document.parent / t).exists()
     ]
     assert not dead
+
+
+def test_places_that_contributors_are_sent_to_exist() -> None:
+    places = PLACE.findall((ROOT / "CONTRIBUTING.md").read_text())
+    assert places
+    assert [place for place in places if not (ROOT / place).exists()] == []
 
 
 def test_the_picture_of_the_house_names_every_room() -> None:
