@@ -89,11 +89,14 @@ def read_address(text: str) -> IPAddress | None:
 
 
 def customer_of(host: str) -> str:
-    """What counts as one sender where senders are limited: an IPv4 address, or the /64 of an IPv6 one."""
+    """What counts as one sender where senders are limited: an IPv4 address, or the /64 of an IPv6 one.
+
+    This machine is one sender by itself: nobody else is in `::1`'s network.
+    """
     address = read_address(host)
     if address is None:
         return host[:_LONGEST_HOP]
-    if isinstance(address, ipaddress.IPv6Address):
+    if isinstance(address, ipaddress.IPv6Address) and not address.is_loopback:
         return str(ipaddress.ip_network((address, IPV6_CUSTOMER_BITS), strict=False))
     return str(address)
 

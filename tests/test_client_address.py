@@ -74,10 +74,26 @@ def test_scheme_is_what_the_outermost_trusted_proxy_was_asked_with(
         ("2001:db8:1:2::", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
         ("unknown", "unknown"),
+        ("::1", "::1"),
+        ("0:0:0:0:0:0:0:1", "::1"),
+        ("[::1]:443", "::1"),
+        ("::1%lo", "::1"),
+        ("::2", "::/64"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("::ffff:127.0.0.1", "127.0.0.1"),
+        ("::ffff:7f00:1", "127.0.0.1"),
     ],
 )
 def test_neighbours_in_an_ipv6_network_are_one_sender(host: str, customer: str) -> None:
     assert customer_of(host) == customer
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1"])
+def test_this_machine_is_trusted_however_it_is_spelled_and_counted(host: str) -> None:
+    """Limits name a sender by `customer_of`; that must be the same one whose word is taken."""
+    trusted = load({}, {}).trusted_proxies
+    assert host in trusted and customer_of(host) in trusted
+    assert caller_of(host, [], trusted) == (customer_of(host), "")
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/8,proxy.internal", "10.0.0.1/8", "*", "300.1.1.1", "10.0.0.0/40"])

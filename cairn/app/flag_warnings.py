@@ -46,8 +46,8 @@ def warnings_of(call: Call, environment: Environment, key: str) -> FlagWarnings:
     """None for an archived flag, which no SDK gets."""
     with call.reading() as connection:
         ruleset = load_ruleset(connection, environment.id)
-    if why := ruleset.left_out.get(key):
-        return FlagWarnings((f"This flag is left out, so applications get their defaults: {why}",))
+    if left_out := ruleset.left_out.get(key):
+        return FlagWarnings((f"This flag stays for applications as it was published last: {left_out.why}",))
     stored = ruleset.flag(key)
     if stored is None:
         return FlagWarnings()

@@ -145,6 +145,13 @@ class Flag(Struct, frozen=True, forbid_unknown_fields=True):
         return {each.key: variation.values.get(each.key, each.value) for each in self.variables}
 
 
+class LeftOut(Struct, frozen=True):
+    """A flag that cannot be read: nobody can say what it gives."""
+
+    why: str
+    is_on: bool
+
+
 class Ruleset(Struct, frozen=True):
     """Everything one environment needs to decide its flags. `InList` leaves carry their list's id."""
 
@@ -155,12 +162,9 @@ class Ruleset(Struct, frozen=True):
     holdouts: tuple[Holdout, ...] = ()
     folding_lists: frozenset[str] = frozenset()  # lists that ignore case
     inlines_lists: bool = True  # Python's settings file may hold the values of lists
-    left_out: dict[
-        str, str
-    ] = {}  # flags that cannot be read, so that applications get their defaults: key -> why
-    unknown: tuple[
-        str, ...
-    ] = ()  # groups and holdouts that cannot be read: without them nothing may be published
+    left_out: dict[str, LeftOut] = {}  # flags that cannot be read, by key
+    # Groups and holdouts that cannot be read: without them nothing may be published.
+    unknown: tuple[str, ...] = ()
 
     def flag(self, key: str) -> Flag | None:
         return next((each for each in self.flags if each.key == key), None)

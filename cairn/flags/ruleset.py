@@ -18,7 +18,7 @@ from cairn.db.tables import (
     workspaces,
 )
 from cairn.flags.audience import with_lists
-from cairn.flags.model import Flag, Forced, Group, Holdout, Rule, Ruleset
+from cairn.flags.model import Flag, Forced, Group, Holdout, LeftOut, Rule, Ruleset
 from cairn.flags.rows import DefinitionUnreadable, Kept, flag_of, group_of, holdout_of, rule_of
 from cairn.workspace.environment import EnvironmentNotFound
 
@@ -37,7 +37,7 @@ def load_ruleset(connection: sa.Connection, environment_id: int) -> Ruleset:
         raise EnvironmentNotFound(f"there is no environment {environment_id}", field="environment_id")
     lists = _lists(connection, environment_id)
     stored = _flags(connection, row.project_id, environment_id, lists)
-    left_out = {flag.key: why for flag in stored if (why := _why_left_out(flag))}
+    left_out = {flag.key: LeftOut(why, flag.is_on) for flag in stored if (why := _why_left_out(flag))}
     loaded = tuple(flag for flag in stored if flag.key not in left_out)
     unknown: list[str] = []
     return Ruleset(

@@ -38,11 +38,13 @@ def compile_settings(
     poll_interval_ms: int,
     list_values: Callable[[str], Sequence[str]] = lambda _list_id: (),
     inline_limit: int = 5_000,
+    kept: Json | None = None,
 ) -> SettingsFile:
     """One SDK family's settings file.
 
     Python clients cannot ask list checks, so theirs holds the lists' values if the environment lets it. By a list that
     is not in the file a condition holds for nobody, in the list or not.
+    `kept`: features and campaigns of flags that cannot be read, as they were published last.
     `list_values` needs to give no more than `inline_limit` + 1 values. Raises SettingsInvalid, and errors of a
     condition that flags cannot ask. Guarantee: the same ruleset and lists give the same bytes, whose `version`
     changes whenever they do.
@@ -53,8 +55,7 @@ def compile_settings(
         "accountId": account_id,
         "sdkKey": SDK_KEY,
         "pollInterval": poll_interval_ms,
-        "features": [_feature(flag) for flag in ruleset.flags],
-        "campaigns": _campaigns(ruleset, lists),
+        **_with_kept([_feature(flag) for flag in ruleset.flags], _campaigns(ruleset, lists), kept or {}),
         **_groups(ruleset),
     }
     if ruleset.holdouts:
@@ -63,6 +64,16 @@ def compile_settings(
     document = msgspec.json.encode({"version": int.from_bytes(digest, "big") >> 1, **body})
     check_settings(document)
     return SettingsFile(document, tuple(dict.fromkeys(lists.warnings)), tuple(dict.fromkeys(lists.withheld)))
+
+
+def _with_kept(features: list[Json], campaigns: list[Json], kept: Json) -> Json:
+    """In the order they would have if all could be read, so that the same flags give the same bytes."""
+    if not kept:
+        return {"features": features, "campaigns": campaigns}
+    ordered = sorted([*features, *kept["features"]], key=lambda feature: str(feature["key"]))
+    of_id = {campaign["id"]: campaign for campaign in (*kept["campaigns"], *campaigns)}
+    named_ids = dict.fromkeys(rule["campaignId"] for feature in ordered for rule in feature["rules"])
+    return {"features": ordered, "campaigns": [of_id[number] for number in named_ids]}
 
 
 def rules_in_force(flag: Flag) -> tuple[Rule, ...]:

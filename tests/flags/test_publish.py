@@ -6,7 +6,6 @@ import sqlalchemy as sa
 
 from cairn.conditions.tree import InList
 from cairn.db.tables import flags, rules
-from cairn.errors import CairnError
 from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
 from cairn.flags.model import Allocation
 from cairn.flags.publish import publish_environment
@@ -110,8 +109,7 @@ def test_the_last_good_documents_stay(
     publish(connection, members, place.production)
     before = [members.document(f"settings/{place.production}/{sdk}") for sdk in ("node", "python")]
     connection.execute(damage)
-    with pytest.raises(CairnError):
-        publish(connection, members, place.production)
+    assert any("stays as it is" in text for text in publish(connection, members, place.production))
     assert [members.document(f"settings/{place.production}/{sdk}") for sdk in ("node", "python")] == before
 
 

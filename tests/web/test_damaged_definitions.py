@@ -86,8 +86,9 @@ class Made:
             self.ids[f"{prefix}flag"] = flag
             rule = NewRule("rollout", name, (Allocation(1),), condition=Attribute("plan", "is", "premium"))
             self.ids[f"{prefix}rule"] = rules.add_rule(call, flag, here, rule).value.id
-            personal = NewRule("personalise", "grouped", (Allocation(1),))
-            grouped.append(rules.add_rule(call, flag, here, personal).value.id)
+            for key in ("p1", "p2") if name == FINE else ():
+                personal = NewRule("personalise", key, (Allocation(1),))
+                grouped.append(rules.add_rule(call, flag, here, personal).value.id)
             flags.switch_flag(call, flag, here, is_on=True)
         privacy.change_capture(call, here, CaptureSettings(mode="block", pages=("/secret",)))
         with world.core.writing() as connection:
@@ -173,8 +174,13 @@ def test_what_cannot_be_read_fails_alone(
 ) -> None:
     publish(world)
     with made.damaged(*place, damage):
+        changed = f"Renamed {' '.join(place)} {len(damage)}"
+        assert api("PATCH", f"/flags/{FINE}", {"name": changed}).status_code == 200
         publisher = publish(world)
-        assert FINE.encode() in settings_file(world), "the others are published"
+        is_held = place[0] in ("flag_groups", "holdouts")
+        assert (changed.encode() in settings_file(world)) is not is_held, (
+            "changes of the others are published"
+        )
         for path in PAGES if damage == "{not json" else ("", "/segments", "/flags", "/events"):
             answer = owner.get(HERE + made.path(path))
             assert answer.status_code == 200, (path, answer.text)
@@ -189,9 +195,9 @@ def test_what_cannot_be_read_fails_alone(
             told = api("GET", path)
             assert (told.status_code, "cannot be read" in told.text) == (200, True), told.text
         if place[0] in ("flags", "rules"):
-            assert BROKEN.encode() not in settings_file(world), "nobody can say what it gives"
-            assert any("is left out" in text for text in publisher.warnings[world.a.environment.id])
-        if place[0] in ("holdouts", "flag_groups"):
+            assert BROKEN.encode() in settings_file(world), "it stays as it was published last"
+            assert any(BROKEN in text for text in publisher.warnings[world.a.environment.id])
+        if is_held:
             assert BROKEN.encode() in settings_file(world), (
                 "the last good file stays: nobody leaves a holdout"
             )
