@@ -29,6 +29,7 @@ from cairn.eventlog.readers import LOADER
 from cairn.eventlog.sqlite import open_log
 from cairn.paths import Paths
 from cairn.store.embedded import open_embedded
+from cairn.store.question import ad_hoc
 from tests.served import Served
 
 BULK_EVENTS = 100
@@ -192,7 +193,7 @@ def stored(data_dir: Path, environment_id: int) -> int:
     sql = """SELECT count() FROM cairn.events WHERE environment_id = {environment:UInt32}
               AND (name = 'Probe' OR name = 'Product Viewed' AND properties['path'] = '/shop/tents')"""
     try:
-        return int(store.query(environment_id, sql)[0][0])
+        return int(store.query(ad_hoc(environment_id, sql))[0][0])
     finally:
         store.close()
 

@@ -29,6 +29,7 @@ from cairn.ingest.feed import Feed
 from cairn.ingest.loader import Loader
 from cairn.published.directory import Directory, Source
 from cairn.store.embedded import open_embedded
+from cairn.store.question import ad_hoc
 
 USERS = 50_000
 GC_THRESHOLD = (50_000, 20, 100)  # as the core sets it (server.run_core)
@@ -137,7 +138,7 @@ def measure(folder: Path, workload: str, events: int) -> Body:
     took, cpu = time.perf_counter() - began, time.process_time() - used
     count = loader.events - before
     counted = "SELECT count() FROM cairn.events WHERE environment_id = {environment:UInt32}"
-    stored = store.query(1, counted)[0][0]
+    stored = store.query(ad_hoc(1, counted))[0][0]
     store.close()
     log.close()
     engine.dispose()

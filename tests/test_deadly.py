@@ -17,6 +17,7 @@ from cairn.eventlog.sqlite import open_log
 from cairn.ingest.set_aside import list_set_aside
 from cairn.paths import Paths
 from cairn.store.embedded import open_embedded
+from cairn.store.question import ad_hoc
 from tests.deadly import record
 
 PATIENCE_S = 120.0
@@ -52,9 +53,9 @@ def stored(data_dir: Path) -> tuple[list[str], list[str]]:
     store = open_embedded(Paths(data_dir).store, memory_mb=512)
     where = "WHERE environment_id = {environment:UInt32}"
     events = store.query(
-        1, f"SELECT name FROM cairn.events {where} AND source = 'heap' ORDER BY log_position"
+        ad_hoc(1, f"SELECT name FROM cairn.events {where} AND source = 'heap' ORDER BY log_position")
     )
-    refusals = store.query(1, f"SELECT reason FROM cairn.refusals {where}")
+    refusals = store.query(ad_hoc(1, f"SELECT reason FROM cairn.refusals {where}"))
     store.close()
     return [name for (name,) in events], [reason for (reason,) in refusals]
 

@@ -20,6 +20,7 @@ from cairn.ingest.loader import Loader
 from cairn.ingest.set_aside import list_set_aside, set_aside
 from cairn.paths import Paths
 from cairn.published.directory import Directory
+from cairn.store.question import ad_hoc
 from cairn.workspace.member import create_member
 from cairn.workspace.permission import Role
 from tests.privacy.conftest import Running, Tenant, eventually, running
@@ -65,7 +66,7 @@ def test_after_a_repair_a_request_is_listed_and_loaded_again(running: Running) -
     assert command(running).output.splitlines() == [f"12.3: {REASON}", f"12.30: {REASON}"]
     assert command(running, "--load", "12.3").exit_code == 0
     names = "SELECT name FROM cairn.events WHERE environment_id = {environment:UInt32} AND source = 'heap'"
-    eventually(lambda: running.core.store.query(tenant.environment_id, names) == [("Bought",)])
+    eventually(lambda: running.core.store.query(ad_hoc(tenant.environment_id, names)) == [("Bought",)])
     assert [kept.position for kept in list_set_aside(folder)] == ["12.30"]
     for unknown in ("12.3", "../collect", "12.3/../12.30"):
         assert "is set aside" in str(command(running, "--load", unknown).exception)
@@ -148,7 +149,7 @@ def test_a_parser_that_stops_the_core_names_its_request_among_any_number(tmp_pat
     load("-11")
     assert [kept.position for kept in list_set_aside(paths.set_aside)] == ["1.1"]
     names = "SELECT name FROM cairn.events WHERE environment_id = {environment:UInt32} AND source = 'heap' ORDER BY 1"
-    assert core.store.query(1, names) == [("a",), ("b",), ("c",)]
+    assert core.store.query(ad_hoc(1, names)) == [("a",), ("b",), ("c",)]
     for part in (core.store, core.log, core.members):
         part.close()
     core.engine.dispose()

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from cairn.analysis.users import PropertyValue
-from cairn.query.canonical import CANONICAL
 from cairn.query.captured import MOST_SHOWN
-from cairn.store.schema import DATABASE
+from cairn.query.newest import NEWEST_VALUE
+from cairn.query.scope import Scope
 from cairn.store.store import Store
 
 PAGE = 50  # accounts on a page
@@ -30,7 +30,7 @@ class AccountPage(Struct, frozen=True):
 
 def list_accounts(store: Store, environment_id: int, account_key: str, *, after: str = "") -> AccountPage:
     """Every account that has users or properties, by id."""
-    found = _counted(store, environment_id, account_key, "id > {after:String}", {"after": after})
+    found = _counted(store, environment_id, account_key, ">", after)
     more = len(found) > PAGE
     accounts = _with_properties(store, environment_id, found[:PAGE])
     return AccountPage(accounts, accounts[-1].id if more else None)
@@ -38,50 +38,43 @@ def list_accounts(store: Store, environment_id: int, account_key: str, *, after:
 
 def read_account(store: Store, environment_id: int, account_key: str, account_id: str) -> Account | None:
     """None: nothing is known of it."""
-    found = _counted(store, environment_id, account_key, "id = {wanted:String}", {"wanted": account_id})
+    found = _counted(store, environment_id, account_key, "=", account_id)
     return _with_properties(store, environment_id, found)[0] if found else None
 
 
 def _counted(
-    store: Store, environment_id: int, account_key: str, where: str, parameters: dict[str, str]
+    store: Store, environment_id: int, account_key: str, compared: str, account_id: str
 ) -> list[Account]:
-    """Without properties, one more than a page holds."""
-    rows = store.query(
-        environment_id,
-        f"""
+    """Without properties, one more than a page holds. `compared`: how the id stands to the one given."""
+    scope = Scope(environment_id)
+    sql = f"""
         SELECT id, sum(users) FROM (
             SELECT account AS id, count() AS users FROM (
-                SELECT {CANONICAL} AS canonical, argMax(value, version) AS account
-                FROM {DATABASE}.user_properties
-                WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}}
+                SELECT {scope.canonical()} AS canonical, {NEWEST_VALUE} AS account
+                FROM {scope.user_properties(f"key = {scope.bindings.text(account_key)}")}
                 GROUP BY canonical)
             WHERE account != '' GROUP BY account
             UNION ALL
-            SELECT DISTINCT account_id AS id, toUInt64(0) AS users FROM {DATABASE}.account_properties
-            WHERE environment_id = {{environment:UInt32}})
-        WHERE {where} GROUP BY id ORDER BY id LIMIT {{limit:UInt32}}
-        """,
-        {"key": account_key, "limit": PAGE + 1, **parameters},
-    )
+            SELECT DISTINCT account_id AS id, toUInt64(0) AS users FROM {scope.account_properties()})
+        WHERE id {compared} {scope.bindings.text(account_id)} GROUP BY id ORDER BY id LIMIT {PAGE + 1}
+    """
+    rows = store.query(scope.statement(sql))
     return [Account(str(account_id), int(users)) for account_id, users in rows]
 
 
 def _with_properties(store: Store, environment_id: int, accounts: Sequence[Account]) -> list[Account]:
     if not accounts:
         return []
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    sql = f"""
         SELECT account_id, key, value, set_ms, count() OVER (PARTITION BY account_id) AS keys FROM (
             SELECT account_id, key, argMax(value, version) AS value,
                    toUnixTimestamp64Milli(argMax(time, version)) AS set_ms
-            FROM {DATABASE}.account_properties
-            WHERE environment_id = {{environment:UInt32}} AND account_id IN {{accounts:Array(String)}}
+            FROM {scope.account_properties("account_id IN {accounts:Array(String)}")}
             GROUP BY account_id, key)
         ORDER BY account_id, key LIMIT {MOST_SHOWN} BY account_id
-        """,
-        {"accounts": [one.id for one in accounts]},
-    )
+    """
+    rows = store.query(scope.statement(sql, accounts=[account.id for account in accounts]))
     known: dict[str, dict[str, PropertyValue]] = {}
     more: dict[str, int] = {}
     for account_id, key, value, set_ms, keys in rows:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct, structs
 
-from cairn.analysis.users import canonical_of, identities_of, raw_ids
+from cairn.analysis.users import canonical_of, raw_ids
 from cairn.clock import to_ms
 from cairn.conditions.clause import event_clause
 from cairn.conditions.tree import EventMatch
@@ -15,10 +14,11 @@ from cairn.event import Element
 from cairn.identity import merges
 from cairn.ids import identified_user_id
 from cairn.outcomes import Outcome, Reason
-from cairn.query.bindings import Bindings
-from cairn.query.canonical import CANONICAL
-from cairn.query.captured import FACTS_MAP, MORE_PROPERTIES, PROPERTIES_MAP, read_elements, with_element
-from cairn.store.schema import DATABASE, IDENTITY_KEY
+from cairn.query.captured import FACTS_MAP, MORE_PROPERTIES, PROPERTIES_MAP, with_element
+from cairn.query.elements import read_elements
+from cairn.query.newest import identities
+from cairn.query.scope import Scope
+from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import Store
 
 RECENT = timedelta(hours=1)  # looked at first; the minmax index on received_at keeps it cheap
@@ -102,26 +102,27 @@ def owned(
 
 def refused(store: Store, environment_id: int, *, now: datetime, limit: int = 50) -> list[Seen]:
     """Only what was refused. Environment 0 holds what came with an unknown key."""
-    sql = _newest_first([_refused_sql("")])
-    rows = store.query(environment_id, sql, {"since": max(to_ms(now - LOOK_BACK), 0), "limit": limit})
+    scope = Scope(environment_id)
+    since = _received_since(max(to_ms(now - LOOK_BACK), 0), scope)
+    rows = store.query(scope.statement(_newest_first([_refused_sql(scope, [since])]), limit=limit))
     return [Seen(*with_element(row, {})) for row in rows]
 
 
 def _received(
     store: Store, connection: sa.Connection, environment_id: int, since: int, only: Filter, *, limit: int
 ) -> list[Seen]:
-    stored_where, refused_where, parameters = _conditions(store, connection, environment_id, only)
+    scope = Scope(environment_id)
+    within = _received_since(since, scope)
+    users = raw_users_meant(store, connection, environment_id, only.user) if only.user else None
     parts = []
     if only.outcome in ("", Outcome.ACCEPTED):
-        parts.append(_stored_sql(stored_where))
+        parts.append(_stored_sql(scope, within, _stored_tests(scope, only, users)))
     if not only.says_what:
-        parts.append(
-            _refused_sql(refused_where)
-        )  # also of account properties, which are accepted but no event
+        # Also of account properties, which are accepted but no event.
+        parts.append(_refused_sql(scope, [within, *_refused_tests(scope, only)]))
     if not parts:
         return []
-    sql = _newest_first(parts)
-    rows = store.query(environment_id, sql, {"since": since, "limit": limit, **parameters})
+    rows = store.query(scope.statement(_newest_first(parts), limit=limit))
     elements = read_elements(store, environment_id, (row[-1] for row in rows))
     return [Seen(*with_element(row, elements)) for row in rows]
 
@@ -133,23 +134,26 @@ def _newest_first(parts: Sequence[str]) -> str:
     return f"SELECT * EXCEPT (log_position) FROM ({ordered}) {order}"
 
 
-def _stored_sql(where: str) -> str:
-    within = "environment_id = {environment:UInt32} AND received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+def _received_since(since_ms: int, scope: Scope) -> str:
+    return f"received_at >= {scope.bindings.moment(since_ms)}"
+
+
+def _stored_sql(scope: Scope, within: str, tests: Sequence[str]) -> str:
     # The newest are found first by two columns, so that the other forty are read of them alone.
+    newest = f"""
+        SELECT event_id FROM {scope.events(within, *tests)}
+        ORDER BY received_at DESC, log_position DESC LIMIT {{limit:UInt32}}"""
     return f"""
         SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(time) AS at,
                '{Outcome.ACCEPTED}' AS outcome, '{Reason.STORED}' AS reason, toString(kind) AS kind,
-               toString(name) AS name, '' AS user, {CANONICAL} AS canonical, toString(source) AS source,
+               toString(name) AS name, '' AS user, {scope.canonical()} AS canonical, toString(source) AS source,
                toString(library) AS library, '' AS detail,
                {PROPERTIES_MAP} AS shown, '' AS payload, event_id, session_id,
                {FACTS_MAP} AS facts, {MORE_PROPERTIES} AS more, element, log_position
-        FROM {DATABASE}.events
-        WHERE {within} AND event_id IN (
-            SELECT event_id FROM {DATABASE}.events WHERE {within} {where}
-            ORDER BY received_at DESC, log_position DESC LIMIT {{limit:UInt32}})"""
+        FROM {scope.events(within, f"event_id IN ({newest})")}"""
 
 
-def _refused_sql(where: str) -> str:
+def _refused_sql(scope: Scope, tests: Sequence[str]) -> str:
     return f"""
         SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(received_at) AS at,
                toString(outcome) AS outcome, toString(reason) AS reason, '' AS kind, name, user,
@@ -157,68 +161,62 @@ def _refused_sql(where: str) -> str:
                CAST(map(), 'Map(String, String)') AS shown, payload, toUInt64(0) AS event_id,
                toUInt64(0) AS session_id, CAST(map(), 'Map(String, String)') AS facts, toUInt64(0) AS more,
                toUInt64(0) AS element, log_position
-        FROM {DATABASE}.refusals
-        WHERE environment_id = {{environment:UInt32}}
-          AND received_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') {where}"""
+        FROM {scope.refusals(*tests)}"""
 
 
-def _conditions(
-    store: Store, connection: sa.Connection, environment_id: int, only: Filter
-) -> tuple[str, str, dict[str, Any]]:
-    """The filter in SQL for stored and for refused ones, with what it binds."""
-    stored, refused_ones, parameters = "", "", dict[str, Any]()
+def _stored_tests(scope: Scope, only: Filter, users: Sequence[int] | None) -> list[str]:
+    """The filter over the columns of `events`. `users`: raw ids of those the filter means."""
+    bindings, tests = scope.bindings, []
     if only.text:
-        parameters["text"] = only.text
-        found = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
-        in_values = f"arrayExists(v -> {found.format('v')}, mapValues(properties))"
-        in_page = " OR ".join(found.format(column) for column in SEARCHED_FACTS)
-        in_element = f"""element IN (SELECT element_id FROM {DATABASE}.elements
-            WHERE environment_id = {{environment:UInt32}} AND {found.format("text")})"""
-        stored += f" AND ({found.format('name')} OR {in_values} OR {in_page} OR {in_element})"
-        places = " OR ".join(found.format(column) for column in ("name", "payload", "reason"))
-        refused_ones += f" AND ({places})"
+        in_values = f"arrayExists(v -> {_contains('v', only.text, scope)}, mapValues(properties))"
+        in_page = [_contains(column, only.text, scope) for column in SEARCHED_FACTS]
+        elements = scope.elements(_contains("text", only.text, scope))
+        in_element = f"element IN (SELECT element_id FROM {elements})"
+        tests.append(" OR ".join((_contains("name", only.text, scope), in_values, *in_page, in_element)))
     if only.source:
-        parameters["source"] = only.source
-        stored += " AND source = {source:String}"
-        refused_ones += " AND source = {source:String}"
+        tests.append(f"source = {bindings.text(only.source)}")
     if only.kind:
-        parameters["kind"] = only.kind
-        stored += " AND kind = {kind:String}"
+        tests.append(f"kind = {bindings.text(only.kind)}")
     if only.match is not None:
-        bindings = Bindings()
-        stored += f" AND {event_clause(only.match, bindings)}"
-        parameters |= bindings.values
+        tests.append(event_clause(only.match, bindings))
+    if users is not None:
+        tests.append(f"user_id IN {bindings.bind(tuple(users), 'Array(UInt64)')}")
+    return tests
+
+
+def _refused_tests(scope: Scope, only: Filter) -> list[str]:
+    """The filter over the columns of `refusals`."""
+    bindings, tests = scope.bindings, []
+    if only.text:
+        tests.append(" OR ".join(_contains(name, only.text, scope) for name in ("name", "payload", "reason")))
+    if only.source:
+        tests.append(f"source = {bindings.text(only.source)}")
     if only.outcome:
-        parameters["outcome"] = only.outcome
-        refused_ones += " AND outcome = {outcome:String}"
+        tests.append(f"outcome = {bindings.text(only.outcome)}")
     if only.user:
-        parameters["user"] = only.user
-        parameters["users"] = meant(store, connection, environment_id, only.user)
-        stored += " AND user_id IN {users:Array(UInt64)}"
-        refused_ones += " AND positionCaseInsensitiveUTF8(user, {user:String}) > 0"
-    return stored, refused_ones, parameters
+        tests.append(_contains("user", only.user, scope))
+    return tests
 
 
-def meant(store: Store, connection: sa.Connection, environment_id: int, text: str) -> list[int]:
+def _contains(expression: str, text: str, scope: Scope) -> str:
+    return f"positionCaseInsensitiveUTF8({expression}, {scope.bindings.text(text)}) > 0"
+
+
+def raw_users_meant(store: Store, connection: sa.Connection, environment_id: int, text: str) -> list[int]:
     """The raw ids of the users somebody means by an identity, an e-mail or an id."""
     candidates = {identified_user_id(environment_id, text)}
     if text.isascii() and text.isdigit() and len(text) < 20:
         candidates.add(canonical_of(connection, environment_id, int(text)))
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT DISTINCT {CANONICAL} FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}}
-          AND positionCaseInsensitiveUTF8(value, {{text:String}}) > 0 LIMIT 100
-        """,
-        {"keys": [IDENTITY_KEY, "email", "_email"], "text": text},
-    )
-    candidates.update(int(row[0]) for row in rows)
+    scope = Scope(environment_id)
+    rows = scope.user_properties("key IN {keys:Array(String)}", _contains("value", text, scope))
+    sql = f"SELECT DISTINCT {scope.canonical()} FROM {rows} LIMIT 100"
+    found = store.query(scope.statement(sql, keys=[IDENTITY_KEY, "email", "_email"]))
+    candidates.update(int(row[0]) for row in found)
     return sorted({raw for user_id in candidates for raw in raw_ids(connection, environment_id, user_id)})
 
 
 def _with_identities(store: Store, environment_id: int, found: list[Seen]) -> list[Seen]:
-    known = identities_of(store, environment_id, {seen.user_id for seen in found if seen.user_id})
+    known = identities(store, environment_id, {seen.user_id for seen in found if seen.user_id})
     return [
         structs.replace(seen, user=known[seen.user_id]) if seen.user_id in known else seen for seen in found
     ]

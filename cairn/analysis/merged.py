@@ -11,7 +11,9 @@ from msgspec import Struct
 from cairn.analysis.users import raw_ids
 from cairn.query.behaviour import BEHAVIOUR
 from cairn.query.captured import MOST_SHOWN
-from cairn.store.schema import DATABASE, IDENTITY_KEY, INITIAL
+from cairn.query.newest import NEWEST_VALUE
+from cairn.query.scope import Scope
+from cairn.store.schema import IDENTITY_KEY, INITIAL
 from cairn.store.store import Store
 
 MOST_VALUES = 20_000  # of the shown ids, all together
@@ -47,29 +49,23 @@ def merged_ids(
 
 
 def _did(store: Store, environment_id: int, ids: list[int]) -> dict[int, tuple[int, int, int]]:
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    sql = f"""
         SELECT user_id, count(), toUnixTimestamp64Milli(min(time)), toUnixTimestamp64Milli(max(time))
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}} AND {BEHAVIOUR}
-        GROUP BY user_id
-        """,
-        {"users": ids},
-    )
+        FROM {scope.events("user_id IN {users:Array(UInt64)}", BEHAVIOUR)} GROUP BY user_id
+    """
+    rows = store.query(scope.statement(sql, users=ids))
     return {int(raw): (int(count), int(first), int(last)) for raw, count, first, last in rows}
 
 
 def _brought(store: Store, environment_id: int, ids: list[int]) -> dict[int, list[Brought]]:
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT key, user_id, argMax(value, version), max(version) FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}} AND key != {{own:String}}
+    scope = Scope(environment_id)
+    rows_of_ids = scope.user_properties("user_id IN {users:Array(UInt64)}", "key != {own:String}")
+    sql = f"""
+        SELECT key, user_id, {NEWEST_VALUE}, max(version) FROM {rows_of_ids}
         GROUP BY key, user_id ORDER BY key LIMIT {MOST_VALUES}
-        """,
-        {"users": ids, "own": IDENTITY_KEY},
-    )
+    """
+    rows = store.query(scope.statement(sql, users=ids, own=IDENTITY_KEY))
     by_key: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)
     for key, raw, value, version in rows:
         by_key[str(key)].append((int(version), int(raw), str(value)))

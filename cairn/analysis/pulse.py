@@ -7,12 +7,11 @@ from msgspec import Struct
 
 from cairn.calendar import Days
 from cairn.clock import to_ms
-from cairn.event import Kind
 from cairn.outcomes import Outcome
-from cairn.query.behaviour import BEHAVIOUR
-from cairn.query.canonical import CANONICAL
-from cairn.query.time_range import start_of_day
-from cairn.store.schema import DATABASE
+from cairn.query.behaviour import BEHAVIOUR, CUSTOM, EXPOSURE, IDENTIFY
+from cairn.query.scope import Scope
+from cairn.query.time_range import TimeRange, day_of_and_later, of_days, start_of_day
+from cairn.store.statement import Limits
 from cairn.store.store import Store
 
 
@@ -50,20 +49,13 @@ class Heard(Struct, frozen=True):
 
 def series(store: Store, environment_id: int, days: Days) -> list[Step]:
     """One bucket for each day, oldest first, the running one last; empty ones are zero."""
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    sql = f"""
         SELECT {start_of_day(days)} AS start,
-               uniqIf({CANONICAL}, {BEHAVIOUR}), countIf({BEHAVIOUR}), countIf(kind = {{exposure:String}})
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}}
-          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
-          AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
-          AND time <= fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')
-        GROUP BY start
-        """,
-        {"from": days.since_ms, "to": days.now_ms, "exposure": Kind.EXPOSURE},
-    )
+               uniqIf({scope.canonical()}, {BEHAVIOUR}), countIf({BEHAVIOUR}), countIf({EXPOSURE})
+        FROM {scope.events(of_days(days).clause(scope.bindings))} GROUP BY start
+    """
+    rows = store.query(scope.statement(sql))
     known = {int(start): Step(int(start), *map(int, numbers)) for start, *numbers in rows}
     return [known.get(start, Step(start, 0, 0, 0)) for start in days.starts_ms]
 
@@ -71,28 +63,16 @@ def series(store: Store, environment_id: int, days: Days) -> list[Step]:
 def totals(store: Store, environment_id: int, *, now: datetime, spans: Sequence[timedelta]) -> list[Step]:
     """One bucket for each rolling span that ends now, all in one question."""
     starts = [max(to_ms(now - span), 0) for span in spans]
+    scope = Scope(environment_id)
     columns = []
-    for at in range(len(starts)):
-        later = f"time > fromUnixTimestamp64Milli({{from{at}:Int64}}, 'UTC')"
+    for start in starts:
+        later = TimeRange(start + 1).clause(scope.bindings, says_days=False)
         columns.append(
-            f"uniqExactIf({CANONICAL}, {BEHAVIOUR} AND {later}), countIf({BEHAVIOUR} AND {later}), "
-            f"countIf(kind = {{exposure:String}} AND {later})"
+            f"uniqExactIf({scope.canonical()}, {BEHAVIOUR} AND {later}), countIf({BEHAVIOUR} AND {later}), "
+            f"countIf({EXPOSURE} AND {later})"
         )
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT {", ".join(columns)}
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}}
-          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{first:Int64}}, 'UTC'))
-          AND time > fromUnixTimestamp64Milli({{first:Int64}}, 'UTC')
-        """,
-        {
-            "first": min(starts),
-            "exposure": Kind.EXPOSURE,
-            **{f"from{at}": start for at, start in enumerate(starts)},
-        },
-    )
+    events = scope.events(TimeRange(min(starts) + 1).clause(scope.bindings))
+    rows = store.query(scope.statement(f"SELECT {', '.join(columns)} FROM {events}"))
     numbers = [int(number) for number in rows[0]]
     return [Step(start, *numbers[3 * at : 3 * at + 3]) for at, start in enumerate(starts)]
 
@@ -101,19 +81,16 @@ def refusals(
     store: Store, environment_id: int, *, now: datetime, span: timedelta = timedelta(hours=1)
 ) -> list[Refusals]:
     """What was refused in the span, by reason, most frequent first. Environment 0: unknown keys."""
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    since = scope.bindings.moment(max(to_ms(now - span), 0))
+    sql = f"""
         SELECT toString(reason), any(toString(outcome)), count() AS refused,
                toUnixTimestamp64Milli(max(received_at)), toString(argMax(source, received_at)),
                argMax(detail, received_at)
-        FROM {DATABASE}.refusals
-        WHERE environment_id = {{environment:UInt32}} AND outcome != '{Outcome.ACCEPTED}'
-          AND received_at > fromUnixTimestamp64Milli({{from:Int64}}, 'UTC')
+        FROM {scope.refusals(f"outcome != '{Outcome.ACCEPTED}'", f"received_at > {since}")}
         GROUP BY reason ORDER BY refused DESC, reason LIMIT 50
-        """,
-        {"from": max(to_ms(now - span), 0)},
-    )
+    """
+    rows = store.query(scope.statement(sql))
     return [Refusals(*row) for row in rows]
 
 
@@ -121,19 +98,14 @@ def heard_from(
     store: Store, environment_id: int, *, now: datetime, span: timedelta = timedelta(days=30)
 ) -> list[Heard]:
     """Sources and libraries that sent something in the span: what is connected, first steps done."""
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    sql = f"""
         SELECT toString(source) AS sent_by, toString(library) AS sent_with, count(),
-               toUnixTimestamp64Milli(max(received_at)), countIf(kind = {{identify:String}}),
-               countIf(kind = {{exposure:String}})
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}}
-          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
+               toUnixTimestamp64Milli(max(received_at)), countIf({IDENTIFY}), countIf({EXPOSURE})
+        FROM {scope.events(day_of_and_later(to_ms(now - span), scope.bindings))}
         GROUP BY sent_by, sent_with ORDER BY sent_by, sent_with LIMIT 200
-        """,
-        {"from": max(to_ms(now - span), 0), "identify": Kind.IDENTIFY, "exposure": Kind.EXPOSURE},
-    )
+    """
+    rows = store.query(scope.statement(sql))
     return [Heard(*row) for row in rows]
 
 
@@ -141,28 +113,21 @@ def event_names(
     store: Store, environment_id: int, *, now: datetime, span: timedelta = timedelta(days=30)
 ) -> list[str]:
     """Names of custom events seen in the span, most frequent first: suggestions in the segment editor."""
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT toString(name) AS known FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND kind = {{custom:String}}
-          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
+    scope = Scope(environment_id)
+    events = scope.events(CUSTOM, day_of_and_later(to_ms(now - span), scope.bindings))
+    sql = f"""
+        SELECT toString(name) AS known FROM {events}
         GROUP BY known ORDER BY count() DESC, known LIMIT 200
-        """,
-        {"from": max(to_ms(now - span), 0), "custom": Kind.CUSTOM},
-    )
+    """
+    rows = store.query(scope.statement(sql))
     return [row[0] for row in rows]
 
 
 def property_keys(store: Store, environment_id: int) -> list[str]:
     """Keys of user properties: suggestions in the segment editor."""
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT DISTINCT toString(key) AS known FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} ORDER BY known LIMIT 500
-        """,
-    )
+    scope = Scope(environment_id)
+    sql = f"SELECT DISTINCT toString(key) AS known FROM {scope.user_properties()} ORDER BY known LIMIT 500"
+    rows = store.query(scope.statement(sql))
     return [row[0] for row in rows]
 
 
@@ -173,15 +138,10 @@ def frequent_values(
 
     `topK` keeps a fixed number of values, however many different ones a key has.
     """
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT toString(key) AS known, topK({int(limit)})(value) FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}}
-          AND length(value) BETWEEN 1 AND {LONGEST_SUGGESTED}
-        GROUP BY known
-        """,
-        {"keys": list(keys)},
-        timeout_s=timeout_s,
+    scope = Scope(environment_id)
+    of_keys = scope.user_properties(
+        "key IN {keys:Array(String)}", f"length(value) BETWEEN 1 AND {LONGEST_SUGGESTED}"
     )
+    sql = f"SELECT toString(key) AS known, topK({int(limit)})(value) FROM {of_keys} GROUP BY known"
+    rows = store.query(scope.statement(sql, keys=list(keys)), Limits(timeout_s=timeout_s))
     return {key: list(values) for key, values in rows}

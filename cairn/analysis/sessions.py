@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from cairn.analysis.users import raw_ids
 from cairn.calendar import Days
-from cairn.event import Kind
-from cairn.query.behaviour import IN_SESSION
-from cairn.query.canonical import CANONICAL
-from cairn.query.time_range import start_of_day
-from cairn.store.schema import DATABASE
+from cairn.query.behaviour import IN_SESSION, PAGEVIEW
+from cairn.query.bindings import MOST
+from cairn.query.scope import Scope
+from cairn.query.time_range import TIME_MS, TimeRange, start_of_day
+from cairn.store.statement import Limits
 from cairn.store.store import Store
 
 PAGE = 50  # sessions on a page
@@ -24,7 +24,7 @@ MINUTE_MS = 60_000
 LEAST_GAP_MIN, MOST_GAP_MIN = 1, 24 * 60  # minutes
 
 # The same in the store: the session's number, from 0, of each of a user's `times` (sorted epoch milliseconds).
-SESSION_NUMBERS = "arrayCumSum(arrayMap(silence -> silence > {gap_ms:Int64}, arrayDifference(times)))"
+SESSION_NUMBERS = "arrayCumSum(arrayMap(silence -> silence > {gap}, arrayDifference(times)))"
 
 
 class Session(Struct, frozen=True):
@@ -81,22 +81,17 @@ def user_sessions(
     before_ms: int | None = None,
 ) -> SessionPage:
     """A canonical user's sessions over all raw ids, newest first: as captured, or by a gap."""
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT min(at), max(at) AS last, count(), countIf(kind = '{Kind.PAGEVIEW}'),
+    scope = Scope(environment_id)
+    users = scope.bindings.bind(tuple(raw_ids(connection, environment_id, user_id)), "Array(UInt64)")
+    before = scope.bindings.whole(MOST if before_ms is None else before_ms)
+    sql = f"""
+        SELECT min(at), max(at) AS last, count(), countIf({PAGEVIEW}),
                argMinIf(path, (at, log_position), path != ''), argMaxIf(path, (at, log_position), path != '')
-        FROM ({_captured("1 AS owner", _OF_USER) if gap_ms is None else _split("1 AS owner", _OF_USER)})
-        GROUP BY session HAVING min(at) < {{before:Int64}}
-        ORDER BY min(at) DESC, session DESC LIMIT {{limit:UInt32}}
-        """,
-        {
-            "users": raw_ids(connection, environment_id, user_id),
-            "before": 2**62 if before_ms is None else before_ms,
-            "limit": PAGE + 1,
-            **({} if gap_ms is None else {"gap_ms": gap_ms}),
-        },
-    )
+        FROM ({_events_of_sessions(scope, "1", f"user_id IN {users}", gap_ms)})
+        GROUP BY session HAVING min(at) < {before}
+        ORDER BY min(at) DESC, session DESC LIMIT {PAGE + 1}
+    """
+    rows = store.query(scope.statement(sql))
     sessions = [UserSession(*row) for row in rows]
     return SessionPage(sessions[:PAGE], sessions[PAGE - 1].start_ms if len(sessions) > PAGE else None)
 
@@ -108,54 +103,47 @@ def session_days(
 
     Limit: what lies outside of these days is not looked at, so a session that began before it is cut.
     """
-    owner, where = f"{CANONICAL} AS owner", _IN_RANGE
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    within = TimeRange(days.since_ms, days.now_ms - 1).clause(scope.bindings)
+    sql = f"""
         SELECT {start_of_day(days, "first")} AS day, count(), uniqExact(owner), sum(events),
                quantileExact(0.5)(last - first) / 1000
         FROM (
             SELECT owner, session, min(at) AS first, max(at) AS last, count() AS events
-            FROM ({_captured(owner, where) if gap_ms is None else _split(owner, where)})
+            FROM ({_events_of_sessions(scope, scope.canonical(), within, gap_ms)})
             GROUP BY owner, session)
         GROUP BY day ORDER BY day
-        """,
-        {
-            "since": days.since_ms, "until": days.now_ms, **({} if gap_ms is None else {"gap_ms": gap_ms}),
-        },
-        timeout_s=30.0,
-    )  # fmt: skip
+    """
+    rows = store.query(scope.statement(sql), Limits(timeout_s=30.0))
     return [
         DayOfSessions(int(day), int(sessions), int(users), int(events), float(median))
         for day, sessions, users, events, median in rows
     ]
 
 
-_OF_USER = "user_id IN {users:Array(UInt64)}"
-_IN_RANGE = """
-    time >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({until:Int64}, 'UTC')
-    AND toDate(time) >= toDate(fromUnixTimestamp64Milli({since:Int64}, 'UTC'))
-    AND toDate(time) <= toDate(fromUnixTimestamp64Milli({until:Int64}, 'UTC'))"""
+def _events_of_sessions(scope: Scope, owner: str, where: str, gap_ms: int | None) -> str:
+    """Shape: owner, session, at, log_position, kind, path."""
+    if gap_ms is None:
+        return _captured(scope, owner, where)
+    return _split(scope, owner, where, gap_ms)
 
 
-def _captured(owner: str, where: str) -> str:
-    """Events that have a session. Shape: owner, session, at, log_position, kind, path."""
+def _captured(scope: Scope, owner: str, where: str) -> str:
+    """Events that have a session."""
     return f"""
-        SELECT {owner}, session_id AS session, toUnixTimestamp64Milli(time) AS at, log_position, kind,
-               path
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND session_id != 0 AND {IN_SESSION} AND {where}"""
+        SELECT {owner} AS owner, session_id AS session, {TIME_MS} AS at, log_position, kind, path
+        FROM {scope.events("session_id != 0", IN_SESSION, where)}"""
 
 
-def _split(owner: str, where: str) -> str:
-    """All events, their sessions numbered anew. Shape: owner, session, at, log_position, kind, path."""
+def _split(scope: Scope, owner: str, where: str, gap_ms: int) -> str:
+    """All events, their sessions numbered anew."""
+    gap = scope.bindings.whole(gap_ms)
     return f"""
         SELECT owner, session, one.1 AS at, one.2 AS log_position, one.3 AS kind, one.4 AS path
         FROM (
-            SELECT {owner},
-                   arraySort(groupArray((toUnixTimestamp64Milli(time), log_position, toString(kind), toString(path))))
-                   AS some, arrayMap(one -> one.1, some) AS times, {SESSION_NUMBERS} AS numbers
-            FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND {IN_SESSION} AND {where}
+            SELECT {owner} AS owner,
+                   arraySort(groupArray(({TIME_MS}, log_position, toString(kind), toString(path)))) AS some,
+                   arrayMap(one -> one.1, some) AS times, {SESSION_NUMBERS.format(gap=gap)} AS numbers
+            FROM {scope.events(IN_SESSION, where)}
             GROUP BY owner)
         ARRAY JOIN some AS one, numbers AS session"""

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from cairn.clock import to_ms
-from cairn.event import Kind
-from cairn.store.schema import DATABASE
+from cairn.query.behaviour import PAGEVIEW
+from cairn.query.scope import Scope
+from cairn.query.time_range import day_of_and_later
 from cairn.store.store import Store
 
 MOST_PAGES = 10  # of one site
@@ -25,24 +26,21 @@ def sites_seen(
     store: Store, environment_id: int, *, now: datetime, days: int = 30
 ) -> dict[str, list[SeenPage]]:
     """By host, those that the script ran on in sessions first, then by users; each with its pages viewed most."""
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    since_ms = to_ms(now - timedelta(days=days))
+    pageviews = scope.events(
+        PAGEVIEW, "domain != ''", "library != {demo:String}", day_of_and_later(since_ms, scope.bindings)
+    )
+    sql = f"""
         SELECT host, page, views, users FROM (
             SELECT toString(domain) AS host, toString(path) AS page, count() AS views, uniq(user_id) AS users,
                    max(library = {{script:String}} AND session_id != 0) AS by_script
-            FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND kind = {{pageview:String}} AND domain != ''
-              AND library != {{demo:String}}
-              AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
+            FROM {pageviews}
             GROUP BY host, page
             ORDER BY by_script DESC, users DESC, views DESC, host, page
             LIMIT {MOST_PAGES} BY host)
-        LIMIT {MOST_ROWS}""",
-        {
-            "pageview": Kind.PAGEVIEW, "script": SCRIPT, "demo": DEMO, "from": to_ms(now - timedelta(days=days)),
-        },
-    )  # fmt: skip
+        LIMIT {MOST_ROWS}"""
+    rows = store.query(scope.statement(sql, script=SCRIPT, demo=DEMO))
     found: dict[str, list[SeenPage]] = {}
     for host, path, views, users in rows:
         found.setdefault(str(host), []).append(SeenPage(str(path), int(views), int(users)))

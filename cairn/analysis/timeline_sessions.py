@@ -7,12 +7,11 @@ from msgspec import Struct
 
 from cairn.analysis.sessions import MINUTE_MS, Session, sessions_of
 from cairn.query.behaviour import IN_SESSION
-from cairn.store.schema import DATABASE
+from cairn.query.scope import Scope
 from cairn.store.store import Store
 
 SILENCE_MS = 30 * MINUTE_MS  # that ends a captured session
-_OF_USER = f"""FROM {DATABASE}.events
-               WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}"""
+_OF_USER = "user_id IN {users:Array(UInt64)}"
 
 
 class TimelineSessions(Struct, frozen=True):
@@ -48,13 +47,13 @@ def timeline_sessions(
     store: Store, environment_id: int, raw_ids: Sequence[int], *, gap_ms: int
 ) -> TimelineSessions:
     """`gap_ms` 0: as captured. Otherwise a session ends with a silence longer than that."""
-    users = {"users": list(raw_ids)}
+    scope = Scope(environment_id)
     if gap_ms:
-        sql = f"SELECT toUnixTimestamp64Milli(time) {_OF_USER} AND {IN_SESSION}"
-        times = (int(row[0]) for row in store.query(environment_id, sql, users))
-        return TimelineSessions(sessions_of(times, gap_ms=gap_ms), gap_ms=gap_ms)
+        sql = f"SELECT toUnixTimestamp64Milli(time) FROM {scope.events(_OF_USER, IN_SESSION)}"
+        rows = store.query(scope.statement(sql, users=list(raw_ids)))
+        return TimelineSessions(sessions_of((int(row[0]) for row in rows), gap_ms=gap_ms), gap_ms=gap_ms)
     sql = f"""SELECT session_id, toUnixTimestamp64Milli(min(time)) AS start, toUnixTimestamp64Milli(max(time)),
                      countIf({IN_SESSION})
-              {_OF_USER} AND session_id != 0 GROUP BY session_id ORDER BY start, session_id"""
-    rows = store.query(environment_id, sql, users)
+              FROM {scope.events(_OF_USER, "session_id != 0")} GROUP BY session_id ORDER BY start, session_id"""
+    rows = store.query(scope.statement(sql, users=list(raw_ids)))
     return TimelineSessions([Session(*map(int, row[1:])) for row in rows], [int(row[0]) for row in rows])

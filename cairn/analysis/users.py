@@ -18,19 +18,20 @@ from cairn.event import Element
 from cairn.identity import merges
 from cairn.ids import MAX_USER_ID, identified_user_id
 from cairn.query.behaviour import BEHAVIOUR
-from cairn.query.bindings import Bindings
-from cairn.query.canonical import CANONICAL
 from cairn.query.captured import (
     FACTS_MAP,
     MORE_PROPERTIES,
     MOST_SHOWN,
     PROPERTIES_MAP,
-    read_elements,
     with_element,
 )
-from cairn.query.cursor import Cursor, older, position_of
-from cairn.query.time_range import of_days
-from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
+from cairn.query.cursor import Cursor, older, older_events
+from cairn.query.elements import read_elements
+from cairn.query.newest import newest_of
+from cairn.query.scope import Scope
+from cairn.query.time_range import TimeRange, of_days
+from cairn.query.user_rows import did_anything
+from cairn.store.schema import FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 from cairn.store.store import Store
 
 PAGE = 50  # users or events on a page
@@ -127,32 +128,20 @@ def _seen(
     store: Store, environment_id: int, *, since_ms: int, after: Cursor | None, limit: int, is_last: bool
 ) -> list[tuple[int, int]]:
     """(canonical user, last seen), one more than a page holds. Only the last look shows the never seen."""
-    never_seen = f"""
-        UNION ALL SELECT DISTINCT {CANONICAL}, toInt64(0) FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}}"""
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    user = scope.canonical()
+    never_seen = f"UNION ALL SELECT DISTINCT {user}, toInt64(0) FROM {scope.user_properties()}"
+    sql = f"""
         SELECT canonical, max(last) AS seen FROM (
-            SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(maxIf(time, {BEHAVIOUR})) AS last
-            FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}}
-              AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
-              AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
+            SELECT {user} AS canonical, toUnixTimestamp64Milli(maxIf(time, {BEHAVIOUR})) AS last
+            FROM {scope.events(TimeRange(since_ms).clause(scope.bindings))}
             GROUP BY canonical
             {never_seen if is_last else ""})
         GROUP BY canonical
-        HAVING seen >= {{least:Int64}} AND (seen, canonical) < ({{after_ms:Int64}}, {{after_id:UInt64}})
-        ORDER BY seen DESC, canonical DESC LIMIT {{limit:UInt32}}
-        """,
-        {
-            "since": max(since_ms, 0),
-            "least": 0 if is_last else 1,
-            "after_ms": after.time_ms if after else 2**62,
-            "after_id": after.id if after else 0,
-            "limit": limit + 1,
-        },
-    )
+        HAVING seen >= {0 if is_last else 1} AND {older("seen", "canonical", after, scope.bindings)}
+        ORDER BY seen DESC, canonical DESC LIMIT {limit + 1}
+    """
+    rows = store.query(scope.statement(sql))
     return [(int(user), int(seen)) for user, seen in rows]
 
 
@@ -167,20 +156,15 @@ def list_doers(
     after: Cursor | None = None,
 ) -> UserPage:
     """Who did one event in the last 30 days, who did it last first. Times and counts are those of the event."""
-    bindings, days = Bindings(), last_days(now, zone, COUNTED_DAYS)
-    clause = event_clause(match, bindings)
-    span = of_days(days).clause(bindings)
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT {CANONICAL} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen, count()
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND {span} AND {clause}
-        GROUP BY canonical HAVING {older("seen", "canonical", after, bindings)}
+    scope = Scope(environment_id)
+    within = of_days(last_days(now, zone, COUNTED_DAYS)).clause(scope.bindings)
+    sql = f"""
+        SELECT {scope.canonical()} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen, count()
+        FROM {scope.events(within, event_clause(match, scope.bindings))}
+        GROUP BY canonical HAVING {older("seen", "canonical", after, scope.bindings)}
         ORDER BY seen DESC, canonical DESC LIMIT {PAGE + 1}
-        """,
-        bindings.values,
-    )
+    """
+    rows = store.query(scope.statement(sql))
     found = [User(int(user), "", int(seen), int(count)) for user, seen, count in rows]
     users = _with_properties(store, connection, environment_id, found[:PAGE])
     more = len(found) > PAGE
@@ -200,17 +184,17 @@ def search_users(
 ) -> UserPage:
     """Users whose identity, e-mail or name contains the text (any case), or whose id it is, by user id."""
     wanted = text.strip()
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT {CANONICAL} AS canonical
-        FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}}
-          AND positionCaseInsensitiveUTF8(value, {{text:String}}) > 0
+    scope = Scope(environment_id)
+    naming = scope.user_properties(
+        "key IN {keys:Array(String)}", "positionCaseInsensitiveUTF8(value, {text:String}) > 0"
+    )
+    sql = f"""
+        SELECT {scope.canonical()} AS canonical FROM {naming}
         GROUP BY canonical HAVING canonical > {{after:UInt64}}
         ORDER BY canonical LIMIT {{limit:UInt32}}
-        """,
-        {"keys": list(SEARCHED_KEYS), "text": wanted, "after": after_id, "limit": limit + 1},
+    """
+    rows = store.query(
+        scope.statement(sql, keys=list(SEARCHED_KEYS), text=wanted, after=after_id, limit=limit + 1)
     )
     found = [int(row[0]) for row in rows]
     if after_id == 0:
@@ -223,7 +207,9 @@ def _by_id(store: Store, connection: sa.Connection, environment_id: int, text: s
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= len(str(MAX_USER_ID))):
         return []
     user_id = canonical_of(connection, environment_id, int(text))
-    return [user_id] if _exists(store, connection, environment_id, user_id) else []
+    return (
+        [user_id] if did_anything(store, environment_id, raw_ids(connection, environment_id, user_id)) else []
+    )
 
 
 def described(
@@ -263,18 +249,13 @@ def _did(
     store: Store, environment_id: int, owners: dict[int, int], since_ms: int
 ) -> dict[int, tuple[int, int]]:
     """Canonical user -> when it last did something since then, and how many things."""
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    events = scope.events("user_id IN {users:Array(UInt64)}", TimeRange(since_ms).clause(scope.bindings))
+    sql = f"""
         SELECT user_id, toUnixTimestamp64Milli(maxIf(time, {BEHAVIOUR})), countIf({BEHAVIOUR})
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
-          AND toDate(time) >= toDate(fromUnixTimestamp64Milli({{since:Int64}}, 'UTC'))
-          AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
-        GROUP BY user_id
-        """,
-        {"users": list(owners)[:MAX_RAW_IDS], "since": since_ms},
-    )
+        FROM {events} GROUP BY user_id
+    """
+    rows = store.query(scope.statement(sql, users=list(owners)[:MAX_RAW_IDS]))
     done: dict[int, tuple[int, int]] = {}
     for raw, last, count in rows:
         before = done.get(owners[raw], (0, 0))
@@ -313,18 +294,17 @@ def properties_of(
     owners = _owners(connection, environment_id, user_ids)
     if not owners:
         return {}, {}
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    sql = f"""
         SELECT canonical, key, value, set_ms, newest, count() OVER (PARTITION BY canonical) AS keys FROM (
-            SELECT {CANONICAL} AS canonical, key, argMax(value, version) AS value,
+            SELECT {scope.canonical()} AS canonical, key, argMax(value, version) AS value,
                    toUnixTimestamp64Milli(argMax(time, version)) AS set_ms, max(version) AS newest
-            FROM {DATABASE}.user_properties
-            WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
+            FROM {scope.user_properties("user_id IN {users:Array(UInt64)}")}
             GROUP BY canonical, key)
         ORDER BY canonical, has({{first:Array(String)}}, key) DESC, key LIMIT {MOST_SHOWN} BY canonical
-        """,
-        {"users": list(owners)[:MAX_RAW_IDS], "first": [*SEARCHED_KEYS, *INITIAL]},
+    """
+    rows = store.query(
+        scope.statement(sql, users=list(owners)[:MAX_RAW_IDS], first=[*SEARCHED_KEYS, *INITIAL])
     )
     properties: dict[int, dict[str, PropertyValue]] = {}
     first = {int(row[0]): int(row[4]) for row in rows if row[1] == FIRST_SEEN_KEY}
@@ -336,24 +316,6 @@ def properties_of(
             continue  # not of the first session
         properties.setdefault(int(user_id), {})[key] = PropertyValue(value, int(set_ms))
     return properties, more
-
-
-def identities_of(store: Store, environment_id: int, user_ids: Iterable[int]) -> dict[int, str]:
-    """Canonical user -> identity, for those that have one."""
-    wanted = sorted(set(user_ids))
-    if not wanted:
-        return {}
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT user_id, argMax(value, version) FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}}
-          AND user_id IN {{users:Array(UInt64)}}
-        GROUP BY user_id
-        """,
-        {"key": IDENTITY_KEY, "users": wanted},
-    )
-    return {int(user_id): identity for user_id, identity in rows}
 
 
 def one_user(
@@ -368,7 +330,8 @@ def one_user(
     """The canonical user behind a raw or canonical id; None when nothing is known of it."""
     canonical = canonical_of(connection, environment_id, user_id)
     user = described(store, connection, environment_id, [canonical], now=now, zone=zone)[0]
-    if user.properties or user.last_seen_ms or _exists(store, connection, environment_id, canonical):
+    known = user.properties or user.last_seen_ms
+    if known or did_anything(store, environment_id, raw_ids(connection, environment_id, canonical)):
         return user
     return None
 
@@ -396,24 +359,15 @@ def timeline(
     limit: int = PAGE,
 ) -> Timeline:
     """What a canonical user did, newest first, over all its raw ids."""
-    rows = store.query(
-        environment_id,
-        f"""
+    scope = Scope(environment_id)
+    sql = f"""
         SELECT event_id, toUnixTimestamp64Milli(time) AS at, toUnixTimestamp64Milli(received_at), kind, name,
                source, library, user_id, session_id, {PROPERTIES_MAP} AS shown, {FACTS_MAP},
                {MORE_PROPERTIES}, element
-        FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}}
-          AND (at, log_position, event_id) < ({{after_ms:Int64}}, {position_of("after_id")}, {{after_id:UInt64}})
-        ORDER BY at DESC, log_position DESC, event_id DESC LIMIT {{limit:UInt32}}
-        """,
-        {
-            "users": raw_ids(connection, environment_id, user_id),
-            "after_ms": after.time_ms if after else 2**62,
-            "after_id": after.id if after else 0,
-            "limit": limit + 1,
-        },
-    )
+        FROM {scope.events("user_id IN {users:Array(UInt64)}", older_events(after, scope))}
+        ORDER BY at DESC, log_position DESC, event_id DESC LIMIT {limit + 1}
+    """
+    rows = store.query(scope.statement(sql, users=raw_ids(connection, environment_id, user_id)))
     elements = read_elements(store, environment_id, (row[-1] for row in rows))
     events = [TimelineEvent(*with_element(row, elements)) for row in rows]
     last = events[limit - 1] if len(events) > limit else None
@@ -431,30 +385,10 @@ def canonical_of(connection: sa.Connection, environment_id: int, user_id: int) -
 
 def property_of(store: Store, connection: sa.Connection, environment_id: int, user_id: int, key: str) -> str:
     """One property of a canonical user; empty when it has none of this name."""
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT argMax(value, version) FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}} AND user_id IN {{users:Array(UInt64)}}
-        """,
-        {"key": key, "users": raw_ids(connection, environment_id, user_id)},
-    )
-    return str(rows[0][0]) if rows else ""
+    return newest_of(store, environment_id, key, raw_ids(connection, environment_id, user_id))
 
 
 def _owners(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> dict[int, int]:
     """Raw id -> canonical id, for every raw id of these canonical users."""
     known = merges.raw_ids(connection, environment_id, user_ids)
     return {raw: canonical for canonical, raws in known.items() for raw in raws}
-
-
-def _exists(store: Store, connection: sa.Connection, environment_id: int, user_id: int) -> bool:
-    rows = store.query(
-        environment_id,
-        f"""
-        SELECT 1 FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND user_id IN {{users:Array(UInt64)}} LIMIT 1
-        """,
-        {"users": raw_ids(connection, environment_id, user_id)},
-    )
-    return bool(rows)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from cairn.analysis.users import identities_of
 from cairn.app.call import Call, siblings
 from cairn.app.editions import CREATED, Edited, record
 from cairn.calendar import Days, last_days
@@ -25,6 +24,7 @@ from cairn.definitions.model import (
 )
 from cairn.definitions.volume import Example, NameSeen, Recent, Total, Volume
 from cairn.errors import InvalidInput
+from cairn.query import newest
 from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment
 
@@ -205,7 +205,7 @@ def _matched(call: Call, environment: Environment, match: EventMatch) -> Matched
 
 def identities(call: Call, environment: Environment, user_ids: Iterable[int]) -> dict[int, str]:
     """Canonical user -> identity, for those that have one."""
-    return identities_of(call.core.store, environment.id, user_ids)
+    return newest.identities(call.core.store, environment.id, user_ids)
 
 
 def findings(call: Call, environment: Environment, known: Sequence[Report] | None = None) -> list[Finding]:

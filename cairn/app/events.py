@@ -51,7 +51,7 @@ def want_events(call: Call, environment: Environment, only: Filter, *, defined: 
     with call.reading() as connection:
         if defined:
             parts = core.definitions.parts_of(connection, environment.id, defined)
-        users = events.meant(core.store, connection, environment.id, only.user) if only.user else []
+        users = events.raw_users_meant(core.store, connection, environment.id, only.user) if only.user else []
     return Wanted(environment.id, only, parts, frozenset(users))
 
 

@@ -10,7 +10,7 @@ such a user are all users listed as well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 from msgspec import Struct, structs
 
@@ -50,10 +50,11 @@ from cairn.conditions.tree import (
     Visitor,
 )  # fmt: skip
 from cairn.conditions.walk import replaced
-from cairn.query.bindings import Bindings
-from cairn.query.canonical import CANONICAL, canonical_among
+from cairn.query.canonical import canonical_among
+from cairn.query.scope import Scope
 from cairn.query.time_range import TIME_MS
-from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
+from cairn.store.schema import FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
+from cairn.store.statement import Statement
 
 # The longest text of one statement. Several conditions are asked in as many statements as it takes; one that is longer
 # by itself is refused when it is saved.
@@ -63,17 +64,6 @@ STATEMENT_BYTES = 200_000
 MOST_NEWEST = 100
 
 
-class Statement(Struct, frozen=True):
-    """For Store.query. Rows: (canonical user id, identity or "", then 1 or 0 for each condition).
-
-    With due times, after these one for each condition: the earliest epoch millisecond at which time alone can change
-    its answer, never later than it does, or NEVER_MS.
-    """
-
-    sql: str
-    parameters: dict[str, Any]  # Any: the columns' own types
-
-
 class Users(Struct, frozen=True):
     """Canonical users to look at, each with all its raw ids, itself included."""
 
@@ -81,37 +71,59 @@ class Users(Struct, frozen=True):
     known: frozenset[int] = frozenset()  # those that are sure to have an event or a property; spares a look
 
 
-def everybody(conditions: Sequence[Condition], now_ms: int, *, with_due: bool = False) -> Statement:
+def everybody(
+    environment_id: int, conditions: Sequence[Condition], now_ms: int, *, with_due: bool = False
+) -> Statement:
     """Every user of the environment for whom at least one of the conditions holds at `now_ms`, or has a due time.
 
-    Raises ConditionNotAccepted for leaves that only flags know and for patterns RE2 cannot read.
+    Rows: (canonical user id, identity or "", then 1 or 0 for each condition). With due times, after these one for each
+    condition: the earliest epoch millisecond at which time alone can change its answer, never later than it does, or
+    NEVER_MS. Raises ConditionNotAccepted for leaves that only flags know and for patterns RE2 cannot read.
     """
-    pass_ = _Pass(conditions, now_ms, with_due=with_due)
+    pass_ = _Pass(environment_id, conditions, now_ms, with_due=with_due)
+    return pass_.scope.statement(_everybody(pass_))
+
+
+def how_many(environment_id: int, condition: Condition, now_ms: int) -> Statement:
+    """For how many users it holds, and how many of these have an identity. One row. Raises as `everybody`."""
+    pass_ = _Pass(environment_id, [condition], now_ms)
+    return pass_.scope.statement(f"SELECT count(), countIf(`max(known_as)` != '') FROM ({_everybody(pass_)})")
+
+
+def _everybody(pass_: "_Pass") -> str:
+    canonical = pass_.scope.canonical()
     sources = [
-        f"SELECT {CANONICAL} AS canonical_id, {pass_.columns(did='d')} FROM {_placed(rows)}"
-        for rows in pass_.counted_events("")
+        f"SELECT {canonical} AS canonical_id, {pass_.columns(did='d')} FROM {pass_.scope.raw_users(rows)}"
+        for rows in pass_.counted_events()
     ]
-    sources.append(pass_.tested_properties(CANONICAL, ""))
+    sources.append(pass_.tested_properties(canonical))
     if pass_.needs_strangers:
         sources += [
-            f"SELECT DISTINCT {CANONICAL} AS canonical_id, {pass_.columns()} FROM {_placed(rows)}"
-            for rows in _existing("")
+            f"SELECT DISTINCT {canonical} AS canonical_id, {pass_.columns()} FROM {pass_.scope.raw_users(rows)}"
+            for rows in pass_.existing()
         ]
-    having = [f"holds_{n}" for n in range(len(conditions))]
-    having += [f"due_{n} < {NEVER_MS}" for n in range(len(conditions)) if with_due]
-    return pass_.statement(sources, having=" OR ".join(having))
+    having = [f"holds_{n}" for n in range(pass_.size)]
+    having += [f"due_{n} < {NEVER_MS}" for n in range(pass_.size) if pass_.with_due]
+    return pass_.select(sources, having=" OR ".join(having))
 
 
-def only(conditions: Sequence[Condition], now_ms: int, users: Users, *, with_due: bool = False) -> Statement:
+def only(
+    environment_id: int,
+    conditions: Sequence[Condition],
+    now_ms: int,
+    users: Users,
+    *,
+    with_due: bool = False,
+) -> Statement:
     """The same question about these users only. A user without a row does not exist: no condition holds.
 
-    Raises as `everybody`.
+    Rows and errors as of `everybody`.
     """
-    pass_ = _Pass(conditions, now_ms, with_due=with_due)
+    pass_ = _Pass(environment_id, conditions, now_ms, with_due=with_due)
     pairs = [(raw, user) for user, raws in users.raw_ids.items() for raw in raws]
     raws = tuple(raw for raw, _ in pairs)
     canonical = canonical_among(users.raw_ids, pass_.bindings)
-    among = f"AND {pass_.bindings.contains('user_id', raws, 'UInt64')}"
+    among = pass_.bindings.contains("user_id", raws, "UInt64")
     sources = [
         f"SELECT {canonical} AS canonical_id, {pass_.columns(did='d')} FROM ({rows})"
         for rows in pass_.counted_events(among)
@@ -121,19 +133,19 @@ def only(conditions: Sequence[Condition], now_ms: int, users: Users, *, with_due
         known = pass_.bindings.bind(tuple(sorted(users.known)), "Array(UInt64)")
         sources.append(f"SELECT arrayJoin({known}) AS canonical_id, {pass_.columns()}")
         unsure = tuple(raw for raw, user in pairs if user not in users.known)
-        among = f"AND {pass_.bindings.contains('user_id', unsure, 'UInt64')}"
+        among = pass_.bindings.contains("user_id", unsure, "UInt64")
         sources += [
             f"SELECT DISTINCT {canonical} AS canonical_id, {pass_.columns()} FROM ({rows})"
-            for rows in _existing(among)
+            for rows in pass_.existing(among)
             if unsure
         ]
-    return pass_.statement(sources)
+    return pass_.scope.statement(pass_.select(sources))
 
 
 def check_size(condition: Condition) -> None:
     """Raises ConditionNotAccepted when the event store could not be asked about it in one statement."""
     # A defined event's own size is not the condition's: what it means grows and shrinks with what was captured.
-    size = len(everybody([replaced(condition, _without_meaning)], 0, with_due=True).sql)
+    size = len(everybody(0, [replaced(condition, _without_meaning)], 0, with_due=True).sql)
     if size > STATEMENT_BYTES:
         raise ConditionNotAccepted(
             f"condition is too long to be counted: it makes {size:,} bytes of a question, at most "
@@ -151,12 +163,16 @@ def _without_meaning(leaf: Leaf) -> Condition:
 class _Pass:
     """The distinct leaves of some conditions, and the pieces of SQL that answer them together."""
 
-    def __init__(self, conditions: Sequence[Condition], now_ms: int, *, with_due: bool = False) -> None:
-        self.bindings = Bindings()
+    def __init__(
+        self, environment_id: int, conditions: Sequence[Condition], now_ms: int, *, with_due: bool = False
+    ) -> None:
+        self.scope = Scope(environment_id)
+        self.bindings = self.scope.bindings
+        self.size, self.with_due = len(conditions), with_due
         self.dids: dict[tuple[EventMatch, Window], int] = {}
         self.tests: dict[tuple[str, str, Operand], int] = {}  # (key, positive operator, value)
         self.nth: dict[tuple[int, int], int] = {}  # (number of a did, n): the n-th newest in its window
-        self._now_ms, self._with_due = now_ms, with_due
+        self._now_ms = now_ms
         self._due: dict[str, None] = {}  # of the condition being read
         self._expressions: list[str] = []
         self._dues: list[str] = []
@@ -167,27 +183,26 @@ class _Pass:
             self._due = {}
         self.needs_strangers = any(holds_for_strangers(node) for node in conditions)
 
-    def statement(self, sources: Iterable[str], *, having: str = "") -> Statement:
+    def select(self, sources: Iterable[str], *, having: str = "") -> str:
         flags = "".join(f", {text} AS holds_{n}" for n, text in enumerate(self._expressions))
-        if self._with_due:
+        if self.with_due:
             flags += "".join(f", toInt64({text}) AS due_{n}" for n, text in enumerate(self._dues))
-        sql = f"""
+        return f"""
             SELECT canonical_id, max(known_as){flags}
             FROM ({" UNION ALL ".join(sources)})
             GROUP BY canonical_id {f"HAVING {having}" if having else ""}
         """
-        return Statement(sql, self.bindings.values)
 
     def columns(self, *, did: str = "", test: str = "", known_as: str = "''") -> str:
         """What every source of the union says of a user: the named columns' values, and nothing of the rest."""
         counts = [f"{did}{n} AS d{n}" if did else f"toUInt64(0) AS d{n}" for n in self.dids.values()]
         tests = [f"{test}{n} AS u{n}" if test else f"toUInt8(0) AS u{n}" for n in self.tests.values()]
         times = [f"w{n}" if did else f"{self._no_time(nth)} AS w{n}" for (_, nth), n in self.nth.items()]
-        if self._with_due and self.dids:
+        if self.with_due and self.dids:
             times.append("later" if did else f"toInt64({NEVER_MS}) AS later")
         return ", ".join([f"{known_as} AS known_as", *counts, *tests, *times])
 
-    def counted_events(self, among: str) -> list[str]:
+    def counted_events(self, *among: str) -> list[str]:
         """Per raw user how often each `Did` happened; only rows that one of them names are read. Empty without one."""
         if not self.dids:
             return []
@@ -202,17 +217,22 @@ class _Pass:
             for event, window in self.dids
         ]
         counts = [f"countIf({match}) AS d{n}" for n, match in enumerate(matches)]
-        if self._with_due:
+        if self.with_due:
             counts += [self._nth_newest(matches[did], nth, n) for (did, nth), n in self.nth.items()]
             later = f"ms > {self.bindings.whole(self._now_ms)}"
             counts.append(f"ifNull(minIfOrNull(ms, {later}), {NEVER_MS}) AS later")
         tests = ", ".join(f"{test} AS {name}" for test, name in names.items())
+        rows = self.scope.events(" OR ".join(dict.fromkeys(read)), *among)
         return [
-            f"""SELECT user_id, {", ".join(counts)} FROM (
-                    SELECT user_id, {TIME_MS} AS ms, {tests} FROM {DATABASE}.events
-                    WHERE environment_id = {{environment:UInt32}} AND ({" OR ".join(dict.fromkeys(read))}) {among})
+            f"""SELECT user_id, {", ".join(counts)}
+                FROM (SELECT user_id, {TIME_MS} AS ms, {tests} FROM {rows})
                 GROUP BY user_id"""
         ]
+
+    def existing(self, *among: str) -> list[str]:
+        """Every raw user there is, by event or by property."""
+        tables = (self.scope.events(*among), self.scope.user_properties(*among))
+        return [f"SELECT DISTINCT user_id FROM {rows}" for rows in tables]
 
     def _tests(self, event: EventMatch, window: Window) -> list[str]:
         """All of them hold for an event that a `Did` counts."""
@@ -243,7 +263,7 @@ class _Pass:
         times = f"arraySort(groupArrayArray(w{number}))"
         return f"if(sum(d{did}) >= {nth}, {window_ms} - arrayElement({times}, {nth}), {NEVER_MS})"
 
-    def tested_properties(self, canonical: str, among: str) -> str:
+    def tested_properties(self, canonical: str, *among: str) -> str:
         """Per canonical user which tests its newest values pass, and its identity.
 
         The newest value's answer is the newest answer, so no value is carried around, only 1 or 0. Without a value it
@@ -261,9 +281,7 @@ class _Pass:
             SELECT canonical_id, {self.columns(test="t", known_as="own_identity")} FROM (
                 SELECT {canonical} AS canonical_id{tests},
                     argMaxIf(value, version, key = {identity} AND user_id = canonical_id) AS own_identity
-                FROM {DATABASE}.user_properties
-                WHERE environment_id = {{environment:UInt32}}
-                    AND {self.bindings.contains("key", keys, "String")} {among}
+                FROM {self.scope.user_properties(self.bindings.contains("key", keys, "String"), *among)}
                 GROUP BY canonical_id)"""
 
     def _newest(self, key: str, test: str) -> str:
@@ -301,7 +319,7 @@ class _Pass:
                 assert_never(node)
 
     def _add_due(self, number: int, node: Did) -> None:
-        if not self._with_due:
+        if not self.with_due:
             return
         if isinstance(node.window, Last):
             window_ms = node.window.amount * UNIT_MS[node.window.unit]
@@ -309,20 +327,6 @@ class _Pass:
                 self._leaves_at(number, nth, window_ms) for nth in boundaries(node.operator, node.count)
             )
         self._due["min(later)"] = None
-
-
-def _placed(rows: str) -> str:
-    """Rows by raw user with the column that the user map is looked up by. A level of its own: an alias beside the
-    tenant's filter would take the filter's place."""
-    return f"(SELECT {{environment:UInt32}} AS environment_id, * FROM ({rows}))"
-
-
-def _existing(among: str) -> list[str]:
-    """Every raw user there is, by event or by property."""
-    where = f"WHERE environment_id = {{environment:UInt32}} {among}"
-    return [
-        f"SELECT DISTINCT user_id FROM {DATABASE}.{table} {where}" for table in ("events", "user_properties")
-    ]
 
 
 def holds_for_strangers(node: Condition) -> bool:

@@ -10,21 +10,17 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from cairn.clock import to_ms
 from cairn.conditions.event_test import passing
 from cairn.conditions.tree import PropertyFilter
 from cairn.definitions.model import ELEMENT_KEYS
 from cairn.definitions.path import Bools, Paths
 from cairn.definitions.selector import read_selector
 from cairn.event import Element
-from cairn.store.schema import DATABASE
-from cairn.store.store import Row, Store
+from cairn.query.elements import read_shapes, sum_of_shapes
+from cairn.store.store import Store
 
 OVERLAP_MS = 60_000  # the loader may write a shape a little after others that were seen later
 REMEMBERED = 1_000  # parts whose matches are kept; then all are forgotten
-READ_TIMEOUT_S = 60.0  # the first look at millions of shapes
-
-_ROW = "element_id, hierarchy, tag, dom_id, classes, text, href, label, attributes, first_seen"
 
 
 class Asked(Struct, frozen=True):
@@ -66,17 +62,14 @@ class EnvironmentShapes:
     def refresh(self) -> None:
         """Take in what the store has. One small question when there is nothing new."""
         with self._lock:
-            count, checksum = self._ask(
-                f"SELECT count(), groupBitXor(element_id) FROM (SELECT DISTINCT element_id FROM {DATABASE}.elements "
-                "WHERE environment_id = {environment:UInt32})"
-            )[0]
+            count, checksum = sum_of_shapes(self._store, self._environment_id)
             if (count, checksum) == self._sum:
                 return
             if self._known:
-                self._read("AND first_seen >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')")
+                self._read(max(self._first_seen) - OVERLAP_MS)
             if self._checksum() != (count, checksum):
                 self._forget()
-                self._read("")
+                self._read(None)
             self._sum = (count, checksum)
 
     def ids(self, asked: Asked) -> tuple[int, ...]:
@@ -120,27 +113,19 @@ class EnvironmentShapes:
             hits[places] = _passes_all(asked.tests, [elements[place] for place in places.tolist()])
         return hits
 
-    def _read(self, where: str) -> None:
-        rows = self._ask(
-            f"SELECT {_ROW} FROM {DATABASE}.elements WHERE environment_id = {{environment:UInt32}} {where}",
-            {"since": max(self._first_seen, default=0) - OVERLAP_MS},
-        )
-        for number, hierarchy, tag, dom_id, classes, text, href, label, attributes, first_seen in rows:
+    def _read(self, since_ms: int | None) -> None:
+        for number, element, first_seen_ms in read_shapes(self._store, self._environment_id, since_ms):
             if number in self._known:
                 continue
-            element = Element(hierarchy, tag, dom_id, classes, text, href, label, dict(attributes))
             self._known.add(number)
             self._ids.append(number)
             self._elements.append(element)
             self._entries.append(self._paths.add(element))
-            self._first_seen.append(to_ms(first_seen))
+            self._first_seen.append(first_seen_ms)
 
     def _checksum(self) -> tuple[int, int]:
         ids = np.array(self._ids, dtype=np.uint64)
         return len(ids), int(np.bitwise_xor.reduce(ids)) if len(ids) else 0
-
-    def _ask(self, sql: str, parameters: dict[str, int] | None = None) -> list[Row]:
-        return self._store.query(self._environment_id, sql, parameters, timeout_s=READ_TIMEOUT_S)
 
 
 def _passes_all(tests: Sequence[PropertyFilter], elements: Sequence[Element]) -> list[bool]:

@@ -11,17 +11,19 @@ from cairn.calendar import Days
 from cairn.conditions.clause import event_clause
 from cairn.conditions.tree import EventMatch
 from cairn.event import Element
-from cairn.query.bindings import Bindings
-from cairn.query.canonical import CANONICAL
-from cairn.query.captured import FACTS_MAP, read_elements, with_element
+from cairn.query.behaviour import CUSTOM
+from cairn.query.captured import FACTS_MAP, with_element
+from cairn.query.elements import read_elements
+from cairn.query.scope import Scope
 from cairn.query.time_range import last, of_days, start_of_day, until
-from cairn.store.schema import DATABASE
+from cairn.store.statement import Limits
 from cairn.store.store import Row, Store
 
 DAYS = 30  # that pages show
 DAY_MS = 86_400_000
 MATCHES_PER_QUESTION = 20  # share one pass over the events
-COUNT_TIMEOUT_S = 60.0  # of a count over all history
+# Of a count over all history.
+COUNTING = Limits(timeout_s=60.0)
 
 
 class Volume(Struct, frozen=True):
@@ -90,21 +92,16 @@ def behaviour(store: Store, environment_id: int, days: Days) -> list[int]:
 
 
 def _measured(store: Store, environment_id: int, matches: Sequence[EventMatch], days: Days) -> list[Volume]:
-    bindings = Bindings()
-    clauses = [event_clause(match, bindings) for match in matches]
+    scope = Scope(environment_id)
+    clauses = [event_clause(match, scope.bindings) for match in matches]
     asked = ", ".join(
         f"countIf({clause}), groupBitXorIf(cityHash64(event_id), {clause}), "
         f"toUnixTimestamp64Milli(maxIf(time, {clause}))"
         for clause in clauses
     )
-    span = of_days(days).clause(bindings)
+    events = scope.events(of_days(days).clause(scope.bindings), " OR ".join(clauses))
     rows = store.query(
-        environment_id,
-        f"""SELECT {start_of_day(days)} AS start, {asked}
-            FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND {span} AND ({" OR ".join(clauses)})
-            GROUP BY start""",
-        bindings.values,
+        scope.statement(f"SELECT {start_of_day(days)} AS start, {asked} FROM {events} GROUP BY start")
     )
     return [
         _volume([(int(row[0]), *row[at : at + 3]) for row in rows], days)
@@ -124,33 +121,23 @@ def recents(store: Store, environment_id: int, matches: Sequence[EventMatch], da
     """For each match how much of it there was in these days, all in one pass."""
     if not matches:
         return []
-    bindings = Bindings()
-    clauses = [event_clause(match, bindings) for match in matches]
-    counts = ", ".join(f"countIf({clause}), uniqExactIf({CANONICAL}, {clause})" for clause in clauses)
-    rows = store.query(
-        environment_id,
-        f"""SELECT {counts} FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}}
-              AND {of_days(days).clause(bindings)} AND ({" OR ".join(clauses)})""",
-        bindings.values,
-    )
+    scope = Scope(environment_id)
+    clauses = [event_clause(match, scope.bindings) for match in matches]
+    user = scope.canonical()
+    counts = ", ".join(f"countIf({clause}), uniqExactIf({user}, {clause})" for clause in clauses)
+    events = scope.events(of_days(days).clause(scope.bindings), " OR ".join(clauses))
+    rows = store.query(scope.statement(f"SELECT {counts} FROM {events}"))
     counted = list(map(int, rows[0]))
     return [Recent(counted[at], counted[at + 1]) for at in range(0, len(counted), 2)]
 
 
 def total(store: Store, environment_id: int, match: EventMatch, now: datetime) -> Total:
-    bindings = Bindings()
-    clause = event_clause(match, bindings)
-    rows = store.query(
-        environment_id,
-        f"""SELECT count(), uniqExact({CANONICAL}), toUnixTimestamp64Milli(min(time)),
-                   toUnixTimestamp64Milli(max(time))
-            FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}}
-              AND {until(now).clause(bindings, says_days=False)} AND {clause}""",
-        bindings.values,
-        timeout_s=COUNT_TIMEOUT_S,
-    )
+    scope = Scope(environment_id)
+    within = until(now).clause(scope.bindings, says_days=False)
+    sql = f"""SELECT count(), uniqExact({scope.canonical()}), toUnixTimestamp64Milli(min(time)),
+                     toUnixTimestamp64Milli(max(time))
+              FROM {scope.events(within, event_clause(match, scope.bindings))}"""
+    rows = store.query(scope.statement(sql), COUNTING)
     events, users, first_ms, last_ms = map(int, rows[0])
     return Total(events, users, first_ms, last_ms) if events else Total(0, 0, 0, 0)
 
@@ -170,18 +157,12 @@ def latest(
 def _latest(
     store: Store, environment_id: int, match: EventMatch, now: datetime, span: timedelta, limit: int
 ) -> Iterator[Example]:
-    bindings = Bindings()
-    clause = event_clause(match, bindings)
-    within = last(span, now).clause(bindings)
-    rows = store.query(
-        environment_id,
-        f"""SELECT event_id, toUnixTimestamp64Milli(time) AS at, toString(kind), toString(name), {CANONICAL},
-                   {FACTS_MAP}, CAST(properties, 'Map(String, String)'), element
-            FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND {within} AND {clause}
-            ORDER BY at DESC, log_position DESC, event_id LIMIT {int(limit)}""",
-        bindings.values,
-    )
+    scope = Scope(environment_id)
+    events = scope.events(last(span, now).clause(scope.bindings), event_clause(match, scope.bindings))
+    sql = f"""SELECT event_id, toUnixTimestamp64Milli(time) AS at, toString(kind), toString(name),
+                     {scope.canonical()}, {FACTS_MAP}, CAST(properties, 'Map(String, String)'), element
+              FROM {events} ORDER BY at DESC, log_position DESC, event_id LIMIT {int(limit)}"""
+    rows = store.query(scope.statement(sql))
     elements = read_elements(store, environment_id, (row[-1] for row in rows))
     for row in rows:
         yield Example(*with_element(row, elements))
@@ -189,14 +170,11 @@ def _latest(
 
 def names_seen(store: Store, environment_id: int, *, limit: int = 1_000) -> list[NameSeen]:
     """Names of custom events, newest first."""
-    rows = store.query(
-        environment_id,
-        f"""SELECT toString(name) AS known, toUnixTimestamp64Milli(min(time)) AS first_seen,
-                   toUnixTimestamp64Milli(max(time)), count(), toString(argMax(source, time))
-            FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND kind = 'custom'
-            GROUP BY known ORDER BY first_seen DESC, known LIMIT {int(limit)}""",
-    )
+    scope = Scope(environment_id)
+    sql = f"""SELECT toString(name) AS known, toUnixTimestamp64Milli(min(time)) AS first_seen,
+                     toUnixTimestamp64Milli(max(time)), count(), toString(argMax(source, time))
+              FROM {scope.events(CUSTOM)} GROUP BY known ORDER BY first_seen DESC, known LIMIT {int(limit)}"""
+    rows = store.query(scope.statement(sql))
     return [
         NameSeen(name, int(first), int(last), int(events), source)
         for name, first, last, events, source in rows

@@ -12,8 +12,8 @@ from cairn.identity.merges import canonical, raw_ids
 from cairn.ingest.batch import Batch, Parts, version_of
 from cairn.ingest.limits import limited_account
 from cairn.outcomes import REASONS, Reason
+from cairn.query.newest import newest_values
 from cairn.store.rows import text_of
-from cairn.store.schema import DATABASE
 from cairn.store.store import AccountChange
 from cairn.workspace.account_key import account_keys_of
 
@@ -75,16 +75,7 @@ def _values(
     environment_id: int, key: str, raws: set[int], batch: Batch, parts: Parts
 ) -> dict[int, tuple[int, str]]:
     """(version, value) of the property, of each raw user that has it, stored or in this batch."""
-    rows = parts.store.query(
-        environment_id,
-        f"""
-        SELECT user_id, max(version), argMax(value, version) FROM {DATABASE}.user_properties
-        WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}} AND user_id IN {{users:Array(UInt64)}}
-        GROUP BY user_id
-        """,
-        {"key": key, "users": sorted(raws)},
-    )
-    found = {int(user_id): (int(version), str(value)) for user_id, version, value in rows}
+    found = newest_values(parts.store, environment_id, key, raws)
     for raw in raws:
         change = batch.properties.get((environment_id, raw, key))
         if change is not None and change.version >= found.get(raw, (0, ""))[0]:

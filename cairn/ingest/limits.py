@@ -11,7 +11,7 @@ from cairn.event import Draft, Kind, Scalar
 from cairn.ingest.batch import Batch, Parts
 from cairn.ingest.names import MOST_ELEMENTS
 from cairn.outcomes import Reason
-from cairn.store.schema import DATABASE
+from cairn.query.elements import count_rows
 
 Value = TypeVar("Value")
 
@@ -67,11 +67,7 @@ def may_add_element(environment_id: int, parts: Parts) -> bool:
     """Whether the environment has room for one more shape, which is counted then."""
     counts = parts.remembered.limits.elements
     if environment_id not in counts:
-        [(count,)] = parts.store.query(
-            environment_id,
-            f"SELECT count() FROM {DATABASE}.elements WHERE environment_id = {{environment:UInt32}}",
-        )
-        counts[environment_id] = int(count)
+        counts[environment_id] = count_rows(parts.store, environment_id)
     if counts[environment_id] >= MOST_ELEMENTS:
         return False
     counts[environment_id] += 1

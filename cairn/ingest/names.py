@@ -1,10 +1,9 @@
 """How many different names an environment, user or account has: counted in memory, looked up where many are new."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
-from cairn.event import Kind
-from cairn.store.schema import DATABASE, IDENTITY_KEY, INITIAL
+from cairn.query import names
 from cairn.store.store import Store
 
 MOST_USER_PROPERTIES = 500  # different ones of one raw user, or of one account
@@ -20,38 +19,38 @@ _MOST_NOTED, _MOST_NOTED_NAMES = 20_000, 50  # events with different names, and 
 _MOST_REMEMBERED = 200_000  # users, some 20 MB
 
 Owner = TypeVar("Owner")
-# What Cairn itself sets of a user, as SQL.
-_OWN_KEYS = ", ".join(f"'{key}'" for key in (IDENTITY_KEY, *INITIAL))
+
+ReadNames = Callable[[Store, int, int], list[str]]  # of an environment, so many at most
+ReadKeys = Callable[[Store, int, Owner, int], list[str]]
 
 
 class Names:
     """The different names of one kind, by environment. Not thread-safe: the loader has one thread."""
 
-    def __init__(self, sql: str, most: int = MOST_NAMES) -> None:
-        self._sql, self._most = sql, most
+    def __init__(self, read: ReadNames, most: int = MOST_NAMES) -> None:
+        self._read, self._most = read, most
         self._known: dict[int, set[str]] = {}
         self._are_all: set[int] = set()  # environments whose stored names were read
 
-    def left_out(self, store: Store, environment_id: int, names: Mapping[str, object]) -> list[str]:
+    def left_out(self, store: Store, environment_id: int, new: Mapping[str, object]) -> list[str]:
         """Those of the names that are new and too many. The others are known from now on."""
         known = self._known.setdefault(environment_id, set())
-        if names.keys() <= known:
+        if new.keys() <= known:
             return []
         if environment_id not in self._are_all:
-            if len(known) + len(names) <= _UNASKED_NAMES:
-                known.update(names)
+            if len(known) + len(new) <= _UNASKED_NAMES:
+                known.update(new)
                 return []
-            rows = store.query(environment_id, self._sql, {"most": self._most})
-            known.update(str(name) for (name,) in rows)
+            known.update(self._read(store, environment_id, self._most))
             self._are_all.add(environment_id)
-        return _admit(known, names, self._most)
+        return _admit(known, new, self._most)
 
 
 class Keys(Generic[Owner]):
     """The different property keys of each user (or account), looked up only for those that have many."""
 
-    def __init__(self, sql: str) -> None:
-        self._sql = sql
+    def __init__(self, read: ReadKeys[Owner]) -> None:
+        self._read = read
         self._bits: dict[tuple[int, Owner], int] = {}
         self._known: dict[tuple[int, Owner], set[str]] = {}
 
@@ -63,10 +62,9 @@ class Keys(Generic[Owner]):
         if known is None:
             if self._are_few(place, keys):
                 return []
-            rows = store.query(environment_id, self._sql, {"owner": owner, "most": MOST_USER_PROPERTIES})
             if len(self._known) >= _MOST_COUNTED:
                 self._known.clear()
-            known = self._known[place] = {str(key) for (key,) in rows}
+            known = self._known[place] = set(self._read(store, environment_id, owner, MOST_USER_PROPERTIES))
         return _admit(known, keys, MOST_USER_PROPERTIES)
 
     def _are_few(self, place: tuple[int, Owner], keys: Mapping[str, object]) -> bool:
@@ -83,31 +81,12 @@ class Limits:
     """What has been counted so far. Only a bound: forgetting it lets a few more in."""
 
     def __init__(self) -> None:
-        self.event_names = Names(
-            f"SELECT DISTINCT toString(name) FROM {DATABASE}.events "
-            f"WHERE environment_id = {{environment:UInt32}} AND kind = '{Kind.CUSTOM}' LIMIT {{most:UInt32}}"
-        )
-        self.event_properties = Names(
-            f"SELECT DISTINCT toString(arrayJoin(mapKeys(properties))) FROM {DATABASE}.events "
-            "WHERE environment_id = {environment:UInt32} LIMIT {most:UInt32}"
-        )
-        self.user_properties = Names(
-            f"SELECT DISTINCT toString(key) FROM {DATABASE}.user_properties "
-            "WHERE environment_id = {environment:UInt32} LIMIT {most:UInt32}"
-        )
-        self.account_properties = Names(
-            f"SELECT DISTINCT toString(key) FROM {DATABASE}.account_properties "
-            "WHERE environment_id = {environment:UInt32} LIMIT {most:UInt32}"
-        )
-        self.of_users = Keys[int](
-            f"SELECT DISTINCT toString(key) FROM {DATABASE}.user_properties "
-            "WHERE environment_id = {environment:UInt32} AND user_id = {owner:UInt64} "
-            f"AND key NOT IN ({_OWN_KEYS}) LIMIT {{most:UInt32}}"
-        )
-        self.of_accounts = Keys[str](
-            f"SELECT DISTINCT toString(key) FROM {DATABASE}.account_properties "
-            "WHERE environment_id = {environment:UInt32} AND account_id = {owner:String} LIMIT {most:UInt32}"
-        )
+        self.event_names = Names(names.event_names)
+        self.event_properties = Names(names.event_properties)
+        self.user_properties = Names(names.user_properties)
+        self.account_properties = Names(names.account_properties)
+        self.of_users = Keys[int](names.properties_of_user)
+        self.of_accounts = Keys[str](names.properties_of_account)
         self.elements: dict[int, int] = {}  # how many shapes each environment has
         self.counted: set[tuple[object, ...]] = (
             set()
@@ -120,9 +99,9 @@ class Limits:
             self.counted.add(names)
 
 
-def _admit(known: set[str], names: Iterable[str], most: int) -> list[str]:
+def _admit(known: set[str], new: Iterable[str], most: int) -> list[str]:
     over = []
-    for name in names:
+    for name in new:
         if name not in known:
             if len(known) < most:
                 known.add(name)

@@ -8,15 +8,9 @@ from cairn.ingest.loaded import Loaded
 from cairn.ingest.touched import touched
 from cairn.ingest.visitors import IDENTITY, accounts_of, join_waiting, visitor_rows
 from cairn.ingest.writes import write_merges, write_visitors
-from cairn.store.schema import DATABASE, IDENTITY_KEY
+from cairn.query.visitors import identities_without_visitor
 
 PAGE = 10_000  # identities; a tenth of a second
-_WITHOUT_ROW = f"""
-    SELECT user_id, argMax(value, version) FROM {DATABASE}.user_properties
-    WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}} AND user_id NOT IN (
-        SELECT user_id FROM {DATABASE}.visitors WHERE environment_id = {{environment:UInt32}} AND rank = {IDENTITY})
-    GROUP BY user_id LIMIT {PAGE}
-"""
 
 
 class VisitorBackfill:
@@ -32,8 +26,8 @@ class VisitorBackfill:
         if not self._environments:
             return []
         environment_id = self._environments[-1]
-        found = parts.store.query(environment_id, _WITHOUT_ROW, {"key": IDENTITY_KEY}, timeout_s=60)
-        named = [(environment_id, int(user_id), str(text), IDENTITY) for user_id, text in found]
+        found = identities_without_visitor(parts.store, environment_id, rank=IDENTITY, limit=PAGE)
+        named = [(environment_id, user_id, text, IDENTITY) for user_id, text in found.items()]
         batch = Batch([])
         batch.visitors = visitor_rows(named, accounts_of(parts.directory()))
         join_waiting(batch.visitors, batch, parts, parts.clock())

@@ -14,9 +14,9 @@ from cairn.db.tables import user_map
 from cairn.identity.merges import canonical, raw_ids
 from cairn.ids import identified_user_id
 from cairn.privacy.request import LeavingUser
-from cairn.query.canonical import CANONICAL
+from cairn.query.newest import naming_values
 from cairn.store.erase import Leaving
-from cairn.store.schema import DATABASE, IDENTITY_KEY
+from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import Store
 
 NAMING_KEYS = (IDENTITY_KEY, "email", "_email", "anonymous_id")  # user properties whose values name a user
@@ -104,19 +104,8 @@ def _mapped_identities(connection: sa.Connection, environment_id: int, canonical
 
 
 def _named(store: Store, environment_id: int, ids: set[int], keys: Sequence[str]) -> list[str]:
-    found: list[str] = []
-    for some in _pieces(ids):
-        rows = store.query(
-            environment_id,
-            f"""
-            SELECT DISTINCT value FROM {DATABASE}.user_properties
-            WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}} AND value != ''
-              AND (user_id IN {{ids:Array(UInt64)}} OR {CANONICAL} IN {{ids:Array(UInt64)}})
-            """,
-            {"keys": list(keys), "ids": some},
-        )
-        found += [str(row[0]) for row in rows]
-    return found
+    pieces = _pieces(ids)
+    return [name for piece in pieces for name in naming_values(store, environment_id, keys, piece)]
 
 
 def _pieces(ids: set[int]) -> list[list[int]]:

@@ -15,7 +15,7 @@ from cairn.eventlog.log import START, EventLog
 from cairn.ingest.batch import entry_of, place_of
 from cairn.ingest.set_aside import forget_where
 from cairn.privacy.leaving import Known
-from cairn.store.schema import DATABASE
+from cairn.query.user_rows import log_positions
 from cairn.store.store import Store
 
 REMOVED = "removed"  # the parser that finds nothing (wire/parsers)
@@ -30,16 +30,8 @@ def log_places(store: Store, some: Iterable[Known]) -> set[tuple[int, int]]:
     """Where in the log the users' stored events came from. Shape: (entry, item)."""
     found: set[tuple[int, int]] = set()
     for known in some:
-        rows = store.query(
-            known.environment_id,
-            f"""
-            SELECT DISTINCT log_position FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND user_id IN {{ids:Array(UInt64)}}
-            """,
-            {"ids": sorted(known.raw_ids)},
-            timeout_s=120.0,
-        )
-        found.update((entry_of(row[0]), place_of(row[0])) for row in rows)
+        positions = log_positions(store, known.environment_id, known.raw_ids)
+        found.update((entry_of(position), place_of(position)) for position in positions)
     return found
 
 

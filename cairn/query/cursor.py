@@ -7,7 +7,8 @@ is and no row is shown twice or left out when others arrive meanwhile.
 from msgspec import Struct
 
 from cairn.query.bindings import MOST, Bindings
-from cairn.store.schema import DATABASE
+from cairn.query.scope import Scope
+from cairn.query.time_range import TIME_MS
 
 
 class Cursor(Struct, frozen=True):
@@ -39,7 +40,22 @@ def older(time_ms: str, id_: str, cursor: Cursor | None, bindings: Bindings) -> 
     return f"({time_ms}, {id_}) < ({bindings.bind(at.time_ms, 'Int64')}, {bindings.bind(at.id, 'UInt64')})"
 
 
-def position_of(parameter: str) -> str:
-    """Where the event lies in the log whose id is the parameter: of equal times, what arrived later is the newer."""
-    return f"""(SELECT max(log_position) FROM {DATABASE}.events
-        WHERE environment_id = {{environment:UInt32}} AND event_id = {{{parameter}:UInt64}})"""
+def older_events(cursor: Cursor | None, scope: Scope) -> str:
+    """A boolean over `events`, newest first: does an event come after the one that the cursor names?
+
+    Of equal times, what arrived later is the newer, which its position in the log tells.
+    """
+    at = cursor or NEWEST
+    return _beyond("<", at.time_ms, at.id, scope)
+
+
+def later_events(after: tuple[int, int] | None, scope: Scope) -> str:
+    """The same with the oldest first. `after`: time and event id."""
+    return _beyond(">", *(after or (-MOST, 0)), scope)
+
+
+def _beyond(operator: str, time_ms: int, event_id: int, scope: Scope) -> str:
+    bound = scope.bindings.bind(event_id, "UInt64")
+    position = f"(SELECT max(log_position) FROM {scope.events(f'event_id = {bound}')})"
+    time = scope.bindings.bind(time_ms, "Int64")
+    return f"({TIME_MS}, log_position, event_id) {operator} ({time}, {position}, {bound})"

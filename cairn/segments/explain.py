@@ -17,9 +17,9 @@ from cairn.definitions.matching import Definitions
 from cairn.errors import NotFound
 from cairn.event import Element
 from cairn.identity.merges import canonical, raw_ids
-from cairn.query.bindings import Bindings
-from cairn.query.captured import FACTS_MAP, read_elements, with_element
-from cairn.store.schema import DATABASE
+from cairn.query.captured import FACTS_MAP, with_element
+from cairn.query.elements import read_elements
+from cairn.query.scope import Scope
 from cairn.store.store import Store
 
 LATEST = 5  # events shown as evidence
@@ -91,8 +91,10 @@ class _Evidence:
 
     def why(self, condition: Condition) -> Why:
         asked = tuple(self._resolved)
-        statement = only([*self._resolved.values(), And(())], self._now_ms, Users(self._raws))
-        rows = self._store.query(self._environment_id, statement.sql, statement.parameters)
+        statement = only(
+            self._environment_id, [*self._resolved.values(), And(())], self._now_ms, Users(self._raws)
+        )
+        rows = self._store.query(statement)
         if not rows:
             user = next(iter(self._raws))
             raise UserNotFound(f"no event and no property of user {user} is stored", field="user_id")
@@ -123,32 +125,25 @@ class _Evidence:
     def _newest(self, keys: set[str]) -> dict[str, tuple[str, datetime]]:
         if not keys:
             return {}
-        rows = self._store.query(
-            self._environment_id,
-            f"""SELECT key, argMax(value, version), argMax(user_properties.time, version)
-                FROM {DATABASE}.user_properties
-                WHERE environment_id = {{environment:UInt32}} AND key IN {{keys:Array(String)}}
-                    AND user_id IN {{raws:Array(UInt64)}}
-                GROUP BY key""",
-            {"keys": sorted(keys), "raws": self._all_raws()},
-        )
+        scope = Scope(self._environment_id)
+        properties = scope.user_properties("key IN {keys:Array(String)}", "user_id IN {raws:Array(UInt64)}")
+        sql = f"""SELECT key, argMax(value, version), argMax(user_properties.time, version)
+                  FROM {properties} GROUP BY key"""
+        rows = self._store.query(scope.statement(sql, keys=sorted(keys), raws=self._all_raws()))
         return {key: (value, set_at) for key, value, set_at in rows}
 
     def _counted(self, node: Did) -> tuple[int, tuple[Counted, ...]]:
-        bindings = Bindings()
+        scope = Scope(self._environment_id)
         asked = self._resolved[node]
         assert isinstance(asked, Did)
-        which = (
-            f"{event_clause(asked.event, bindings)} AND {time_clause(node.window, self._now_ms, bindings)}"
+        events = scope.events(
+            event_clause(asked.event, scope.bindings),
+            time_clause(node.window, self._now_ms, scope.bindings),
+            "user_id IN {raws:Array(UInt64)}",
         )
-        rows = self._store.query(
-            self._environment_id,
-            f"""SELECT count() OVER (), event_id, time, kind, name, properties, {FACTS_MAP}, element
-                FROM {DATABASE}.events
-                WHERE environment_id = {{environment:UInt32}} AND {which} AND user_id IN {{raws:Array(UInt64)}}
-                ORDER BY time DESC, log_position DESC, event_id LIMIT {LATEST}""",
-            bindings.values | {"raws": self._all_raws()},
-        )
+        sql = f"""SELECT count() OVER (), event_id, time, kind, name, properties, {FACTS_MAP}, element
+                  FROM {events} ORDER BY time DESC, log_position DESC, event_id LIMIT {LATEST}"""
+        rows = self._store.query(scope.statement(sql, raws=self._all_raws()))
         elements = read_elements(self._store, self._environment_id, (row[-1] for row in rows))
         latest = tuple(Counted(*with_element(row[1:], elements)) for row in rows)
         return (rows[0][0] if rows else 0), latest

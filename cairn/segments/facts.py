@@ -18,9 +18,12 @@ from cairn.conditions.due import NEVER_MS
 from cairn.identity.merges import raw_ids
 from cairn.query.behaviour import BEHAVIOUR, NOT_BEHAVIOUR
 from cairn.query.bindings import Bindings
+from cairn.query.scope import Scope
 from cairn.query.time_range import TIME_MS, TimeRange
+from cairn.query.user_rows import exist
 from cairn.segments.leaves import Alternative, Facts, Happened, Moment, Ready, Source
-from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
+from cairn.store.schema import FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
+from cairn.store.statement import Statement
 from cairn.store.store import Row, Store
 
 MOST_ROWS = (
@@ -50,8 +53,7 @@ def facts_of(
     """
     question = _Question(conditions, now_ms)
     raws = raw_ids(connection, environment_id, users)
-    sql, parameters = question.statement(tuple(raw for ids in raws.values() for raw in ids))
-    rows = store.query(environment_id, sql, parameters)
+    rows = store.query(question.statement(environment_id, tuple(raw for ids in raws.values() for raw in ids)))
     if len(rows) > MOST_ROWS:
         raise TooManyRows
     leads = {raw: user for user, ids in raws.items() for raw in ids}
@@ -59,24 +61,10 @@ def facts_of(
     missing = users - found.keys()
     if missing and any(condition.holds_for_strangers for condition in conditions):
         unsure = [raw for user in missing - known for raw in raws[user]]
-        existing = {leads[raw] for raw in _existing(store, environment_id, unsure)}
+        existing = {leads[raw] for raw in exist(store, environment_id, unsure)}
         for user in missing & (existing | known):
             found[user] = Facts(question.moment)
     return found
-
-
-def _existing(store: Store, environment_id: int, raws: Sequence[int]) -> set[int]:
-    """Those of the raw users of whom anything is stored."""
-    if not raws:
-        return set()
-    where = "WHERE environment_id = {environment:UInt32} AND user_id IN {users:Array(UInt64)}"
-    rows = store.query(
-        environment_id,
-        f"""SELECT DISTINCT user_id FROM {DATABASE}.events {where}
-            UNION DISTINCT SELECT DISTINCT user_id FROM {DATABASE}.user_properties {where}""",
-        {"users": raws},
-    )
-    return {row[0] for row in rows}
 
 
 class _Question:
@@ -107,26 +95,27 @@ class _Question:
         self._keys = frozenset().union(*(condition.keys for condition in conditions)) | {IDENTITY_KEY}
         self._matches: dict[tuple[Any, ...], list[Source]] = {}  # by what tells groups of events apart
 
-    def statement(self, raws: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
+    def statement(self, environment_id: int, raws: tuple[int, ...]) -> Statement:
         """Rows: raw user, then of a property: key, value, 0, [], 0, version, [], 0; of a group of events: kind, name,
         element, the values of `_filters`, the span, how many, the newest times as negative numbers, the oldest."""
-        bindings = Bindings()
-        among = f"AND {bindings.contains('user_id', raws, 'UInt64')}"
+        scope = Scope(environment_id)
+        bindings = scope.bindings
+        among = bindings.contains("user_id", raws, "UInt64")
         keys = bindings.contains("key", tuple(sorted(self._keys)), "String")
         parts = [
             f"""SELECT user_id, toString(key) AS said, argMax(value, version) AS also, toUInt64(0) AS shape,
                     CAST([], 'Array(Nullable(String))') AS facts, toUInt64(0) AS span, max(version) AS number,
                     CAST([], 'Array(Int64)') AS newest, toInt64(0) AS oldest
-                FROM {DATABASE}.user_properties
-                WHERE environment_id = {{environment:UInt32}} AND {keys} {among}
+                FROM {scope.user_properties(keys, among)}
                 GROUP BY user_id, key"""
         ]
         if self._ways:
-            parts.append(self._events(bindings, among))
+            parts.append(self._events(scope, among))
         limited = (f"SELECT * FROM ({part} LIMIT {MOST_ROWS + 1})" for part in parts)
-        return " UNION ALL ".join(limited), bindings.values
+        return scope.statement(" UNION ALL ".join(limited))
 
-    def _events(self, bindings: Bindings, among: str) -> str:
+    def _events(self, scope: Scope, among: str) -> str:
+        bindings = scope.bindings
         is_shaped = any(way.elements is not None for ways in self._ways.values() for _, way in ways)
         newest = (
             f"groupArraySorted({self._newest})(-{TIME_MS})" if self._newest else "CAST([], 'Array(Int64)')"
@@ -138,8 +127,7 @@ class _Question:
                 CAST([{values}], 'Array(Nullable(String))') AS facts,
                 toUInt64(arrayCount(edge -> {TIME_MS} >= edge, {edges})) AS span,
                 count() AS number, {newest} AS newest, min({TIME_MS}) AS oldest
-            FROM {DATABASE}.events
-            WHERE environment_id = {{environment:UInt32}} AND ({" OR ".join(self._named(bindings))}) {among}
+            FROM {scope.events(" OR ".join(self._named(bindings)), among)}
             GROUP BY user_id, kind, name, shape, facts, span"""
 
     def _value(self, key: str, bindings: Bindings) -> str:

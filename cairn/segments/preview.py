@@ -5,8 +5,9 @@ from datetime import datetime
 from msgspec import Struct
 
 from cairn.clock import to_ms
-from cairn.conditions.to_sql import everybody
+from cairn.conditions.to_sql import how_many
 from cairn.conditions.tree import Condition
+from cairn.store.statement import Limits
 from cairn.store.store import Store
 
 
@@ -19,8 +20,5 @@ def preview(
     store: Store, environment_id: int, condition: Condition, now: datetime, *, timeout_s: float = 10.0
 ) -> Preview:
     """`condition`: with its defined events resolved. Raises Unavailable at the time limit."""
-    question = everybody([condition], to_ms(now))
-    counted = f"SELECT count(), countIf(`max(known_as)` != '') FROM ({question.sql})"
-    return Preview(
-        *map(int, store.query(environment_id, counted, question.parameters, timeout_s=timeout_s)[0])
-    )
+    [counts] = store.query(how_many(environment_id, condition, to_ms(now)), Limits(timeout_s=timeout_s))
+    return Preview(*map(int, counts))

@@ -5,20 +5,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 import sqlalchemy as sa
 
 from cairn.conditions.due import NEVER_MS
-from cairn.conditions.to_sql import STATEMENT_BYTES, Statement, Users, everybody, only
+from cairn.conditions.to_sql import STATEMENT_BYTES, Users, everybody, only
 from cairn.identity.merges import raw_ids
+from cairn.query.newest import identities
 from cairn.segments.facts import TooManyRows, facts_of
 from cairn.segments.leaves import Facts, Ready
 from cairn.segments.membership import Answer, Counted
 from cairn.segments.watched import Watched
-from cairn.store.schema import DATABASE, IDENTITY_KEY
+from cairn.store.statement import Limits, Statement
 from cairn.store.store import Store
 
 USERS_PER_QUESTION = 2_000  # canonical users; a few thousand raw ids still parse in milliseconds
 # Conditions counted in full in one pass over the events. The engine reads the text of more in more than linear time:
 # 25 ms of processor time for each of eight, 30 for each of twelve, with no events at all.
 CONDITIONS_PER_QUESTION = 8
-COUNT_TIMEOUT_S = 120.0  # a full count may take long; it keeps nobody waiting but the other segments
+# A full count may take long; it keeps nobody waiting but the other segments.
+COUNTING = Limits(timeout_s=120.0)
 
 Wanted = Sequence[tuple[Watched, Set[int]]]  # segments of one environment, each with the users to look at
 
@@ -75,9 +77,11 @@ def _answer_by_sql(
     of_users = Users(raw_ids(connection, environment_id, users), users & known)
     for part, places in _statements(
         [watched.ready for watched, _ in wanted],
-        lambda some: only([ready.condition for ready in some], now_ms, of_users, with_due=True),
+        lambda some: only(
+            environment_id, [ready.condition for ready in some], now_ms, of_users, with_due=True
+        ),
     ):
-        for user, identity, *answers in store.query(environment_id, part.sql, part.parameters):
+        for user, identity, *answers in store.query(part):
             for number, place in enumerate(places):
                 if user in wanted[place][1]:
                     holds, due_ms = answers[number], answers[len(places) + number]
@@ -90,9 +94,10 @@ def count_everybody(
     """Everybody for whom they hold, and whom time alone concerns, one after the other."""
     found = [Counted({}, {}) for _ in conditions]
     for part, places in _statements(
-        conditions, lambda some: everybody([ready.condition for ready in some], now_ms, with_due=True)
+        conditions,
+        lambda some: everybody(environment_id, [ready.condition for ready in some], now_ms, with_due=True),
     ):
-        rows = store.query(environment_id, part.sql, part.parameters, timeout_s=COUNT_TIMEOUT_S)
+        rows = store.query(part, COUNTING)
         for number, place in enumerate(places):
             at, due_at = 2 + number, 2 + len(places) + number
             found[place].holding.update((row[0], row[1]) for row in rows if row[at])
@@ -121,16 +126,8 @@ def _statements(
 def identities_of(store: Store, environment_id: int, users: Set[int]) -> Mapping[int, str]:
     """Identities set on these very ids, merged ones too. Shape: user id -> identity; anonymous ones are left out."""
     found: dict[int, str] = {}
-    for some in _chunks(users):
-        found |= dict(
-            store.query(
-                environment_id,
-                f"""SELECT user_id, argMax(value, version) FROM {DATABASE}.user_properties
-                    WHERE environment_id = {{environment:UInt32}} AND key = {{key:String}}
-                        AND user_id IN {{users:Array(UInt64)}} GROUP BY user_id""",
-                {"key": IDENTITY_KEY, "users": sorted(some)},
-            )
-        )
+    for chunk in _chunks(users):
+        found |= identities(store, environment_id, chunk)
     return found
 
 

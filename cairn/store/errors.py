@@ -35,12 +35,6 @@ class RowsNotStorable(InvalidInput):
     code = "rows_not_storable"
 
 
-class UnboundQuestion(CairnError):
-    """A question without its environment. A fault in Cairn: every statement must be bound to one environment."""
-
-    code = "unbound_question"
-
-
 class StoreTooNew(Misconfigured):
     """The event store was written by a newer Cairn. Start that version, or restore the backup."""
 

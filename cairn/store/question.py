@@ -1,22 +1,16 @@
-"""What a question to the event store must look like: one SELECT, bound to one environment."""
+"""Questions written by hand, for tests, benchmarks and people who look into a store; the product asks by a scope."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from cairn.store.errors import UnboundQuestion
+from cairn.store.schema import MERGED_USERS
+from cairn.store.statement import ENVIRONMENT, Parameters, Statement, UnboundQuestion, seal
 
-_BINDING = "{environment:UInt32}"
+_BINDING = f"{{{ENVIRONMENT}:UInt32}}"
 _SELECT = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
-_MERGED = "merged_users"
 
 
-def bound(
-    environment_id: int,
-    sql: str,
-    parameters: Mapping[str, Any] | None,  # Any: the columns' own types
-) -> dict[str, Any]:
-    """The parameters with the environment among them. Raises UnboundQuestion."""
+def ad_hoc(environment_id: int, sql: str, parameters: Parameters | None = None) -> Statement:
+    """One SELECT whose text uses `{environment:UInt32}`. Raises UnboundQuestion."""
     if _BINDING not in sql:
         raise UnboundQuestion(f"the statement does not use {_BINDING}: {sql.strip()[:100]!r}")
     if not _SELECT.match(sql):
@@ -26,10 +20,4 @@ def bound(
         raise UnboundQuestion(
             f"the statement holds a semicolon; send one, and texts as parameters: {sql.strip()[:100]!r}"
         )
-    if parameters and "environment" in parameters:
-        raise UnboundQuestion("the parameter `environment` is bound by the store, never by the caller")
-    return {**(parameters or {}), "environment": environment_id}
-
-
-def reads_user_map(sql: str) -> bool:
-    return _MERGED in sql
+    return seal(environment_id, sql, parameters or {}, reads_user_map=MERGED_USERS in sql)

@@ -3,13 +3,14 @@
 Embedded now, a ClickHouse server past one machine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from cairn.event import Draft, Element, Refused
 from cairn.store.erase import Erased, Leaving
+from cairn.store.statement import USUAL, Limits, Statement
 
 Row = tuple[Any, ...]  # Any: the columns' own types
 
@@ -74,15 +75,8 @@ class Store(Protocol):
     - Safe to use from several threads.
     """
 
-    def query(
-        self,
-        environment_id: int,
-        sql: str,
-        parameters: Mapping[str, Any] | None = None,
-        *,
-        timeout_s: float = 10.0,
-    ) -> list[Row]:
-        """Run one SELECT bound to its tenant: the text must use `{environment:UInt32}`, which is bound here.
+    def query(self, statement: Statement, limits: Limits = USUAL) -> list[Row]:
+        """Run one SELECT. It sees the rows of its environment only, whatever its text says.
 
         Raises Unavailable on the time or memory limit. User map changes inserted before the call are in force.
         """

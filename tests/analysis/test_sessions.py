@@ -24,6 +24,7 @@ from cairn.clock import to_ms
 from cairn.event import Draft, Kind
 from cairn.ids import identified_user_id
 from cairn.store.embedded import open_embedded
+from cairn.store.question import ad_hoc
 from tests.analysis.conftest import ELSEWHERE, HERE, NOW, Past
 
 TIMES = st.lists(st.integers(0, 60), max_size=25)
@@ -58,8 +59,9 @@ def test_the_store_splits_alike(tmp_path: Path) -> None:
         for _ in range(50):
             times = sorted(draw.randrange(60) for _ in range(draw.randrange(1, 20)))
             gap = draw.randrange(1, 10)
-            sql = f"WITH {{times:Array(Int64)}} AS times SELECT {SESSION_NUMBERS} WHERE {{environment:UInt32}} = 1"
-            [(numbers,)] = store.query(1, sql, {"times": times, "gap_ms": gap})
+            split = SESSION_NUMBERS.format(gap="{gap_ms:Int64}")
+            sql = f"WITH {{times:Array(Int64)}} AS times SELECT {split} WHERE {{environment:UInt32}} = 1"
+            [(numbers,)] = store.query(ad_hoc(1, sql, {"times": times, "gap_ms": gap}))
             counts = [events for _, events in sorted(Counter(numbers).items())]
             assert counts == [session.events for session in sessions_of(times, gap_ms=gap)]
     finally:

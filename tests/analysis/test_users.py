@@ -7,6 +7,7 @@ from cairn.analysis.users import PAGE
 from cairn.event import Kind
 from cairn.identity.merges import unmerge
 from cairn.query.cursor import Cursor, read_cursor
+from cairn.query.newest import identities
 from cairn.store.schema import IDENTITY_KEY
 from tests.analysis.conftest import ELSEWHERE, HERE, NOW, Past
 
@@ -51,7 +52,7 @@ def test_another_environment_sees_nothing_of_it(past: Past) -> None:
         assert users.one_user(past.store, connection, ELSEWHERE, ann, now=NOW) is None
         assert users.one_user(past.store, connection, ELSEWHERE, 11, now=NOW) is None
         assert users.timeline(past.store, connection, ELSEWHERE, 11).events == []
-        assert users.identities_of(past.store, ELSEWHERE, [ann, 11]) == {}
+        assert identities(past.store, ELSEWHERE, [ann, 11]) == {}
         assert users.user_by_identity(past.store, connection, ELSEWHERE, "ann@shop.test", now=NOW) is None
 
 

@@ -47,6 +47,12 @@ def test_the_contract_holds_for_the_code_as_it_is(copy: Path) -> None:
             "api/resources/users", "from cairn.db.engine import reading", "not the database",
             id="a connection in the API",
         ),
+        pytest.param(
+            "app/users", "from cairn.query.scope import Scope", "where questions are", id="a text of a use case"
+        ),
+        pytest.param(
+            "privacy/deletion", "from cairn.store.question import ad_hoc", "where questions are", id="an ad-hoc text"
+        ),
         pytest.param("app/users", "from cairn.web.render import count", "Arrows", id="a use case knows pages"),
         pytest.param("analysis/users", "from cairn.app.core import Core", "Arrows", id="a question knows the core"),
     ],

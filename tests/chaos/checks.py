@@ -18,6 +18,7 @@ from cairn.segments.meaning import resolve_watched
 from cairn.segments.questions import count_everybody
 from cairn.segments.watched import read_watched
 from cairn.store.embedded import open_embedded
+from cairn.store.question import ad_hoc
 from tests.chaos.senders import EVENT, Planner, Sender
 from tests.databases import database_url
 from tests.served import Served
@@ -94,7 +95,7 @@ def count(data_dir: Path, where: str) -> int:
     store = open_embedded(data_dir / "store", memory_mb=1024)
     try:
         sql = f"SELECT count() FROM cairn.events WHERE environment_id = {{environment:UInt32}} AND {where}"
-        return sum(int(store.query(environment, sql)[0][0]) for environment in range(1, 5))
+        return sum(int(store.query(ad_hoc(environment, sql))[0][0]) for environment in range(1, 5))
     finally:
         store.close()
 
@@ -107,7 +108,7 @@ def keys(data_dir: Path) -> dict[str, int]:
         return {
             str(key): int(times)
             for environment in range(1, 5)
-            for key, times in store.query(environment, sql)
+            for key, times in store.query(ad_hoc(environment, sql))
         }
     finally:
         store.close()

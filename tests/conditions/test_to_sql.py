@@ -59,10 +59,10 @@ class Environment:
         self.store.insert_properties([PropertyChange(self.id, user_id, key, value, NOW, version)])
 
     def ask(self, statement: Statement) -> list[tuple[object, ...]]:
-        return sorted(self.store.query(self.id, statement.sql, statement.parameters))
+        return sorted(self.store.query(statement))
 
     def users(self, condition: Condition) -> set[object]:
-        return {row[0] for row in self.ask(everybody([condition], NOW))}
+        return {row[0] for row in self.ask(everybody(self.id, [condition], NOW))}
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_one_environment_never_sees_another(here: Environment, store: EmbeddedSt
         assert here.users(condition) == found
         assert there.users(condition) == found_there
         asked = Users({user: [user] for user in (1, 2, 3, 9)})
-        assert {row[0] for row in here.ask(only([condition], NOW, asked)) if row[2]} == found
+        assert {row[0] for row in here.ask(only(here.id, [condition], NOW, asked)) if row[2]} == found
 
 
 def test_a_hundred_thousand_values_are_one_parameter(here: Environment) -> None:
@@ -100,7 +100,7 @@ def test_a_hundred_thousand_values_are_one_parameter(here: Environment) -> None:
     ):
         assert here.users(condition) == {1, 2}
         assert here.users(Not(condition)) == {3, 4}
-        rows = here.ask(only([condition], NOW, Users({user: [user] for user in (1, 3)})))
+        rows = here.ask(only(here.id, [condition], NOW, Users({user: [user] for user in (1, 3)})))
         assert [(row[0], row[2]) for row in rows] == [(1, 1), (3, 0)]
 
 
@@ -108,7 +108,7 @@ def test_twenty_thousand_users_can_be_asked_about_at_once(here: Environment) -> 
     here.has(20_000, "plan", "premium")
     here.did(7)
     asked = Users({user: [user, user + 50_000] for user in range(1, 20_001)})
-    assert here.ask(only([Or((PREMIUM, Did(BUY)))], NOW, asked)) == [(7, "", 1), (20_000, "", 1)]
+    assert here.ask(only(here.id, [Or((PREMIUM, Did(BUY)))], NOW, asked)) == [(7, "", 1), (20_000, "", 1)]
 
 
 def test_nothing_a_person_wrote_is_part_of_the_statement(here: Environment) -> None:
@@ -118,7 +118,7 @@ def test_nothing_a_person_wrote_is_part_of_the_statement(here: Environment) -> N
         UserProperty(evil, "in", values=(evil,)),
         Did(EventMatch(evil, evil, (PropertyFilter(evil, "is", evil), PropertyFilter("a", "matches", "evil(.)")))),
     ))  # fmt: skip
-    for statement in (everybody([condition], NOW), only([condition], NOW, Users({1: [1]}))):
+    for statement in (everybody(here.id, [condition], NOW), only(here.id, [condition], NOW, Users({1: [1]}))):
         assert "DROP" not in statement.sql and "evil" not in statement.sql
         assert here.ask(statement) == []
     here.did(1)
@@ -169,7 +169,7 @@ def test_a_pattern_that_the_store_cannot_read_is_refused_before_it_is_asked(patt
         Not(Did(EventMatch("custom", "", (PropertyFilter("plan", "matches", pattern),)))),
     ):
         with pytest.raises(InvalidInput, match="regular expression"):
-            everybody([condition], NOW)
+            everybody(1, [condition], NOW)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_a_pattern_that_the_store_cannot_read_is_refused_before_it_is_asked(patt
 def test_a_leaf_that_only_flags_know_is_refused_by_name(leaf: Condition) -> None:
     for condition in (leaf, And((PREMIUM, Not(leaf)))):
         for compiled in (
-            lambda condition=condition: everybody([condition], NOW),
-            lambda condition=condition: only([condition], NOW, Users({1: [1]})),
+            lambda condition=condition: everybody(1, [condition], NOW),
+            lambda condition=condition: only(1, [condition], NOW, Users({1: [1]})),
         ):
             with pytest.raises(InvalidInput, match=type(leaf).__struct_config__.tag):
                 compiled()

@@ -16,6 +16,7 @@ from cairn.definitions.model import Definition
 from cairn.event import Draft
 from cairn.query.bindings import Bindings
 from cairn.store.embedded import EmbeddedStore
+from cairn.store.question import ad_hoc
 from cairn.store.schema import DATABASE
 from cairn.store.store import MapChange
 from tests.definitions import oracle
@@ -73,7 +74,9 @@ def test_counts_equal_plain_python(
 def _count(store: EmbeddedStore, environment_id: int, event: EventMatch) -> int:
     bindings = Bindings()
     sql = f"SELECT count() FROM {DATABASE}.events WHERE environment_id = {{environment:UInt32}} AND "
-    return int(store.query(environment_id, sql + event_clause(event, bindings), bindings.values)[0][0])
+    return int(
+        store.query(ad_hoc(environment_id, sql + event_clause(event, bindings), bindings.values))[0][0]
+    )
 
 
 merging = st.lists(
@@ -112,8 +115,8 @@ def test_users_after_merges_and_unmerges(
             did = Did(EventMatch(defined=events[at].id, filters=filters))
             with reading(project.engine) as connection:
                 asked = [engine.resolve(connection, at, each) for each in (did, Not(did))]
-            statement = everybody(asked, NOW_MS)
-            rows = store.query(at, statement.sql, statement.parameters)
+            statement = everybody(at, asked, NOW_MS)
+            rows = store.query(statement)
             known = {events[at].id: definition}
             users = {draft.event_id: maps[at].get(draft.user_id, draft.user_id) for draft in stored[at]}
             doers = {

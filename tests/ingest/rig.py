@@ -21,6 +21,7 @@ from cairn.members.sets import Published
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory, Source
 from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.question import ad_hoc
 from cairn.store.store import Store
 from tests.databases import open_test_metadata
 
@@ -136,17 +137,21 @@ class Rig:
 
     def properties(self, environment_id: int) -> dict[tuple[int, str], str]:
         rows = self.store.query(
-            environment_id,
-            "SELECT user_id, key, argMax(value, version) FROM cairn.user_properties "
-            "WHERE environment_id = {environment:UInt32} GROUP BY user_id, key",
+            ad_hoc(
+                environment_id,
+                "SELECT user_id, key, argMax(value, version) FROM cairn.user_properties "
+                "WHERE environment_id = {environment:UInt32} GROUP BY user_id, key",
+            ),
         )
         return {(row[0], row[1]): row[2] for row in rows}
 
     def _rows(self, environment_id: int, table: str, columns: str) -> list[Any]:
         rows = self.store.query(
-            environment_id,
-            f"SELECT {columns} FROM cairn.{table} WHERE environment_id = {{environment:UInt32}} "
-            "ORDER BY log_position",
+            ad_hoc(
+                environment_id,
+                f"SELECT {columns} FROM cairn.{table} WHERE environment_id = {{environment:UInt32}} "
+                "ORDER BY log_position",
+            ),
         )
         return [row[0] if len(row) == 1 else tuple(row) for row in rows]
 
@@ -163,9 +168,11 @@ def sources(*all_sources: Source) -> Directory:
 def outcomes(rig: Rig, environment_id: int) -> Sequence[str]:
     """Of every event of an environment, in the order of arrival."""
     rows = rig.store.query(
-        environment_id,
-        "SELECT reason FROM (SELECT log_position, 'stored' AS reason FROM cairn.events "
-        "WHERE environment_id = {environment:UInt32} UNION ALL SELECT log_position, reason FROM cairn.refusals "
-        "WHERE environment_id = {environment:UInt32}) ORDER BY log_position",
+        ad_hoc(
+            environment_id,
+            "SELECT reason FROM (SELECT log_position, 'stored' AS reason FROM cairn.events "
+            "WHERE environment_id = {environment:UInt32} UNION ALL SELECT log_position, reason FROM cairn.refusals "
+            "WHERE environment_id = {environment:UInt32}) ORDER BY log_position",
+        ),
     )
     return [row[0] for row in rows]

@@ -17,6 +17,7 @@ import pytest
 from cairn.eventlog.sqlite import open_log
 from cairn.identity.merges import canonical
 from cairn.ids import identified_user_id
+from cairn.store.question import ad_hoc
 from tests.ingest.rig import DAY_MS, NOW_MS, Rig, arrival, opened
 
 KILLS = 20
@@ -123,9 +124,11 @@ def check_merges(rig: Rig) -> None:
     with rig.engine.connect() as connection:
         merged = canonical(connection, ENVIRONMENT, range(1, 200))
     copied = rig.store.query(
-        ENVIRONMENT,
-        "SELECT user_id, argMax(canonical_id, version) FROM cairn.user_map "
-        "WHERE environment_id = {environment:UInt32} GROUP BY user_id",
+        ad_hoc(
+            ENVIRONMENT,
+            "SELECT user_id, argMax(canonical_id, version) FROM cairn.user_map "
+            "WHERE environment_id = {environment:UInt32} GROUP BY user_id",
+        ),
     )
     assert dict(copied) == merged
     assert merged

@@ -7,6 +7,7 @@ import pytest
 from cairn.identity.merges import MOST_USERS_OF_IDENTITY
 from cairn.ingest import limits, names
 from cairn.ingest.names import MOST_NAMES, MOST_USER_PROPERTIES
+from cairn.store.question import ad_hoc
 from tests.ingest.rig import Rig
 
 
@@ -60,8 +61,10 @@ def test_an_account_has_a_bounded_number_of_different_properties(rig: Rig, envir
         rig.send(event, environment_id=environment_id)
         rig.load()
     stored = rig.store.query(
-        environment_id,
-        "SELECT uniqExact(key) FROM cairn.account_properties WHERE environment_id = {environment:UInt32}",
+        ad_hoc(
+            environment_id,
+            "SELECT uniqExact(key) FROM cairn.account_properties WHERE environment_id = {environment:UInt32}",
+        ),
     )
     assert stored == [(MOST_USER_PROPERTIES,)]
     assert rig.refusals(environment_id) == ["account_changed", "account_changed", "too_many_properties"]

@@ -7,6 +7,7 @@ import pytest
 
 from cairn.ids import anonymous_user_id, identified_user_id
 from cairn.query.canonical import CANONICAL
+from cairn.store.question import ad_hoc
 from tests.ingest.rig import DAY_MS, NOW_MS, Rig, outcomes, source, sources
 
 HOUR_MS = 3_600_000
@@ -206,7 +207,7 @@ def canonical_of(rig: Rig, environment_id: int, user_id: int) -> int:
     sql = f"""
         SELECT {CANONICAL} FROM (SELECT toUInt32({{environment:UInt32}}) AS environment_id, {{user:UInt64}} AS user_id)
     """
-    return int(rig.store.query(environment_id, sql, {"user": user_id})[0][0])
+    return int(rig.store.query(ad_hoc(environment_id, sql, {"user": user_id}))[0][0])
 
 
 class TestMerges:
@@ -459,9 +460,11 @@ class TestElements:
         rig.send(click, environment_id=environment_id)
         rig.load()
         shapes = rig.store.query(
-            environment_id,
-            "SELECT element_id, text, dom_id, attributes FROM cairn.elements "
-            "WHERE environment_id = {environment:UInt32} ORDER BY text",
+            ad_hoc(
+                environment_id,
+                "SELECT element_id, text, dom_id, attributes FROM cairn.elements "
+                "WHERE environment_id = {environment:UInt32} ORDER BY text",
+            ),
         )
         attributes = {"a": "1", "b": "2"}
         assert [row[1:] for row in shapes] == [("", "pay", attributes), ("Pay", "pay", attributes)]

@@ -11,6 +11,7 @@ from cairn.identity.merges import canonical
 from cairn.ids import identified_user_id, key_hash, visitor_id
 from cairn.published.directory import Directory, Sdk
 from cairn.store.embedded import EmbeddedStore
+from cairn.store.question import ad_hoc
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import PropertyChange, VisitorRow
 from tests.ingest.rig import NOW_MS, Rig
@@ -32,9 +33,11 @@ def exposure(name: str) -> dict[str, Any]:
 def owners(rig: Rig, environment_id: int) -> list[int]:
     """Of the exposures, by the map of the metadata."""
     raws = rig.store.query(
-        environment_id,
-        "SELECT user_id FROM cairn.events WHERE environment_id = {environment:UInt32} AND kind = 'exposure' "
-        "ORDER BY log_position",
+        ad_hoc(
+            environment_id,
+            "SELECT user_id FROM cairn.events WHERE environment_id = {environment:UInt32} AND kind = 'exposure' "
+            "ORDER BY log_position",
+        ),
     )
     with rig.engine.connect() as connection:
         leads = canonical(connection, environment_id, [row[0] for row in raws])

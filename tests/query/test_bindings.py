@@ -2,6 +2,7 @@ import pytest
 
 from cairn.query.bindings import MOST, SMALL_SET, Bindings
 from cairn.store.embedded import EmbeddedStore
+from cairn.store.question import ad_hoc
 
 HOSTILE = [
     "it's",
@@ -22,7 +23,7 @@ def test_a_text_is_a_value_and_never_part_of_the_statement(store: EmbeddedStore,
         f"SELECT {bindings.text(text)}, {bindings.bind((text, 'x'), 'Array(String)')}, {{environment:UInt32}}"
     )
     assert not text or text not in sql or text == "{environment:UInt32}"
-    assert store.query(1, sql, bindings.values) == [(text, [text, "x"], 1)]
+    assert store.query(ad_hoc(1, sql, bindings.values)) == [(text, [text, "x"], 1)]
 
 
 def test_equal_values_are_bound_once_and_equal_ones_of_another_type_beside_them() -> None:
@@ -38,7 +39,7 @@ def test_a_set_holds_its_values_whatever_its_size(store: EmbeddedStore, count: i
     bindings = Bindings()
     among = bindings.contains("number", tuple(range(count)), "UInt64")
     sql = f"SELECT count() FROM numbers({2 * SMALL_SET}) WHERE {among} AND 1 = {{environment:UInt32}}"
-    assert store.query(1, sql, bindings.values) == [(count,)]
+    assert store.query(ad_hoc(1, sql, bindings.values)) == [(count,)]
 
 
 def test_a_number_is_cut_to_what_the_store_holds() -> None:

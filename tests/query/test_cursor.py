@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from cairn.query.bindings import Bindings
 from cairn.query.cursor import Cursor, older, read_cursor
 from cairn.store.embedded import EmbeddedStore
+from cairn.store.question import ad_hoc
 
 rows = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 2**64 - 1)), max_size=12, unique=True)
 
@@ -20,7 +21,7 @@ def test_pages_together_hold_every_row_once_and_in_order(
         sql = f"""SELECT row.1 AS at, row.2 AS id FROM (SELECT arrayJoin({values}) AS row)
                   WHERE {older("at", "id", cursor, bindings)} AND 1 = {{environment:UInt32}}
                   ORDER BY at DESC, id DESC LIMIT {size}"""
-        page = store.query(1, sql, bindings.values)
+        page = store.query(ad_hoc(1, sql, bindings.values))
         pages += page
         if len(page) < size:
             break

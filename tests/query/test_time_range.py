@@ -9,6 +9,7 @@ from cairn.clock import to_ms
 from cairn.query.bindings import END_MS, FIRST_MS, Bindings
 from cairn.query.time_range import TimeRange, after, last, of_days, until
 from cairn.store.embedded import EmbeddedStore
+from cairn.store.question import ad_hoc
 from tests.query.events import event
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -24,7 +25,7 @@ def times_in(
     clause = within.clause(bindings, says_days=says_days)
     sql = f"""SELECT toUnixTimestamp64Milli(time) AS at FROM cairn.events
               WHERE environment_id = {{environment:UInt32}} AND {clause} ORDER BY at"""
-    return [row[0] for row in store.query(environment_id, sql, bindings.values)]
+    return [row[0] for row in store.query(ad_hoc(environment_id, sql, bindings.values))]
 
 
 @pytest.fixture(scope="module")

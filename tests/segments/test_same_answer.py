@@ -70,16 +70,16 @@ def write(store: EmbeddedStore, some: Sequence[History]) -> list[int]:
 
 
 def counted(store: EmbeddedStore, environment_id: int, asked: Sequence[Condition]) -> list[dict[int, str]]:
-    statement = everybody(asked, NOW_MS)
-    rows = store.query(environment_id, statement.sql, statement.parameters)
+    statement = everybody(environment_id, asked, NOW_MS)
+    rows = store.query(statement)
     return [{row[0]: row[1] for row in rows if row[2 + n]} for n in range(len(asked))]
 
 
 def evaluated(
     store: EmbeddedStore, environment_id: int, asked: Sequence[Condition], users: Users
 ) -> list[dict[int, str]]:
-    statement = only(asked, NOW_MS, users)
-    rows = store.query(environment_id, statement.sql, statement.parameters)
+    statement = only(environment_id, asked, NOW_MS, users)
+    rows = store.query(statement)
     assert len({row[0] for row in rows}) == len(rows)
     return [{row[0]: row[1] for row in rows if row[2 + n]} for n in range(len(asked))]
 

@@ -36,7 +36,8 @@ from cairn.segments.facts import MOST_ROWS
 from cairn.segments.leaves import Leaves
 from cairn.segments.questions import count_everybody
 from cairn.store.embedded import EmbeddedStore
-from cairn.store.store import MapChange
+from cairn.store.statement import USUAL, Limits, Statement
+from cairn.store.store import MapChange, Row
 from tests.segments.histories import NOW_MS, conditions, histories
 from tests.segments.oracle import History, members
 from tests.segments.world import World
@@ -207,10 +208,10 @@ class Counting:
         self.bytes = 0
         self._store = store
 
-    def query(self, environment_id: int, sql: str, parameters=None, *, timeout_s: float = 10.0):
+    def query(self, statement: Statement, limits: Limits = USUAL) -> list[Row]:
         self.questions += 1
-        self.bytes += len(sql)
-        return self._store.query(environment_id, sql, parameters, timeout_s=timeout_s)
+        self.bytes += len(statement.sql)
+        return self._store.query(statement, limits)
 
     def __getattr__(self, name: str):
         return getattr(self._store, name)

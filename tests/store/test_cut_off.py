@@ -5,6 +5,7 @@ from pathlib import Path
 from cairn.event import Draft
 from cairn.store.cut_off import cut_off_parts
 from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.question import ad_hoc
 
 COUNT = "SELECT count() FROM cairn.events WHERE environment_id = {environment:UInt32}"
 NOW_MS = 1_770_000_000_000
@@ -36,9 +37,9 @@ def test_what_was_merged_into_it_is_there_again(tmp_path: Path) -> None:
     assert list(cut_off_parts(tmp_path / "store")) == [merge]
 
     store = open_embedded(tmp_path / "store", memory_mb=512)
-    assert store.query(1, COUNT) == [(50,)]
+    assert store.query(ad_hoc(1, COUNT)) == [(50,)]
     assert not list(cut_off_parts(tmp_path / "store"))
     assert (merge.parent / "detached" / f"cut-off_{merge.name}").is_dir()
     store.insert_events(events(200, 1))
-    assert store.query(1, COUNT) == [(51,)]
+    assert store.query(ad_hoc(1, COUNT)) == [(51,)]
     store.close()

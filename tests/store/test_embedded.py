@@ -12,6 +12,7 @@ from cairn.event import Draft
 from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.errors import StoreInUse, StoreTooNew
 from cairn.store.migrations import MIGRATIONS, Migration, migrate
+from cairn.store.question import ad_hoc
 from cairn.store.schema import FIRST_SEEN_KEY
 from cairn.store.store import PropertyChange
 
@@ -52,15 +53,15 @@ except StoreInUse as error:
 def test_a_closed_store_is_unavailable(store: EmbeddedStore) -> None:
     store.close()
     with pytest.raises(Unavailable):
-        store.query(1, "SELECT {environment:UInt32}")
+        store.query(ad_hoc(1, "SELECT {environment:UInt32}"))
     with pytest.raises(Unavailable):
         store.insert_events([ONE])
 
 
 def test_one_memory_limit_and_modest_caches(store: EmbeddedStore) -> None:
     settings = dict(
-        store.query(1, "SELECT name, toUInt64(value) FROM system.server_settings WHERE name IN "
-        "('max_server_memory_usage', 'mark_cache_size') AND 1 = {environment:UInt32}")
+        store.query(ad_hoc(1, "SELECT name, toUInt64(value) FROM system.server_settings WHERE name IN "
+        "('max_server_memory_usage', 'mark_cache_size') AND 1 = {environment:UInt32}"))
     )  # fmt: skip
     assert settings == {"max_server_memory_usage": (300 + 512) << 20, "mark_cache_size": 64 << 20}
 
@@ -98,7 +99,7 @@ class TestMigrations:
         assert store.migrate() == [migration.name for migration in MIGRATIONS[1:]]
         store.insert_events([ONE])
         asked = "SELECT event_id, path, element FROM cairn.events WHERE environment_id = {environment:UInt32}"
-        assert sorted(store.query(1, asked)) == [(5, "", 0), (9, "", 0)]
+        assert sorted(store.query(ad_hoc(1, asked))) == [(5, "", 0), (9, "", 0)]
         assert store.known([9, 5]) == {9: 0, 5: 6}
 
     def test_properties_keep_their_values_and_lose_to_later_arrivals(self, store: EmbeddedStore) -> None:
@@ -119,17 +120,17 @@ class TestMigrations:
         assert store.migrate() == [migration.name for migration in MIGRATIONS[4:]]
         sql = """SELECT key, argMax(value, version) FROM cairn.user_properties
             WHERE environment_id = {environment:UInt32} GROUP BY key"""
-        assert dict(store.query(1, sql)) == {"plan": "free", "initial_channel": "Email"}
+        assert dict(store.query(ad_hoc(1, sql))) == {"plan": "free", "initial_channel": "Email"}
         store.insert_properties(
             [
                 PropertyChange(1, 1, "plan", "pro", at, (at << 64) + (1 << 29)),
                 PropertyChange(1, 1, "initial_channel", "Paid", at, (first << 64) + 2**64 - 1 - (1 << 29)),
             ]
         )
-        assert dict(store.query(1, sql)) == {"plan": "pro", "initial_channel": "Email"}
+        assert dict(store.query(ad_hoc(1, sql))) == {"plan": "pro", "initial_channel": "Email"}
         sql = """SELECT value, bitShiftRight(version, 64) FROM cairn.account_properties
             WHERE environment_id = {environment:UInt32}"""
-        assert store.query(1, sql) == [("3", at)]
+        assert store.query(ad_hoc(1, sql)) == [("3", at)]
 
 
 def test_what_is_known_is_read_again_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,8 +12,10 @@ from cairn.clock import to_ms
 from cairn.event import FACTS, Draft, Element, Refused
 from cairn.outcomes import Reason
 from cairn.query.canonical import CANONICAL
-from cairn.store.errors import BadPattern, QuestionTooExpensive, RowsNotStorable, StoreFault, UnboundQuestion
+from cairn.store.errors import BadPattern, QuestionTooExpensive, RowsNotStorable, StoreFault
+from cairn.store.question import ad_hoc
 from cairn.store.rows import element_id
+from cairn.store.statement import Limits, UnboundQuestion
 from cairn.store.store import MapChange, PropertyChange, SeenElement, Store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -35,7 +37,7 @@ def event(environment_id: int, **fields: Any) -> Draft:
 
 def ask(store: Store, environment_id: int, columns: str, table: str = "events", rest: str = "") -> list[Any]:
     sql = f"SELECT {columns} FROM cairn.{table} WHERE environment_id = {{environment:UInt32}} {rest}"
-    return [row[0] if len(row) == 1 else tuple(row) for row in store.query(environment_id, sql)]
+    return [row[0] if len(row) == 1 else tuple(row) for row in store.query(ad_hoc(environment_id, sql))]
 
 
 def test_every_field_comes_back(store: Store, environment_id: int) -> None:
@@ -138,11 +140,11 @@ class TestQuestions:
     )
     def test_unbound_ones_are_refused(self, store: Store, sql: str) -> None:
         with pytest.raises(UnboundQuestion):
-            store.query(1, sql)
+            store.query(ad_hoc(1, sql))
 
     def test_the_environment_cannot_be_chosen_by_a_parameter(self, store: Store) -> None:
         with pytest.raises(UnboundQuestion):
-            store.query(1, "SELECT {environment:UInt32}", {"environment": 2})
+            store.query(ad_hoc(1, "SELECT {environment:UInt32}", {"environment": 2}))
 
     @pytest.mark.parametrize(
         "sql",
@@ -153,44 +155,44 @@ class TestQuestions:
     )
     def test_nothing_but_reading_is_possible(self, store: Store, sql: str) -> None:
         with pytest.raises(StoreFault):
-            store.query(1, sql)
+            store.query(ad_hoc(1, sql))
 
     @pytest.mark.parametrize(
         "text", ["it's", "a\\b", "') OR 1=1 --", "🪨", "", "{environment:UInt32}", "a\tb\nc", "\\N"]
     )
     def test_parameters_are_values(self, store: Store, environment_id: int, text: str) -> None:
         sql = "SELECT {text:String}, {texts:Array(String)}, {environment:UInt32}"
-        assert store.query(environment_id, sql, {"text": text, "texts": [text, "x"]}) == [
+        assert store.query(ad_hoc(environment_id, sql, {"text": text, "texts": [text, "x"]})) == [
             (text, [text, "x"], environment_id)
         ]
 
     def test_the_time_limit(self, store: Store) -> None:
         sql = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = {environment:UInt32}"
         with pytest.raises(QuestionTooExpensive):
-            store.query(1, sql, timeout_s=0.2)
-        assert store.query(1, "SELECT {environment:UInt32}") == [(1,)]
+            store.query(ad_hoc(1, sql), Limits(timeout_s=0.2))
+        assert store.query(ad_hoc(1, "SELECT {environment:UInt32}")) == [(1,)]
 
     def test_the_memory_limit(self, store: Store) -> None:
         sql = "SELECT length(groupArray(toString(number))) FROM numbers(50000000) WHERE 1 = {environment:UInt32}"
         with pytest.raises(QuestionTooExpensive):
-            store.query(1, sql)
-        assert store.query(1, "SELECT {environment:UInt32}") == [(1,)]
+            store.query(ad_hoc(1, sql))
+        assert store.query(ad_hoc(1, "SELECT {environment:UInt32}")) == [(1,)]
 
     def test_the_size_limit_of_an_answer(self, store: Store) -> None:
         sql = "SELECT repeat('x', 1000) FROM numbers(10000000) WHERE 1 = {environment:UInt32}"
         with pytest.raises(QuestionTooExpensive):
-            store.query(1, sql)
+            store.query(ad_hoc(1, sql))
 
     def test_a_failed_question_leaves_nothing_to_the_next_one(self, store: Store) -> None:
         failing = "SELECT number, throwIf(number = 500000), {environment:UInt32} FROM numbers(1000000)"
         for _ in range(3):
             with pytest.raises(StoreFault):
-                store.query(1, failing)
-            assert store.query(2, "SELECT {environment:UInt32}") == [(2,)]
+                store.query(ad_hoc(1, failing))
+            assert store.query(ad_hoc(2, "SELECT {environment:UInt32}")) == [(2,)]
 
     def test_a_bad_pattern_is_the_callers_fault(self, store: Store) -> None:
         with pytest.raises(BadPattern):
-            store.query(1, "SELECT match('a', {p:String}), {environment:UInt32}", {"p": "("})
+            store.query(ad_hoc(1, "SELECT match('a', {p:String}), {environment:UInt32}", {"p": "("}))
 
     def test_many_threads(self, store: Store, environment_id: int) -> None:
         wrong: list[object] = []

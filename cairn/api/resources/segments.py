@@ -4,7 +4,6 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from cairn.analysis.users import identities_of
 from cairn.api.endpoint import (
     After,
     Endpoint,
@@ -25,6 +24,7 @@ from cairn.app.segments import SegmentChanges
 from cairn.app.sources import find_project
 from cairn.clock import from_ms
 from cairn.conditions.tree import Condition
+from cairn.query.newest import identities
 from cairn.segments import preview
 from cairn.segments.definition import NewSegment, Segment, SegmentHealth, health_of
 from cairn.workspace.permission import Verb
@@ -120,11 +120,11 @@ def read_members(call: Call, segment_id: Id, query: MembersQuery) -> SegmentMemb
     """List who is in a segment, and since when."""
     segment, environment = segments.get_segment(call, segment_id), call.environment(query.environment)
     page = segments.list_members(call, environment, segment, after=query.after, limit=query.limit)
-    identities = identities_of(call.core.store, environment.id, page.since_ms)
+    known = identities(call.core.store, environment.id, page.since_ms)
     return SegmentMembers(
         size=page.size,
         members=[
-            SegmentMember(user_id, identities.get(user_id), from_ms(since_ms))
+            SegmentMember(user_id, known.get(user_id), from_ms(since_ms))
             for user_id, since_ms in page.since_ms.items()
         ],
         next=page.next,

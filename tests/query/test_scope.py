@@ -1,0 +1,168 @@
+"""A question without its environment cannot be made, and one that was made by force sees nothing of another's."""
+
+import ast
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cairn.clock import to_ms
+from cairn.event import Element, Refused
+from cairn.outcomes import Reason
+from cairn.query.scope import Scope
+from cairn.store.embedded import EmbeddedStore
+from cairn.store.question import ad_hoc
+from cairn.store.schema import DATABASE
+from cairn.store.statement import Statement, UnboundQuestion, seal
+from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement, VisitorRow
+from cairn.store.tenancy import TENANT_TABLES
+from tests.query.events import event
+
+CAIRN = Path(__file__).parents[2] / "cairn"
+# Refusals are kept for thirty days by the clock.
+NOW_MS = to_ms(datetime.now(UTC))
+TABLES = ("events", "user_properties", "account_properties", "elements", "refusals", "visitors")
+rows_of = st.tuples(
+    st.sampled_from(TABLES), st.lists(st.sampled_from(["1", "1 OR 1", "0 OR (1)"]), max_size=3)
+)
+
+
+@given(parts=st.lists(rows_of, min_size=1, max_size=4))
+def test_every_row_that_a_scope_gives_is_compared_with_its_environment(
+    parts: list[tuple[str, list[str]]],
+) -> None:
+    scope = Scope(7)
+    selects = [f"SELECT count() FROM {getattr(scope, table)(*clauses)}" for table, clauses in parts]
+    statement = scope.statement(" UNION ALL ".join(selects))
+    reads = re.findall(rf"{DATABASE}\.\w+(.*?)(?= UNION ALL |$)", statement.sql)
+    assert len(reads) == len(parts)
+    for read in reads:
+        # The clauses are in brackets of their own: no OR among them undoes the comparison.
+        assert re.match(
+            r" WHERE environment_id = \{environment:UInt32\}( AND \((1|1 OR 1|0 OR \(1\))\))*$", read
+        )
+    assert statement.environment_id == 7
+    assert "environment" not in statement.parameters
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: Statement(), id="by its class"),
+        pytest.param(lambda: Scope(1).statement("SELECT count() FROM cairn.events"), id="of a text alone"),
+        pytest.param(lambda: Scope(1).statement("SELECT 1"), id="of no table"),
+        pytest.param(
+            lambda: (scope := Scope(1)).statement(f"SELECT 1 FROM {scope.events()}", environment=2),
+            id="with the environment as a parameter",
+        ),
+        pytest.param(
+            lambda: (scope := Scope(1)).statement(
+                "SELECT 1 FROM " + scope.events(scope.bindings.text("x")), bound_0="y"
+            ),
+            id="with a parameter that is bound already",
+        ),
+    ],
+)
+def test_a_statement_without_its_environment_cannot_be_made(make: object) -> None:
+    with pytest.raises(UnboundQuestion):
+        make()  # type: ignore[operator]
+
+
+@pytest.fixture(scope="module")
+def two(store: EmbeddedStore) -> EmbeddedStore:
+    """One row in every table for environment 3, and two for environment 4."""
+    for environment_id, count in ((3, 1), (4, 2)):
+        for number in range(count):
+            at = NOW_MS + number
+            store.insert_events([event(environment_id, at, user_id=number)])
+            store.insert_properties([PropertyChange(environment_id, number, "plan", "x", at, at)])
+            store.insert_account_properties(
+                [AccountChange(environment_id, f"a{number}", "plan", "x", at, at)]
+            )
+            store.insert_user_map([MapChange(environment_id, number, 99, at)])
+            store.insert_visitors([VisitorRow(environment_id, number, 1, 1)])
+            store.insert_elements([SeenElement(environment_id, number + 1, Element(text="x"), at)])
+            store.insert_refusals([Refused(environment_id, at, Reason.BOT, "", "", "", "", "", number + 1)])
+    return store
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT count() FROM cairn.{0}",
+        "SELECT count() FROM (SELECT * FROM cairn.{0})",
+        "WITH all AS (SELECT * FROM cairn.{0}) SELECT count() FROM all",
+        "SELECT toUInt64(sum(1)) FROM cairn.{0} WHERE environment_id > 0 OR 1",
+        "SELECT (SELECT count() FROM cairn.{0} AS other)",
+        "SELECT uniqExact(environment_id) * count() FROM cairn.{0} FINAL",
+        "SELECT countIf(environment_id IN (SELECT environment_id FROM cairn.{0})) FROM cairn.{0}",
+    ],
+    ids=["plain", "a subquery", "a name", "another filter", "a value", "the newest rows", "a set"],
+)
+def test_whatever_a_text_says_it_sees_its_environments_rows_only(
+    two: EmbeddedStore, table: str, text: str
+) -> None:
+    if "FINAL" in text and table in ("events", "refusals"):
+        text = text.replace(" FINAL", "")
+    for environment_id, rows in ((3, 1), (4, 2), (5, 0)):
+        forged = seal(environment_id, text.format(table), {}, reads_user_map=False)
+        assert two.query(forged) == [(rows,)]
+
+
+def test_a_join_of_all_environments_joins_one(two: EmbeddedStore) -> None:
+    text = "SELECT count() FROM cairn.events AS a, cairn.user_properties AS b"
+    counts = [two.query(seal(number, text, {}, reads_user_map=False))[0][0] for number in (3, 4, 5)]
+    assert counts == [1, 4, 0]
+
+
+def test_every_table_with_environments_is_held_to_one(store: EmbeddedStore) -> None:
+    sql = f"""SELECT DISTINCT table FROM system.columns
+              WHERE database = '{DATABASE}' AND name = 'environment_id' AND {{environment:UInt32}} = 1"""
+    dictionaries = {"merged_users"}
+    assert {row[0] for row in store.query(ad_hoc(1, sql))} - dictionaries == set(TENANT_TABLES)
+
+
+def imported(path: Path) -> set[str]:
+    """What a module imports, as `package.module.name`."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    return {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+
+
+@pytest.mark.parametrize(
+    ("name", "homes"),
+    [
+        pytest.param("cairn.store.statement.seal", ["query/scope.py", "store/question.py"], id="seal"),
+        pytest.param("cairn.store.question.ad_hoc", [], id="ad hoc"),
+        pytest.param("cairn.store.schema.DATABASE", ["query/scope.py", "store/"], id="the tables' names"),
+        pytest.param(
+            "cairn.query.scope.Scope",
+            [
+                "query/",
+                "analysis/",
+                "conditions/to_sql.py",
+                "segments/facts.py",
+                "segments/explain.py",
+                "definitions/volume.py",
+            ],
+            id="text for the event store",
+        ),
+    ],
+)
+def test_only_few_places_write_text_for_the_event_store(name: str, homes: list[str]) -> None:
+    users = {str(path.relative_to(CAIRN)) for path in CAIRN.rglob("*.py") if name in imported(path)}
+    assert not {user for user in users if not user.startswith(tuple(homes))}
+
+
+def test_no_text_outside_of_the_store_names_a_table_of_its() -> None:
+    tables = re.compile(rf"\b{DATABASE}\.({'|'.join(TENANT_TABLES)})\b")
+    for path in CAIRN.rglob("*.py"):
+        if path.is_relative_to(CAIRN / "store"):
+            continue
+        texts = [
+            node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+        ]
+        assert not [text for text in texts if isinstance(text, str) and tables.search(text)], path
