@@ -4,10 +4,9 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from cairn.clock import to_ms
 from cairn.query.behaviour import PAGEVIEW
 from cairn.query.scope import Scope
-from cairn.query.time_range import day_of_and_later
+from cairn.query.time_range import since_day_of
 from cairn.store.store import Store
 
 MOST_PAGES = 10  # of one site
@@ -27,10 +26,8 @@ def sites_seen(
 ) -> dict[str, list[SeenPage]]:
     """By host, those that the script ran on in sessions first, then by users; each with its pages viewed most."""
     scope = Scope(environment_id)
-    since_ms = to_ms(now - timedelta(days=days))
-    pageviews = scope.events(
-        PAGEVIEW, "domain != ''", "library != {demo:String}", day_of_and_later(since_ms, scope.bindings)
-    )
+    within = since_day_of(now - timedelta(days=days)).clause(scope.bindings)
+    pageviews = scope.events(PAGEVIEW, "domain != ''", "library != {demo:String}", within)
     sql = f"""
         SELECT host, page, views, users FROM (
             SELECT toString(domain) AS host, toString(path) AS page, count() AS views, uniq(user_id) AS users,

@@ -8,13 +8,18 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 import sqlalchemy as sa
 
+from cairn.analysis.query.plan import Question
 from cairn.app.core import Core
+from cairn.store.running import Running
 from cairn.workspace.api_token import check_reach
 from cairn.workspace.environment import Environment, get_environment, list_environments
 from cairn.workspace.permission import Role
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,9 @@ class Call:
     by: str  # a member's e-mail address, or "token" and its name
     role: Role
     now: datetime
+    running: Running | None = field(
+        default=None, kw_only=True
+    )  # what it asks of the event store; to be stopped by
     only_environment_id: int | None = field(default=None, kw_only=True)  # of a token that reaches no other
 
     def reading(self) -> AbstractContextManager[sa.Connection]:
@@ -31,6 +39,12 @@ class Call:
 
     def writing(self) -> AbstractContextManager[sa.Connection]:
         return self.core.writing()
+
+    def ask(
+        self, environment_id: int, question: Question[Answer], *, timeout_s: float | None = None
+    ) -> Answer:
+        """Raises Unavailable on the question's limits, and QuestionCancelled when nobody waits any more."""
+        return self.core.questions.ask(environment_id, question, timeout_s=timeout_s, running=self.running)
 
     def environment(self, name: str | int) -> Environment:
         """By id or key. Raises EnvironmentNotFound, and TokenOfOneEnvironment for one that is out of reach."""

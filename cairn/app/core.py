@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import sqlalchemy as sa
 from msgspec import Struct
 
+from cairn.analysis.query.run import Questions
 from cairn.clock import Clock
 from cairn.db import engine as database
 from cairn.db.failure import explained
@@ -49,6 +51,11 @@ class Core:
     touched: Callable[[list[Loaded]], None]
     troubles: Callable[[], list[Trouble]]  # what is wrong at the moment of asking
     locate: Locate = locate_nothing  # an address's location, by the operator's file
+
+    @cached_property
+    def questions(self) -> Questions:
+        """To `store`, with the answers that are still true."""
+        return Questions(self.store)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

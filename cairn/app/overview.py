@@ -4,9 +4,8 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from cairn.analysis import pulse
 from cairn.analysis.events import Filter, Seen, latest
-from cairn.analysis.pulse import Heard, Refusals, Step
+from cairn.analysis.overview import BehaviourByDay, BehaviourLately, Bucket, Heard, Refusals, RefusedByReason
 from cairn.app import defined_events
 from cairn.app.access import is_operator
 from cairn.app.call import Call
@@ -40,9 +39,9 @@ class LongList(Struct, frozen=True):
 
 
 class Overview(Struct, frozen=True):
-    days: list[Step]
-    hour: Step
-    today: Step
+    days: list[Bucket]
+    hour: Bucket
+    today: Bucket
     segments: list[CountedSegment]
     flags: FlagCount
     heard: list[Heard]  # from whom, in 30 days
@@ -82,21 +81,21 @@ def first_steps(call: Call, environment: Environment, heard: list[Heard] | None 
 
 
 def read_overview(call: Call, environment: Environment, *, days: int, latest_events: int) -> Overview:
-    store, now = call.core.store, call.now
-    hour, today = pulse.totals(store, environment.id, now=now, spans=(timedelta(hours=1), timedelta(days=1)))
+    now = call.now
+    hour, today = call.ask(environment.id, BehaviourLately(now, (timedelta(hours=1), timedelta(days=1))))
     counted = _counted_segments(call, environment)
     with call.reading() as connection:
         flags = count_flags(connection, environment.project_id, environment.id)
-        seen = latest(store, connection, environment.id, now=now, limit=latest_events)
+        seen = latest(call.core.store, connection, environment.id, now=now, limit=latest_events)
     return Overview(
-        days=pulse.series(store, environment.id, last_days(now, environment.zone, days)),
+        days=call.ask(environment.id, BehaviourByDay(last_days(now, environment.zone, days))),
         hour=hour,
         today=today,
         segments=counted,
         flags=flags,
         heard=heard_from(call, environment),
         latest=with_names(call, environment.id, seen),
-        refusals=pulse.refusals(store, environment.id, now=now),
+        refusals=call.ask(environment.id, RefusedByReason(now)),
         unknown_keys=_unknown_keys(call),
         troubles=call.core.troubles(),
         findings=defined_events.findings(call, environment),
@@ -108,7 +107,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
 def _unknown_keys(call: Call) -> int:
     if not is_operator(call):
         return 0
-    return sum(refusal.count for refusal in pulse.refusals(call.core.store, UNKNOWN, now=call.now))
+    return sum(refusal.count for refusal in call.ask(UNKNOWN, RefusedByReason(call.now)))
 
 
 def _counted_segments(call: Call, environment: Environment) -> list[CountedSegment]:

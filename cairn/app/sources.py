@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from cairn.analysis import pulse
+from cairn.analysis.overview import Heard, Senders
 from cairn.app.call import Call
 from cairn.app.editions import Edited, record
 from cairn.errors import InvalidInput
@@ -89,9 +89,9 @@ def list_connections(call: Call) -> list[Connection]:
     return [one for one in known if call.reaches(one.environment_id)]
 
 
-def heard_from(call: Call, environment: Environment) -> list[pulse.Heard]:
+def heard_from(call: Call, environment: Environment) -> list[Heard]:
     """Sources and libraries that sent something in the last 30 days."""
-    return pulse.heard_from(call.core.store, environment.id, now=call.now)
+    return call.ask(environment.id, Senders(call.now))
 
 
 def read_keys(call: Call, environment: Environment) -> Keys:

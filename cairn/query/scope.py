@@ -21,7 +21,8 @@ class Scope:
     def __init__(self, environment_id: int) -> None:
         self.environment_id = environment_id
         self.bindings = Bindings()
-        self._has_rows = self._reads_user_map = False
+        self._tables: set[str] = set()
+        self._reads_user_map = False
 
     def events(self, *clauses: str) -> str:
         """For FROM: the events that pass all of the clauses, which are booleans over the table's columns."""
@@ -60,7 +61,7 @@ class Scope:
 
         Raises UnboundQuestion.
         """
-        if not self._has_rows:
+        if not self._tables:
             raise UnboundQuestion(f"the statement reads no rows of its scope: {sql.strip()[:100]!r}")
         if twice := parameters.keys() & self.bindings.values.keys():
             raise UnboundQuestion(f"parameters {sorted(twice)} are bound already")
@@ -69,9 +70,10 @@ class Scope:
             sql,
             {**self.bindings.values, **parameters},
             reads_user_map=self._reads_user_map,
+            tables=frozenset(self._tables),
         )
 
     def _rows(self, table: str, clauses: tuple[str, ...], *, is_final: bool = False) -> str:
-        self._has_rows = True
+        self._tables.add(table)
         where = " AND ".join((f"environment_id = {HERE}", *(f"({clause})" for clause in clauses)))
         return f"{DATABASE}.{table}{' FINAL' if is_final else ''} WHERE {where}"

@@ -14,6 +14,7 @@ from cairn.clock import to_ms
 from cairn.query.bindings import Bindings
 
 TIME_MS = "toUnixTimestamp64Milli(time)"
+DAY_MS = 86_400_000
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -63,9 +64,9 @@ def last(span: timedelta, now: datetime) -> TimeRange:
     return after(now_ms - span // MILLISECOND, now_ms)
 
 
-def day_of_and_later(ms: int, bindings: Bindings, column: str = "time") -> str:
-    """A boolean: is it of the day (UTC) that a moment lies in, or of a later one? Cheaper than the exact moment."""
-    return f"toDate({column}) >= {bindings.day(ms)}"
+def since_day_of(moment: datetime) -> TimeRange:
+    """From the beginning of the day (UTC) that a moment lies in: the same range the whole day long."""
+    return TimeRange(max(0, to_ms(moment) // DAY_MS * DAY_MS))
 
 
 def start_of_day(days: Days, time_ms: str = TIME_MS) -> str:

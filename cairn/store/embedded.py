@@ -16,34 +16,22 @@ from clickhouse_connect.driver.exceptions import Error
 from cairn.event import Draft, Refused
 from cairn.room import room_of
 from cairn.store import rows
+from cairn.store.asking import Asking
 from cairn.store.cut_off import set_aside
+from cairn.store.data_state import DataState, DataStates
 from cairn.store.disk_guard import DiskGuard
 from cairn.store.engine_config import write_engine_config
 from cairn.store.erase import Erased, Leaving, erase, rewrite
 from cairn.store.errors import StoreBusy, StoreInUse, of_insert, of_question
 from cairn.store.known import Ids, KnownIds
 from cairn.store.migrations import migrate
+from cairn.store.running import Running
 from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, MERGED_USERS
-from cairn.store.statement import ENVIRONMENT, USUAL, Limits, Statement
+from cairn.store.statement import USUAL, Limits, Statement
 from cairn.store.store import AccountChange, MapChange, PropertyChange, Row, SeenElement, VisitorRow
-from cairn.store.tenancy import filters
 
 logger = logging.getLogger(__name__)
 
-# Of a statement's text, and of what the engine makes of it. Callers cut what they ask to a fortieth of this; a defined
-# event that grows into many elements and ways must not stop a segment that was accepted.
-_TEXT_LIMITS = {
-    "max_query_size": 8 << 20,
-    "max_ast_elements": 500_000,
-    "max_expanded_ast_elements": 5_000_000,
-}
-# Rewrites of the engine that do nothing for questions of ours, and take half of the time to read a long one (a count of
-# four segments: 109 ms of processor time with them, 58 without; bench/segments.py).
-_SKIPPED_REWRITES = {
-    "optimize_and_compare_chain": 0,
-    "optimize_aggregators_of_group_by_keys": 0,
-    "optimize_syntax_fuse_functions": 0,
-}
 _WRITING = {"max_partitions_per_insert_block": 0}  # a batch of late events may span any number of months
 # The ids of all events, and one word for each user who was seen in a session and for each flag visitor whose user is
 # not known; `_hashes` makes the same.
@@ -88,38 +76,6 @@ def open_embedded(
     return store
 
 
-class _Asking:
-    """One thread's client for questions: it can read only, and has a memory and a time limit."""
-
-    def __init__(self, client: Client, *, memory_mb: int) -> None:
-        self.client = client
-        self._memory_mb = memory_mb
-        for name, limit in (_TEXT_LIMITS | _SKIPPED_REWRITES).items():
-            client.set_client_setting(name, limit)
-        client.set_client_setting("max_execution_time", USUAL.timeout_s)
-        client.set_client_setting("max_memory_usage", memory_mb << 20)
-        client.set_client_setting("max_result_bytes", memory_mb << 18)  # a quarter: it grows as Python values
-        client.set_client_setting("readonly", 2)
-
-    def ask(self, statement: Statement, limits: Limits) -> list[Row]:
-        parameters = {**statement.parameters, ENVIRONMENT: statement.environment_id}
-        settings = {"additional_table_filters": filters(statement.environment_id)} | self._beyond_usual(
-            limits
-        )
-        return list(self.client.query(statement.sql, parameters=parameters, settings=settings).result_rows)
-
-    def _beyond_usual(self, limits: Limits) -> dict[str, Any]:  # Any: the settings' own types
-        """What differs from the client's own settings; each one in a statement costs a tenth of a millisecond."""
-        settings: dict[str, Any] = {}
-        if limits.timeout_s != USUAL.timeout_s:
-            settings["max_execution_time"] = limits.timeout_s
-        if limits.memory_mb is not None:
-            settings["max_memory_usage"] = min(limits.memory_mb, self._memory_mb) << 20
-        if limits.rows is not None:
-            settings["max_result_rows"] = limits.rows
-        return settings
-
-
 class EmbeddedStore:
     """Implements Store. Each thread gets clients of its own, as the engine's sessions are not to be shared."""
 
@@ -131,6 +87,7 @@ class EmbeddedStore:
         )  # of finished threads: they close themselves
         self._is_closed = False
         self._map_lock, self._map_is_stale = threading.Lock(), True
+        self._states = DataStates(self._read_state)
         self._ids, self._ids_are_filled = KnownIds(), False
         self._seen_users = KnownIds()
         self._waiting_visitors = KnownIds()
@@ -149,12 +106,14 @@ class EmbeddedStore:
         """Apply missing migrations; return their names."""
         return migrate(self._engine.command, lambda sql: int(self._engine.query(sql).result_rows[0][0]))
 
-    def query(self, statement: Statement, limits: Limits = USUAL) -> list[Row]:
+    def query(
+        self, statement: Statement, limits: Limits = USUAL, running: Running | None = None
+    ) -> list[Row]:
         if statement.reads_user_map:
             self._refresh_map()
         asking = self._asking()
         try:
-            return asking.ask(statement, limits)
+            return asking.ask(statement, limits, running, self._writing)
         except Error as error:
             del self._local.asking  # a client that failed is not trusted with the next tenant's question
             asking.client.close()
@@ -166,7 +125,11 @@ class EmbeddedStore:
         table = rows.events_table(events)
         # Before the insert: an id must never be in the store and not in the filter.
         self._ids.add(table.column("event_id").to_numpy())
-        self._insert("events", table)
+        newest_ms: dict[int, int] = {}
+        for event in events:
+            newest_ms[event.environment_id] = max(newest_ms.get(event.environment_id, 0), event.time_ms)
+        with self._states.changing(newest_ms, newest_ms=newest_ms):
+            self._insert("events", table)
 
     def insert_properties(self, changes: Sequence[PropertyChange]) -> None:
         if not changes:
@@ -174,35 +137,41 @@ class EmbeddedStore:
         table = rows.properties_table(changes)
         if seen := [(one.environment_id, one.user_id) for one in changes if one.key == FIRST_SEEN_KEY]:
             self._seen_users.add(_hashes(seen))
-        self._insert("user_properties", table)
+        with self._states.changing(change.environment_id for change in changes):
+            self._insert("user_properties", table)
 
     def insert_account_properties(self, changes: Sequence[AccountChange]) -> None:
         if changes:
-            self._insert("account_properties", rows.account_properties_table(changes))
+            with self._states.changing(change.environment_id for change in changes):
+                self._insert("account_properties", rows.account_properties_table(changes))
 
     def insert_user_map(self, changes: Sequence[MapChange]) -> None:
         if changes:
-            self._insert("user_map", rows.user_map_table(changes))
-            self._map_is_stale = True
+            with self._states.changing((change.environment_id for change in changes), is_merge=True):
+                self._insert("user_map", rows.user_map_table(changes))
+                self._map_is_stale = True
 
     def insert_visitors(self, visitors: Sequence[VisitorRow]) -> None:
         if not visitors:
             return
         if waiting := [(row.environment_id, row.visitor_id) for row in visitors if not row.rank]:
             self._waiting_visitors.add(_hashes(waiting))
-        self._insert("visitors", rows.visitors_table(visitors))
+        with self._states.changing(row.environment_id for row in visitors):
+            self._insert("visitors", rows.visitors_table(visitors))
 
     def insert_elements(self, elements: Sequence[SeenElement]) -> None:
         stored = self._stored_elements(elements)
         missing = [one for one in elements if (one.environment_id, one.element_id) not in stored]
         if missing:
-            self._insert("elements", rows.elements_table(missing))
+            with self._states.changing(element.environment_id for element in missing):
+                self._insert("elements", rows.elements_table(missing))
 
     def insert_refusals(self, refusals: Sequence[Refused]) -> None:
         stored = self._stored_refusals([r for r in refusals if r.log_position])
         missing = [r for r in refusals if r.log_position not in stored]
         if missing:
-            self._insert("refusals", rows.refusals_table(missing))
+            with self._states.changing(refusal.environment_id for refusal in missing):
+                self._insert("refusals", rows.refusals_table(missing))
 
     def known(self, event_ids: Sequence[int]) -> dict[int, int]:
         if not event_ids:
@@ -217,7 +186,7 @@ class EmbeddedStore:
         return dict(self._read(sql, {"ids": maybes}))
 
     def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
-        with self._changing_map():
+        with self._states.changing_all(), self._changing_map():
             return erase(self._command, self._read, some)
 
     def scrub(self) -> bool:
@@ -280,6 +249,9 @@ class EmbeddedStore:
             maybes = [visitor for visitor, maybe in zip(asked, waits.tolist(), strict=True) if maybe]
         return {(row.environment_id, row.visitor_id) for row in self.visitors(maybes) if not row.rank}
 
+    def state(self, environment_id: int) -> DataState:
+        return self._states.of(environment_id)
+
     def newest_received_ms(self) -> int:
         sql = f"SELECT toUnixTimestamp64Milli(max(received_at)) FROM {DATABASE}.events"
         return int(self._read(sql, {})[0][0])
@@ -305,11 +277,11 @@ class EmbeddedStore:
         self._clients.add(client)
         return client
 
-    def _asking(self) -> _Asking:
+    def _asking(self) -> Asking:
         self._check_open()
-        asking: _Asking | None = getattr(self._local, "asking", None)
+        asking: Asking | None = getattr(self._local, "asking", None)
         if asking is None:
-            asking = self._local.asking = _Asking(self._connect(), memory_mb=self._memory_mb)
+            asking = self._local.asking = Asking(self._connect(), memory_mb=self._memory_mb)
         return asking
 
     def _writing(self) -> Client:
@@ -359,6 +331,14 @@ class EmbeddedStore:
             return list(self._writing().query(sql, parameters=parameters).result_rows)
         except Error as error:
             raise StoreBusy(f"the event store did not answer: {error}") from error
+
+    def _read_state(self, environment_id: int) -> tuple[int, bool]:
+        where = "environment_id = {environment:UInt32}"
+        sql = f"""SELECT toUnixTimestamp64Milli(max(time)),
+                         (SELECT count() FROM {DATABASE}.user_map WHERE {where}) > 0
+                  FROM {DATABASE}.events WHERE {where}"""
+        newest_ms, has_merges = self._read(sql, {"environment": environment_id})[0]
+        return int(newest_ms), bool(has_merges)
 
     def _stored_refusals(self, refusals: Sequence[Refused]) -> set[int]:
         """The log positions among them that a load before a crash has stored."""

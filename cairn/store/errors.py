@@ -5,6 +5,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, Error
 from cairn.errors import CairnError, InvalidInput, Misconfigured, Unavailable
 
 _TOO_EXPENSIVE = frozenset({158, 159, 160, 241, 307, 396})  # too many rows/bytes, time, too slow, memory
+_CANCELLED = 394
 _BAD_PATTERN = frozenset({427, 36_427})  # CANNOT_COMPILE_REGEXP
 _BAD_ROWS = frozenset(
     {6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407}
@@ -21,6 +22,12 @@ class QuestionTooExpensive(StoreBusy):
     """The question hit its time or memory limit. Ask about a shorter time, or about fewer events."""
 
     code = "question_too_expensive"
+
+
+class QuestionCancelled(StoreBusy):
+    """The question was stopped because nobody waited for its answer any more. Ask again."""
+
+    code = "question_cancelled"
 
 
 class BadPattern(InvalidInput):
@@ -57,6 +64,8 @@ def of_question(error: Error) -> CairnError:
     code = _code(error)
     if code in _TOO_EXPENSIVE:
         return QuestionTooExpensive(f"the question hit its limit: {_short(error)}")
+    if code == _CANCELLED:
+        return QuestionCancelled("the question was stopped")
     if code in _BAD_PATTERN:
         return BadPattern(f"the regular expression cannot be compiled: {_short(error)}", field="value")
     return StoreFault(_short(error))

@@ -35,18 +35,26 @@ USUAL = Limits()
 class Statement:
     """Cannot be made from a text: `query.scope.Scope` makes it, which writes the environment into every table."""
 
-    __slots__ = ("environment_id", "parameters", "reads_user_map", "sql")
+    __slots__ = ("environment_id", "parameters", "reads_user_map", "sql", "tables")
 
     environment_id: int
     sql: str
     parameters: Parameters
     reads_user_map: bool  # then user map changes inserted before are in force
+    tables: frozenset[str]  # that its scope gave rows of
 
     def __init__(self) -> None:
         raise UnboundQuestion("a statement is made by a Scope, of tables that the scope gave")
 
 
-def seal(environment_id: int, sql: str, parameters: Parameters, *, reads_user_map: bool) -> Statement:
+def seal(
+    environment_id: int,
+    sql: str,
+    parameters: Parameters,
+    *,
+    reads_user_map: bool,
+    tables: frozenset[str] = frozenset(),
+) -> Statement:
     """For `query.scope`, and for `question.ad_hoc`; a test holds everybody else off. Raises UnboundQuestion."""
     if ENVIRONMENT in parameters:
         raise UnboundQuestion(f"the parameter `{ENVIRONMENT}` is bound by the store, never by the caller")
@@ -55,4 +63,5 @@ def seal(environment_id: int, sql: str, parameters: Parameters, *, reads_user_ma
     statement.sql = sql
     statement.parameters = dict(parameters)
     statement.reads_user_map = reads_user_map
+    statement.tables = tables
     return statement

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from cairn.event import Draft, Element, Refused
+from cairn.store.data_state import DataState
 from cairn.store.erase import Erased, Leaving
+from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
 
 Row = tuple[Any, ...]  # Any: the columns' own types
@@ -75,11 +77,17 @@ class Store(Protocol):
     - Safe to use from several threads.
     """
 
-    def query(self, statement: Statement, limits: Limits = USUAL) -> list[Row]:
+    def query(
+        self, statement: Statement, limits: Limits = USUAL, running: Running | None = None
+    ) -> list[Row]:
         """Run one SELECT. It sees the rows of its environment only, whatever its text says.
 
-        Raises Unavailable on the time or memory limit. User map changes inserted before the call are in force.
+        User map changes inserted before the call are in force. Raises Unavailable on the time or memory limit, and
+        QuestionCancelled when `running` is cancelled meanwhile.
         """
+
+    def state(self, environment_id: int) -> DataState | None:
+        """What is known of its data without a question. None: others write too, so nothing is sure."""
 
     def insert_events(self, events: Sequence[Draft]) -> None: ...
 

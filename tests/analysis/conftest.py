@@ -1,5 +1,6 @@
 """A real embedded store and metadata database, filled by hand; two environments whose users share every id."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cairn.analysis.query.run import Questions
 from cairn.clock import to_ms
 from cairn.event import Draft, Kind, Refused
 from cairn.identity.merges import Merge, merge
@@ -27,7 +29,9 @@ class Past:
     def __init__(self, folder: Path) -> None:
         self.engine = open_test_metadata(folder)
         self.store: EmbeddedStore = open_embedded(folder / "store", memory_mb=1024)
-        self._count = 0
+        self.questions = Questions(self.store)
+        self.ask = self.questions.ask
+        self._count, self._environments = 0, itertools.count(100)
 
     def did(
         self, user_id: int, name: str = "Viewed", *, ago: float = 1, kind: str = Kind.CUSTOM, environment: int = HERE,
@@ -61,6 +65,10 @@ class Past:
                 self.store.insert_user_map([done.change])
         return user_id
 
+    def next_environment(self) -> int:
+        """One that nothing was written to yet."""
+        return next(self._environments)
+
     def refused(
         self, reason: Reason, *, ago: float = 1, environment: int = HERE, name: str = "", user: str = ""
     ) -> None:
@@ -83,5 +91,13 @@ def _ms(ago: float) -> int:
 @pytest.fixture
 def past(tmp_path: Path) -> Iterator[Past]:
     past = Past(tmp_path)
+    yield past
+    past.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
+    """One for tests that take an environment of their own."""
+    past = Past(tmp_path_factory.mktemp("past"))
     yield past
     past.close()

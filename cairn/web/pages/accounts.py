@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from cairn.analysis.pulse import property_keys
+from cairn.analysis.suggestions import PropertyKeys
 from cairn.app import accounts
 from cairn.app.editions import editions_of
 from cairn.errors import CairnError
@@ -17,7 +17,7 @@ def accounts_page(visit: Visit, error: CairnError | None = None) -> Response:
         "accounts.html", status=error.status if error else 200, error=error,
         found=accounts.list_accounts(call, visit.here, after=after), key=accounts.account_key(call, visit.here),
         edition=editions_of(call, "account ID property", [visit.here.project_id])[visit.here.project_id],
-        after=after, known=property_keys(call.core.store, visit.here.id), may_change=visit.may(Verb.DEFINE),
+        after=after, known=call.ask(visit.here.id, PropertyKeys()), may_change=visit.may(Verb.DEFINE),
     )  # fmt: skip
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from starlette.responses import HTMLResponse, Response
 
-from cairn.analysis import pulse
-from cairn.analysis.pulse import Heard
+from cairn.analysis.overview import Bucket, Heard, Refusals
 from cairn.app.overview import WEB, CountedSegment, LongList, Overview, first_steps, read_overview
 from cairn.app.python_lists import WithheldLists
 from cairn.calendar import zone_of
@@ -169,7 +168,7 @@ def _of_withheld(visit: Visit, withheld: list[WithheldLists]) -> Iterator[Concer
     yield Concern("warn", "SDK", title, text, visit.url("/keys#python-lists"), "The switch")
 
 
-def _of_refusals(visit: Visit, refusals: list[pulse.Refusals]) -> list[Concern]:
+def _of_refusals(visit: Visit, refusals: list[Refusals]) -> list[Concern]:
     """The most frequent reasons, and one line for all the others."""
     found = []
     for refusal in refusals[:REASONS_SHOWN]:
@@ -232,7 +231,7 @@ def _greeting(visit: Visit) -> str:
     return next(word for until, word in words if hour < until)
 
 
-def _opening(visit: Visit, hour: pulse.Step, today: pulse.Step, concerns: list[Concern]) -> str:
+def _opening(visit: Visit, hour: Bucket, today: Bucket, concerns: list[Concern]) -> str:
     """The sentence the page opens with."""
     project = next(name for name, each in visit.environments if each.id == visit.here.id)
     if today.users == 0:

@@ -6,7 +6,7 @@ from datetime import tzinfo
 from msgspec import Struct, structs
 from starlette.responses import Response
 
-from cairn.analysis import pulse
+from cairn.analysis.suggestions import EventNames, FrequentValues, PropertyKeys
 from cairn.analysis.users import User
 from cairn.app import segments, users
 from cairn.app.defined_events import event_names
@@ -142,15 +142,15 @@ def _addresses(visit: Visit, segment: Segment | None) -> Addresses:
 
 def _values(visit: Visit, segment: Segment | None, draft: Draft) -> Mapping[str, object]:
     condition, _ = segment_form.to_condition(draft, visit.zone)
-    store, events = visit.core.store, event_names(visit.call, visit.here)
+    events = event_names(visit.call, visit.here)
     return {
         "segment": segment,
         "counted": None,
         "choices": segment_form,
         "defined": tuple((f"{segment_form.DEFINED}{number}", name) for number, name in events.items()),
         "sentence": describe(condition, event_names=events, zone=visit.zone) if condition is not None else [],
-        "names": pulse.event_names(store, visit.here.id, now=visit.now),
-        "keys": pulse.property_keys(store, visit.here.id),
+        "names": visit.call.ask(visit.here.id, EventNames(visit.now)),
+        "keys": visit.call.ask(visit.here.id, PropertyKeys()),
     }
 
 
@@ -185,8 +185,8 @@ def _suggestions(visit: Visit, draft: Draft) -> dict[str, list[str]]:
     if not wanted:
         return {}
     try:
-        known = pulse.frequent_values(
-            visit.core.store, visit.here.id, wanted, limit=SUGGESTED, timeout_s=SUGGEST_WITHIN_S
+        known = visit.call.ask(
+            visit.here.id, FrequentValues(tuple(wanted), SUGGESTED), timeout_s=SUGGEST_WITHIN_S
         )
     except Unavailable:
         return {}

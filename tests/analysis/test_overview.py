@@ -3,7 +3,8 @@
 from datetime import UTC, timedelta
 from itertools import pairwise
 
-from cairn.analysis import pulse
+from cairn.analysis.overview import BehaviourByDay, BehaviourLately, RefusedByReason, Senders
+from cairn.analysis.suggestions import EventNames, PropertyKeys
 from cairn.calendar import Days, last_days
 from cairn.clock import to_ms
 from cairn.event import Kind
@@ -24,12 +25,12 @@ def test_a_series_has_every_bucket_and_counts_merged_users_once(past: Past) -> N
     past.did(14, ago=1, environment=ELSEWHERE)
     past.did(15, ago=60 * 24 * 3)
     hours = Days([to_ms(NOW) // HOUR_MS * HOUR_MS - back * HOUR_MS for back in (3, 2, 1, 0)], to_ms(NOW))
-    steps = pulse.series(past.store, HERE, hours)
+    steps = past.ask(HERE, BehaviourByDay(hours))
     assert [(step.users, step.events, step.exposures) for step in steps] == [
         (0, 0, 0), (0, 0, 0), (1, 1, 0), (2, 3, 1),
     ]  # fmt: skip
     assert [later.start_ms - step.start_ms for step, later in pairwise(steps)] == [HOUR_MS] * 3
-    days = pulse.series(past.store, HERE, last_days(NOW, UTC, 4))
+    days = past.ask(HERE, BehaviourByDay(last_days(NOW, UTC, 4)))
     assert [step.events for step in days] == [1, 0, 0, 4]
 
 
@@ -39,9 +40,9 @@ def test_totals_roll_with_the_clock(past: Past) -> None:
     past.did(2, "flag", ago=1, kind=Kind.EXPOSURE)
     past.did(3, "identify", ago=1, kind=Kind.IDENTIFY)
     spans = (timedelta(hours=1), timedelta(hours=2))
-    found = pulse.totals(past.store, HERE, now=NOW, spans=spans)
+    found = past.ask(HERE, BehaviourLately(NOW, spans))
     assert [(each.users, each.events, each.exposures) for each in found] == [(1, 1, 1), (2, 2, 1)]
-    assert [each.users for each in pulse.totals(past.store, ELSEWHERE, now=NOW, spans=spans)] == [0, 0]
+    assert [each.users for each in past.ask(ELSEWHERE, BehaviourLately(NOW, spans))] == [0, 0]
 
 
 def test_refusals_are_counted_by_reason(past: Past) -> None:
@@ -49,11 +50,11 @@ def test_refusals_are_counted_by_reason(past: Past) -> None:
         past.refused(Reason.JUNK_IDENTITY, ago=ago)
     past.refused(Reason.BAD_TIMESTAMP, ago=1)
     past.refused(Reason.BAD_TIMESTAMP, ago=61)
-    found = pulse.refusals(past.store, HERE, now=NOW)
+    found = past.ask(HERE, RefusedByReason(NOW))
     assert [(one.reason, one.outcome, one.count) for one in found] == [
         ("junk_identity", "invalid", 3), ("bad_timestamp", "invalid", 1),
     ]  # fmt: skip
-    assert pulse.refusals(past.store, ELSEWHERE, now=NOW) == []
+    assert past.ask(ELSEWHERE, RefusedByReason(NOW)) == []
 
 
 def test_who_has_been_heard_from_and_what_names_there_are(past: Past) -> None:
@@ -65,12 +66,12 @@ def test_who_has_been_heard_from_and_what_names_there_are(past: Past) -> None:
     past.did(1, "Old", ago=60 * 24 * 60, source="Gone")
     past.set(1, "plan", "pro")
     found = {one.library: (one.source, one.events, one.identifies, one.exposures) for one in
-             pulse.heard_from(past.store, HERE, now=NOW)}  # fmt: skip
+             past.ask(HERE, Senders(NOW))}  # fmt: skip
     assert found == {
         "analytics-node": ("Server", 2, 0, 0),
         "analytics-python": ("Server", 1, 0, 0),
         "analytics.js": ("Website", 1, 1, 0),
         "vwo-fme-node-sdk": ("", 1, 0, 1),
     }
-    assert pulse.event_names(past.store, HERE, now=NOW) == ["Bought", "Viewed"]
-    assert pulse.property_keys(past.store, HERE) == ["plan"]
+    assert past.ask(HERE, EventNames(NOW)) == ["Bought", "Viewed"]
+    assert past.ask(HERE, PropertyKeys()) == ["plan"]
