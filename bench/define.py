@@ -14,12 +14,13 @@ from pathlib import Path
 from clickhouse_connect import get_client
 
 from bench.figures import against, report, spread
+from cairn.analysis.query.run import Questions
+from cairn.analysis.volume import TotalOf
 from cairn.clock import utc_now
 from cairn.db.engine import open_engine, reading, sqlite_url
 from cairn.db.migrate import migrate
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, Part
-from cairn.definitions.volume import total
 from cairn.store.embedded import EmbeddedStore, open_embedded
 
 LIMIT_MS = 300
@@ -70,7 +71,7 @@ def count(
     definition = Definition((Part("click", selector=selector),))
     match = definitions.matches_of(connection, ENVIRONMENT, definition)  # type: ignore[arg-type]
     matching_ms = (time.thread_time() - worked) * 1000
-    found = total(store, ENVIRONMENT, match, utc_now()).events
+    found = Questions(store).ask(ENVIRONMENT, TotalOf(match, utc_now())).events
     return (time.perf_counter() - started) * 1000, matching_ms, found
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from msgspec import Struct
 from starlette.requests import Request
 
+from cairn.analysis.volume import DAYS, Recent
 from cairn.api.caller import bearer_of
 from cairn.api.endpoint import Endpoint, Surface
 from cairn.app import defined_events
@@ -20,7 +21,6 @@ from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.clock import to_ms
 from cairn.definitions.model import DefinedEvent, NewDefinedEvent, Part
-from cairn.definitions.volume import DAYS, Recent
 from cairn.errors import LimitExceeded
 from cairn.workspace.environment import Environment
 from cairn.workspace.label_grant import LabelGrant

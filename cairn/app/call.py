@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from cairn.analysis.query.asker import Asker
 from cairn.analysis.query.plan import Question
 from cairn.app.core import Core
 from cairn.store.running import Running
@@ -44,7 +45,11 @@ class Call:
         self, environment_id: int, question: Question[Answer], *, timeout_s: float | None = None
     ) -> Answer:
         """Raises Unavailable on the question's limits, and QuestionCancelled when nobody waits any more."""
-        return self.core.questions.ask(environment_id, question, timeout_s=timeout_s, running=self.running)
+        return self.asker(environment_id).ask(question, timeout_s=timeout_s)
+
+    def asker(self, environment_id: int) -> Asker:
+        """For what takes several questions."""
+        return Asker(self.core.questions, environment_id, self.running)
 
     def environment(self, name: str | int) -> Environment:
         """By id or key. Raises EnvironmentNotFound, and TokenOfOneEnvironment for one that is out of reach."""

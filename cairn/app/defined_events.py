@@ -4,16 +4,18 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from cairn.analysis import event_health, volume
+from cairn.analysis.event_health import Finding, Report
+from cairn.analysis.volume import Example, NameSeen, NamesSeen, Recent, Total, TotalOf, Volume
 from cairn.app.call import Call, siblings
 from cairn.app.editions import CREATED, Edited, record
 from cairn.calendar import Days, last_days
 from cairn.conditions.check import ConditionNotAccepted
 from cairn.conditions.tree import EventMatch
 from cairn.definitions import defined_event as stored
-from cairn.definitions import expected, health, volume
+from cairn.definitions import expected
 from cairn.definitions.defined_event import DefinedEventNotFound, Use
 from cairn.definitions.expected import ExpectedName
-from cairn.definitions.health import Finding, Report
 from cairn.definitions.model import (
     Changes,
     DefinedEvent,
@@ -22,7 +24,6 @@ from cairn.definitions.model import (
     Part,
     check_definition,
 )
-from cairn.definitions.volume import Example, NameSeen, Recent, Total, Volume
 from cairn.errors import InvalidInput
 from cairn.query import newest
 from cairn.workspace.edits import check_edition, differences, edition_of
@@ -161,12 +162,12 @@ def count_defined_event(
     call: Call, environment: Environment, event: DefinedEvent, *, days: int = volume.DAYS
 ) -> Counted:
     """Over all history, and per day."""
-    store, match = call.core.store, resolve(call, environment, event.id)
+    asker, match = call.asker(environment.id), resolve(call, environment, event.id)
     span = last_days(call.now, environment.zone, days)
     return Counted(
-        volume.total(store, environment.id, match, call.now),
+        asker.ask(TotalOf(match, call.now)),
         span,
-        volume.volumes(store, environment.id, [match], span)[0],
+        volume.measured(asker, [match], span)[0].days,
     )
 
 
@@ -177,13 +178,13 @@ def shown_days(call: Call, environment: Environment) -> Days:
 
 def report_on(call: Call, environment: Environment, event: DefinedEvent) -> tuple[Report, Matched]:
     """One event with its last 30 days, whether it does well, and what it matched last."""
-    store, days = call.core.store, shown_days(call, environment)
+    asker, days = call.asker(environment.id), shown_days(call, environment)
     try:
         match = resolve(call, environment, event.id)
     except ConditionNotAccepted:
-        return health.unread(event, days), Matched(Total(0, 0, 0, 0), [])
-    counted: Volume = volume.measured(store, environment.id, [match], days)[0]
-    state = health.judged(counted.days, volume.behaviour(store, environment.id, days))
+        return event_health.unread(event, days), Matched(Total(0, 0, 0, 0), [])
+    counted: Volume = volume.measured(asker, [match], days)[0]
+    state = event_health.judged(counted.days, volume.behaviour(asker, days))
     return Report(event, match, counted, state), _matched(call, environment, match)
 
 
@@ -196,11 +197,8 @@ def try_definition(call: Call, environment: Environment, definition: Definition,
 
 
 def _matched(call: Call, environment: Environment, match: EventMatch) -> Matched:
-    store = call.core.store
-    return Matched(
-        volume.total(store, environment.id, match, call.now),
-        volume.latest(store, environment.id, match, call.now),
-    )
+    asker = call.asker(environment.id)
+    return Matched(asker.ask(TotalOf(match, call.now)), volume.latest(asker, match, call.now))
 
 
 def identities(call: Call, environment: Environment, user_ids: Iterable[int]) -> dict[int, str]:
@@ -211,17 +209,17 @@ def identities(call: Call, environment: Environment, user_ids: Iterable[int]) ->
 def findings(call: Call, environment: Environment, known: Sequence[Report] | None = None) -> list[Finding]:
     """Events that stopped counting, duplicates, and new names. `known`: the reports, when the caller has them."""
     with call.reading() as connection:
-        return health.findings(
-            call.core.store, connection, call.core.definitions, call.workspace_id, environment.project_id,
-            environment.id, shown_days(call, environment), known=known,
+        return event_health.findings(
+            call.asker(environment.id), connection, call.core.definitions, call.workspace_id,
+            environment.project_id, shown_days(call, environment), known=known,
         )  # fmt: skip
 
 
 def read_plan(call: Call, environment: Environment) -> Plan:
     with call.reading() as connection:
-        reports = health.reports(
-            call.core.store, connection, call.core.definitions, call.workspace_id, environment.project_id,
-            environment.id, shown_days(call, environment),
+        reports = event_health.reports(
+            call.asker(environment.id), connection, call.core.definitions, call.workspace_id,
+            environment.project_id, shown_days(call, environment),
         )  # fmt: skip
         names = expected.list_expected(connection, environment.project_id)
     planned = expected.planned_names([report.event for report in reports], names)
@@ -231,13 +229,13 @@ def read_plan(call: Call, environment: Environment) -> Plan:
         findings=findings(call, environment, reports),
         archived=[event for event in everything if event.state == "archived"],
         expected=names,
-        unplanned=health.unplanned(names_seen(call, environment), planned),
+        unplanned=event_health.unplanned(names_seen(call, environment), planned),
     )
 
 
 def names_seen(call: Call, environment: Environment, *, limit: int = 1_000) -> list[NameSeen]:
     """Names of custom events, over all history."""
-    return volume.names_seen(call.core.store, environment.id, limit=limit)
+    return call.ask(environment.id, NamesSeen(limit))
 
 
 def expect_names(call: Call, environment: Environment, names: Sequence[str]) -> int:
@@ -257,7 +255,7 @@ def count_parts(call: Call, environment: Environment, parts: tuple[Part, ...]) -
         return []
     check_definition(Definition(parts))
     matches = call.core.definitions.matches_of_parts(environment.id, parts)
-    return volume.recents(call.core.store, environment.id, matches, shown_days(call, environment))
+    return volume.recents(call.asker(environment.id), matches, shown_days(call, environment))
 
 
 def label_event(call: Call, environment: Environment, new: NewDefinedEvent) -> tuple[DefinedEvent, Recent]:
@@ -270,4 +268,4 @@ def label_event(call: Call, environment: Environment, new: NewDefinedEvent) -> t
     event = create_defined_event(call, environment.project_id, new).value
     with call.reading() as connection:
         match = call.core.definitions.matches_of(connection, environment.id, event.definition)
-    return event, volume.recents(call.core.store, environment.id, [match], shown_days(call, environment))[0]
+    return event, volume.recents(call.asker(environment.id), [match], shown_days(call, environment))[0]

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
+from cairn.analysis.event_health import Finding
 from cairn.analysis.events import Filter, Seen, latest
 from cairn.analysis.overview import BehaviourByDay, BehaviourLately, Bucket, Heard, Refusals, RefusedByReason
 from cairn.app import defined_events
@@ -15,7 +16,6 @@ from cairn.app.exposures import with_names
 from cairn.app.python_lists import WithheldLists, withheld_lists
 from cairn.app.sources import heard_from
 from cairn.calendar import last_days
-from cairn.definitions.health import Finding
 from cairn.event import Kind
 from cairn.flags.overview import FlagCount, count_flags
 from cairn.outcomes import Outcome

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from cairn.analysis.event_health import Finding, findings, judged, reports, unplanned
+from cairn.analysis.query.asker import Asker
+from cairn.analysis.query.run import Questions
+from cairn.analysis.volume import NamesSeen
 from cairn.calendar import last_days
 from cairn.conditions.tree import PropertyFilter
 from cairn.db.engine import reading
 from cairn.definitions.expected import planned_names
-from cairn.definitions.health import Finding, findings, judged, reports, unplanned
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, Part
-from cairn.definitions.volume import names_seen
 from cairn.event import Draft, Element
 from cairn.store.embedded import EmbeddedStore
 from tests.definitions.world import NOW, Project, load
@@ -63,10 +65,10 @@ def test_findings(store: EmbeddedStore, tmp_path: Path) -> None:
     project.define(Definition((Part("click", selector=".nothing"),)), "Nothing")
     project.define(Definition((Part("click", selector=".nothing-else"),)), "Nothing else")
     planned = project.define(Definition((Part("custom", "Old name"),)), "Planned")
-    definitions = Definitions(store)
+    definitions, asker = Definitions(store), Asker(Questions(store), here)
     with reading(project.engine) as connection:
-        known = reports(store, connection, definitions, project.workspace_id, project.project_id, here, DAYS)
-        found = findings(store, connection, definitions, project.workspace_id, project.project_id, here, DAYS)
+        known = reports(asker, connection, definitions, project.workspace_id, project.project_id, DAYS)
+        found = findings(asker, connection, definitions, project.workspace_id, project.project_id, DAYS)
     assert {report.event.name: report.state for report in known} == {
         "Bought": "broken", "Any button": "good", "Any button again": "good", "Nothing": "silent",
         "Nothing else": "silent", "Planned": "new",
@@ -78,7 +80,7 @@ def test_findings(store: EmbeddedStore, tmp_path: Path) -> None:
     assert second.name in duplicate.text
     assert (new.kind, new.event_id) == ("unplanned", 0)
     assert "“Fresh name”" in new.text
-    assert [each.name for each in unplanned(names_seen(store, here), planned_names([planned], []))] == [
+    assert [each.name for each in unplanned(asker.ask(NamesSeen()), planned_names([planned], []))] == [
         "Fresh name"
     ]
 
@@ -87,6 +89,11 @@ def test_nothing_is_found_where_nothing_is_defined(store: EmbeddedStore, tmp_pat
     project = Project(tmp_path, 8_002)
     with reading(project.engine) as connection:
         found: list[Finding] = findings(
-            store, connection, Definitions(store), project.workspace_id, project.project_id, 8_002, DAYS
+            Asker(Questions(store), 8_002),
+            connection,
+            Definitions(store),
+            project.workspace_id,
+            project.project_id,
+            DAYS,
         )
     assert found == []

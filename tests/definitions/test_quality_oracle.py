@@ -10,11 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from cairn.calendar import last_days
-from cairn.clock import from_ms
-from cairn.db.engine import reading
-from cairn.definitions.expected import expect_names, list_expected, planned_names
-from cairn.definitions.health import (
+from cairn.analysis.event_health import (
     BROKEN_SHARE,
     LEAST_ALIKE,
     LEAST_EXPECTED,
@@ -24,9 +20,15 @@ from cairn.definitions.health import (
     reports,
     unplanned,
 )
+from cairn.analysis.query.asker import Asker
+from cairn.analysis.query.run import Questions
+from cairn.analysis.volume import DAY_MS, DAYS, NamesSeen
+from cairn.calendar import last_days
+from cairn.clock import from_ms
+from cairn.db.engine import reading
+from cairn.definitions.expected import expect_names, list_expected, planned_names
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, Part
-from cairn.definitions.volume import DAY_MS, DAYS, names_seen
 from cairn.event import Draft
 from cairn.store.embedded import EmbeddedStore
 from tests.definitions.oracle import is_defined
@@ -96,12 +98,11 @@ def test_health_and_duplicates(
     events = [project.define(definition) for definition in [*defined, defined[0]]]
     with reading(project.engine) as connection:
         known = reports(
-            store,
+            Asker(Questions(store), here),
             connection,
             Definitions(store),
             project.workspace_id,
             project.project_id,
-            here,
             last_days(NOW, ZONE, DAYS),
         )
     everything = per_day(
@@ -146,7 +147,7 @@ def test_unplanned_names(
     with project.engine.begin() as connection:
         expect_names(connection, project.project_id, sorted(expected), by="ann@shop.test", now=NOW)
         planned = planned_names(named, list_expected(connection, project.project_id))
-    found = unplanned(names_seen(store, here), planned)
+    found = unplanned(Questions(store).ask(here, NamesSeen()), planned)
     assert {each.name for each in found} == {one.name for one in history} - defined - expected
     for each in found:
         times = [one.time_ms for one in history if one.name == each.name]

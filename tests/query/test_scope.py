@@ -146,7 +146,6 @@ def imported(path: Path) -> set[str]:
                 "conditions/to_sql.py",
                 "segments/facts.py",
                 "segments/explain.py",
-                "definitions/volume.py",
             ],
             id="text for the event store",
         ),

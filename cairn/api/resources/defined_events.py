@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from cairn.analysis.event_health import Finding
 from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Page, ProjectQuery, Query, Versioned
 from cairn.api.endpoint import Next as NextPage
 from cairn.api.page import page_of
@@ -14,7 +15,6 @@ from cairn.app.call import Call
 from cairn.app.editions import Edited
 from cairn.app.sources import find_project
 from cairn.clock import from_ms
-from cairn.definitions.health import Finding
 from cairn.definitions.model import Changes, DefinedEvent, Definition, NewDefinedEvent
 from cairn.workspace.permission import Verb
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from msgspec import Struct, structs
 from starlette.responses import Response
 
+from cairn.analysis.event_health import NEW_DAYS
+from cairn.analysis.volume import DAY_MS, Example, Total
 from cairn.app import defined_events
 from cairn.app.editions import Edited
 from cairn.clock import to_ms
 from cairn.conditions.describe import Part as Words
 from cairn.conditions.describe import describe_test
-from cairn.definitions.health import NEW_DAYS
 from cairn.definitions.model import Changes, DefinedEvent, NewDefinedEvent, Part
-from cairn.definitions.volume import DAY_MS, Example, Total
 from cairn.web import event_form
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import Stored

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from msgspec import Struct
 from starlette.responses import HTMLResponse, Response
 
+from cairn.analysis.event_health import Finding
 from cairn.analysis.overview import Bucket, Heard, Refusals
 from cairn.app.overview import WEB, CountedSegment, LongList, Overview, first_steps, read_overview
 from cairn.app.python_lists import WithheldLists
 from cairn.calendar import zone_of
-from cairn.definitions.health import Finding
 from cairn.web.browser_snippet import neutral
 from cairn.web.pages.live import Row, explain, rows_of
 from cairn.web.render import count, full_time, query, templates

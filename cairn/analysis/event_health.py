@@ -6,6 +6,8 @@ from typing import Literal
 import sqlalchemy as sa
 from msgspec import Struct
 
+from cairn.analysis.query.asker import Asker
+from cairn.analysis.volume import DAY_MS, NameSeen, NamesSeen, Volume, behaviour, measured
 from cairn.calendar import Days
 from cairn.conditions.tree import ElementMatch, EventMatch, ResolvedMatch
 from cairn.definitions.defined_event import list_defined_events
@@ -14,8 +16,6 @@ from cairn.definitions.matching import Definitions
 from cairn.definitions.model import DefinedEvent
 from cairn.definitions.selector import read_selector, relaxed
 from cairn.definitions.shapes import Asked, EnvironmentShapes
-from cairn.definitions.volume import DAY_MS, NameSeen, Volume, behaviour, measured, names_seen
-from cairn.store.store import Store
 
 RECENT_DAYS = 3  # compared with the days before
 LEAST_HISTORY_DAYS = 4  # fewer days with events say nothing about what is usual
@@ -56,12 +56,11 @@ class Finding(Struct, frozen=True):
 
 
 def reports(
-    store: Store,
+    asker: Asker,
     connection: sa.Connection,
     definitions: Definitions,
     workspace_id: int,
     project_id: int,
-    environment_id: int,
     days: Days,
 ) -> list[Report]:
     """Every active defined event with what it counted in these days, in the order of `list_defined_events`."""
@@ -69,9 +68,9 @@ def reports(
     lost = {event.id for event in listed if event.unreadable}
     events = [event for event in listed if event.id not in lost and not lost & set(event.definition.events)]
     asked = [EventMatch(defined=event.id) for event in events]
-    matches = definitions.resolve_events(connection, environment_id, asked) if asked else []
-    everything = behaviour(store, environment_id, days) if asked else []
-    counted = measured(store, environment_id, matches, days) if asked else []
+    matches = definitions.resolve_events(connection, asker.environment_id, asked) if asked else []
+    everything = behaviour(asker, days) if asked else []
+    counted = measured(asker, matches, days) if asked else []
     found = {
         event.id: Report(event, match, volume, judged(volume.days, everything))
         for event, match, volume in zip(events, matches, counted, strict=True)
@@ -98,28 +97,27 @@ def judged(days: Sequence[int], everything: Sequence[int]) -> State:
 
 
 def findings(
-    store: Store,
+    asker: Asker,
     connection: sa.Connection,
     definitions: Definitions,
     workspace_id: int,
     project_id: int,
-    environment_id: int,
     days: Days,
     *,
     known: Sequence[Report] | None = None,
 ) -> list[Finding]:
     """Broken ones first, then duplicates, then new names. `known`: the reports, when the caller has them."""
     if known is None:
-        known = reports(store, connection, definitions, workspace_id, project_id, environment_id, days)
+        known = reports(asker, connection, definitions, workspace_id, project_id, days)
     found: list[Finding] = []
     if known:
-        shapes = definitions.shapes(environment_id)
+        shapes = definitions.shapes(asker.environment_id)
         since_ms = days.now_ms - (RECENT_DAYS + 1) * DAY_MS
         found += [_broken(report, shapes, since_ms) for report in known if report.state == "broken"]
         found += map(_twice, duplicates(known))
     planned = planned_names([report.event for report in known], list_expected(connection, project_id))
     if planned:
-        found += new_names(names_seen(store, environment_id), planned, days.now_ms)
+        found += new_names(asker.ask(NamesSeen()), planned, days.now_ms)
     return found
 
 
