@@ -2,6 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from cairn.analysis.preview import Preview, PreviewOf
 from cairn.analysis.users import User
 from cairn.app.call import Call, siblings
 from cairn.app.editions import CREATED, DELETED, Edited, record
@@ -9,10 +10,9 @@ from cairn.app.exposures import with_names
 from cairn.conditions.check import check
 from cairn.conditions.tree import Condition
 from cairn.members.sets import users_set
-from cairn.segments import definition, explain, preview, used_by
+from cairn.segments import definition, explain, used_by
 from cairn.segments.definition import NewSegment, Segment, SegmentNotFound, SegmentState
 from cairn.segments.explain import Why
-from cairn.segments.preview import Preview
 from cairn.segments.used_by import Use
 from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment
@@ -167,4 +167,4 @@ def preview_condition(
     check(condition)
     with call.reading() as connection:
         resolved = call.core.definitions.resolve(connection, environment.id, condition)
-    return preview.preview(call.core.store, environment.id, resolved, call.now, timeout_s=timeout_s)
+    return call.ask(environment.id, PreviewOf(resolved, call.now), timeout_s=timeout_s)

@@ -80,18 +80,21 @@ def everybody(
     condition: the earliest epoch millisecond at which time alone can change its answer, never later than it does, or
     NEVER_MS. Raises ConditionNotAccepted for leaves that only flags know and for patterns RE2 cannot read.
     """
-    pass_ = _Pass(environment_id, conditions, now_ms, with_due=with_due)
-    return pass_.scope.statement(_everybody(pass_))
+    scope = Scope(environment_id)
+    pass_ = _Pass(scope, conditions, now_ms, with_due=with_due)
+    return scope.statement(_everybody(pass_, scope.canonical()))
 
 
-def how_many(environment_id: int, condition: Condition, now_ms: int) -> Statement:
-    """For how many users it holds, and how many of these have an identity. One row. Raises as `everybody`."""
-    pass_ = _Pass(environment_id, [condition], now_ms)
-    return pass_.scope.statement(f"SELECT count(), countIf(`max(known_as)` != '') FROM ({_everybody(pass_)})")
+def how_many(scope: Scope, condition: Condition, now_ms: int, *, canonical: str) -> str:
+    """For how many users it holds, and how many of these have an identity. One row. Raises as `everybody`.
+
+    `canonical`: whose a row is, over its columns.
+    """
+    pass_ = _Pass(scope, [condition], now_ms)
+    return f"SELECT count(), countIf(`max(known_as)` != '') FROM ({_everybody(pass_, canonical)})"
 
 
-def _everybody(pass_: "_Pass") -> str:
-    canonical = pass_.scope.canonical()
+def _everybody(pass_: "_Pass", canonical: str) -> str:
     sources = [
         f"SELECT {canonical} AS canonical_id, {pass_.columns(did='d')} FROM {pass_.scope.raw_users(rows)}"
         for rows in pass_.counted_events()
@@ -119,7 +122,7 @@ def only(
 
     Rows and errors as of `everybody`.
     """
-    pass_ = _Pass(environment_id, conditions, now_ms, with_due=with_due)
+    pass_ = _Pass(Scope(environment_id), conditions, now_ms, with_due=with_due)
     pairs = [(raw, user) for user, raws in users.raw_ids.items() for raw in raws]
     raws = tuple(raw for raw, _ in pairs)
     canonical = canonical_among(users.raw_ids, pass_.bindings)
@@ -164,9 +167,9 @@ class _Pass:
     """The distinct leaves of some conditions, and the pieces of SQL that answer them together."""
 
     def __init__(
-        self, environment_id: int, conditions: Sequence[Condition], now_ms: int, *, with_due: bool = False
+        self, scope: Scope, conditions: Sequence[Condition], now_ms: int, *, with_due: bool = False
     ) -> None:
-        self.scope = Scope(environment_id)
+        self.scope = scope
         self.bindings = self.scope.bindings
         self.size, self.with_due = len(conditions), with_due
         self.dids: dict[tuple[EventMatch, Window], int] = {}

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from cairn.analysis.preview import Preview as Counted
 from cairn.api.endpoint import (
     After,
     Endpoint,
@@ -25,7 +26,6 @@ from cairn.app.sources import find_project
 from cairn.clock import from_ms
 from cairn.conditions.tree import Condition
 from cairn.query.newest import identities
-from cairn.segments import preview
 from cairn.segments.definition import NewSegment, Segment, SegmentHealth, health_of
 from cairn.workspace.permission import Verb
 
@@ -131,7 +131,7 @@ def read_members(call: Call, segment_id: Id, query: MembersQuery) -> SegmentMemb
     )
 
 
-def preview_segment(call: Call, query: PreviewQuery, body: Preview) -> preview.Preview:
+def preview_segment(call: Call, query: PreviewQuery, body: Preview) -> Counted:
     """Count for how many users a condition holds now, without making a segment."""
     return segments.preview_condition(call, call.environment(query.environment), body.condition)
 
