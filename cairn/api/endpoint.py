@@ -8,13 +8,12 @@ a body is read and what a failure looks like: the API of tokens, the labeller's,
 import inspect
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
@@ -24,6 +23,7 @@ from cairn.api.caller import refuse_token_in_query
 from cairn.api.problem import NoSuchRoute, WrongMethod, answer, problem_of
 from cairn.app.call import Call
 from cairn.app.core import Core
+from cairn.app.waiting import running_of, while_waited_for
 from cairn.errors import CairnError, InvalidInput
 from cairn.workspace.permission import Verb, require
 
@@ -182,7 +182,7 @@ def _handler(core: Core, surface: Surface, endpoint: Endpoint) -> Callable[[Requ
                 raise WrongMethod(endpoint.method)
             refuse_token_in_query(request.query_params.multi_items())
             body = await surface.read_body(request) if endpoint.body_type is not None else b""
-            return await run_in_threadpool(_answer, core, surface, endpoint, request, body)
+            return await while_waited_for(request, lambda: _answer(core, surface, endpoint, request, body))
         except Exception as error:  # the request boundary
             return surface.failed(problem_of(error))
 
@@ -194,7 +194,7 @@ def _handler(core: Core, surface: Surface, endpoint: Endpoint) -> Callable[[Requ
 
 
 def _answer(core: Core, surface: Surface, endpoint: Endpoint, request: Request, body: bytes) -> Response:
-    call = surface.authenticate(core, request)
+    call = replace(surface.authenticate(core, request), running=running_of(request))
     require(call.role, endpoint.verb)
     arguments = _arguments(endpoint, request, body)
     call.check_reach(_environment_in(arguments))

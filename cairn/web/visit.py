@@ -21,6 +21,7 @@ from starlette.routing import Route
 from cairn.app.access import enter, is_operator
 from cairn.app.call import Call
 from cairn.app.core import Core
+from cairn.app.waiting import running_of, while_waited_for
 from cairn.calendar import zone_names, zone_of
 from cairn.clock import to_ms
 from cairn.errors import CairnError, NotFound, NotSignedIn
@@ -180,7 +181,14 @@ class Visit:
     def call(self) -> Call:
         """What use cases ask of a request."""
         member = self.signed_in.member
-        return Call(self.core, member.workspace_id, member.email, member.role, self.now)
+        return Call(
+            self.core,
+            member.workspace_id,
+            member.email,
+            member.role,
+            self.now,
+            running=running_of(self.request),
+        )
 
     def page(
         self,
@@ -272,7 +280,7 @@ class Door:
                 form = await read_form(request) if page.method == "POST" else Form()
             except CairnError as error:
                 return await run_in_threadpool(self.failed, self.visit(request, Form()), error)
-            return await run_in_threadpool(self.answer, page, request, form)
+            return await while_waited_for(request, lambda: self.answer(page, request, form))
 
         return Route(page.path, endpoint, methods=[page.method])
 

@@ -716,6 +716,9 @@ class Broken:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
+    def state(self, _environment_id: int) -> None:
+        return None
+
     def query(self, *_: object, **__: object) -> list[Any]:
         raise self.error
 
