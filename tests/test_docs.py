@@ -12,6 +12,10 @@ import pytest
 
 from cairn.cli.main import cli
 from cairn.cli.reference import pages
+from cairn.client_address import TrustedProxies
+from cairn.http_server.connections import Connections, Refused
+from cairn.http_server.limits import limits_for
+from tests.chaos.slow import BEGINNINGS
 from tests.served import Served
 
 ROOT = Path(__file__).parent.parent
@@ -116,3 +120,13 @@ def test_what_the_guide_types_works(cairn: Served, guide: Path) -> None:
     if guide.name == "README.md":
         assert "you@example.test on" in done.stdout
         assert "stranger@example.test off" in done.stdout
+
+
+def test_the_limits_at_the_public_port_are_named_with_their_counters() -> None:
+    """Whoever is cut off by one finds it, and what to watch, in the page on running Cairn."""
+    page = (ROOT / "docs" / "operations" / "run.md").read_text()
+    assert [why for why in Refused if f"`{why}`" not in page] == []
+    report = Connections(limits_for(1024), TrustedProxies("")).report()
+    assert [name for name in report if f"`{name}`" not in page] == []
+    for kind in BEGINNINGS:
+        assert kind.split()[-1] in page, kind
