@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-setup: .venv/.setup-done browser/node_modules/.setup-done cairn/collect/static/manifest.json
+setup: .venv/.setup-done browser/node_modules/.setup-done cairn/collect/static/manifest.json cairn/web/static/built/app.js
 
 # Every package is the one whose hash stands in the lock; the project itself is linked, and built by what is locked too.
 .venv/.setup-done: pyproject.toml requirements.lock package.json package-lock.json
@@ -21,6 +21,10 @@ browser/node_modules/.setup-done: browser/package-lock.json
 
 cairn/collect/static/manifest.json: browser/node_modules/.setup-done browser/build.mjs $(shell find browser/capture browser/labeller -name '*.ts')
 	cd browser && npm run --silent build
+
+cairn/web/static/built/app.js: browser/node_modules/.setup-done browser/build-islands.mjs $(shell find browser/islands -name '*.ts')
+	cd browser && npm run --silent build-islands
+	touch $@
 
 run: setup
 	$(BIN)/cairn serve --demo

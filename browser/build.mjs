@@ -61,7 +61,12 @@ for (const [name, file] of Object.entries(FILES)) {
   const body = await bundle(file)
   const gzip = gzipSync(body, { level: 9 })
   const brotli = brotliCompressSync(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } })
-  for (const [end, bytes] of [['', body], ['.gz', gzip], ['.br', brotli]]) writeFileSync(`${folder}/${name}${end}`, bytes)
+  for (const [end, bytes] of [
+    ['', body],
+    ['.gz', gzip],
+    ['.br', brotli],
+  ])
+    writeFileSync(`${folder}/${name}${end}`, bytes)
   const sha256 = createHash('sha256').update(body).digest('hex')
   all.update(sha256)
   files[name] = { sha256, bytes: body.length, gzip: gzip.length, brotli: brotli.length, budget: file.budget }

@@ -21,7 +21,7 @@ from tests.served import Served
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)(#[^)]*)?\)")
-PLACE = re.compile(r"`((?:cairn|docs|tests|bench)/[\w./-]*)`")
+PLACE = re.compile(r"`((?:cairn|docs|tests|bench|browser)/[\w./-]*)`")
 SHELL = re.compile(r"```sh\n(.*?)```", re.S)
 
 

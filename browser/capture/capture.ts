@@ -106,7 +106,11 @@ export const openCapture = (environment: string, config: Config, session: Sessio
     const described = chain && describe(elements!, chain, config)
     if (kind === 'custom') {
       const { name, properties } = captured
-      custom(name, { ...properties, hierarchy: described?.hierarchy, target_text: described?.nodes[0]!.node_text }, OURSELVES)
+      custom(
+        name,
+        { ...properties, hierarchy: described?.hierarchy, target_text: described?.nodes[0]!.node_text },
+        OURSELVES,
+      )
     } else if (!config.disableInteractionEvents.includes(kind)) {
       send({ event: { interaction: { builtin: BUILTIN.indexOf(kind), ...described } } }, taken(kind, target!))
     }
@@ -124,4 +128,3 @@ export const openCapture = (environment: string, config: Config, session: Sessio
     },
   }
 }
-

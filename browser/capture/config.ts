@@ -4,7 +4,13 @@ import type { Config } from './types'
 
 type Given = Record<string, any> // any: options come from the page as they are
 
-const PRIVATE = ['disableTextCapture', 'disableInteractionTextCapture', 'cookieless', 'respectDoNotTrack', 'secureCookie']
+const PRIVATE = [
+  'disableTextCapture',
+  'disableInteractionTextCapture',
+  'cookieless',
+  'respectDoNotTrack',
+  'secureCookie',
+]
 
 /** Privacy switches can be turned on by either side and off by none; every other option of the page wins. */
 export const resolveConfig = (server: Given, client: Given, origin: string): Config => {
@@ -19,6 +25,9 @@ export const resolveConfig = (server: Given, client: Given, origin: string): Con
   }
   // The page cannot widen what the environment allows to be captured.
   config.capture = server.capture ?? { mode: 'all' }
-  config.ingestServer = ('' + (client.ingestServer || client.trackingServer || server.ingestServer || origin)).replace(/\/+$/, '')
+  config.ingestServer = ('' + (client.ingestServer || client.trackingServer || server.ingestServer || origin)).replace(
+    /\/+$/,
+    '',
+  )
   return config as Config
 }

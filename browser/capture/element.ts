@@ -1,8 +1,8 @@
 // From a live element to what is sent of it. The rules are in privacy.ts and hierarchy.ts; here the page is read.
 
 import { attribute, attributeNames, documentOf, firstChild, nextSibling, parentOf, previousElement, tagOf } from './dom'
-import { hierarchy, type Facts } from './hierarchy'
-import { cut, hidesText, holdsValue, maskText, maskUrl, redactedAttributes, TEXT_READ, type Seen } from './privacy'
+import { type Facts, hierarchy } from './hierarchy'
+import { cut, hidesText, holdsValue, maskText, maskUrl, redactedAttributes, type Seen, TEXT_READ } from './privacy'
 import type { Config, ElementNode } from './types'
 
 const NODES_LIMIT = 30 // nodes sent per event, as the mobile capture does; the hierarchy string has its own limit
@@ -26,7 +26,10 @@ const ATTRIBUTES = [
 const see = (element: Element): Seen => {
   const names = attributeNames(element)
   // Nearly all that is asked for is not there, which the list says sooner; it may have a name in other letters.
-  return { tag: tagOf(element), attr: (name) => (names.includes(name) || /[A-Z]/.test(name) ? attribute(element, name) : null) }
+  return {
+    tag: tagOf(element),
+    attr: (name) => (names.includes(name) || /[A-Z]/.test(name) ? attribute(element, name) : null),
+  }
 }
 
 /** The element and everything around it, target first, out of shadow roots and frames. */

@@ -50,7 +50,12 @@ const load = (): void => {
     const { server, isNeutral, envId } = C
     const sdk = { ...server.sdk, ...heap.clientConfig?.sdk }
     const core = server.sdk.plugins.join('-')
-    const folder = (sdk.domain || '') + (isNeutral ? '/k/' : '/v5/heapjs-static/') + sdk.version + '/' + (isNeutral ? '' : core + '/')
+    const folder =
+      (sdk.domain || '') +
+      (isNeutral ? '/k/' : '/v5/heapjs-static/') +
+      sdk.version +
+      '/' +
+      (isNeutral ? '' : core + '/')
     heap.serverConfig = server
     cairn.boot = { envId, server, isNeutral, origin, late: () => insert(folder + 'later.js') }
     server.functions?.map(insert)

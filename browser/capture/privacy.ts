@@ -37,15 +37,16 @@ const PASSES_LUHN = (digits: string): boolean => {
 const HINT = /[@\d_%]|eyJ/
 
 const maskKnown = (text: string): string =>
-  !HINT.test(text) ? text : text
-    .replace(EMAIL, '{email}')
-    .replace(CARD_GROUPED, '{card}')
-    .replace(CARD_PLAIN, (digits) => (PASSES_LUHN(digits) ? '{card}' : digits))
-    .replace(KEY, '{token}')
+  !HINT.test(text)
+    ? text
+    : text
+        .replace(EMAIL, '{email}')
+        .replace(CARD_GROUPED, '{card}')
+        .replace(CARD_PLAIN, (digits) => (PASSES_LUHN(digits) ? '{card}' : digits))
+        .replace(KEY, '{token}')
 
 /** Cut without splitting a surrogate pair. */
-export const cut = (text: string, limit = TEXT_LIMIT): string =>
-  text.slice(0, limit).replace(/[\uD800-\uDBFF]$/, '')
+export const cut = (text: string, limit = TEXT_LIMIT): string => text.slice(0, limit).replace(/[\uD800-\uDBFF]$/, '')
 
 /** What is read of an endless text. Its cut end may be half an address, so the last word goes. */
 const read = (text: string): string =>
@@ -60,14 +61,15 @@ export const maskText = (text: string): string =>
   )
 
 /** `accessToken` and `user%5Bpassword%5D` as words between underscores. */
-const wordsOf = (name: string): string =>
-  name.replace(/%..|[^a-z]/gi, '_').replace(/[A-Z][a-z]/g, '_$&')
+const wordsOf = (name: string): string => name.replace(/%..|[^a-z]/gi, '_').replace(/[A-Z][a-z]/g, '_$&')
 
 /** As maskText for the path; in query and hash long values stay (click ids), credentials go by their name. */
 export const maskUrl = (given: string): string => {
-  const [path, rest] = read(given).split(/(?=[?#])(.*)/s, 2).map((part) =>
-    part.replace(PARAMETER, (all, before, name) => (secretName.test(wordsOf(name)) ? before + '{token}' : all)),
-  )
+  const [path, rest] = read(given)
+    .split(/(?=[?#])(.*)/s, 2)
+    .map((part) =>
+      part.replace(PARAMETER, (all, before, name) => (secretName.test(wordsOf(name)) ? before + '{token}' : all)),
+    )
   return cut(maskText(path!) + maskKnown(rest ?? ''))
 }
 
@@ -92,8 +94,7 @@ export const hidesText = (chain: Seen[]): boolean => chain.some((seen) => isOn(s
 
 /** Elements whose text is what the person typed or chose, or is not text for people. */
 export const holdsValue = (seen: Seen): boolean =>
-  /^(input|textarea|select|option|output|script|style|noscript)$/.test(seen.tag) ||
-  isOn(seen.attr('contenteditable'))
+  /^(input|textarea|select|option|output|script|style|noscript)$/.test(seen.tag) || isOn(seen.attr('contenteditable'))
 
 /** The names in data-heap-redact-attributes. */
 export const redactedAttributes = (seen: Seen): string[] =>
@@ -109,7 +110,9 @@ export const matchesPage = (pattern: string, domain: string, path: string): bool
   const page = lines(pattern[0] === '/' ? path : domain + path)
   const fits = (rule: string): boolean => {
     let at = 0
-    return lines(rule).split('*').every((piece) => (at = page.indexOf(piece, at) + piece.length) >= piece.length)
+    return lines(rule)
+      .split('*')
+      .every((piece) => (at = page.indexOf(piece, at) + piece.length) >= piece.length)
   }
   return fits(pattern) || (!pattern.includes('/') && fits(pattern + '/*'))
 }

@@ -97,7 +97,8 @@ export const openSession = (storage: Storage, config: Config): Session => {
     const { referrer } = document
     const query = new URLSearchParams(maskUrl(location.search))
     const utm: Record<string, string> = {}
-    for (const name of ['source', 'medium', 'term', 'content', 'campaign']) utm[name] = cut(query.get('utm_' + name) ?? '', 255)
+    for (const name of ['source', 'medium', 'term', 'content', 'campaign'])
+      utm[name] = cut(query.get('utm_' + name) ?? '', 255)
     return {
       id,
       time: Date.now(),
@@ -159,7 +160,11 @@ export const openSession = (storage: Storage, config: Config): Session => {
     save: () => {
       const { userId, identity, sessionInfo } = session
       // An endless address must not cost the user its cookie: the session then keeps less.
-      for (const sessionProperties of [sessionInfo, sessionInfo && { ...sessionInfo, initial_pageview_info: undefined }, undefined]) {
+      for (const sessionProperties of [
+        sessionInfo,
+        sessionInfo && { ...sessionInfo, initial_pageview_info: undefined },
+        undefined,
+      ]) {
         const meta = { userId, sessionId: sessionInfo?.id, identity: identity || null, sessionProperties }
         if (storage.write('_hp5_meta', meta, config.metadataStorage)) return
       }

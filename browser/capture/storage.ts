@@ -54,7 +54,9 @@ export const openStorage = (environment: string, config: Config): Storage => {
     read: (name) => {
       const key = name + '.' + environment
       const cookie = readCookie(key)
-      const text = cookie ? (attempt(() => decodeURIComponent(cookie)) ?? cookie) : attempt(() => localStorage.getItem(key))
+      const text = cookie
+        ? (attempt(() => decodeURIComponent(cookie)) ?? cookie)
+        : attempt(() => localStorage.getItem(key))
       return text && (attempt(() => parse(text)) ?? text)
     },
     write: (name, value, medium) => {

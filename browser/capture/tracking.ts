@@ -1,6 +1,6 @@
 // Starting and stopping: the list of observers, and what lives while the page is being captured.
 
-import { device, openCapture, type Capture } from './capture'
+import { type Capture, device, openCapture } from './capture'
 import { targetOf } from './dom'
 import { guard } from './guard'
 import { onLeave, watchLeaving } from './leave'
@@ -25,12 +25,7 @@ export interface Tracking {
 }
 
 /** Nothing is read from or written to this browser before this is called. */
-export const startTracking = (
-  environment: string,
-  config: Config,
-  pipeline: Pipeline,
-  load: () => void,
-): Tracking => {
+export const startTracking = (environment: string, config: Config, pipeline: Pipeline, load: () => void): Tracking => {
   const storage = openStorage(environment, config)
   const session = openSession(storage, config)
   const queue = openQueue(environment, config, storage, pipeline.isHeld, (path, body) => {

@@ -62,7 +62,8 @@ export const partOf = (kind: Interaction, selector: string, text: string, place:
   tests: [...(text ? [{ key: 'text', operator: 'is', value: text }] : []), ...(place ? [place] : [])],
 })
 
-const ask = async (origin: string, path: string, grant: string, body?: object, signal?: AbortSignal): Promise<any> => { // any: JSON
+const ask = async (origin: string, path: string, grant: string, body?: object, signal?: AbortSignal): Promise<any> => {
+  // any: JSON
   let answer: Response
   try {
     answer = await fetch(origin + '/api/label/' + path, {
@@ -76,7 +77,11 @@ const ask = async (origin: string, path: string, grant: string, body?: object, s
     })
   } catch (fault) {
     if (signal?.aborted) throw fault
-    throw new Refusal(0, 'unreached', `Cairn cannot be reached from this page. Its content-security policy must let it connect to ${origin}.`)
+    throw new Refusal(
+      0,
+      'unreached',
+      `Cairn cannot be reached from this page. Its content-security policy must let it connect to ${origin}.`,
+    )
   }
   const said = await answer.json().catch(() => ({}))
   if (answer.ok) return said

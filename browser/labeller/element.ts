@@ -2,14 +2,15 @@
 // capture would say of it. The page is read by the same code as capture reads it, so both see the same.
 
 import { resolveConfig } from '../capture/config'
-import { parentOf, tagOf, attribute } from '../capture/dom'
+import { attribute, parentOf, tagOf } from '../capture/dom'
 import { chainOf, describe, textOf } from '../capture/element'
 import { isIgnored } from '../capture/privacy'
 import type { Config, Interaction } from '../capture/types'
 import type { Picked } from './selectors'
 
 const INTERACTIVE = /^(a|button|input|select|textarea|label|summary|option)$/
-const ROLES = /^(button|link|tab|menuitem|menuitemcheckbox|menuitemradio|checkbox|radio|switch|option|combobox|treeitem)$/
+const ROLES =
+  /^(button|link|tab|menuitem|menuitemcheckbox|menuitemradio|checkbox|radio|switch|option|combobox|treeitem)$/
 const FIELDS = /^(input|select|textarea)$/
 
 export interface Box {
@@ -24,7 +25,9 @@ export const elementAt = (x: number, y: number, host: Element): Element | null =
   let root: Document | ShadowRoot = document
   let found: Element | null = null
   for (;;) {
-    const here: Element | undefined = root.elementsFromPoint(x, y).find((one) => one !== host && one.getRootNode() === root)
+    const here: Element | undefined = root
+      .elementsFromPoint(x, y)
+      .find((one) => one !== host && one.getRootNode() === root)
     if (!here || here === found) return found
     found = here
     const frame = innerDocument(here)
@@ -69,7 +72,8 @@ export const kindsOf = (element: Element): [Interaction, Element][] => {
 }
 
 /** What the environment lets be captured here; the same options as the capture script's. */
-export const configOf = (boot: any, client: unknown): Config => // any: what heap_config.js carries
+export const configOf = (boot: any, client: unknown): Config =>
+  // any: what heap_config.js carries
   resolveConfig(boot.server, (client as object) ?? {}, boot.origin)
 
 /** An element as capture sends it; undefined where capture leaves it out altogether. */
@@ -88,7 +92,11 @@ export const shownText = (element: Element): string => textOf(element, chainOf(e
 export const boxOf = (element: Element): Box => {
   const { left, top, width, height } = element.getBoundingClientRect()
   const box = { x: left, y: top, width, height }
-  for (let view = element.ownerDocument.defaultView; view && view !== window; view = view.parent as Window & typeof globalThis) {
+  for (
+    let view = element.ownerDocument.defaultView;
+    view && view !== window;
+    view = view.parent as Window & typeof globalThis
+  ) {
     const frame = view.frameElement
     if (!frame) break
     const around = frame.getBoundingClientRect()

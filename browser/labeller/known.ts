@@ -8,10 +8,13 @@ import type { Outline } from './stage'
 const MOST = 60 // outlines at once; a page full of them shows nothing
 
 const passes = ({ operator, value }: Test, found: string): boolean =>
-  operator === 'is' ? found === value
-  : operator === 'starts_with' ? found.startsWith(value)
-  : operator === 'contains' ? found.includes(value)
-  : false // prettier-ignore
+  operator === 'is'
+    ? found === value
+    : operator === 'starts_with'
+      ? found.startsWith(value)
+      : operator === 'contains'
+        ? found.includes(value)
+        : false // prettier-ignore
 
 /** Whether this page is where it counts; a test of anything but the place is taken as not passed. */
 const isHere = (tests: Test[]): boolean => {
@@ -30,7 +33,9 @@ const isAbout = ({ selector, tests }: Part, element: Element): boolean => {
 }
 
 export const countedAlready = (events: Known[], kind: Interaction, element: Element): Known[] =>
-  events.filter(({ parts }) => parts.some((part) => (part.kind === kind || part.kind === 'any') && isAbout(part, element)))
+  events.filter(({ parts }) =>
+    parts.some((part) => (part.kind === kind || part.kind === 'any') && isAbout(part, element)),
+  )
 
 export const knownHere = (events: Known[]): Outline[] => {
   const outlines: Outline[] = []

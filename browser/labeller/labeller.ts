@@ -7,7 +7,7 @@ import type { Cairn, Standing } from './cairn'
 import { elementAt, meantBy, pickedOf, shownText } from './element'
 import { knownHere } from './known'
 import { openPanel, type Panel } from './panel'
-import { listen, openStage, type Outline } from './stage'
+import { listen, type Outline, openStage } from './stage'
 import { readable } from './words'
 
 const KNOWN_FOR_MS = 1000 // how long found events are drawn where they were found
@@ -59,7 +59,8 @@ export const openLabeller = (cairn: Cairn, standing: Standing, config: Config, e
     const { left, width } = element.getBoundingClientRect()
     if (left + width / 2 > innerWidth / 2) panel.root.setAttribute('data-side', 'left')
     stage.all.append(panel.root)
-    const first = panel.root.querySelector<HTMLElement>('input:checked') ?? panel.root.querySelector<HTMLElement>('.close')
+    const first =
+      panel.root.querySelector<HTMLElement>('input:checked') ?? panel.root.querySelector<HTMLElement>('.close')
     first?.focus({ preventScroll: true })
     draw()
   }

@@ -16,13 +16,33 @@ export interface Naming {
 
 export const openNaming = (categories: string[]): Naming => {
   let isOwn = false
-  const name = make('input', { class: 'input', name: 'name', maxlength: LONGEST, autocomplete: 'off', input: () => (isOwn = true) })
-  const category = make('input', { class: 'input', name: 'category', maxlength: LONGEST, autocomplete: 'off', list: 'categories', placeholder: 'None' })
+  const name = make('input', {
+    class: 'input',
+    name: 'name',
+    maxlength: LONGEST,
+    autocomplete: 'off',
+    input: () => (isOwn = true),
+  })
+  const category = make('input', {
+    class: 'input',
+    name: 'category',
+    maxlength: LONGEST,
+    autocomplete: 'off',
+    list: 'categories',
+    placeholder: 'None',
+  })
   const wrong = make('p', { class: 'error', role: 'alert', hidden: true })
   const known = make('datalist', { id: 'categories' }, ...categories.map((value) => make('option', { value })))
-  const field = (label: string, input: HTMLElement): HTMLElement => make('label', { class: 'field' }, make('span', {}, label), input)
+  const field = (label: string, input: HTMLElement): HTMLElement =>
+    make('label', { class: 'field' }, make('span', {}, label), input)
   return {
-    root: make('div', {}, make('div', { class: 'pair' }, field('Name', name), field('Category', category)), wrong, known),
+    root: make(
+      'div',
+      {},
+      make('div', { class: 'pair' }, field('Name', name), field('Category', category)),
+      wrong,
+      known,
+    ),
     name: () => name.value,
     category: () => category.value,
     offer: (text) => {

@@ -2,12 +2,12 @@
 
 import { parentOf } from '../capture/dom'
 import type { Config, Interaction } from '../capture/types'
-import { partOf, Refusal, type Cairn, type Known, type Part, type Recent, type Standing } from './cairn'
+import { type Cairn, type Known, type Part, partOf, type Recent, Refusal, type Standing } from './cairn'
 import { kindsOf, matchesHere, pickedOf, shownText } from './element'
 import { countedAlready } from './known'
 import { openNaming } from './naming'
 import { openPlace } from './place'
-import { propose, type Candidate } from './selectors'
+import { type Candidate, propose } from './selectors'
 import { make, type Outline } from './stage'
 import { amount, openWays } from './ways'
 import { eventName, readable } from './words'
@@ -64,7 +64,8 @@ export const openPanel = ({ cairn, standing, config, leave, changed }: Surroundi
     }
   }
   const complain = (fault: unknown): void => {
-    const { message, field } = fault instanceof Refusal ? fault : { message: 'Something went wrong; try again.', field: '' }
+    const { message, field } =
+      fault instanceof Refusal ? fault : { message: 'Something went wrong; try again.', field: '' }
     notice.hidden = naming.complain(field, message)
     notice.textContent = message
   }
@@ -82,9 +83,13 @@ export const openPanel = ({ cairn, standing, config, leave, changed }: Surroundi
     if (picked) void count()
     changed()
   }
-  const tabs = make('div', { class: 'tabs', role: 'group', 'aria-label': 'What happens' },
+  const tabs = make(
+    'div',
+    { class: 'tabs', role: 'group', 'aria-label': 'What happens' },
     ...kinds.map(([one, of], at) =>
-      make('button', { type: 'button', click: () => draw(at) }, KINDS[one] + (of === element ? '' : ' of the form')))) // prettier-ignore
+      make('button', { type: 'button', click: () => draw(at) }, KINDS[one] + (of === element ? '' : ' of the form')),
+    ),
+  ) // prettier-ignore
 
   const save = make('button', { class: 'button', 'data-main': true, disabled: !standing.may_define }, 'Save event')
   const send = async (event: Event): Promise<void> => {
@@ -105,15 +110,35 @@ export const openPanel = ({ cairn, standing, config, leave, changed }: Surroundi
   }
 
   const isCaptured = !!pickedOf(target, kind, config)
-  const body = make('div', { class: 'body' }, notice, already, kinds.length > 1 && tabs,
+  const body = make(
+    'div',
+    { class: 'body' },
+    notice,
+    already,
+    kinds.length > 1 && tabs,
     make('fieldset', {}, make('legend', { id: 'ways' }, `Recognised by · counts of ${standing.days} days`), ways.root),
-    place.root, naming.root, status) // prettier-ignore
-  const root = make('form', { class: 'panel', 'aria-labelledby': 'heading', submit: send, novalidate: true },
-    make('header', { role: 'none' }, make('div', {}, heading, pathOf(element, leave)),
-      make('button', { class: 'close', type: 'button', 'aria-label': 'Close', click: () => leave() }, '×')),
+    place.root,
+    naming.root,
+    status,
+  ) // prettier-ignore
+  const root = make(
+    'form',
+    { class: 'panel', 'aria-labelledby': 'heading', submit: send, novalidate: true },
+    make(
+      'header',
+      { role: 'none' },
+      make('div', {}, heading, pathOf(element, leave)),
+      make('button', { class: 'close', type: 'button', 'aria-label': 'Close', click: () => leave() }, '×'),
+    ),
     isCaptured ? body : make('div', { class: 'body' }, make('p', { class: 'note' }, LEFT_OUT)),
-    make('footer', { role: 'none' }, isCaptured && save, make('button', { class: 'button', 'data-quiet': true, type: 'button', click: () => leave() }, 'Cancel'),
-      !standing.may_define && make('span', { class: 'note' }, 'Your role may look, not define.'))) // prettier-ignore
+    make(
+      'footer',
+      { role: 'none' },
+      isCaptured && save,
+      make('button', { class: 'button', 'data-quiet': true, type: 'button', click: () => leave() }, 'Cancel'),
+      !standing.may_define && make('span', { class: 'note' }, 'Your role may look, not define.'),
+    ),
+  ) // prettier-ignore
   draw(0)
   return {
     root,
@@ -162,10 +187,20 @@ const outlinesOf = (target: Element, candidate: Candidate | undefined): Outline[
 
 const saidOf = (event: Known, { events, users }: Recent, days: number, leave: () => void): HTMLElement[] => [
   make('header', { role: 'none' }, make('div', {}, make('h2', { id: 'heading' }, `Saved “${event.name}”`))),
-  make('div', { class: 'body' },
+  make(
+    'div',
+    { class: 'body' },
     make('p', { role: 'status' }, `${amount(events, 'event')} in the last ${days} days, by ${amount(users, 'user')}.`),
-    make('p', { class: 'note' }, 'It counts from the first captured event on, and can be used in segments at once.')), // prettier-ignore
-  make('footer', { role: 'none' },
-    make('a', { class: 'button', 'data-main': true, href: event.url, target: '_blank', rel: 'noopener' }, 'Open it in Cairn'),
-    make('button', { class: 'button', type: 'button', click: () => leave() }, 'Label another')), // prettier-ignore
+    make('p', { class: 'note' }, 'It counts from the first captured event on, and can be used in segments at once.'),
+  ), // prettier-ignore
+  make(
+    'footer',
+    { role: 'none' },
+    make(
+      'a',
+      { class: 'button', 'data-main': true, href: event.url, target: '_blank', rel: 'noopener' },
+      'Open it in Cairn',
+    ),
+    make('button', { class: 'button', type: 'button', click: () => leave() }, 'Label another'),
+  ), // prettier-ignore
 ]

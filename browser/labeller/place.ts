@@ -25,9 +25,19 @@ export const openPlace = (changed: () => void): Place => {
       changed()
     },
   })
-  const how = make('select', { class: 'input', 'aria-label': 'How it is compared', change: changed },
-    make('option', { value: 'is' }, 'is'), make('option', { value: 'starts_with' }, 'starts with')) // prettier-ignore
-  const value = make('input', { class: 'input', 'aria-label': here.key, value: here.value, spellcheck: 'false', change: changed })
+  const how = make(
+    'select',
+    { class: 'input', 'aria-label': 'How it is compared', change: changed },
+    make('option', { value: 'is' }, 'is'),
+    make('option', { value: 'starts_with' }, 'starts with'),
+  ) // prettier-ignore
+  const value = make('input', {
+    class: 'input',
+    'aria-label': here.key,
+    value: here.value,
+    spellcheck: 'false',
+    change: changed,
+  })
   const more = make('div', { class: 'place', hidden: true }, how, value)
   return {
     root: make('div', {}, make('label', { class: 'row' }, only, `Only on pages whose ${here.key}`), more),

@@ -13,7 +13,8 @@ const TEXTS: [name: string, stability: number, why: string][] = [
   ['alt', 60, 'by what its picture shows'],
 ]
 /** What capture sends of every element; other attributes are those the environment asked for. */
-const COMMON = /^(data-(testid|test-id|test|cy|qa)|aria-label|placeholder|title|alt|name|href|role|type|nth|nth-of-type)$/
+const COMMON =
+  /^(data-(testid|test-id|test|cy|qa)|aria-label|placeholder|title|alt|name|href|role|type|nth|nth-of-type)$/
 const TEXT_LIMIT = 60 // characters; longer texts are prose, which is rewritten
 const PLAIN_TAG = /^(div|span|i|b|em|strong|p|li|td|svg|path|g|use|img)$/ // says nothing of what an element is for
 
@@ -88,10 +89,16 @@ const marksOf = (node: ElementNode): Named[] => {
   }
   for (const [name, stability, why] of TEXTS) {
     const value = attributes[name]
-    if (value && isPlainValue(value) && !/\d/.test(value)) found.push({ own: base + where(name, value), stability, why })
+    if (value && isPlainValue(value) && !/\d/.test(value))
+      found.push({ own: base + where(name, value), stability, why })
   }
   const classes = classesOf(node)
-  if (classes.length) found.push({ own: base + classes.map((name) => '.' + name).join(''), stability: 70, why: 'by its class, until a redesign' })
+  if (classes.length)
+    found.push({
+      own: base + classes.map((name) => '.' + name).join(''),
+      stability: 70,
+      why: 'by its class, until a redesign',
+    })
   return found
 }
 

@@ -40,7 +40,24 @@ export interface Stage {
 }
 
 /** What happens in the labeller goes no further up the page. */
-const KEPT_IN = ['click', 'auxclick', 'dblclick', 'contextmenu', 'pointerdown', 'pointerup', 'pointermove', 'pointerover', 'mousedown', 'mouseup', 'mousemove', 'mouseover', 'touchstart', 'touchend', 'input', 'submit']
+const KEPT_IN = [
+  'click',
+  'auxclick',
+  'dblclick',
+  'contextmenu',
+  'pointerdown',
+  'pointerup',
+  'pointermove',
+  'pointerover',
+  'mousedown',
+  'mouseup',
+  'mousemove',
+  'mouseover',
+  'touchstart',
+  'touchend',
+  'input',
+  'submit',
+]
 /** What traps for the focus and hotkeys of the page would act on; ours do without them. */
 const KEPT_OUT = ['focusin', 'focusout', 'focus', 'blur', 'keypress', 'beforeinput', 'paste', 'copy', 'cut']
 const OPEN_MODAL = 'dialog:modal'
@@ -48,7 +65,23 @@ const OPEN_MODAL = 'dialog:modal'
 export const openStage = (onKey: (event: KeyboardEvent, isOurs: boolean) => void): Stage => {
   const host = document.createElement('cairn-labeller')
   // Set one by one and important: no style sheet of the page can say otherwise, and no policy forbids it.
-  const style: Record<string, string> = { all: 'initial', position: 'fixed', inset: '0', width: '100%', height: '100%', 'z-index': '2147483647', 'pointer-events': 'none', display: 'block', margin: '0', border: '0', padding: '0', background: 'none', overflow: 'visible', visibility: 'visible', opacity: '1' }
+  const style: Record<string, string> = {
+    all: 'initial',
+    position: 'fixed',
+    inset: '0',
+    width: '100%',
+    height: '100%',
+    'z-index': '2147483647',
+    'pointer-events': 'none',
+    display: 'block',
+    margin: '0',
+    border: '0',
+    padding: '0',
+    background: 'none',
+    overflow: 'visible',
+    visibility: 'visible',
+    opacity: '1',
+  }
   for (const [name, value] of Object.entries(style)) host.style.setProperty(name, value, 'important')
   host.setAttribute('heap-ignore', '')
   host.setAttribute('popover', 'manual')
@@ -63,7 +96,8 @@ export const openStage = (onKey: (event: KeyboardEvent, isOurs: boolean) => void
   root.append(all)
   const stops = KEPT_IN.map((type) => listen(root, type, (event) => event.stopPropagation(), false))
   const isOurs = (event: Event): boolean => event.target === host
-  for (const type of KEPT_OUT) stops.push(listen(window, type, (event) => isOurs(event) && event.stopImmediatePropagation()))
+  for (const type of KEPT_OUT)
+    stops.push(listen(window, type, (event) => isOurs(event) && event.stopImmediatePropagation()))
   for (const type of ['keydown', 'keyup']) {
     stops.push(
       listen(window, type, (event) => {
@@ -90,7 +124,12 @@ export const openStage = (onKey: (event: KeyboardEvent, isOurs: boolean) => void
   const place = (): void => {
     for (const { outline, box } of drawn) {
       const { x, y, width, height } = boxOf(outline.element)
-      const shown: Record<string, string> = { left: x - 3 + 'px', top: y - 3 + 'px', width: width + 6 + 'px', height: height + 6 + 'px' }
+      const shown: Record<string, string> = {
+        left: x - 3 + 'px',
+        top: y - 3 + 'px',
+        width: width + 6 + 'px',
+        height: height + 6 + 'px',
+      }
       for (const name of Object.keys(shown)) box.style.setProperty(name, shown[name]!)
       box.toggleAttribute('data-low', y < 34)
       box.hidden = !width && !height
@@ -122,7 +161,8 @@ export const openStage = (onKey: (event: KeyboardEvent, isOurs: boolean) => void
 }
 
 /** Listen, without ever throwing into the page; calling the answer removes the listener. */
-export const listen = (on: EventTarget, type: string, run: (event: any) => void, capture = true): (() => void) => { // any: each type has its own event
+export const listen = (on: EventTarget, type: string, run: (event: any) => void, capture = true): (() => void) => {
+  // any: each type has its own event
   const guarded = guard(run)
   on.addEventListener(type, guarded, { capture, passive: false })
   return () => on.removeEventListener(type, guarded, { capture })
@@ -135,7 +175,11 @@ export const mark = (): SVGElement => {
   svg.setAttribute('viewBox', '0 0 24 24')
   svg.setAttribute('class', 'mark')
   svg.setAttribute('aria-hidden', 'true')
-  for (const [cx, cy, rx, ry] of [['12', '19', '9', '3.2'], ['12.6', '12.4', '6.3', '2.7'], ['11.6', '6.8', '3.8', '2.1']] as const) {
+  for (const [cx, cy, rx, ry] of [
+    ['12', '19', '9', '3.2'],
+    ['12.6', '12.4', '6.3', '2.7'],
+    ['11.6', '6.8', '3.8', '2.1'],
+  ] as const) {
     const stone = document.createElementNS(NS, 'ellipse')
     for (const [name, value] of Object.entries({ cx, cy, rx, ry })) stone.setAttribute(name, value)
     svg.append(stone)

@@ -36,8 +36,7 @@ export const isMade = (name: string): boolean =>
   MADE.test(name) || /[:«]r?\w+[:»]/.test(name) || hasHashEnd(name) || name.split(/[^A-Za-z\d]+/).some(isHash)
 
 /** Whether a value can stand in a selector for long: short, plain, nothing masked in it, not made by a machine. */
-export const isSteadyValue = (value: string): boolean =>
-  isPlainValue(value) && !isMade(value)
+export const isSteadyValue = (value: string): boolean => isPlainValue(value) && !isMade(value)
 
 /** The same for words people read, which no machine makes. */
 export const isPlainValue = (value: string): boolean =>

@@ -17,7 +17,8 @@ export interface Ways {
   fail(): void
 }
 
-export const amount = (number: number, word: string): string => `${number.toLocaleString('en')} ${word}${number === 1 ? '' : 's'}`
+export const amount = (number: number, word: string): string =>
+  `${number.toLocaleString('en')} ${word}${number === 1 ? '' : 's'}`
 
 const waiting = (): HTMLElement => make('span', { class: 'wait' })
 
@@ -35,12 +36,15 @@ export const openWays = (changed: () => void): Ways => {
       changed()
     }
     const [first] = selector.split(', ', 1) // the second half says the same of what is inside
-    return make('label', { class: 'way' },
+    return make(
+      'label',
+      { class: 'way' },
       make('input', { type: 'radio', name: 'way', checked: at === chosen, change: choose }),
       make('code', { 'data-selector': selector, 'data-text': text }, first + (text && ` “${text}”`)),
       make('b', {}, waiting()),
       make('small', {}, `${why[0]!.toUpperCase()}${why.slice(1)}${found > 1 ? ` · ${found} on this page` : ''}`),
-      make('i', {})) // prettier-ignore
+      make('i', {}),
+    ) // prettier-ignore
   }
   return {
     root,

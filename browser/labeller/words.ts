@@ -6,11 +6,40 @@ import { isMade, isSteadyClass } from './steady'
 const LONGEST = 60 // characters of a name taken from the page
 
 const NOUNS: Record<string, string> = {
-  a: 'link', img: 'picture', svg: 'picture', select: 'list', textarea: 'field', input: 'field', nav: 'navigation',
-  ul: 'list', ol: 'list', li: 'list item', p: 'text', td: 'cell', th: 'cell', tr: 'row', summary: 'summary',
-  h1: 'heading', h2: 'heading', h3: 'heading', h4: 'heading', h5: 'heading', h6: 'heading', div: 'box', span: 'text',
+  a: 'link',
+  img: 'picture',
+  svg: 'picture',
+  select: 'list',
+  textarea: 'field',
+  input: 'field',
+  nav: 'navigation',
+  ul: 'list',
+  ol: 'list',
+  li: 'list item',
+  p: 'text',
+  td: 'cell',
+  th: 'cell',
+  tr: 'row',
+  summary: 'summary',
+  h1: 'heading',
+  h2: 'heading',
+  h3: 'heading',
+  h4: 'heading',
+  h5: 'heading',
+  h6: 'heading',
+  div: 'box',
+  span: 'text',
 } // prettier-ignore
-const INPUTS: Record<string, string> = { checkbox: 'checkbox', radio: 'choice', submit: 'button', button: 'button', reset: 'button', image: 'button', range: 'slider', file: 'file field' }
+const INPUTS: Record<string, string> = {
+  checkbox: 'checkbox',
+  radio: 'choice',
+  submit: 'button',
+  button: 'button',
+  reset: 'button',
+  image: 'button',
+  range: 'slider',
+  file: 'file field',
+}
 const VERBS: Record<Interaction, string> = { click: 'Click', change: 'Change', submit: 'Submit', touch: 'Touch' }
 
 export const nounOf = ({ node_name: tag, attributes: { role, type } }: ElementNode): string =>
@@ -18,13 +47,17 @@ export const nounOf = ({ node_name: tag, attributes: { role, type } }: ElementNo
 
 /** `add-to-cart` as “Add to cart”. */
 const spelled = (name: string): string => {
-  const words = name.replace(/([a-z])([A-Z])/g, '$1 $2').split(/[^\p{L}\d]+/u).filter(Boolean)
+  const words = name
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .split(/[^\p{L}\d]+/u)
+    .filter(Boolean)
   const text = words.join(' ').toLowerCase()
   return text && text[0]!.toUpperCase() + text.slice(1)
 }
 
 /** Counts and prices at the end are of today: “Cart 3”, “Order for 12.50 €”. */
-const lasting = (text: string): string => text.replace(/(\s+(for|at|from))?[\s(:·–-]*[\d.,]+\s*(%|\p{Sc}|[A-Z]{3})?\)?$/u, '') || text
+const lasting = (text: string): string =>
+  text.replace(/(\s+(for|at|from))?[\s(:·–-]*[\d.,]+\s*(%|\p{Sc}|[A-Z]{3})?\)?$/u, '') || text
 
 const short = (text: string): string => (text.length > LONGEST ? text.slice(0, LONGEST - 1).trim() + '…' : text)
 

@@ -5,7 +5,16 @@ import hierarchyCases from '../../contract/hierarchy.json'
 import cases from '../../contract/privacy.json'
 import proposals from '../../contract/proposals.json'
 import { hierarchy } from '../capture/hierarchy'
-import { hidesText, isIgnored, isPageAllowed, maskText, maskUrl, redactedAttributes, setSecretNames, type Seen } from '../capture/privacy'
+import {
+  hidesText,
+  isIgnored,
+  isPageAllowed,
+  maskText,
+  maskUrl,
+  redactedAttributes,
+  type Seen,
+  setSecretNames,
+} from '../capture/privacy'
 import { propose } from '../labeller/selectors'
 import { isMade, isSteadyClass } from '../labeller/steady'
 import { eventName, readable } from '../labeller/words'

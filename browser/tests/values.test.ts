@@ -70,7 +70,9 @@ describe('configuration', () => {
     [{ ingestServer: 'https://env.test/' }, {}, 'https://env.test'],
     [{ ingestServer: 'https://env.test' }, { ingestServer: 'https://page.test/p/' }, 'https://page.test/p'],
     [{}, { trackingServer: 'https://old.test' }, 'https://old.test'],
-  ])('%j under %j sends to %s', (server, client, expected) => expect(resolve(server, client).ingestServer).toBe(expected))
+  ])('%j under %j sends to %s', (server, client, expected) =>
+    expect(resolve(server, client).ingestServer).toBe(expected),
+  )
   test.each([
     [{ privacy: { disableTextCapture: true } }, { disableTextCapture: false }, 'disableTextCapture'],
     [{}, { disableTextCapture: true }, 'disableTextCapture'],
@@ -79,7 +81,9 @@ describe('configuration', () => {
     [{ cookieless: true }, { cookieless: false }, 'cookieless'],
   ] as const)('%j under %j switches on %s', (server, client, name) => expect(resolve(server, client)[name]).toBe(true))
   test('the page cannot widen what is captured', () =>
-    expect(resolve({ capture: { mode: 'block', pages: ['/x'] } }, { capture: { mode: 'all' } }).capture.mode).toBe('block'))
+    expect(resolve({ capture: { mode: 'block', pages: ['/x'] } }, { capture: { mode: 'all' } }).capture.mode).toBe(
+      'block',
+    ))
   test('a list that is none does no harm', () =>
     expect(resolve({}, { disableInteractionEvents: 'click' }).disableInteractionEvents).toEqual([]))
 })

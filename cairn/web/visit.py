@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 NOTICE = "cairn_notice"  # one sentence for the next page: what was just done
 VISITOR = "cairn_visitor"  # the token of forms that are sent before there is a session
-ZONE = "cairn_zone"  # the browser's time zone, set by app.js
+ZONE = "cairn_zone"  # the browser's time zone, set by browser/islands/zone.ts
 SIGN_IN = "/sign-in"
 # Fields that say what a form's sender has seen.
 SEEN = frozenset({"edition", "order"})
@@ -371,7 +371,7 @@ class Door:
 
 
 def _send_whole(status: int) -> Response:
-    """app.js then sends the form as a browser does without it, for an answer that is a page of its own."""
+    """islands/unsent.ts then sends the form as a browser does without it, for an answer that is a page of its own."""
     return Response(status_code=status, headers={"X-Send-Whole": "1", "HX-Reswap": "none"})
 
 

@@ -12,7 +12,16 @@ const LINK = 'a[href],area[href]'
 /** These do their work outside the page, or show it in ways a page cannot see. */
 const ELSEWHERE =
   'input,textarea,select,option,label,video,audio,canvas,a[target],a[download],a[href^="mailto:"],a[href^="tel:"]'
-const EFFECTS = ['scroll', 'selectionchange', 'focusin', 'input', 'visibilitychange', 'toggle', 'fullscreenchange', 'copy']
+const EFFECTS = [
+  'scroll',
+  'selectionchange',
+  'focusin',
+  'input',
+  'visibilitychange',
+  'toggle',
+  'fullscreenchange',
+  'copy',
+]
 const WINDOW_EFFECTS = ['pagehide', 'blur', 'popstate', 'hashchange']
 
 /** Whether the browser follows the link: to another address than the page's own, unless the page took it over. */

@@ -18,7 +18,8 @@ export const plug = (arrived: Observer): void => {
 export const start: Observer = (sink, config, page) => {
   const stops: Stop[] = []
   if (config.captureErrors) {
-    for (const type of ['error', 'unhandledrejection']) stops.push(on(window, type, (event) => page.early.length < MOST_EARLY && page.early.push(event)))
+    for (const type of ['error', 'unhandledrejection'])
+      stops.push(on(window, type, (event) => page.early.length < MOST_EARLY && page.early.push(event)))
   }
   begin = () => {
     stops.splice(0).forEach((stop) => stop())

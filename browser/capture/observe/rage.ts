@@ -32,6 +32,7 @@ export const start: Observer = (sink, config, page) => {
     // Once: a longer burst is the same rage.
     const wasRaging = isRaging
     isRaging = clicks.length >= (selects(target) ? SELECTING : CLICKS)
-    if (isRaging && !wasRaging && !closestTo(target, TEXT_FIELDS)) sink({ kind: 'custom', name: 'Rage click', properties: {}, target })
+    if (isRaging && !wasRaging && !closestTo(target, TEXT_FIELDS))
+      sink({ kind: 'custom', name: 'Rage click', properties: {}, target })
   })
 }

@@ -13,7 +13,8 @@ export const start: Observer = (sink, config, { onLeave }) => {
     isMeasuring = false
     const { scrollTop, clientHeight, scrollHeight } = scrolled
     // Many applications scroll in an element that fills the window; a list in a corner is not the page.
-    if (clientHeight > innerHeight / 2) deepest = Math.max(deepest, Math.min(1, (scrollTop + clientHeight) / scrollHeight))
+    if (clientHeight > innerHeight / 2)
+      deepest = Math.max(deepest, Math.min(1, (scrollTop + clientHeight) / scrollHeight))
   }
   const stops = [
     on(document, 'scroll', ({ target }) => {

@@ -1,0 +1,9 @@
+/** What every page needs beyond HTML and htmx. Each file listens for itself; no inline code, no eval. */
+
+import './zone'
+import './copying'
+import './asking'
+import './choosing'
+import './refused'
+import './unsent'
+import './keys'
