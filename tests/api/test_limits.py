@@ -185,3 +185,55 @@ def test_a_segment_too_large_to_be_counted_is_refused_when_it_is_saved(
     answer = world.call("POST", "/segments", json=body)
     assert answer.status_code == 422, answer.text
     assert reason in answer.json()["detail"]
+
+
+LONG = "x" * 10_001
+VALUES = [
+    pytest.param({"type": "user_property", "key": "plan", "operator": "in", "values": ["a", LONG]},
+                 "condition.values[1]", "at most 10000", id="one value of a list"),
+    pytest.param({"type": "user_property", "key": "plan", "operator": "not_in", "values": []},
+                 "condition.values", "expected 1 to 1000000", id="an empty list"),
+    pytest.param({"type": "user_property", "key": "plan", "operator": "is", "value": LONG},
+                 "condition.value", "at most 10000", id="a value"),
+    pytest.param({"type": "user_property", "key": LONG, "operator": "is_set"},
+                 "condition.key", "at most 10000", id="a key"),
+    pytest.param({"type": "did", "event": {"name": LONG}}, "condition.event.name", "at most 10000", id="an event"),
+    pytest.param({"type": "did", "event": {"name": "e", "filters": [
+                     {"key": "k", "operator": "in", "values": ["a", "b", LONG]}]}},
+                 "condition.event.filters[0].values[2]", "at most 10000", id="a value of an event's list"),
+    pytest.param({"type": "or", "nodes": [{"type": "not", "node": {"type": "user_property", "key": "plan",
+                     "operator": "in", "values": [LONG]}}]},
+                 "condition.nodes[0].node.values[0]", "at most 10000", id="below a group"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "field", "limit"), VALUES)
+@pytest.mark.parametrize("path", ["/segments", "/segments/preview?environment=production"])
+def test_a_value_or_list_over_its_limit_is_refused_naming_field_and_limit(
+    world: World, condition: Any, field: str, limit: str, path: str
+) -> None:
+    body = (
+        {"condition": condition}
+        if "preview" in path
+        else {"key": "long", "name": "L", "condition": condition}
+    )
+    answer = world.call("POST", path, json=body)
+    assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
+    assert limit in answer.json()["detail"] and field in answer.json()["detail"]
+    assert LONG not in answer.text, "the input is not sent back"
+
+
+def test_a_list_as_long_as_a_body_is_counted_and_a_longer_body_says_its_limit(world: World) -> None:
+    values = [f"u{number}" for number in range(100_000)]
+    condition = {"type": "user_property", "key": "plan", "operator": "in", "values": values}
+    made = world.call("POST", "/segments", json={"key": "longlist", "name": "Long", "condition": condition})
+    assert made.status_code == 201, made.text[:300]
+    own = f"/segments/{made.json()['id']}"
+    assert world.call("GET", own).json()["condition"]["values"] == values
+    preview = world.call("POST", "/segments/preview?environment=production", json={"condition": condition})
+    assert (preview.status_code, preview.json()["users"]) == (200, 0), preview.text[:300]
+    assert world.call("DELETE", own).status_code == 204
+    condition["values"] = values * 2
+    refused = world.call("POST", "/segments", json={"key": "longer", "name": "Long", "condition": condition})
+    assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+    assert "1000000 bytes" in refused.json()["detail"]

@@ -138,3 +138,21 @@ def test_a_new_rule_offers_the_first_variation_that_is_something_new(
     owner.get(f"{HERE}/flags/new")
     owner.post(f"{HERE}/flags/new", {"key": key, **form, "do": "save"})
     assert fields_of(owner.get(f"{HERE}/flags/{key}/rules/new").text)["variation"] == str(chosen)
+
+
+@pytest.mark.parametrize("operator", ["in", "is"])
+def test_a_value_over_its_limit_is_marked_at_its_row_and_says_the_limit(
+    owner: Browser, operator: str
+) -> None:
+    owner.get(f"{HERE}/segments/new")
+    value = "a\n" + "x" * 10_001 if operator == "in" else "x" * 10_001
+    row = {"g0.r0.what": "property", "g0.r0.key": "plan", "g0.r0.operator": operator, "g0.r0.value": value}
+    refused = owner.post(
+        f"{HERE}/segments/new", {"name": "Long", "key": f"long-{operator}", **row, "do": "save"}
+    )
+    assert refused.status_code == 422
+    main = refused.text[refused.text.index("<main") :]
+    assert "data-wrong" in main and 'id="wrong-' in main
+    assert "at most 10000 are accepted" in main and "10001 characters" in main
+    assert "condition.values" not in main, "in the reader's words"
+    assert "x" * 10_001 in main, "what was typed stays"
