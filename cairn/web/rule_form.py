@@ -224,6 +224,9 @@ def _chosen(text: str, what: str, at: str) -> int:
 
 
 def draft_of(rule: Rule) -> Draft:
+    """Of a rule that cannot be read its names only: who gets what, and how many, must be said anew."""
+    if rule.unreadable:
+        return Draft(rule.name, rule.key, rule.kind, traffic="")
     condition = rule.condition
     nodes = condition.nodes if isinstance(condition, And | Or) else (condition,)
     known = tuple(row for row in map(_row, nodes) if row is not None)

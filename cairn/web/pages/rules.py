@@ -8,7 +8,7 @@ from cairn.app import rules
 from cairn.app.editions import Edited
 from cairn.app.flags import list_flags_of, read_flag
 from cairn.app.segments import list_segments
-from cairn.flags.definition import NewRule, RuleChanges, StoredFlag
+from cairn.flags.definition import DefinitionDamaged, NewRule, RuleChanges, StoredFlag
 from cairn.flags.model import Rule
 from cairn.web import rule_form
 from cairn.web.audience import Names, lines
@@ -28,13 +28,21 @@ def _find(visit: Visit) -> Edited[Rule]:
     return rules.read_rule(visit.call, stored.flag.id, visit.here, visit.number("rule_id"))
 
 
+def _flag_with_variations(visit: Visit) -> StoredFlag:
+    """The flag of the address. Raises DefinitionDamaged where nobody knows what a rule could give."""
+    stored = this_flag(visit)
+    if why := stored.flag.unreadable.get("variations"):
+        raise DefinitionDamaged(f"{why}. Save the flag's variations anew first", field="variations")
+    return stored
+
+
 def _addresses(visit: Visit, rule: Rule | None) -> Addresses:
     flag = visit.url(f"/flags/{visit.part('key')}")
     return Addresses(f"{flag}/rules/{rule.id}/edit" if rule else f"{flag}/rules/new", flag)
 
 
 def _values(visit: Visit, rule: Rule | None, draft: Draft) -> Mapping[str, object]:
-    stored = this_flag(visit)
+    stored = _flag_with_variations(visit)
     segments = list_segments(visit.call, visit.here.project_id)
     flags = [listed.stored.flag for listed in list_flags_of(visit.call, visit.here)]
     return {
@@ -49,7 +57,7 @@ def _values(visit: Visit, rule: Rule | None, draft: Draft) -> Mapping[str, objec
 
 
 def _save(visit: Visit, rule: Rule | None, draft: Draft, expected: int | None) -> Response:
-    stored = this_flag(visit)
+    stored = _flag_with_variations(visit)
     saved = _written(visit, stored, draft, rule, expected)
     url = visit.url(f"/flags/{stored.flag.key}")
     return visit.leave(url, f"Rule {saved.name} is saved. Applications see it at their next poll.")
@@ -99,7 +107,7 @@ EDITOR = Editor(
 
 
 def new_rule_page(visit: Visit) -> Response:
-    flag = this_flag(visit).flag
+    flag = _flag_with_variations(visit).flag
     taken = {rule.key for rule in rules.list_rules(visit.call, flag.id, visit.here)}
     free = next(f"rule-{number}" for number in range(1, len(taken) + 2) if f"rule-{number}" not in taken)
     variation = str(rule_form.first_variation(flag).id)
