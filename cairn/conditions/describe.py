@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import NamedTuple, assert_never
+from typing import assert_never
+
+from msgspec import Struct
 
 from cairn.clock import from_ms
 from cairn.conditions.tree import (
@@ -33,46 +35,59 @@ OPERATORS: Mapping[str, str] = {
     "is_not_set": "is not set", "in": "is one of", "not_in": "is none of", "is_ignoring_case": "is (ignoring case)",
     "operand": "fits Wingify's operand", "in_list": "is in list", "not_in_list": "is not in list",
 }  # fmt: skip
-_COUNTS: Mapping[str, str] = {
+COUNTS: Mapping[str, str] = {
     "at_least": "at least", "at_most": "at most", "exactly": "exactly", "more_than": "more than",
-    "less_than": "less than",
+    "less_than": "fewer than",
 }  # fmt: skip
 _KINDS: Mapping[str, str] = {
     "custom": "event", "pageview": "page view", "": "anything", "identify": "identify call", "exposure": "exposure"
 }  # fmt: skip
 
 
-class Part(NamedTuple):
+class Part(Struct, frozen=True):
     text: str
     emphasised: bool = False
+    segment_id: int = 0  # of a list, to link it and to tell its size
 
 
-class Names(NamedTuple):
+class Line(Struct, frozen=True):
+    """One condition of an audience."""
+
+    joiner: str  # if, and, or
+    parts: Sequence[Part]
+
+
+class Names(Struct, frozen=True):
     """How what a condition names by id is called."""
 
-    segments: Mapping[int, str]
-    events: Mapping[int, str]
-    zone: tzinfo  # in which times are told
+    segments: Mapping[int, str] = {}
+    events: Mapping[int, str] = {}
+    flags: Mapping[int, str] = {}
+    zone: tzinfo = UTC  # in which times are said
 
 
-def describe(
-    condition: Condition,
-    segment_names: Mapping[int, str] | None = None,
-    event_names: Mapping[int, str] | None = None,
-    *,
-    zone: tzinfo = UTC,
-) -> list[Part]:
-    """Shape: parts to print one after another. The names are for leaves that name a thing by its id."""
-    return _merged(_describe(condition, Names(segment_names or {}, event_names or {}, zone)))
+UNNAMED = Names()
 
 
-def sentence(
-    condition: Condition,
-    segment_names: Mapping[int, str] | None = None,
-    event_names: Mapping[int, str] | None = None,
-) -> str:
+def describe(condition: Condition, names: Names = UNNAMED) -> list[Part]:
+    """Shape: parts to print one after another."""
+    return _merged(_describe(condition, names))
+
+
+def sentence(condition: Condition, names: Names = UNNAMED) -> str:
     """The same without emphasis."""
-    return "".join(part.text for part in describe(condition, segment_names, event_names))
+    return "".join(part.text for part in describe(condition, names))
+
+
+def lines(condition: Condition, names: Names = UNNAMED) -> list[Line]:
+    """Shape: a line for each condition of the outermost group. Empty for everybody."""
+    nodes = condition.nodes if isinstance(condition, And | Or) else (condition,)
+    if isinstance(condition, Or) and not nodes:
+        return [Line("if", [Part("never: an empty group of alternatives")])]
+    joiner = "or" if isinstance(condition, Or) else "and"
+    return [
+        Line(joiner if number else "if", _merged(_describe(node, names))) for number, node in enumerate(nodes)
+    ]
 
 
 def describe_test(test: PropertyFilter) -> list[Part]:
@@ -86,6 +101,8 @@ def _describe(node: Condition, names: Names) -> list[Part]:
             return _group(nodes, " and ", "everybody", names)
         case Or(nodes):
             return _group(nodes, " or ", "nobody", names)
+        case Not(InList() as leaf):
+            return _list(leaf, " is not in list ", names)
         case Not(child):
             return [Part("not ("), *_describe(child, names), Part(")")]
         case UserProperty():
@@ -105,24 +122,30 @@ def _flag_leaf(node: Attribute | InList | Visitor | Place | Device | OtherFlag, 
                 Part(f" {OPERATORS[node.operator]} "),
                 _strong(node.value),
             ]
-        case InList() if node.segment_id:
-            name = names.segments.get(node.segment_id, str(node.segment_id))
-            return [Part("custom variable "), _strong(node.attribute), Part(" is in segment "), _strong(name)]
         case InList():
-            return [
-                Part("custom variable "),
-                _strong(node.attribute),
-                Part(" is in list "),
-                _strong(node.list_id),
-            ]
+            return _list(node, " is in list ", names)
         case Visitor():
             return [Part("the user id is one of "), _strong(node.ids)]
         case Place() | Device():
             return [Part(f"{node.key.replace('_', ' ')} is "), _strong(node.value)]
         case OtherFlag():
-            return [Part("flag "), _strong(str(node.flag_id)), Part(f" is {node.state}")]
+            return [
+                Part("flag "),
+                _strong(names.flags.get(node.flag_id, str(node.flag_id))),
+                Part(f" is {node.state}"),
+            ]
         case _:
             assert_never(node)
+
+
+def _list(leaf: InList, verb: str, names: Names) -> list[Part]:
+    name = names.segments.get(leaf.segment_id, leaf.list_id or f"segment {leaf.segment_id}")
+    return [
+        Part("custom variable "),
+        _strong(leaf.attribute),
+        Part(verb),
+        Part(name, emphasised=True, segment_id=leaf.segment_id),
+    ]
 
 
 def _group(nodes: Sequence[Condition], joint: str, nothing: str, names: Names) -> list[Part]:
@@ -155,7 +178,7 @@ def _did(node: Did, names: Names) -> list[Part]:
         parts = [Part("did "), *event]
     else:
         times = "time" if node.count == 1 else "times"
-        parts = [Part("did "), *event, Part(f" {_COUNTS[node.operator]} {node.count} {times}")]
+        parts = [Part("did "), *event, Part(f" {COUNTS[node.operator]} {node.count} {times}")]
     match node.window:
         case Last(1, unit):
             return [*parts, Part(f" in the last {unit}")]

@@ -17,6 +17,16 @@ def leaves(condition: Condition) -> Iterator[Leaf]:
             yield condition
 
 
+def negated(condition: Condition) -> Iterator[Leaf]:
+    """The leaves below a `Not`."""
+    match condition:
+        case And(nodes) | Or(nodes):
+            for node in nodes:
+                yield from negated(node)
+        case Not(node):
+            yield from leaves(node)
+
+
 def replaced(condition: Condition, change: Callable[[Leaf], Condition]) -> Condition:
     """The same groups around what `change` makes of each leaf."""
     match condition:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from cairn.clock import from_ms, to_ms
+from cairn.conditions import describe
 from cairn.conditions.check import check, parse
 from cairn.conditions.tree import (
     And,
@@ -46,12 +47,9 @@ from cairn.web.form import Form
 __all__ = ["OPERATORS", "WITHOUT_VALUE", "WITH_LIST"]
 
 SUBJECTS: Choices = (("property", "have property"), ("did", "did"), ("did_not", "did not"))
-COUNTS: Choices = (
-    ("at_least", "at least"), ("at_most", "at most"), ("exactly", "exactly"), ("more_than", "more than"),
-    ("less_than", "fewer than"),
-)  # fmt: skip
+COUNTS: Choices = tuple(describe.COUNTS.items())
 WINDOWS: Choices = (("ever", "ever"), ("last", "in the last"), ("between", "between"))
-UNITS: Choices = (("minute", "minutes"), ("hour", "hours"), ("day", "days"), ("week", "weeks"))
+UNITS: Choices = tuple((unit, f"{unit}s") for unit in get_args(Unit))
 KINDS: Choices = (
     (Kind.CUSTOM, "event"), (Kind.PAGEVIEW, "page view"), (Kind.CLICK, "click"), (Kind.CHANGE, "change"),
     (Kind.SUBMIT, "submit"), (Kind.TOUCH, "touch"), (Kind.SESSION, "session"), (Kind.EXPOSURE, "exposure"),

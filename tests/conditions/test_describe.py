@@ -2,7 +2,7 @@
 
 import pytest
 
-from cairn.conditions.describe import Part, describe, sentence
+from cairn.conditions.describe import Line, Names, Part, describe, lines, sentence
 from cairn.conditions.tree import (
     EVERYBODY,
     And,
@@ -63,8 +63,8 @@ ORDER = EventMatch(name="Order Completed")
             "plan is premium and (did Order Completed or a is set)",
         ),
         (And((Or((PREMIUM, Did(ORDER))),)), "plan is premium or did Order Completed"),
-        (InList("id", segment_id=3), "custom variable id is in segment 3"),
-        (InList("id", segment_id=4), "custom variable id is in segment Buyers"),
+        (InList("id", segment_id=3), "custom variable id is in list segment 3"),
+        (InList("id", segment_id=4), "custom variable id is in list Buyers"),
         (InList("id", list_id="l1"), "custom variable id is in list l1"),
         (Attribute("age", "greater", "9"), "custom variable age is greater than 9"),
         (Visitor("a,b"), "the user id is one of a,b"),
@@ -74,7 +74,7 @@ ORDER = EventMatch(name="Order Completed")
     ],
 )  # fmt: skip
 def test_a_condition_reads_as_a_sentence(condition: Condition, says: str) -> None:
-    assert sentence(condition, {4: "Buyers"}) == says
+    assert sentence(condition, Names(segments={4: "Buyers"})) == says
 
 
 def test_names_and_values_are_emphasised() -> None:
@@ -82,3 +82,18 @@ def test_names_and_values_are_emphasised() -> None:
         Part("did "), Part("Order Completed", True), Part(" at least 2 times in the last 30 days"),
     ]  # fmt: skip
     assert describe(PREMIUM) == [Part("plan", True), Part(" is "), Part("premium", True)]
+
+
+def test_an_audience_reads_line_by_line() -> None:
+    audience = Or((Not(InList("id", segment_id=4)), And((OtherFlag(7, "on"), Place("country", "DE")))))
+    names = Names(segments={4: "Buyers"}, flags={7: "checkout"})
+    assert lines(audience, names) == [
+        Line("if", [
+            Part("custom variable "), Part("id", True), Part(" is not in list "), Part("Buyers", True, segment_id=4),
+        ]),
+        Line("or", [
+            Part("flag "), Part("checkout", True), Part(" is on and country is "), Part("DE", True),
+        ]),
+    ]  # fmt: skip
+    assert lines(EVERYBODY) == []
+    assert [line.joiner for line in lines(Or(()))] == ["if"]

@@ -14,11 +14,13 @@ from cairn.app.flags import FlagDetails
 from cairn.app.playground import LONGEST_CONTEXT, Tried, try_flag
 from cairn.app.rules import list_rules, order_edition
 from cairn.app.sources import read_sdk_key
+from cairn.conditions.describe import Line, Names, lines
+from cairn.conditions.tree import InList
+from cairn.conditions.walk import leaves, negated
 from cairn.flags.checks import warnings_of_metrics
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Rule
 from cairn.web import flag_form, snippets
-from cairn.web.audience import Names, identifiers_in, lines, negates_list, segments_in
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.flag_form import Metrics, Shape
 from cairn.web.pages.keys import HIDDEN
@@ -32,7 +34,7 @@ class Shown(Struct, frozen=True):
 
     rule: Rule
     edition: int
-    lines: list[Any]  # audience.Line; Any: a template reads them
+    lines: list[Line]
     sizes: dict[int, int]  # segment id -> identified members here
     negates: bool
 
@@ -63,7 +65,7 @@ def this_flag(visit: Visit) -> StoredFlag:
 
 def flag_page(visit: Visit) -> Response:
     flag = flags.read_flag(visit.call, visit.here, visit.part("key"))
-    names = Names({segment.id: segment.key for segment in flag.segments}, flag.flags)
+    names = Names(segments={segment.id: segment.key for segment in flag.segments}, flags=flag.flags)
     seen = editions_of(visit.call, "rule", [rule.id for rule in flag.rules])
     warnings = warnings_of(visit.call, visit.here, flag.stored.flag.key)
     shown = [
@@ -72,7 +74,7 @@ def flag_page(visit: Visit) -> Response:
             seen[rule.id],
             lines(rule.condition, names),
             _sizes(flag, rule),
-            negates_list(rule.condition),
+            any(isinstance(leaf, InList) for leaf in negated(rule.condition)),
         )
         for rule in flag.rules
     ]
@@ -98,7 +100,8 @@ def _frame(visit: Visit, stored: StoredFlag) -> dict[str, Any]:  # Any: what tem
 
 
 def _sizes(flag: FlagDetails, rule: Rule) -> dict[int, int]:
-    return {known: flag.sizes[known] for known in segments_in(rule.condition) if known in flag.sizes}
+    ids = {leaf.segment_id for leaf in leaves(rule.condition) if isinstance(leaf, InList)}
+    return {segment_id: flag.sizes[segment_id] for segment_id in ids & flag.sizes.keys()}
 
 
 def _asked_context(visit: Visit) -> str:
@@ -201,7 +204,8 @@ def sdk_page(visit: Visit) -> Response:
     call, here, stored = visit.call, visit.here, this_flag(visit)
     sdk_key = read_sdk_key(call, here)
     found = list_rules(call, stored.flag.id, here)
-    identifier = next((name for rule in found for name in identifiers_in(rule.condition)), "")
+    asked = (leaf for rule in found for leaf in leaves(rule.condition))
+    identifier = next((leaf.attribute for leaf in asked if isinstance(leaf, InList)), "")
     variable = stored.flag.variables[0].key if stored.flag.variables else ""
     place = place_of(visit, sdk_key=sdk_key or HIDDEN)
     code = [

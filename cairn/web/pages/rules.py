@@ -8,10 +8,10 @@ from cairn.app import rules
 from cairn.app.editions import Edited
 from cairn.app.flags import list_flags_of, read_flag
 from cairn.app.segments import list_segments
+from cairn.conditions.describe import Names, lines
 from cairn.flags.definition import DefinitionDamaged, NewRule, RuleChanges, StoredFlag
 from cairn.flags.model import Rule
 from cairn.web import rule_form
-from cairn.web.audience import Names, lines
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import Stored
 from cairn.web.pages.flags import this_flag
@@ -84,11 +84,11 @@ def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None, 
 
 def _stored(visit: Visit, rule: Rule) -> Mapping[str, Stored]:
     flag = read_flag(visit.call, visit.here, visit.part("key"))
-    names = Names({segment.id: segment.name for segment in flag.segments}, flag.flags)
+    names = Names(segments={segment.id: segment.name for segment in flag.segments}, flags=flag.flags)
     variations = {known.id: known.name or known.key for known in flag.stored.flag.variations}
     shares = [f"{known.weight:g} % {variations.get(known.variation_id, '?')}" for known in rule.allocations]
     audience = [
-        " ".join([line.joiner, *(part.text for part in line.parts)]) for line in lines(rule.condition, names)
+        f"{line.joiner} {''.join(part.text for part in line.parts)}" for line in lines(rule.condition, names)
     ]
     return {
         "name": Stored("Name", rule.name),

@@ -12,7 +12,7 @@ from cairn.app import segments, users
 from cairn.app.defined_events import event_names
 from cairn.app.editions import Edited
 from cairn.app.segments import Explained, SegmentChanges
-from cairn.conditions.describe import Part, describe
+from cairn.conditions.describe import Names, Part, describe
 from cairn.conditions.tree import And, Or
 from cairn.errors import CairnError, Unavailable
 from cairn.segments.definition import NewSegment, Segment, SegmentState
@@ -78,7 +78,7 @@ def segments_page(visit: Visit) -> Response:
 def _condition_told(visit: Visit, segment: Segment, names: Mapping[int, str]) -> list[Part]:
     if segment.unreadable:
         return [Part(segment.unreadable)]
-    return describe(segment.condition, event_names=names, zone=visit.zone)
+    return describe(segment.condition, Names(events=names, zone=visit.zone))
 
 
 def segment_page(visit: Visit) -> Response:
@@ -119,7 +119,7 @@ def _told(why: Why, names: Mapping[int, str], zone: tzinfo) -> Reasoned:
             joined = "any of"
         case _:
             joined = "not"
-    words = [] if why.nodes else describe(why.condition, event_names=names, zone=zone)
+    words = [] if why.nodes else describe(why.condition, Names(events=names, zone=zone))
     events = [(event, sentence(event)) for event in why.latest]
     return Reasoned(why, words, joined, [_told(node, names, zone) for node in why.nodes], events)
 
@@ -148,7 +148,9 @@ def _values(visit: Visit, segment: Segment | None, draft: Draft) -> Mapping[str,
         "counted": None,
         "choices": segment_form,
         "defined": tuple((f"{segment_form.DEFINED}{number}", name) for number, name in events.items()),
-        "sentence": describe(condition, event_names=events, zone=visit.zone) if condition is not None else [],
+        "sentence": describe(condition, Names(events=events, zone=visit.zone))
+        if condition is not None
+        else [],
         "names": visit.call.ask(visit.here.id, EventNames(visit.now)),
         "keys": visit.call.ask(visit.here.id, PropertyKeys()),
     }
