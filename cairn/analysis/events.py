@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from msgspec import Struct, structs
 
+from cairn.analysis.query.asker import Asker
+from cairn.analysis.query.plan import Plan, events, user
+from cairn.analysis.user_questions import Named
 from cairn.analysis.users import canonical_of, raw_ids
 from cairn.clock import to_ms
 from cairn.conditions.clause import event_clause
@@ -19,12 +22,14 @@ from cairn.query.elements import read_elements
 from cairn.query.newest import identities
 from cairn.query.scope import Scope
 from cairn.store.schema import IDENTITY_KEY
-from cairn.store.store import Store
+from cairn.store.store import Row, Store
 
 RECENT = timedelta(hours=1)  # looked at first; the minmax index on received_at keeps it cheap
 LOOK_BACK = timedelta(days=7)  # then this far, when the hour did not fill the page
 MAX_EVENTS = 200
 SEARCHED_FACTS = ("path", "title")
+NAMING_KEYS = (IDENTITY_KEY, "email", "_email")  # user properties that a filter by user looks into
+MOST_MEANT = 100  # users that one text may mean
 
 
 class Filter(Struct, frozen=True):
@@ -67,9 +72,8 @@ class Seen(Struct, frozen=True):
 
 
 def latest(
-    store: Store,
+    asker: Asker,
     connection: sa.Connection,
-    environment_id: int,
     *,
     now: datetime,
     only: Filter = Filter(),  # noqa: B008 - a frozen value
@@ -77,12 +81,15 @@ def latest(
     after_ms: int = 0,
 ) -> list[Seen]:
     """The events received last. `after_ms`: only those received at or after this."""
+    meant = raw_users_meant(asker, connection, only.user) if only.user else None
+    found: list[Seen] = []
     for span in (RECENT, LOOK_BACK):
-        since = max(to_ms(now - span), after_ms, 0)
-        found = _received(store, connection, environment_id, since, only, limit=min(limit, MAX_EVENTS))
+        since_ms = max(to_ms(now - span), after_ms, 0)
+        question = Received(since_ms, min(limit, MAX_EVENTS), only, None if meant is None else tuple(meant))
+        found = _received(asker, question)
         if len(found) >= limit or after_ms >= to_ms(now - RECENT):
             break
-    return _with_identities(store, environment_id, found)
+    return _with_identities(asker.store, asker.environment_id, found)
 
 
 def owned(
@@ -100,57 +107,65 @@ def owned(
     return _with_identities(store, environment_id, found)
 
 
-def refused(store: Store, environment_id: int, *, now: datetime, limit: int = 50) -> list[Seen]:
+def refused(asker: Asker, *, now: datetime, limit: int = 50) -> list[Seen]:
     """Only what was refused. Environment 0 holds what came with an unknown key."""
-    scope = Scope(environment_id)
-    since = _received_since(max(to_ms(now - LOOK_BACK), 0), scope)
-    rows = store.query(scope.statement(_newest_first([_refused_sql(scope, [since])]), limit=limit))
-    return [Seen(*with_element(row, {})) for row in rows]
+    return _received(asker, Received(max(to_ms(now - LOOK_BACK), 0), limit, is_stored=False))
 
 
-def _received(
-    store: Store, connection: sa.Connection, environment_id: int, since: int, only: Filter, *, limit: int
-) -> list[Seen]:
-    scope = Scope(environment_id)
-    within = _received_since(since, scope)
-    users = raw_users_meant(store, connection, environment_id, only.user) if only.user else None
-    parts = []
-    if only.outcome in ("", Outcome.ACCEPTED):
-        parts.append(_stored_sql(scope, within, _stored_tests(scope, only, users)))
-    if not only.says_what:
-        # Also of account properties, which are accepted but no event.
-        parts.append(_refused_sql(scope, [within, *_refused_tests(scope, only)]))
-    if not parts:
-        return []
-    rows = store.query(scope.statement(_newest_first(parts), limit=limit))
-    elements = read_elements(store, environment_id, (row[-1] for row in rows))
+class Received(Struct, frozen=True):
+    """What was received last, of stored and of refused ones. Rows as Seen, with the element's number at the end."""
+
+    since_ms: int
+    limit: int
+    only: Filter = Filter()
+    users: tuple[int, ...] | None = None  # raw ids of those that the filter means
+    is_stored: bool = True  # stored ones are looked for too
+
+    def plan(self) -> Plan:
+        is_nothing = not self._wants_stored and self.only.says_what
+        return Plan(can_be_kept=False, is_empty=is_nothing)
+
+    @property
+    def _wants_stored(self) -> bool:
+        return self.is_stored and self.only.outcome in ("", Outcome.ACCEPTED)
+
+    def select(self, plan: Plan, scope: Scope) -> str:
+        within = f"received_at >= {scope.bindings.moment(self.since_ms)}"
+        order = f"ORDER BY received DESC, log_position DESC, event_id LIMIT {int(self.limit)}"
+        parts = []
+        if self._wants_stored:
+            tests = _stored_tests(scope, self.only, self.users)
+            parts.append(_stored_sql(plan, scope, within, tests, self.limit))
+        if not self.only.says_what:
+            # Also of account properties, which are accepted but no event.
+            parts.append(_refused_sql(scope, [within, *_refused_tests(scope, self.only)]))
+        # What arrived last comes first; each part is cut before they are put together.
+        together = " UNION ALL ".join(f"({part} {order})" for part in parts)
+        return f"SELECT * EXCEPT (log_position) FROM ({together}) {order}"
+
+    def answer(self, rows: list[Row]) -> list[Row]:
+        return rows
+
+
+def _received(asker: Asker, question: Received) -> list[Seen]:
+    rows = asker.ask(question)
+    elements = read_elements(asker.store, asker.environment_id, (row[-1] for row in rows))
     return [Seen(*with_element(row, elements)) for row in rows]
 
 
-def _newest_first(parts: Sequence[str]) -> str:
-    """What arrived last first; each part is cut before they are put together."""
-    order = "ORDER BY received DESC, log_position DESC, event_id LIMIT {limit:UInt32}"
-    ordered = " UNION ALL ".join(f"({part} {order})" for part in parts)
-    return f"SELECT * EXCEPT (log_position) FROM ({ordered}) {order}"
-
-
-def _received_since(since_ms: int, scope: Scope) -> str:
-    return f"received_at >= {scope.bindings.moment(since_ms)}"
-
-
-def _stored_sql(scope: Scope, within: str, tests: Sequence[str]) -> str:
+def _stored_sql(plan: Plan, scope: Scope, within: str, tests: Sequence[str], limit: int) -> str:
     # The newest are found first by two columns, so that the other forty are read of them alone.
     newest = f"""
-        SELECT event_id FROM {scope.events(within, *tests)}
-        ORDER BY received_at DESC, log_position DESC LIMIT {{limit:UInt32}}"""
+        SELECT event_id FROM {events(plan, scope, within, *tests)}
+        ORDER BY received_at DESC, log_position DESC LIMIT {int(limit)}"""
     return f"""
         SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(time) AS at,
                '{Outcome.ACCEPTED}' AS outcome, '{Reason.STORED}' AS reason, toString(kind) AS kind,
-               toString(name) AS name, '' AS user, {scope.canonical()} AS canonical, toString(source) AS source,
+               toString(name) AS name, '' AS user, {user(plan, scope)} AS canonical, toString(source) AS source,
                toString(library) AS library, '' AS detail,
                {PROPERTIES_MAP} AS shown, '' AS payload, event_id, session_id,
                {FACTS_MAP} AS facts, {MORE_PROPERTIES} AS more, element, log_position
-        FROM {scope.events(within, f"event_id IN ({newest})")}"""
+        FROM {events(plan, scope, within, f"event_id IN ({newest})")}"""
 
 
 def _refused_sql(scope: Scope, tests: Sequence[str]) -> str:
@@ -202,17 +217,14 @@ def _contains(expression: str, text: str, scope: Scope) -> str:
     return f"positionCaseInsensitiveUTF8({expression}, {scope.bindings.text(text)}) > 0"
 
 
-def raw_users_meant(store: Store, connection: sa.Connection, environment_id: int, text: str) -> list[int]:
+def raw_users_meant(asker: Asker, connection: sa.Connection, text: str) -> list[int]:
     """The raw ids of the users somebody means by an identity, an e-mail or an id."""
-    candidates = {identified_user_id(environment_id, text)}
+    here = asker.environment_id
+    candidates = {identified_user_id(here, text)}
     if text.isascii() and text.isdigit() and len(text) < 20:
-        candidates.add(canonical_of(connection, environment_id, int(text)))
-    scope = Scope(environment_id)
-    rows = scope.user_properties("key IN {keys:Array(String)}", _contains("value", text, scope))
-    sql = f"SELECT DISTINCT {scope.canonical()} FROM {rows} LIMIT 100"
-    found = store.query(scope.statement(sql, keys=[IDENTITY_KEY, "email", "_email"]))
-    candidates.update(int(row[0]) for row in found)
-    return sorted({raw for user_id in candidates for raw in raw_ids(connection, environment_id, user_id)})
+        candidates.add(canonical_of(connection, here, int(text)))
+    candidates.update(asker.ask(Named(text, NAMING_KEYS, MOST_MEANT)))
+    return sorted({raw for user_id in candidates for raw in raw_ids(connection, here, user_id)})
 
 
 def _with_identities(store: Store, environment_id: int, found: list[Seen]) -> list[Seen]:

@@ -76,7 +76,7 @@ class BehaviourLately(Struct, frozen=True):
         return [max(to_ms(self.now - span), 0) for span in self.spans]
 
     def plan(self) -> Plan:
-        return Plan(TimeRange(min(self.starts_ms()) + 1))
+        return Plan(TimeRange(min(self.starts_ms()) + 1), can_be_kept=False)
 
     def select(self, plan: Plan, scope: Scope) -> str:
         columns = []
@@ -101,7 +101,7 @@ class RefusedByReason(Struct, frozen=True):
     span: timedelta = timedelta(hours=1)
 
     def plan(self) -> Plan:
-        return Plan()
+        return Plan(can_be_kept=False)
 
     def select(self, _plan: Plan, scope: Scope) -> str:
         since = scope.bindings.moment(to_ms(self.now - self.span))

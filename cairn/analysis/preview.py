@@ -24,7 +24,7 @@ class PreviewOf(Struct, frozen=True):
     now: datetime
 
     def plan(self) -> Plan:
-        return Plan()
+        return Plan(can_be_kept=False)
 
     def select(self, plan: Plan, scope: Scope) -> str:
         return how_many(scope, self.condition, to_ms(self.now), canonical=user(plan, scope))

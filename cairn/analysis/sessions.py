@@ -10,6 +10,9 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from msgspec import Struct
 
+from cairn.analysis.query.asker import Asker
+from cairn.analysis.query.plan import Plan, events, user
+from cairn.analysis.user_questions import of_users
 from cairn.analysis.users import raw_ids
 from cairn.calendar import Days
 from cairn.query.behaviour import IN_SESSION, PAGEVIEW
@@ -17,9 +20,11 @@ from cairn.query.bindings import MOST
 from cairn.query.scope import Scope
 from cairn.query.time_range import TIME_MS, TimeRange, start_of_day
 from cairn.store.statement import Limits
-from cairn.store.store import Store
+from cairn.store.store import Row
 
 PAGE = 50  # sessions on a page
+# Of a question over all users' events.
+LONG = Limits(timeout_s=30.0)
 MINUTE_MS = 60_000
 LEAST_GAP_MIN, MOST_GAP_MIN = 1, 24 * 60  # minutes
 
@@ -71,71 +76,89 @@ def sessions_of(times_ms: Iterable[int], *, gap_ms: int) -> list[Session]:
     return found
 
 
+class SessionsOfUser(Struct, frozen=True):
+    """Of the user whose raw ids these are, newest first: as captured, or by a gap. One more than a page holds."""
+
+    raw_ids: tuple[int, ...]
+    gap_ms: int | None = None
+    before_ms: int | None = None
+
+    def plan(self) -> Plan:
+        return Plan()
+
+    def select(self, plan: Plan, scope: Scope) -> str:
+        before = scope.bindings.whole(MOST if self.before_ms is None else self.before_ms)
+        return f"""
+            SELECT min(at), max(at) AS last, count(), countIf({PAGEVIEW}),
+                   argMinIf(path, (at, log_position), path != ''), argMaxIf(path, (at, log_position), path != '')
+            FROM ({_in_sessions(plan, scope, "1", self.gap_ms, of_users(self.raw_ids, scope))})
+            GROUP BY session HAVING min(at) < {before}
+            ORDER BY min(at) DESC, session DESC LIMIT {PAGE + 1}
+        """
+
+    def answer(self, rows: list[Row]) -> list[UserSession]:
+        return [UserSession(*row) for row in rows]
+
+
+class SessionDays(Struct, frozen=True):
+    """Sessions by the day they began on, oldest first, days without any left out.
+
+    Limit: what lies outside of these days is not looked at, so a session that began before it is cut.
+    """
+
+    days: Days
+    gap_ms: int | None = None
+
+    def plan(self) -> Plan:
+        return Plan(TimeRange(self.days.since_ms, self.days.now_ms - 1), limits=LONG)
+
+    def select(self, plan: Plan, scope: Scope) -> str:
+        return f"""
+            SELECT {start_of_day(self.days, "first")} AS day, count(), uniqExact(owner), sum(events),
+                   quantileExact(0.5)(last - first) / 1000
+            FROM (
+                SELECT owner, session, min(at) AS first, max(at) AS last, count() AS events
+                FROM ({_in_sessions(plan, scope, user(plan, scope), self.gap_ms)})
+                GROUP BY owner, session)
+            GROUP BY day ORDER BY day
+        """
+
+    def answer(self, rows: list[Row]) -> list[DayOfSessions]:
+        return [
+            DayOfSessions(int(day), int(sessions), int(users), int(number), float(median))
+            for day, sessions, users, number, median in rows
+        ]
+
+
 def user_sessions(
-    store: Store,
+    asker: Asker,
     connection: sa.Connection,
-    environment_id: int,
     user_id: int,
     *,
     gap_ms: int | None = None,
     before_ms: int | None = None,
 ) -> SessionPage:
     """A canonical user's sessions over all raw ids, newest first: as captured, or by a gap."""
-    scope = Scope(environment_id)
-    users = scope.bindings.bind(tuple(raw_ids(connection, environment_id, user_id)), "Array(UInt64)")
-    before = scope.bindings.whole(MOST if before_ms is None else before_ms)
-    sql = f"""
-        SELECT min(at), max(at) AS last, count(), countIf({PAGEVIEW}),
-               argMinIf(path, (at, log_position), path != ''), argMaxIf(path, (at, log_position), path != '')
-        FROM ({_events_of_sessions(scope, "1", f"user_id IN {users}", gap_ms)})
-        GROUP BY session HAVING min(at) < {before}
-        ORDER BY min(at) DESC, session DESC LIMIT {PAGE + 1}
-    """
-    rows = store.query(scope.statement(sql))
-    sessions = [UserSession(*row) for row in rows]
+    ids = raw_ids(connection, asker.environment_id, user_id)
+    sessions = asker.ask(SessionsOfUser(tuple(ids), gap_ms, before_ms))
     return SessionPage(sessions[:PAGE], sessions[PAGE - 1].start_ms if len(sessions) > PAGE else None)
 
 
-def session_days(
-    store: Store, environment_id: int, days: Days, *, gap_ms: int | None = None
-) -> list[DayOfSessions]:
-    """Sessions by the day they began on, oldest first, days without any left out.
-
-    Limit: what lies outside of these days is not looked at, so a session that began before it is cut.
-    """
-    scope = Scope(environment_id)
-    within = TimeRange(days.since_ms, days.now_ms - 1).clause(scope.bindings)
-    sql = f"""
-        SELECT {start_of_day(days, "first")} AS day, count(), uniqExact(owner), sum(events),
-               quantileExact(0.5)(last - first) / 1000
-        FROM (
-            SELECT owner, session, min(at) AS first, max(at) AS last, count() AS events
-            FROM ({_events_of_sessions(scope, scope.canonical(), within, gap_ms)})
-            GROUP BY owner, session)
-        GROUP BY day ORDER BY day
-    """
-    rows = store.query(scope.statement(sql), Limits(timeout_s=30.0))
-    return [
-        DayOfSessions(int(day), int(sessions), int(users), int(events), float(median))
-        for day, sessions, users, events, median in rows
-    ]
-
-
-def _events_of_sessions(scope: Scope, owner: str, where: str, gap_ms: int | None) -> str:
-    """Shape: owner, session, at, log_position, kind, path."""
+def _in_sessions(plan: Plan, scope: Scope, owner: str, gap_ms: int | None, *clauses: str) -> str:
+    """The events of sessions. Shape: owner, session, at, log_position, kind, path."""
     if gap_ms is None:
-        return _captured(scope, owner, where)
-    return _split(scope, owner, where, gap_ms)
+        return _captured(plan, scope, owner, *clauses)
+    return _split(plan, scope, owner, gap_ms, *clauses)
 
 
-def _captured(scope: Scope, owner: str, where: str) -> str:
+def _captured(plan: Plan, scope: Scope, owner: str, *clauses: str) -> str:
     """Events that have a session."""
     return f"""
         SELECT {owner} AS owner, session_id AS session, {TIME_MS} AS at, log_position, kind, path
-        FROM {scope.events("session_id != 0", IN_SESSION, where)}"""
+        FROM {events(plan, scope, "session_id != 0", IN_SESSION, *clauses)}"""
 
 
-def _split(scope: Scope, owner: str, where: str, gap_ms: int) -> str:
+def _split(plan: Plan, scope: Scope, owner: str, gap_ms: int, *clauses: str) -> str:
     """All events, their sessions numbered anew."""
     gap = scope.bindings.whole(gap_ms)
     return f"""
@@ -144,6 +167,6 @@ def _split(scope: Scope, owner: str, where: str, gap_ms: int) -> str:
             SELECT {owner} AS owner,
                    arraySort(groupArray(({TIME_MS}, log_position, toString(kind), toString(path)))) AS some,
                    arrayMap(one -> one.1, some) AS times, {SESSION_NUMBERS.format(gap=gap)} AS numbers
-            FROM {scope.events(IN_SESSION, where)}
+            FROM {events(plan, scope, IN_SESSION, *clauses)}
             GROUP BY owner)
         ARRAY JOIN some AS one, numbers AS session"""

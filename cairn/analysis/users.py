@@ -1,4 +1,4 @@
-"""Who uses the product: search and list users, one user's properties and timeline. Always after merges.
+"""Who uses the product: search and list users, and what is known of each. Always after merges.
 
 Raw ids behind a canonical user come from the metadata database (indexed), behaviour from the event store.
 Segments a user is in are the segments' business; un-merging is identity's.
@@ -10,29 +10,19 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import sqlalchemy as sa
 from msgspec import Struct
 
+from cairn.analysis.query.asker import Asker
+from cairn.analysis.user_questions import SEARCHED_KEYS, Did, Doers, LastSeen, Named, Properties
 from cairn.calendar import last_days
 from cairn.clock import to_ms
-from cairn.conditions.clause import event_clause
 from cairn.conditions.tree import EventMatch
-from cairn.event import Element
 from cairn.identity import merges
 from cairn.ids import MAX_USER_ID, identified_user_id
-from cairn.query.behaviour import BEHAVIOUR
-from cairn.query.captured import (
-    FACTS_MAP,
-    MORE_PROPERTIES,
-    MOST_SHOWN,
-    PROPERTIES_MAP,
-    with_element,
-)
-from cairn.query.cursor import Cursor, older, older_events
-from cairn.query.elements import read_elements
+from cairn.query.captured import MOST_SHOWN
+from cairn.query.cursor import Cursor
 from cairn.query.newest import newest_of
-from cairn.query.scope import Scope
-from cairn.query.time_range import TimeRange, of_days
+from cairn.query.time_range import MILLISECOND
 from cairn.query.user_rows import did_anything
 from cairn.store.schema import FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
-from cairn.store.store import Store
 
 PAGE = 50  # users or events on a page
 # How far "the users seen last" looks back: mostly the first fills a page, so history is rarely read.
@@ -44,7 +34,6 @@ LOOK_BACK = (
     timedelta(days=36_500),
 )
 COUNTED_DAYS = 30  # that a user's events are counted over, wherever they stand; today is the last of them
-SEARCHED_KEYS = (IDENTITY_KEY, "email", "_email", "name")  # user properties that a search looks into
 MAX_RAW_IDS = 10_000  # ids per question; Heap's rules keep a user far below
 
 
@@ -76,31 +65,9 @@ class UserPage(Struct, frozen=True):
     next: Cursor | None = None
 
 
-class TimelineEvent(Struct, frozen=True):
-    event_id: int
-    time_ms: int
-    received_ms: int
-    kind: str
-    name: str
-    source: str
-    library: str
-    raw_user_id: int  # which of the merged ids did it
-    session_id: int
-    properties: dict[str, str]
-    facts: dict[str, str]
-    more_properties: int  # left out of `properties`
-    element: Element | None
-
-
-class Timeline(Struct, frozen=True):
-    events: list[TimelineEvent]
-    next: Cursor | None = None
-
-
 def list_users(
-    store: Store,
+    asker: Asker,
     connection: sa.Connection,
-    environment_id: int,
     *,
     now: datetime,
     zone: tzinfo = UTC,
@@ -108,47 +75,21 @@ def list_users(
     limit: int = PAGE,
 ) -> UserPage:
     """Users by when they did something last, newest first; then those of whom only properties are known."""
-    rows: list[tuple[int, int]] = []
+    seen: list[tuple[int, int]] = []
     newest = after.time_ms if after and after.time_ms else to_ms(now)
     for span in LOOK_BACK:
-        since_ms = newest - span // timedelta(milliseconds=1)
-        rows = _seen(
-            store, environment_id, since_ms=since_ms, after=after, limit=limit, is_last=span == LOOK_BACK[-1]
-        )
-        if len(rows) > limit:
+        since_ms, is_last = newest - span // MILLISECOND, span == LOOK_BACK[-1]
+        seen = asker.ask(LastSeen(since_ms, after, limit + 1, is_last))
+        if len(seen) > limit:
             break
-    counts = _counts(store, connection, environment_id, [user_id for user_id, _ in rows[:limit]], now, zone)
-    plain = [User(user_id, "", seen, counts.get(user_id, (0, 0))[1]) for user_id, seen in rows[:limit]]
-    users = _with_properties(store, connection, environment_id, plain)
-    more = len(rows) > limit
-    return UserPage(users, Cursor(users[-1].last_seen_ms, users[-1].user_id) if more else None)
-
-
-def _seen(
-    store: Store, environment_id: int, *, since_ms: int, after: Cursor | None, limit: int, is_last: bool
-) -> list[tuple[int, int]]:
-    """(canonical user, last seen), one more than a page holds. Only the last look shows the never seen."""
-    scope = Scope(environment_id)
-    user = scope.canonical()
-    never_seen = f"UNION ALL SELECT DISTINCT {user}, toInt64(0) FROM {scope.user_properties()}"
-    sql = f"""
-        SELECT canonical, max(last) AS seen FROM (
-            SELECT {user} AS canonical, toUnixTimestamp64Milli(maxIf(time, {BEHAVIOUR})) AS last
-            FROM {scope.events(TimeRange(since_ms).clause(scope.bindings))}
-            GROUP BY canonical
-            {never_seen if is_last else ""})
-        GROUP BY canonical
-        HAVING seen >= {0 if is_last else 1} AND {older("seen", "canonical", after, scope.bindings)}
-        ORDER BY seen DESC, canonical DESC LIMIT {limit + 1}
-    """
-    rows = store.query(scope.statement(sql))
-    return [(int(user), int(seen)) for user, seen in rows]
+    counts = _counts(asker, connection, [user_id for user_id, _ in seen[:limit]], now, zone)
+    plain = [User(user_id, "", last_ms, counts.get(user_id, (0, 0))[1]) for user_id, last_ms in seen[:limit]]
+    return _page(_with_properties(asker, connection, plain), has_more=len(seen) > limit)
 
 
 def list_doers(
-    store: Store,
+    asker: Asker,
     connection: sa.Connection,
-    environment_id: int,
     match: EventMatch,
     *,
     now: datetime,
@@ -156,25 +97,18 @@ def list_doers(
     after: Cursor | None = None,
 ) -> UserPage:
     """Who did one event in the last 30 days, who did it last first. Times and counts are those of the event."""
-    scope = Scope(environment_id)
-    within = of_days(last_days(now, zone, COUNTED_DAYS)).clause(scope.bindings)
-    sql = f"""
-        SELECT {scope.canonical()} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen, count()
-        FROM {scope.events(within, event_clause(match, scope.bindings))}
-        GROUP BY canonical HAVING {older("seen", "canonical", after, scope.bindings)}
-        ORDER BY seen DESC, canonical DESC LIMIT {PAGE + 1}
-    """
-    rows = store.query(scope.statement(sql))
-    found = [User(int(user), "", int(seen), int(count)) for user, seen, count in rows]
-    users = _with_properties(store, connection, environment_id, found[:PAGE])
-    more = len(found) > PAGE
-    return UserPage(users, Cursor(users[-1].last_seen_ms, users[-1].user_id) if more else None)
+    found = asker.ask(Doers(match, last_days(now, zone, COUNTED_DAYS), after, PAGE + 1))
+    plain = [User(user_id, "", seen_ms, count) for user_id, seen_ms, count in found[:PAGE]]
+    return _page(_with_properties(asker, connection, plain), has_more=len(found) > PAGE)
+
+
+def _page(users: list[User], *, has_more: bool) -> UserPage:
+    return UserPage(users, Cursor(users[-1].last_seen_ms, users[-1].user_id) if has_more else None)
 
 
 def search_users(
-    store: Store,
+    asker: Asker,
     connection: sa.Connection,
-    environment_id: int,
     text: str,
     *,
     now: datetime,
@@ -184,89 +118,62 @@ def search_users(
 ) -> UserPage:
     """Users whose identity, e-mail or name contains the text (any case), or whose id it is, by user id."""
     wanted = text.strip()
-    scope = Scope(environment_id)
-    naming = scope.user_properties(
-        "key IN {keys:Array(String)}", "positionCaseInsensitiveUTF8(value, {text:String}) > 0"
-    )
-    sql = f"""
-        SELECT {scope.canonical()} AS canonical FROM {naming}
-        GROUP BY canonical HAVING canonical > {{after:UInt64}}
-        ORDER BY canonical LIMIT {{limit:UInt32}}
-    """
-    rows = store.query(
-        scope.statement(sql, keys=list(SEARCHED_KEYS), text=wanted, after=after_id, limit=limit + 1)
-    )
-    found = [int(row[0]) for row in rows]
+    found = asker.ask(Named(wanted, SEARCHED_KEYS, limit + 1, after_id))
     if after_id == 0:
-        found = sorted({*found, *_by_id(store, connection, environment_id, wanted)})
-    users = described(store, connection, environment_id, found[:limit], now=now, zone=zone)
+        found = sorted({*found, *_by_id(asker, connection, wanted)})
+    users = described(asker, connection, found[:limit], now=now, zone=zone)
     return UserPage(users, Cursor(0, found[limit - 1]) if len(found) > limit else None)
 
 
-def _by_id(store: Store, connection: sa.Connection, environment_id: int, text: str) -> list[int]:
+def _by_id(asker: Asker, connection: sa.Connection, text: str) -> list[int]:
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= len(str(MAX_USER_ID))):
         return []
-    user_id = canonical_of(connection, environment_id, int(text))
-    return (
-        [user_id] if did_anything(store, environment_id, raw_ids(connection, environment_id, user_id)) else []
-    )
+    user_id = canonical_of(connection, asker.environment_id, int(text))
+    return [user_id] if _did_anything(asker, connection, user_id) else []
+
+
+def _did_anything(asker: Asker, connection: sa.Connection, user_id: int) -> bool:
+    here = asker.environment_id
+    return did_anything(asker.store, here, raw_ids(connection, here, user_id))
 
 
 def described(
-    store: Store,
+    asker: Asker,
     connection: sa.Connection,
-    environment_id: int,
     user_ids: Sequence[int],
     *,
     now: datetime,
     zone: tzinfo = UTC,
 ) -> list[User]:
     """These canonical users with properties, last seen and events of the last 30 days, in the given order."""
-    counts = _counts(store, connection, environment_id, user_ids, now, zone)
+    counts = _counts(asker, connection, user_ids, now, zone)
     plain = [User(user_id, "", *counts.get(user_id, (0, 0))) for user_id in user_ids]
-    return _with_properties(store, connection, environment_id, plain)
+    return _with_properties(asker, connection, plain)
 
 
 def _counts(
-    store: Store,
-    connection: sa.Connection,
-    environment_id: int,
-    user_ids: Sequence[int],
-    now: datetime,
-    zone: tzinfo,
+    asker: Asker, connection: sa.Connection, user_ids: Sequence[int], now: datetime, zone: tzinfo
 ) -> dict[int, tuple[int, int]]:
     """Canonical user -> when it last did something, and how much in the last 30 days."""
-    owners = _owners(connection, environment_id, user_ids)
-    since_ms = last_days(now, zone, COUNTED_DAYS).since_ms
-    counts = _did(store, environment_id, owners, since_ms)
+    owners = _owners(connection, asker.environment_id, user_ids)
+    counts = _did(asker, owners, last_days(now, zone, COUNTED_DAYS).since_ms)
     unseen = {raw: owner for raw, owner in owners.items() if not counts.get(owner, (0, 0))[0]}
     if unseen:
-        counts |= {owner: (last, 0) for owner, (last, _) in _did(store, environment_id, unseen, 0).items()}
+        counts |= {owner: (last, 0) for owner, (last, _) in _did(asker, unseen, 0).items()}
     return counts
 
 
-def _did(
-    store: Store, environment_id: int, owners: dict[int, int], since_ms: int
-) -> dict[int, tuple[int, int]]:
+def _did(asker: Asker, owners: dict[int, int], since_ms: int) -> dict[int, tuple[int, int]]:
     """Canonical user -> when it last did something since then, and how many things."""
-    scope = Scope(environment_id)
-    events = scope.events("user_id IN {users:Array(UInt64)}", TimeRange(since_ms).clause(scope.bindings))
-    sql = f"""
-        SELECT user_id, toUnixTimestamp64Milli(maxIf(time, {BEHAVIOUR})), countIf({BEHAVIOUR})
-        FROM {events} GROUP BY user_id
-    """
-    rows = store.query(scope.statement(sql, users=list(owners)[:MAX_RAW_IDS]))
     done: dict[int, tuple[int, int]] = {}
-    for raw, last, count in rows:
+    for raw, last, count in asker.ask(Did(tuple(owners)[:MAX_RAW_IDS], since_ms)):
         before = done.get(owners[raw], (0, 0))
-        done[owners[raw]] = (max(before[0], int(last)), before[1] + int(count))
+        done[owners[raw]] = (max(before[0], last), before[1] + count)
     return done
 
 
-def _with_properties(
-    store: Store, connection: sa.Connection, environment_id: int, users: Sequence[User]
-) -> list[User]:
-    known, more = properties_of(store, connection, environment_id, [user.user_id for user in users])
+def _with_properties(asker: Asker, connection: sa.Connection, users: Sequence[User]) -> list[User]:
+    known, more = properties_of(asker, connection, [user.user_id for user in users])
     return [
         User(
             user.user_id,
@@ -285,27 +192,16 @@ def _identity(properties: dict[str, PropertyValue]) -> str:
 
 
 def properties_of(
-    store: Store, connection: sa.Connection, environment_id: int, user_ids: Iterable[int]
+    asker: Asker, connection: sa.Connection, user_ids: Iterable[int]
 ) -> tuple[dict[int, dict[str, PropertyValue]], dict[int, int]]:
     """Canonical user -> its properties, for each key the newest value among all raw ids; and how many were left out.
 
     A user has as many as anybody sent who knows the app id, so each gets its first hundred.
     """
-    owners = _owners(connection, environment_id, user_ids)
+    owners = _owners(connection, asker.environment_id, user_ids)
     if not owners:
         return {}, {}
-    scope = Scope(environment_id)
-    sql = f"""
-        SELECT canonical, key, value, set_ms, newest, count() OVER (PARTITION BY canonical) AS keys FROM (
-            SELECT {scope.canonical()} AS canonical, key, argMax(value, version) AS value,
-                   toUnixTimestamp64Milli(argMax(time, version)) AS set_ms, max(version) AS newest
-            FROM {scope.user_properties("user_id IN {users:Array(UInt64)}")}
-            GROUP BY canonical, key)
-        ORDER BY canonical, has({{first:Array(String)}}, key) DESC, key LIMIT {MOST_SHOWN} BY canonical
-    """
-    rows = store.query(
-        scope.statement(sql, users=list(owners)[:MAX_RAW_IDS], first=[*SEARCHED_KEYS, *INITIAL])
-    )
+    rows = asker.ask(Properties(tuple(owners)[:MAX_RAW_IDS]))
     properties: dict[int, dict[str, PropertyValue]] = {}
     first = {int(row[0]): int(row[4]) for row in rows if row[1] == FIRST_SEEN_KEY}
     more: dict[int, int] = {}
@@ -319,59 +215,20 @@ def properties_of(
 
 
 def one_user(
-    store: Store,
-    connection: sa.Connection,
-    environment_id: int,
-    user_id: int,
-    *,
-    now: datetime,
-    zone: tzinfo = UTC,
+    asker: Asker, connection: sa.Connection, user_id: int, *, now: datetime, zone: tzinfo = UTC
 ) -> User | None:
     """The canonical user behind a raw or canonical id; None when nothing is known of it."""
-    canonical = canonical_of(connection, environment_id, user_id)
-    user = described(store, connection, environment_id, [canonical], now=now, zone=zone)[0]
-    known = user.properties or user.last_seen_ms
-    if known or did_anything(store, environment_id, raw_ids(connection, environment_id, canonical)):
-        return user
-    return None
+    canonical = canonical_of(connection, asker.environment_id, user_id)
+    user = described(asker, connection, [canonical], now=now, zone=zone)[0]
+    is_known = user.properties or user.last_seen_ms or _did_anything(asker, connection, canonical)
+    return user if is_known else None
 
 
 def user_by_identity(
-    store: Store,
-    connection: sa.Connection,
-    environment_id: int,
-    identity: str,
-    *,
-    now: datetime,
-    zone: tzinfo = UTC,
+    asker: Asker, connection: sa.Connection, identity: str, *, now: datetime, zone: tzinfo = UTC
 ) -> User | None:
-    user_id = identified_user_id(environment_id, identity)
-    return one_user(store, connection, environment_id, user_id, now=now, zone=zone)
-
-
-def timeline(
-    store: Store,
-    connection: sa.Connection,
-    environment_id: int,
-    user_id: int,
-    *,
-    after: Cursor | None = None,
-    limit: int = PAGE,
-) -> Timeline:
-    """What a canonical user did, newest first, over all its raw ids."""
-    scope = Scope(environment_id)
-    sql = f"""
-        SELECT event_id, toUnixTimestamp64Milli(time) AS at, toUnixTimestamp64Milli(received_at), kind, name,
-               source, library, user_id, session_id, {PROPERTIES_MAP} AS shown, {FACTS_MAP},
-               {MORE_PROPERTIES}, element
-        FROM {scope.events("user_id IN {users:Array(UInt64)}", older_events(after, scope))}
-        ORDER BY at DESC, log_position DESC, event_id DESC LIMIT {limit + 1}
-    """
-    rows = store.query(scope.statement(sql, users=raw_ids(connection, environment_id, user_id)))
-    elements = read_elements(store, environment_id, (row[-1] for row in rows))
-    events = [TimelineEvent(*with_element(row, elements)) for row in rows]
-    last = events[limit - 1] if len(events) > limit else None
-    return Timeline(events[:limit], Cursor(last.time_ms, last.event_id) if last else None)
+    user_id = identified_user_id(asker.environment_id, identity)
+    return one_user(asker, connection, user_id, now=now, zone=zone)
 
 
 def raw_ids(connection: sa.Connection, environment_id: int, user_id: int) -> list[int]:
@@ -383,9 +240,10 @@ def canonical_of(connection: sa.Connection, environment_id: int, user_id: int) -
     return merges.canonical(connection, environment_id, [user_id]).get(user_id, user_id)
 
 
-def property_of(store: Store, connection: sa.Connection, environment_id: int, user_id: int, key: str) -> str:
+def property_of(asker: Asker, connection: sa.Connection, user_id: int, key: str) -> str:
     """One property of a canonical user; empty when it has none of this name."""
-    return newest_of(store, environment_id, key, raw_ids(connection, environment_id, user_id))
+    here = asker.environment_id
+    return newest_of(asker.store, here, key, raw_ids(connection, here, user_id))
 
 
 def _owners(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> dict[int, int]:

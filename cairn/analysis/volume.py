@@ -179,7 +179,7 @@ class _Latest(Struct, frozen=True):
     limit: int
 
     def plan(self) -> Plan:
-        return Plan(last(self.span, self.now), (self.match,))
+        return Plan(last(self.span, self.now), (self.match,), can_be_kept=False)
 
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""

@@ -32,9 +32,8 @@ def latest_events(
     """What was received last, newest first, with its outcome. `after_ms`: only what was received then or after."""
     with call.reading() as connection:
         found = events.latest(
-            call.core.store,
+            call.asker(environment.id),
             connection,
-            environment.id,
             now=call.now,
             only=only,
             limit=limit,
@@ -51,19 +50,17 @@ def want_events(call: Call, environment: Environment, only: Filter, *, defined: 
     with call.reading() as connection:
         if defined:
             parts = core.definitions.parts_of(connection, environment.id, defined)
-        users = events.raw_users_meant(core.store, connection, environment.id, only.user) if only.user else []
+        users = events.raw_users_meant(call.asker(environment.id), connection, only.user) if only.user else []
     return Wanted(environment.id, only, parts, frozenset(users))
 
 
 def stored_events(call: Call, wanted: Wanted, *, limit: int) -> list[Seen]:
     """What was received last of what is wanted, newest first."""
-    store = call.core.store
+    asker = call.asker(wanted.environment_id)
     if wanted.environment_id == UNKNOWN:
-        return events.refused(store, UNKNOWN, now=call.now, limit=limit)
+        return events.refused(asker, now=call.now, limit=limit)
     with call.reading() as connection:
-        found = events.latest(
-            store, connection, wanted.environment_id, now=call.now, only=wanted.only, limit=limit
-        )
+        found = events.latest(asker, connection, now=call.now, only=wanted.only, limit=limit)
     return with_names(call, wanted.environment_id, found)
 
 

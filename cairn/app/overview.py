@@ -86,7 +86,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
     counted = _counted_segments(call, environment)
     with call.reading() as connection:
         flags = count_flags(connection, environment.project_id, environment.id)
-        seen = latest(call.core.store, connection, environment.id, now=now, limit=latest_events)
+        seen = latest(call.asker(environment.id), connection, now=now, limit=latest_events)
     return Overview(
         days=call.ask(environment.id, BehaviourByDay(last_days(now, environment.zone, days))),
         hour=hour,

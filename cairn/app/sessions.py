@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cairn.analysis import sessions, timeline_sessions
-from cairn.analysis.sessions import MINUTE_MS, DayOfSessions, SessionPage
+from cairn.analysis.sessions import MINUTE_MS, DayOfSessions, SessionDays, SessionPage
 from cairn.analysis.timeline_sessions import TimelineSessions
 from cairn.analysis.users import User
 from cairn.app.call import Call
@@ -17,7 +17,7 @@ def user_sessions(
     """One user's sessions, newest first, over all merged ids. `gap_min` 0: as captured."""
     with call.reading() as connection:
         return sessions.user_sessions(
-            call.core.store, connection, environment.id, user.user_id,
+            call.asker(environment.id), connection, user.user_id,
             gap_ms=gap_min * MINUTE_MS if gap_min else None, before_ms=before_ms,
         )  # fmt: skip
 
@@ -33,7 +33,5 @@ def sessions_of_timeline(
 
 def session_days(call: Call, environment: Environment, *, days: int, gap_min: int = 0) -> list[DayOfSessions]:
     """Sessions by the day they began on, and the users and events in them."""
-    return sessions.session_days(
-        call.core.store, environment.id, last_days(call.now, environment.zone, days),
-        gap_ms=gap_min * MINUTE_MS if gap_min else None,
-    )  # fmt: skip
+    gap_ms = gap_min * MINUTE_MS if gap_min else None
+    return call.ask(environment.id, SessionDays(last_days(call.now, environment.zone, days), gap_ms))

@@ -6,9 +6,11 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis import accounts, merged, users
+from cairn.analysis import timeline as timelines
 from cairn.analysis.accounts import Account
 from cairn.analysis.merged import MergedId
-from cairn.analysis.users import PAGE, Timeline, User, UserPage
+from cairn.analysis.timeline import Timeline
+from cairn.analysis.users import PAGE, User, UserPage
 from cairn.app.call import Call
 from cairn.app.defined_events import resolve
 from cairn.app.exposures import with_names
@@ -63,9 +65,8 @@ def list_users(
     """Those seen last first."""
     with call.reading() as connection:
         return users.list_users(
-            call.core.store,
+            call.asker(environment.id),
             connection,
-            environment.id,
             now=call.now,
             zone=environment.zone,
             after=after,
@@ -79,9 +80,8 @@ def search_users(
     """By text in an identity, e-mail or name, or by id."""
     with call.reading() as connection:
         return users.search_users(
-            call.core.store,
+            call.asker(environment.id),
             connection,
-            environment.id,
             text,
             now=call.now,
             zone=environment.zone,
@@ -97,9 +97,8 @@ def list_doers(
     match = resolve(call, environment, event_id)
     with call.reading() as connection:
         return users.list_doers(
-            call.core.store,
+            call.asker(environment.id),
             connection,
-            environment.id,
             match,
             now=call.now,
             zone=environment.zone,
@@ -109,12 +108,12 @@ def list_doers(
 
 def find_user(call: Call, environment: Environment, name: str) -> User:
     """By id, and then by identity, because an identity may be digits too. Raises UserNotFound."""
-    store, now, zone = call.core.store, call.now, environment.zone
+    asker, now, zone = call.asker(environment.id), call.now, environment.zone
     found = None
     with call.reading() as connection:
         if name.isascii() and name.isdigit() and 0 < int(name[:20]) <= MAX_USER_ID:
-            found = users.one_user(store, connection, environment.id, int(name), now=now, zone=zone)
-        found = found or users.user_by_identity(store, connection, environment.id, name, now=now, zone=zone)
+            found = users.one_user(asker, connection, int(name), now=now, zone=zone)
+        found = found or users.user_by_identity(asker, connection, name, now=now, zone=zone)
     if found is None:
         raise UserNotFound("nothing is known of this user in this environment", field="user")
     return found
@@ -124,7 +123,7 @@ def get_user(call: Call, environment: Environment, user_id: int) -> User:
     """The user a raw or canonical id belongs to. Raises UserNotFound."""
     with call.reading() as connection:
         user = users.one_user(
-            call.core.store, connection, environment.id, user_id, now=call.now, zone=environment.zone
+            call.asker(environment.id), connection, user_id, now=call.now, zone=environment.zone
         )
     if user is None:
         raise UserNotFound(f"nothing is known of a user {user_id} in {environment.name}", field="user")
@@ -135,23 +134,20 @@ def candidates(call: Call, environment: Environment, text: str) -> list[User]:
     """Whom somebody means by an identity or id: the one with exactly it, else those it could be."""
     if not text:
         return []
-    store = call.core.store
+    asker = call.asker(environment.id)
     with call.reading() as connection:
-        exact = users.user_by_identity(
-            store, connection, environment.id, text, now=call.now, zone=environment.zone
-        )
+        exact = users.user_by_identity(asker, connection, text, now=call.now, zone=environment.zone)
         if exact is not None and exact.identity:
             return [exact]
-        return users.search_users(
-            store, connection, environment.id, text, now=call.now, zone=environment.zone
-        ).users[:10]
+        found = users.search_users(asker, connection, text, now=call.now, zone=environment.zone)
+        return found.users[:10]
 
 
 def described(call: Call, environment: Environment, user_ids: Iterable[int]) -> list[User]:
     """These canonical users with what is known of them, in the given order."""
     with call.reading() as connection:
         return users.described(
-            call.core.store, connection, environment.id, list(user_ids), now=call.now, zone=environment.zone
+            call.asker(environment.id), connection, list(user_ids), now=call.now, zone=environment.zone
         )
 
 
@@ -192,7 +188,7 @@ def _account(call: Call, connection: sa.Connection, environment: Environment, us
     key = read_account_key(connection, environment.project_id)
     account_id = user.properties[key].value if key in user.properties else ""
     if key and not account_id and user.more_properties:
-        account_id = users.property_of(call.core.store, connection, environment.id, user.user_id, key)
+        account_id = users.property_of(call.asker(environment.id), connection, user.user_id, key)
     if not account_id:
         return None
     return accounts.read_account(call.core.store, environment.id, key, account_id) or Account(account_id, 0)
@@ -203,8 +199,8 @@ def timeline(
 ) -> Timeline:
     """What a user did, newest first, over all merged ids."""
     with call.reading() as connection:
-        line = users.timeline(
-            call.core.store, connection, environment.id, user.user_id, after=after, limit=limit
+        line = timelines.timeline(
+            call.asker(environment.id), connection, user.user_id, after=after, limit=limit
         )
     return Timeline(with_names(call, environment.id, line.events), line.next)
 

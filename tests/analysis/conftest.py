@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cairn.analysis.query.asker import Asker
 from cairn.analysis.query.run import Questions
 from cairn.clock import to_ms
 from cairn.event import Draft, Kind, Refused
@@ -64,6 +65,9 @@ class Past:
                 assert isinstance(done, Merge)
                 self.store.insert_user_map([done.change])
         return user_id
+
+    def asker(self, environment: int) -> Asker:
+        return Asker(self.questions, environment)
 
     def next_environment(self) -> int:
         """One that nothing was written to yet."""

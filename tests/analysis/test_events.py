@@ -9,7 +9,7 @@ from tests.analysis.conftest import ELSEWHERE, HERE, NOW, Past
 
 def names(past: Past, only: Filter = Filter(), environment: int = HERE, limit: int = 50) -> list[str]:  # noqa: B008
     with past.reading() as connection:
-        found = latest(past.store, connection, environment, now=NOW, only=only, limit=limit)
+        found = latest(past.asker(environment), connection, now=NOW, only=only, limit=limit)
     return [seen.name for seen in found]
 
 
@@ -27,7 +27,7 @@ def busy(past: Past) -> Past:
 
 def test_stored_and_refused_ones_come_newest_first_with_their_outcome(busy: Past) -> None:
     with busy.reading() as connection:
-        found = latest(busy.store, connection, HERE, now=NOW)
+        found = latest(busy.asker(HERE), connection, now=NOW)
     assert [(seen.name, seen.outcome, seen.reason) for seen in found] == [
         ("Twice", Outcome.DUPLICATE, Reason.REPEATED_ID),
         ("Bad one", Outcome.INVALID, Reason.JUNK_IDENTITY),
@@ -63,7 +63,7 @@ def test_a_filter_shows_what_fits(busy: Past, only: Filter, expected: list[str])
 
 def test_environments_do_not_mix_and_unknown_keys_stand_apart(busy: Past) -> None:
     assert names(busy, environment=ELSEWHERE) == ["Elsewhere"]
-    assert [seen.name for seen in refused(busy.store, 0, now=NOW)] == ["Lost"]
+    assert [seen.name for seen in refused(busy.asker(0), now=NOW)] == ["Lost"]
 
 
 def test_old_events_that_arrive_now_are_shown_and_old_arrivals_fill_the_page(past: Past) -> None:
@@ -76,6 +76,6 @@ def test_old_events_that_arrive_now_are_shown_and_old_arrivals_fill_the_page(pas
 
 def test_only_later_ones_when_asked_for_more(busy: Past) -> None:
     with busy.reading() as connection:
-        first = latest(busy.store, connection, HERE, now=NOW)[1]
-        later = latest(busy.store, connection, HERE, now=NOW, after_ms=first.received_ms + 1)
+        first = latest(busy.asker(HERE), connection, now=NOW)[1]
+        later = latest(busy.asker(HERE), connection, now=NOW, after_ms=first.received_ms + 1)
     assert [seen.name for seen in later] == ["Twice"]

@@ -14,8 +14,8 @@ from cairn.analysis.sessions import (
     MINUTE_MS,
     SESSION_NUMBERS,
     Session,
+    SessionDays,
     UserSession,
-    session_days,
     sessions_of,
     user_sessions,
 )
@@ -138,11 +138,11 @@ def test_a_users_sessions_over_all_her_ids(visited: tuple[Past, list[Draft]], ga
     with past.reading() as connection:
         before = None
         while True:
-            page = user_sessions(past.store, connection, HERE, ann, gap_ms=gap_ms, before_ms=before)
+            page = user_sessions(past.asker(HERE), connection, ann, gap_ms=gap_ms, before_ms=before)
             found += page.sessions
             if (before := page.next) is None:
                 break
-        assert user_sessions(past.store, connection, ELSEWHERE, ann, gap_ms=gap_ms).sessions == []
+        assert user_sessions(past.asker(ELSEWHERE), connection, ann, gap_ms=gap_ms).sessions == []
     assert found == expected
 
 
@@ -153,10 +153,8 @@ def test_the_sessions_of_each_day(visited: tuple[Past, list[Draft]], gap: int | 
     for owner, users in enumerate([{1, 2}, {3}, {4}, {5}, {6}]):
         for session in groups(counted(drafts, users), gap):
             by_day.setdefault(session[0].time_ms // DAY_MS * DAY_MS, []).append((owner, session))
-    found = session_days(
-        past.store, HERE, last_days(NOW + timedelta(hours=1), UTC, 6),
-        gap_ms=gap * MINUTE_MS if gap else None,
-    )  # fmt: skip
+    days = last_days(NOW + timedelta(hours=1), UTC, 6)
+    found = past.ask(HERE, SessionDays(days, gap * MINUTE_MS if gap else None))
     assert [(one.start_ms, one.sessions, one.users, one.events) for one in found] == [
         (day, len(some), len({owner for owner, _ in some}), sum(len(session) for _, session in some))
         for day, some in sorted(by_day.items())

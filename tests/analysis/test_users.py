@@ -3,6 +3,7 @@
 import pytest
 
 from cairn.analysis import users
+from cairn.analysis.timeline import timeline
 from cairn.analysis.users import PAGE
 from cairn.event import Kind
 from cairn.identity.merges import unmerge
@@ -22,13 +23,13 @@ def test_a_merged_user_is_one_user_with_everything_of_all_her_ids(past: Past) ->
     past.did(ann, "Returned", ago=5)
     with past.reading() as connection:
         for asked in (ann, 11, 12):
-            user = users.one_user(past.store, connection, HERE, asked, now=NOW)
+            user = users.one_user(past.asker(HERE), connection, asked, now=NOW)
             assert user is not None
             assert (user.user_id, user.identity, user.events) == (ann, "ann@shop.test", 3)
             assert user.properties["plan"].value == "pro"
-        names = [event.name for event in users.timeline(past.store, connection, HERE, ann).events]
+        names = [event.name for event in timeline(past.asker(HERE), connection, ann).events]
         assert names == ["Returned", "Bought", "Viewed"]
-        page = users.list_users(past.store, connection, HERE, now=NOW)
+        page = users.list_users(past.asker(HERE), connection, now=NOW)
         assert [(user.user_id, user.events) for user in page.users] == [(ann, 3)]
     with past.engine.begin() as connection:
         change = unmerge(connection, HERE, 12, "test", NOW)
@@ -36,8 +37,8 @@ def test_a_merged_user_is_one_user_with_everything_of_all_her_ids(past: Past) ->
     past.store.insert_user_map([change])
     with past.reading() as connection:
         assert users.canonical_of(connection, HERE, 12) == 12
-        alone = users.one_user(past.store, connection, HERE, 12, now=NOW)
-        left = users.one_user(past.store, connection, HERE, ann, now=NOW)
+        alone = users.one_user(past.asker(HERE), connection, 12, now=NOW)
+        left = users.one_user(past.asker(HERE), connection, ann, now=NOW)
     assert alone is not None and left is not None
     assert (alone.identity, alone.events, alone.properties["plan"].value) == ("", 1, "pro")
     assert (left.events, left.properties["plan"].value) == (2, "premium")
@@ -47,13 +48,13 @@ def test_another_environment_sees_nothing_of_it(past: Past) -> None:
     ann = past.identified("ann@shop.test", 11)
     past.did(11)
     with past.reading() as connection:
-        assert users.list_users(past.store, connection, ELSEWHERE, now=NOW).users == []
-        assert users.search_users(past.store, connection, ELSEWHERE, "ann", now=NOW).users == []
-        assert users.one_user(past.store, connection, ELSEWHERE, ann, now=NOW) is None
-        assert users.one_user(past.store, connection, ELSEWHERE, 11, now=NOW) is None
-        assert users.timeline(past.store, connection, ELSEWHERE, 11).events == []
+        assert users.list_users(past.asker(ELSEWHERE), connection, now=NOW).users == []
+        assert users.search_users(past.asker(ELSEWHERE), connection, "ann", now=NOW).users == []
+        assert users.one_user(past.asker(ELSEWHERE), connection, ann, now=NOW) is None
+        assert users.one_user(past.asker(ELSEWHERE), connection, 11, now=NOW) is None
+        assert timeline(past.asker(ELSEWHERE), connection, 11).events == []
         assert identities(past.store, ELSEWHERE, [ann, 11]) == {}
-        assert users.user_by_identity(past.store, connection, ELSEWHERE, "ann@shop.test", now=NOW) is None
+        assert users.user_by_identity(past.asker(ELSEWHERE), connection, "ann@shop.test", now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_search(past: Past, text: str, found: list[str]) -> None:
     past.set(joanna, "plan", "premium")
     past.did(42)
     with past.reading() as connection:
-        page = users.search_users(past.store, connection, HERE, text, now=NOW)
+        page = users.search_users(past.asker(HERE), connection, text, now=NOW)
     assert sorted(user.identity for user in page.users) == found
     assert page.next is None
 
@@ -93,7 +94,7 @@ def test_pages_of_users_meet_without_gap_or_repeat(past: Past) -> None:
     after: Cursor | None = None
     with past.reading() as connection:
         for _ in range(4):
-            page = users.list_users(past.store, connection, HERE, now=NOW, after=after)
+            page = users.list_users(past.asker(HERE), connection, now=NOW, after=after)
             seen += [user.user_id for user in page.users]
             if page.next is None:
                 break
@@ -107,9 +108,9 @@ def test_pages_of_a_search_meet_without_gap_or_repeat(past: Past) -> None:
     for number in range(1, PAGE + 4):
         past.set(number, "name", "Ann")
     with past.reading() as connection:
-        first = users.search_users(past.store, connection, HERE, "ann", now=NOW)
+        first = users.search_users(past.asker(HERE), connection, "ann", now=NOW)
         assert first.next is not None
-        second = users.search_users(past.store, connection, HERE, "ann", now=NOW, after_id=first.next.id)
+        second = users.search_users(past.asker(HERE), connection, "ann", now=NOW, after_id=first.next.id)
     assert [user.user_id for user in first.users + second.users] == list(range(1, PAGE + 4))
     assert second.next is None
 
@@ -117,9 +118,9 @@ def test_pages_of_a_search_meet_without_gap_or_repeat(past: Past) -> None:
 def test_pages_of_a_timeline_meet_without_gap_or_repeat(past: Past) -> None:
     ids = [past.did(1, f"Event {number}", ago=number // 4) for number in range(PAGE + 7)]
     with past.reading() as connection:
-        first = users.timeline(past.store, connection, HERE, 1)
+        first = timeline(past.asker(HERE), connection, 1)
         assert first.next is not None
-        second = users.timeline(past.store, connection, HERE, 1, after=read_cursor(str(first.next)))
+        second = timeline(past.asker(HERE), connection, 1, after=read_cursor(str(first.next)))
     assert sorted(event.event_id for event in first.events + second.events) == sorted(ids)
     assert second.next is None
 
@@ -132,8 +133,8 @@ def test_a_cursor_that_was_cut_is_none(text: str) -> None:
 def test_a_user_known_only_by_properties_is_found(past: Past) -> None:
     ben = past.identified("ben@shop.test")
     with past.reading() as connection:
-        user = users.user_by_identity(past.store, connection, HERE, "ben@shop.test", now=NOW)
-        assert users.one_user(past.store, connection, HERE, 404, now=NOW) is None
+        user = users.user_by_identity(past.asker(HERE), connection, "ben@shop.test", now=NOW)
+        assert users.one_user(past.asker(HERE), connection, 404, now=NOW) is None
     assert user is not None
     assert (user.user_id, user.events, user.last_seen_ms) == (ben, 0, 0)
     assert set(user.properties) == {IDENTITY_KEY}

@@ -15,13 +15,15 @@ Answer = TypeVar("Answer", covariant=True)
 
 
 class Plan(Struct, frozen=True):
-    """What is to be read. A question says the first three, rules decide the rest."""
+    """What is to be read. A question says the first four, rules decide the rest."""
 
     # Of the events' times.
     within: TimeRange = TimeRange()
     # An event that none of them means adds nothing to the answer. Empty: any event may add something.
     matches: tuple[EventMatch, ...] = ()
     limits: Limits = USUAL
+    # False: it names a moment that passes, so it is never asked again in the same words.
+    can_be_kept: bool = True
     # The range says its days as well as its times.
     says_days: bool = False
     # Only events that one of the matches means are read.

@@ -50,7 +50,7 @@ class Questions:
         while not is_right:
             state = self.store.state(environment_id)
             plan = rewritten(asked, state).plan
-            version = state.version if state is not None else None
+            version = state.version if state is not None and plan.can_be_kept else None
             rows = [] if plan.is_empty else self._rows(environment_id, question, plan, version, running)
             # What the rules relied on may have changed while the engine was at it.
             is_right = rewritten(asked, self.store.state(environment_id)).plan == plan

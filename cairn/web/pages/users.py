@@ -6,8 +6,9 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from cairn.analysis.sessions import LEAST_GAP_MIN, MOST_GAP_MIN, Session
+from cairn.analysis.timeline import TimelineEvent
 from cairn.analysis.timeline_sessions import TimelineSessions
-from cairn.analysis.users import TimelineEvent, User
+from cairn.analysis.users import User
 from cairn.app import sessions, users
 from cairn.app.defined_events import list_defined_events
 from cairn.app.playground import flags_for
