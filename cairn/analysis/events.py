@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from msgspec import Struct, structs
 
 from cairn.analysis.query.asker import Asker
-from cairn.analysis.query.plan import Plan, events, user
+from cairn.analysis.query.plan import Plan, canonical_user, events
 from cairn.analysis.user_questions import Named
 from cairn.analysis.users import canonical_of, raw_ids
 from cairn.clock import to_ms
@@ -161,8 +161,8 @@ def _stored_sql(plan: Plan, scope: Scope, within: str, tests: Sequence[str], lim
     return f"""
         SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(time) AS at,
                '{Outcome.ACCEPTED}' AS outcome, '{Reason.STORED}' AS reason, toString(kind) AS kind,
-               toString(name) AS name, '' AS user, {user(plan, scope)} AS canonical, toString(source) AS source,
-               toString(library) AS library, '' AS detail,
+               toString(name) AS name, '' AS user, {canonical_user(plan, scope)} AS canonical,
+               toString(source) AS source, toString(library) AS library, '' AS detail,
                {PROPERTIES_MAP} AS shown, '' AS payload, event_id, session_id,
                {FACTS_MAP} AS facts, {MORE_PROPERTIES} AS more, element, log_position
         FROM {events(plan, scope, within, f"event_id IN ({newest})")}"""

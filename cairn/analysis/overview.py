@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from cairn.analysis.query.plan import Plan, events, user
+from cairn.analysis.query.plan import Plan, canonical_user, events
 from cairn.calendar import Days
 from cairn.clock import to_ms
 from cairn.outcomes import Outcome
@@ -57,7 +57,7 @@ class BehaviourByDay(Struct, frozen=True):
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""
             SELECT {start_of_day(self.days)} AS start,
-                   uniqIf({user(plan, scope)}, {BEHAVIOUR}), countIf({BEHAVIOUR}), countIf({EXPOSURE})
+                   uniqIf({canonical_user(plan, scope)}, {BEHAVIOUR}), countIf({BEHAVIOUR}), countIf({EXPOSURE})
             FROM {events(plan, scope)} GROUP BY start
         """
 
@@ -79,11 +79,11 @@ class BehaviourLately(Struct, frozen=True):
         return Plan(TimeRange(min(self.starts_ms()) + 1), can_be_kept=False)
 
     def select(self, plan: Plan, scope: Scope) -> str:
-        columns = []
+        columns, user = [], canonical_user(plan, scope)
         for start in self.starts_ms():
             later = TimeRange(start + 1).clause(scope.bindings, says_days=False)
             columns.append(
-                f"uniqExactIf({user(plan, scope)}, {BEHAVIOUR} AND {later}), countIf({BEHAVIOUR} AND {later}), "
+                f"uniqExactIf({user}, {BEHAVIOUR} AND {later}), countIf({BEHAVIOUR} AND {later}), "
                 f"countIf({EXPOSURE} AND {later})"
             )
         return f"SELECT {', '.join(columns)} FROM {events(plan, scope)}"

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from cairn.analysis.query.plan import Plan, user
+from cairn.analysis.query.plan import Plan, canonical_user
 from cairn.clock import to_ms
 from cairn.conditions.to_sql import how_many
 from cairn.conditions.tree import Condition
@@ -27,7 +27,7 @@ class PreviewOf(Struct, frozen=True):
         return Plan(can_be_kept=False)
 
     def select(self, plan: Plan, scope: Scope) -> str:
-        return how_many(scope, self.condition, to_ms(self.now), canonical=user(plan, scope))
+        return how_many(scope, self.condition, to_ms(self.now), canonical=canonical_user(plan, scope))
 
     def answer(self, rows: list[Row]) -> Preview:
         return Preview(*map(int, rows[0]))

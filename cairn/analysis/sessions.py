@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis.query.asker import Asker
-from cairn.analysis.query.plan import Plan, events, user
+from cairn.analysis.query.plan import Plan, canonical_user, events
 from cairn.analysis.user_questions import of_users
 from cairn.analysis.users import raw_ids
 from cairn.calendar import Days
@@ -118,7 +118,7 @@ class SessionDays(Struct, frozen=True):
                    quantileExact(0.5)(last - first) / 1000
             FROM (
                 SELECT owner, session, min(at) AS first, max(at) AS last, count() AS events
-                FROM ({_in_sessions(plan, scope, user(plan, scope), self.gap_ms)})
+                FROM ({_in_sessions(plan, scope, canonical_user(plan, scope), self.gap_ms)})
                 GROUP BY owner, session)
             GROUP BY day ORDER BY day
         """

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from cairn.analysis.query.plan import Plan, events, user
+from cairn.analysis.query.plan import Plan, canonical_user, events
 from cairn.calendar import Days
 from cairn.conditions.tree import EventMatch
 from cairn.query.behaviour import BEHAVIOUR
@@ -30,7 +30,7 @@ class LastSeen(Struct, frozen=True):
         return Plan(TimeRange() if self.with_never_seen else TimeRange(self.since_ms), can_be_kept=False)
 
     def select(self, plan: Plan, scope: Scope) -> str:
-        whose = user(plan, scope)
+        whose = canonical_user(plan, scope)
         never_seen = f"UNION ALL SELECT DISTINCT {whose}, toInt64(0) FROM {scope.user_properties()}"
         return f"""
             SELECT canonical, max(last) AS seen FROM (
@@ -61,7 +61,7 @@ class Doers(Struct, frozen=True):
 
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""
-            SELECT {user(plan, scope)} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen, count()
+            SELECT {canonical_user(plan, scope)} AS canonical, toUnixTimestamp64Milli(max(time)) AS seen, count()
             FROM {events(plan, scope)}
             GROUP BY canonical HAVING {older("seen", "canonical", self.after, scope.bindings)}
             ORDER BY seen DESC, canonical DESC LIMIT {int(self.limit)}
@@ -88,7 +88,7 @@ class Named(Struct, frozen=True):
             f"positionCaseInsensitiveUTF8(value, {scope.bindings.text(self.text)}) > 0",
         )
         return f"""
-            SELECT {user(plan, scope)} AS canonical FROM {rows}
+            SELECT {canonical_user(plan, scope)} AS canonical FROM {rows}
             GROUP BY canonical HAVING canonical > {scope.bindings.bind(self.after_id, "UInt64")}
             ORDER BY canonical LIMIT {int(self.limit)}
         """
@@ -131,7 +131,7 @@ class Properties(Struct, frozen=True):
         first = scope.bindings.bind((*SEARCHED_KEYS, *INITIAL), "Array(String)")
         return f"""
             SELECT canonical, key, value, set_ms, newest, count() OVER (PARTITION BY canonical) AS keys FROM (
-                SELECT {user(plan, scope)} AS canonical, key, argMax(value, version) AS value,
+                SELECT {canonical_user(plan, scope)} AS canonical, key, argMax(value, version) AS value,
                        toUnixTimestamp64Milli(argMax(time, version)) AS set_ms, max(version) AS newest
                 FROM {scope.user_properties(of_users(self.raw_ids, scope))}
                 GROUP BY canonical, key)

@@ -8,7 +8,7 @@ from operator import xor
 from msgspec import Struct
 
 from cairn.analysis.query.asker import Asker
-from cairn.analysis.query.plan import Plan, events, user
+from cairn.analysis.query.plan import Plan, canonical_user, events
 from cairn.calendar import Days
 from cairn.conditions.clause import event_clause
 from cairn.conditions.tree import EventMatch
@@ -118,7 +118,9 @@ class Recents(Struct, frozen=True):
 
     def select(self, plan: Plan, scope: Scope) -> str:
         clauses = [event_clause(match, scope.bindings) for match in self.matches]
-        counts = (f"countIf({clause}), uniqExactIf({user(plan, scope)}, {clause})" for clause in clauses)
+        counts = (
+            f"countIf({clause}), uniqExactIf({canonical_user(plan, scope)}, {clause})" for clause in clauses
+        )
         return f"SELECT {', '.join(counts)} FROM {events(plan, scope)}"
 
     def answer(self, rows: list[Row]) -> list[Recent]:
@@ -137,7 +139,7 @@ class TotalOf(Struct, frozen=True):
 
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""
-            SELECT count(), uniqExact({user(plan, scope)}), toUnixTimestamp64Milli(min(time)),
+            SELECT count(), uniqExact({canonical_user(plan, scope)}), toUnixTimestamp64Milli(min(time)),
                    toUnixTimestamp64Milli(max(time))
             FROM {events(plan, scope)}
         """
@@ -183,7 +185,7 @@ class _Latest(Struct, frozen=True):
 
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""
-            SELECT event_id, {TIME_MS} AS at, toString(kind), toString(name), {user(plan, scope)},
+            SELECT event_id, {TIME_MS} AS at, toString(kind), toString(name), {canonical_user(plan, scope)},
                    {FACTS_MAP}, CAST(properties, 'Map(String, String)'), element
             FROM {events(plan, scope)}
             ORDER BY at DESC, log_position DESC, event_id LIMIT {int(self.limit)}

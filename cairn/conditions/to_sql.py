@@ -81,8 +81,20 @@ def everybody(
     NEVER_MS. Raises ConditionNotAccepted for leaves that only flags know and for patterns RE2 cannot read.
     """
     scope = Scope(environment_id)
-    pass_ = _Pass(scope, conditions, now_ms, with_due=with_due)
-    return scope.statement(_everybody(pass_, scope.canonical()))
+    canonical = scope.canonical()
+    return scope.statement(everybody_rows(scope, conditions, now_ms, canonical=canonical, with_due=with_due))
+
+
+def everybody_rows(
+    scope: Scope,
+    conditions: Sequence[Condition],
+    now_ms: int,
+    *,
+    canonical: str,
+    with_due: bool = False,
+) -> str:
+    """The text of `everybody`. `canonical`: whose a row is, over its columns."""
+    return _everybody(_Pass(scope, conditions, now_ms, with_due=with_due), canonical)
 
 
 def how_many(scope: Scope, condition: Condition, now_ms: int, *, canonical: str) -> str:

@@ -3,17 +3,22 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import sqlalchemy as sa
+from msgspec import Struct
 
+from cairn.analysis.query.plan import Plan, canonical_user
+from cairn.analysis.query.run import Questions
 from cairn.conditions.due import NEVER_MS
-from cairn.conditions.to_sql import STATEMENT_BYTES, Users, everybody, only
+from cairn.conditions.to_sql import STATEMENT_BYTES, Users, everybody, everybody_rows, only
+from cairn.conditions.tree import Condition
 from cairn.identity.merges import raw_ids
 from cairn.query.newest import identities
+from cairn.query.scope import Scope
 from cairn.segments.facts import TooManyRows, facts_of
 from cairn.segments.leaves import Facts, Ready
 from cairn.segments.membership import Answer, Counted
 from cairn.segments.watched import Watched
 from cairn.store.statement import Limits, Statement
-from cairn.store.store import Store
+from cairn.store.store import Row, Store
 
 USERS_PER_QUESTION = 2_000  # canonical users; a few thousand raw ids still parse in milliseconds
 # Conditions counted in full in one pass over the events. The engine reads the text of more in more than linear time:
@@ -88,16 +93,35 @@ def _answer_by_sql(
                     found[place][user] = Answer(identity, bool(holds), due_ms)
 
 
+class _Everybody(Struct, frozen=True):
+    """Rows of `to_sql.everybody` with due times."""
+
+    conditions: tuple[Condition, ...]
+    now_ms: int
+
+    def plan(self) -> Plan:
+        return Plan(limits=COUNTING, can_be_kept=False)
+
+    def select(self, plan: Plan, scope: Scope) -> str:
+        canonical = canonical_user(plan, scope)
+        return everybody_rows(scope, self.conditions, self.now_ms, canonical=canonical, with_due=True)
+
+    def answer(self, rows: list[Row]) -> list[Row]:
+        return rows
+
+
 def count_everybody(
     store: Store, environment_id: int, conditions: Sequence[Ready], now_ms: int
 ) -> list[Counted]:
     """Everybody for whom they hold, and whom time alone concerns, one after the other."""
     found = [Counted({}, {}) for _ in conditions]
-    for part, places in _statements(
+    questions = Questions(store)
+    for _, places in _statements(
         conditions,
         lambda some: everybody(environment_id, [ready.condition for ready in some], now_ms, with_due=True),
     ):
-        rows = store.query(part, COUNTING)
+        counted = tuple(conditions[place].condition for place in places)
+        rows = questions.ask(environment_id, _Everybody(counted, now_ms))
         for number, place in enumerate(places):
             at, due_at = 2 + number, 2 + len(places) + number
             found[place].holding.update((row[0], row[1]) for row in rows if row[at])

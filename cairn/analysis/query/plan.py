@@ -56,6 +56,6 @@ def events(plan: Plan, scope: Scope, *clauses: str) -> str:
     return scope.events(*tests)
 
 
-def user(plan: Plan, scope: Scope) -> str:
+def canonical_user(plan: Plan, scope: Scope) -> str:
     """Whose an event is, as the plan tells users apart."""
     return scope.canonical() if plan.looks_up_users else "user_id"
