@@ -165,7 +165,7 @@ def _stored_sql(plan: Plan, scope: Scope, within: str, tests: Sequence[str], lim
                toString(source) AS source, toString(library) AS library, '' AS detail,
                {PROPERTIES_MAP} AS shown, '' AS payload, event_id, session_id,
                {FACTS_MAP} AS facts, {MORE_PROPERTIES} AS more, element, log_position
-        FROM {events(plan, scope, within, f"event_id IN ({newest})")}"""
+        FROM {events(plan, scope, within, scope.contains("event_id", newest))}"""
 
 
 def _refused_sql(scope: Scope, tests: Sequence[str]) -> str:
@@ -186,7 +186,7 @@ def _stored_tests(scope: Scope, only: Filter, users: Sequence[int] | None) -> li
         in_values = f"arrayExists(v -> {_contains('v', only.text, scope)}, mapValues(properties))"
         in_page = [_contains(column, only.text, scope) for column in SEARCHED_FACTS]
         elements = scope.elements(_contains("text", only.text, scope))
-        in_element = f"element IN (SELECT element_id FROM {elements})"
+        in_element = scope.contains("element", f"SELECT element_id FROM {elements}")
         tests.append(" OR ".join((_contains("name", only.text, scope), in_values, *in_page, in_element)))
     if only.source:
         tests.append(f"source = {bindings.text(only.source)}")

@@ -49,6 +49,14 @@ class Scope:
         self._reads_user_map = True
         return CANONICAL
 
+    def contains(self, expression: str, rows: str) -> str:
+        """A boolean: is the expression among the rows, a SELECT of one column?
+
+        The one place that a cluster changes where such rows do not lie with what they are compared with: there the set
+        is made once, where the question was asked (`GLOBAL IN`).
+        """
+        return f"{expression} IN ({rows})"
+
     def raw_users(self, rows: str) -> str:
         """For FROM: grouped rows with a column `user_id`, so that `canonical` can be asked of them.
 

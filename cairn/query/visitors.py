@@ -11,8 +11,8 @@ def identities_without_visitor(store: Store, environment_id: int, *, rank: int, 
     """Raw user -> identity. `rank`: of a visitor who is known by an identity."""
     scope = Scope(environment_id)
     known = scope.visitors(f"rank = {int(rank)}")
-    # Both sides lie with their user, so that a cluster compares them where they are.
-    rows = scope.user_properties("key = {key:String}", f"user_id NOT IN (SELECT user_id FROM {known})")
+    has_visitor = scope.contains("user_id", f"SELECT user_id FROM {known}")
+    rows = scope.user_properties("key = {key:String}", f"NOT {has_visitor}")
     sql = f"SELECT user_id, {NEWEST_VALUE} FROM {rows} GROUP BY user_id LIMIT {int(limit)}"
     found = store.query(scope.statement(sql, key=IDENTITY_KEY), Limits(timeout_s=60.0))
     return {int(user_id): str(identity) for user_id, identity in found}

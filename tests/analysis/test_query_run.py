@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 
 from cairn.analysis.overview import BehaviourByDay, RefusedByReason, Senders
-from cairn.analysis.query.kept import MOST_ENTRIES, MOST_ROWS, Kept
+from cairn.analysis.query.kept import MOST_CHARACTERS, MOST_CHARACTERS_IN_ALL, MOST_ENTRIES, MOST_ROWS, Kept
 from cairn.analysis.query.plan import Plan
 from cairn.analysis.query.run import Questions
 from cairn.analysis.suggestions import PropertyKeys
@@ -155,9 +155,16 @@ class TestKept:
             kept.put(statement(number), 1, [(number,)])
         present = [number for number in range(2 * MOST_ENTRIES) if kept.get(statement(number), 1)]
         assert present == list(range(MOST_ENTRIES, 2 * MOST_ENTRIES))
-        kept.put(statement(-1), 1, [(0,)] * (MOST_ROWS + 1))
-        assert kept.get(statement(-1), 1) is None
-        assert kept.get(statement(2 * MOST_ENTRIES - 1), 2) is None
+        for number, rows in ((-1, [(0,)] * (MOST_ROWS + 1)), (-2, [("x" * MOST_CHARACTERS,)])):
+            kept.put(statement(number), 1, rows)
+            assert kept.get(statement(number), 1) is None
+        half = [("x" * (MOST_CHARACTERS // 2),)]
+        for number in range(MOST_ENTRIES):
+            kept.put(statement(number), 1, half)
+        present = [number for number in range(MOST_ENTRIES) if kept.get(statement(number), 1) == half]
+        assert 0 < len(present) <= 2 * MOST_CHARACTERS_IN_ALL // MOST_CHARACTERS
+        assert present[-1] == MOST_ENTRIES - 1
+        assert kept.get(statement(MOST_ENTRIES - 1), 2) is None
 
 
 class Counting(Struct, frozen=True):

@@ -126,43 +126,81 @@ def test_every_table_with_environments_is_held_to_one(store: EmbeddedStore) -> N
     assert {row[0] for row in store.query(ad_hoc(1, sql))} - dictionaries == set(TENANT_TABLES)
 
 
+HOMES = {
+    # Who may make a statement of a text.
+    "cairn.store.statement.seal": ("query/scope.py", "store/question.py"),
+    "cairn.store.question.ad_hoc": (),
+    # The tables' names.
+    "cairn.store.schema.DATABASE": ("query/scope.py", "store/"),
+    # Text for the event store.
+    "cairn.query.scope.Scope": (
+        "query/",
+        "analysis/",
+        "conditions/to_sql.py",
+        "segments/facts.py",
+        "segments/questions.py",
+        "segments/explain.py",
+    ),
+}
+_TABLE = re.compile(rf"\b{DATABASE}\.({'|'.join(TENANT_TABLES)})\b")
+
+
+def outsiders(folder: Path, name: str) -> set[str]:
+    """Modules below the folder that import something whose home they are not, by name or with its module."""
+    module = name.rpartition(".")[0]
+    users = {
+        str(path.relative_to(folder)) for path in folder.rglob("*.py") if {name, module} & imported(path)
+    }
+    return {user for user in users if not user.startswith((*HOMES[name], "store/"))}
+
+
 def imported(path: Path) -> set[str]:
-    """What a module imports, as `package.module.name`."""
-    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-    return {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+    """What a module imports, as `package.module.name`; whole modules as `package.module`."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {
+        f"{node.module}.{alias.name}"
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    return names | {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
 
 
+def naming_tables(folder: Path) -> set[str]:
+    """Modules outside of `store/` with a text that names a table of the event store."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        constants = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        texts = [node.value for node in constants if isinstance(node.value, str)]
+        if any(map(_TABLE.search, texts)):
+            found.add(str(path.relative_to(folder)))
+    return {path for path in found if not path.startswith("store/")}
+
+
+@pytest.mark.parametrize("name", HOMES)
+def test_only_few_places_write_text_for_the_event_store(name: str) -> None:
+    assert outsiders(CAIRN, name) == set()
+
+
+def test_no_text_outside_of_the_store_names_its_tables() -> None:
+    assert naming_tables(CAIRN) == set()
+
+
+@pytest.mark.parametrize("name", HOMES)
 @pytest.mark.parametrize(
-    ("name", "homes"),
-    [
-        pytest.param("cairn.store.statement.seal", ["query/scope.py", "store/question.py"], id="seal"),
-        pytest.param("cairn.store.question.ad_hoc", [], id="ad hoc"),
-        pytest.param("cairn.store.schema.DATABASE", ["query/scope.py", "store/"], id="the tables' names"),
-        pytest.param(
-            "cairn.query.scope.Scope",
-            [
-                "query/",
-                "analysis/",
-                "conditions/to_sql.py",
-                "segments/facts.py",
-                "segments/questions.py",
-                "segments/explain.py",
-            ],
-            id="text for the event store",
-        ),
-    ],
+    "form", ["from {module} import {last}", "from {package} import {middle}", "import {module}"]
 )
-def test_only_few_places_write_text_for_the_event_store(name: str, homes: list[str]) -> None:
-    users = {str(path.relative_to(CAIRN)) for path in CAIRN.rglob("*.py") if name in imported(path)}
-    assert not {user for user in users if not user.startswith(tuple(homes))}
+def test_a_place_that_may_not_is_found(tmp_path: Path, name: str, form: str) -> None:
+    module, _, last = name.rpartition(".")
+    package, _, middle = module.rpartition(".")
+    path = tmp_path / "web/pages/spoilt.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(form.format(module=module, last=last, package=package, middle=middle))
+    assert outsiders(tmp_path, name) == {"web/pages/spoilt.py"}
 
 
-def test_no_text_outside_of_the_store_names_a_table_of_its() -> None:
-    tables = re.compile(rf"\b{DATABASE}\.({'|'.join(TENANT_TABLES)})\b")
-    for path in CAIRN.rglob("*.py"):
-        if path.is_relative_to(CAIRN / "store"):
-            continue
-        texts = [
-            node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
-        ]
-        assert not [text for text in texts if isinstance(text, str) and tables.search(text)], path
+def test_a_text_that_names_a_table_is_found(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        f'TABLE = "events"\nSQL = f"SELECT 1 FROM {DATABASE}.events WHERE {{TABLE}}"\n'
+    )
+    assert naming_tables(tmp_path) == {"app.py"}

@@ -19,6 +19,7 @@ from cairn.segments.definition import delete_segment
 from cairn.segments.live import GRACE_MS
 from cairn.store.embedded import EmbeddedStore
 from cairn.store.errors import StoreBusy
+from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
 from tests.segments.histories import NOW_MS
 from tests.segments.world import World, add_environment
@@ -242,10 +243,12 @@ class Failing:
         self.refuses = ""  # a parameter's value that is too much for it
         self._store = store
 
-    def query(self, statement: Statement, limits: Limits = USUAL) -> list[tuple[object, ...]]:
+    def query(
+        self, statement: Statement, limits: Limits = USUAL, running: Running | None = None
+    ) -> list[tuple[object, ...]]:
         if self.is_away or (self.refuses and self.refuses in _texts(statement.parameters)):
             raise StoreBusy("the event store is away")
-        return self._store.query(statement, limits)
+        return self._store.query(statement, limits, running)
 
     def __getattr__(self, name: str):
         return getattr(self._store, name)

@@ -36,6 +36,7 @@ from cairn.segments.facts import MOST_ROWS
 from cairn.segments.leaves import Leaves
 from cairn.segments.questions import count_everybody
 from cairn.store.embedded import EmbeddedStore
+from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
 from cairn.store.store import MapChange, Row
 from tests.segments.histories import NOW_MS, conditions, histories
@@ -208,10 +209,12 @@ class Counting:
         self.bytes = 0
         self._store = store
 
-    def query(self, statement: Statement, limits: Limits = USUAL) -> list[Row]:
+    def query(
+        self, statement: Statement, limits: Limits = USUAL, running: Running | None = None
+    ) -> list[Row]:
         self.questions += 1
         self.bytes += len(statement.sql)
-        return self._store.query(statement, limits)
+        return self._store.query(statement, limits, running)
 
     def __getattr__(self, name: str):
         return getattr(self._store, name)

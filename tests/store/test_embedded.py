@@ -14,7 +14,7 @@ from cairn.store.errors import StoreInUse, StoreTooNew
 from cairn.store.migrations import MIGRATIONS, Migration, migrate
 from cairn.store.question import ad_hoc
 from cairn.store.schema import FIRST_SEEN_KEY
-from cairn.store.store import PropertyChange
+from cairn.store.store import MapChange, PropertyChange
 
 NEXT = MIGRATIONS[-1].number + 1
 ONE = Draft(1, "custom", "Paid", 1_800_000_000_000, 1_800_000_000_000, user_id=1, event_id=5, log_position=6)
@@ -32,6 +32,20 @@ def test_what_is_stored_is_there_again(store: EmbeddedStore, tmp_path: Path) -> 
     store.close()
     again = open_embedded(tmp_path / "store", memory_mb=300)
     assert again.known([5, 7]) == {5: 6}
+    again.close()
+
+
+def test_what_is_known_of_the_data_is_read_again(store: EmbeddedStore, tmp_path: Path) -> None:
+    store.insert_events([ONE])
+    store.insert_user_map([MapChange(2, 1, 9, 1)])
+    store.close()
+    again = open_embedded(tmp_path / "store", memory_mb=300)
+    known = [again.state(environment_id) for environment_id in (1, 2, 3)]
+    assert [(state.newest_ms, state.has_merges) for state in known] == [
+        (ONE.time_ms, False),
+        (0, True),
+        (0, False),
+    ]
     again.close()
 
 

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,11 +13,12 @@ from cairn.clock import to_ms
 from cairn.event import FACTS, Draft, Element, Refused
 from cairn.outcomes import Reason
 from cairn.query.canonical import CANONICAL
+from cairn.store.erase import Leaving
 from cairn.store.errors import BadPattern, QuestionTooExpensive, RowsNotStorable, StoreFault
 from cairn.store.question import ad_hoc
 from cairn.store.rows import element_id
 from cairn.store.statement import Limits, UnboundQuestion
-from cairn.store.store import MapChange, PropertyChange, SeenElement, Store
+from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement, Store, VisitorRow
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NOW_MS = to_ms(NOW)
@@ -214,6 +216,80 @@ class TestQuestions:
             thread.join()
         assert wrong == []
         assert ask(store, environment_id, "count()") == [24]
+
+
+class TestState:
+    """What the store knows of the data without a question."""
+
+    @pytest.mark.parametrize(
+        "insert",
+        [
+            pytest.param(lambda store, here: store.insert_events([event(here)]), id="events"),
+            pytest.param(
+                lambda store, here: store.insert_properties(
+                    [PropertyChange(here, 1, "plan", "pro", NOW_MS, 1)]
+                ),
+                id="user properties",
+            ),
+            pytest.param(
+                lambda store, here: store.insert_account_properties(
+                    [AccountChange(here, "acme", "plan", "pro", NOW_MS, 1)]
+                ),
+                id="account properties",
+            ),
+            pytest.param(
+                lambda store, here: store.insert_user_map([MapChange(here, 1, 2, NOW_MS)]), id="merges"
+            ),
+            pytest.param(
+                lambda store, here: store.insert_visitors([VisitorRow(here, 1, 2, 1)]), id="visitors"
+            ),
+            pytest.param(
+                lambda store, here: store.insert_elements([SeenElement(here, 1, BUTTON, NOW_MS)]),
+                id="elements",
+            ),
+            pytest.param(
+                lambda store, here: store.insert_refusals([Refused(here, NOW_MS, Reason.BOT)]), id="refusals"
+            ),
+            pytest.param(lambda store, here: store.erase_users([Leaving(here, (1,), ())]), id="a deletion"),
+        ],
+    )
+    def test_every_change_changes_the_version(
+        self, store: Store, environment_id: int, insert: Callable[[Store, int], object]
+    ) -> None:
+        before = store.state(environment_id)
+        assert before == store.state(environment_id)
+        insert(store, environment_id)
+        after = store.state(environment_id)
+        if before is None or after is None:
+            return  # an implementation that others write to as well
+        assert after.version != before.version
+
+    def test_what_others_insert_changes_nothing(self, store: Store, environment_id: int) -> None:
+        before = store.state(environment_id)
+        store.insert_events([event(environment_id + 1)])
+        assert store.state(environment_id) == before
+
+    def test_a_failed_insert_may_have_changed_something(self, store: Store, environment_id: int) -> None:
+        before = store.state(environment_id)
+        with pytest.raises(RowsNotStorable):
+            store.insert_elements([SeenElement(environment_id, 1, Element(text="\ud800"), NOW_MS)])
+        store.insert_events([event(environment_id)])
+        assert before is None or store.state(environment_id) != before
+
+    def test_the_newest_event_is_never_later_than_it_says(self, store: Store, environment_id: int) -> None:
+        newest = [store.state(environment_id)]
+        for off in (-5, 60_000, -10):
+            store.insert_events([event(environment_id, time_ms=NOW_MS + off)])
+            newest.append(store.state(environment_id))
+        known = [state.newest_ms for state in newest if state is not None]
+        assert known in ([], [0, NOW_MS - 5, NOW_MS + 60_000, NOW_MS + 60_000])
+
+    def test_whether_anybody_was_ever_merged(self, store: Store, environment_id: int) -> None:
+        states = [store.state(environment_id)]
+        for canonical, version in ((9, 1), (1, 2)):
+            store.insert_user_map([MapChange(environment_id, 1, canonical, version)])
+            states.append(store.state(environment_id))
+        assert [state.has_merges for state in states if state is not None] in ([], [False, True, True])
 
 
 class TestInserts:

@@ -9,8 +9,10 @@ from cairn.store.statement import Statement
 from cairn.store.store import Row
 
 MOST_ENTRIES = 500
-# Of one answer that is kept, and of all together; a row is about 200 bytes.
-MOST_ROWS, MOST_ROWS_IN_ALL = 5_000, 100_000
+# Of one answer that is kept, as text; and of all together with their statements. Senders decide how long a value is.
+MOST_CHARACTERS, MOST_CHARACTERS_IN_ALL = 500_000, 20_000_000
+# Of one answer; more are not even measured.
+MOST_ROWS = 5_000
 # Values of one statement's parameters; comparing longer lists costs as much as asking.
 MOST_VALUES = 1_000
 # Rows of these vanish by age, which no version tells.
@@ -22,6 +24,7 @@ Key = tuple[object, ...]
 class _Entry(Struct, frozen=True):
     version: int
     rows: list[Row]
+    size: int
 
 
 class Kept:
@@ -30,7 +33,7 @@ class Kept:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
-        self._rows = 0
+        self._size = 0
 
     def get(self, statement: Statement, version: int) -> list[Row] | None:
         key = _key(statement)
@@ -45,16 +48,20 @@ class Kept:
         """`version`: of before the rows were read, so that what came meanwhile makes them old."""
         if len(rows) > MOST_ROWS or not _is_keepable(statement):
             return
+        key = _key(statement)
+        entry = _Entry(version, list(rows), len(repr(rows)) + len(repr(key)))
+        if entry.size > MOST_CHARACTERS:
+            return
         with self._lock:
-            self._forget(_key(statement))
-            self._entries[_key(statement)] = _Entry(version, list(rows))
-            self._rows += len(rows)
-            while len(self._entries) > MOST_ENTRIES or self._rows > MOST_ROWS_IN_ALL:
+            self._forget(key)
+            self._entries[key] = entry
+            self._size += entry.size
+            while len(self._entries) > MOST_ENTRIES or self._size > MOST_CHARACTERS_IN_ALL:
                 self._forget(next(iter(self._entries)))
 
     def _forget(self, key: Key) -> None:
         if entry := self._entries.pop(key, None):
-            self._rows -= len(entry.rows)
+            self._size -= entry.size
 
 
 def _is_keepable(statement: Statement) -> bool:
