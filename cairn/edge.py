@@ -27,6 +27,7 @@ from cairn.collect.app import Collector
 from cairn.collect.configuration import CaptureConfigurations
 from cairn.collect.request import request_of
 from cairn.collect.script import ScriptFiles, comment
+from cairn.disk_space import DiskWatch
 from cairn.errors import Misconfigured, Unavailable
 from cairn.eventlog.sqlite import SqliteLog
 from cairn.gateway.answers import Receive, Scope, Send
@@ -40,7 +41,6 @@ from cairn.members.sets import Published
 from cairn.paths import Paths
 from cairn.proxy import Proxy
 from cairn.published.directory import DOCUMENT, Directory, decode
-from cairn.room import DiskWatch
 from cairn.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class Edge:
         self._directory.refresh()
 
     async def _say_health(self, send: Send) -> None:
-        room = self._disk.room
+        space = self._disk.space
         try:
             damage = await asyncio.get_running_loop().run_in_executor(self._watcher, self._log.damaged)
         except Unavailable as error:
@@ -202,9 +202,9 @@ class Edge:
                 "runs_as_root": os.geteuid() == 0,
                 "collector": {
                     "unrecorded": self._collector.unrecorded,
-                    "refusing": room.text if room.is_short else self._collector.error,
+                    "refusing": space.text if space.is_short else self._collector.error,
                 },
-                "disk": {"free_mb": room.free_bytes >> 20, "reserved_mb": room.reserved_bytes >> 20},
+                "disk": {"free_mb": space.free_bytes >> 20, "reserved_mb": space.reserved_bytes >> 20},
                 "log": {"damaged": [reason for _, reason in damage]},
             }
         )

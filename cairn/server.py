@@ -29,6 +29,7 @@ from cairn.db.metadata import open_metadata
 from cairn.definitions.matching import Definitions
 from cairn.demo.shop import shop_routes
 from cairn.eventlog.sqlite import SqliteLog
+from cairn.health import health_of
 from cairn.ingest.attempts import DIED_VARIABLE, Attempts
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import Loader
@@ -46,7 +47,6 @@ from cairn.publisher import Publisher
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
 from cairn.store.embedded import open_embedded
-from cairn.troubles import troubles_of
 from cairn.web.app import build_web
 from cairn.workspace.sealed import open_seal
 
@@ -139,7 +139,7 @@ class CoreProcess:
             clock=clock,
             changed=self.publisher.changed,
             touched=self.live.touched,
-            troubles=troubles_of(settings.data_dir, self.log, self.loader, self.live, self.publisher, clock),
+            health=health_of(settings.data_dir, self.log, self.loader, self.live, self.publisher, clock),
             locate=locate,
         )
         self.app: Starlette = build_web(core, api=[*build_api(core), *shop_routes(self.engine)])

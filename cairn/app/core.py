@@ -22,7 +22,7 @@ from cairn.store.store import Store
 from cairn.workspace.sealed import Seal
 
 
-class Trouble(Struct, frozen=True):
+class HealthProblem(Struct, frozen=True):
     """Something is wrong with this Cairn itself."""
 
     label: str
@@ -49,7 +49,7 @@ class Core:
     clock: Clock
     changed: Callable[[int], None]
     touched: Callable[[list[Loaded]], None]
-    troubles: Callable[[], list[Trouble]]  # what is wrong at the moment of asking
+    health: Callable[[], list[HealthProblem]]  # what is wrong at the moment of asking
     locate: Locate = locate_nothing  # an address's location, by the operator's file
 
     @cached_property

@@ -10,7 +10,7 @@ from cairn.analysis.overview import BehaviourByDay, BehaviourLately, Bucket, Hea
 from cairn.app import defined_events
 from cairn.app.access import is_operator
 from cairn.app.call import Call
-from cairn.app.core import Trouble
+from cairn.app.core import HealthProblem
 from cairn.app.events import UNKNOWN, latest_events
 from cairn.app.exposures import with_names
 from cairn.app.python_lists import WithheldLists, withheld_lists
@@ -50,7 +50,7 @@ class Overview(Struct, frozen=True):
     unknown_keys: (
         int  # requests of the last hour that came with a key of no environment; 0 for all but operators
     )
-    troubles: list[Trouble]
+    problems: list[HealthProblem]
     findings: list[Finding]  # of defined events
     long_lists: list[LongList]
     withheld_lists: list[WithheldLists]
@@ -97,7 +97,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
         latest=with_names(call, environment.id, seen),
         refusals=call.ask(environment.id, RefusedByReason(now)),
         unknown_keys=_unknown_keys(call),
-        troubles=call.core.troubles(),
+        problems=call.core.health(),
         findings=defined_events.findings(call, environment),
         long_lists=_long_lists(call, environment, counted),
         withheld_lists=withheld_lists(call, environment),

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from cairn.room import room_of
+from cairn.disk_space import disk_space_of
 from cairn.store.cut_off import cut_off_parts
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.05  # how often the room is looked at; a merge takes many times as long to fill what is kept free
+LOOK_S = 0.05  # how often the space is looked at; a merge takes many times as long to fill what is kept free
 
 
 class DiskGuard:
@@ -32,7 +32,7 @@ class DiskGuard:
 
     def has_cut_off(self) -> bool:
         """Was a part cut off? Looked up only while the disk is nearly full."""
-        if not room_of(self._folder).is_short or next(cut_off_parts(self._folder), None) is None:
+        if not disk_space_of(self._folder).is_short or next(cut_off_parts(self._folder), None) is None:
             return False
         if not self._has_alarmed:
             self._has_alarmed = True
@@ -48,7 +48,7 @@ class DiskGuard:
                 logger.exception("disk_guard_failed")
 
     def _look(self) -> None:
-        is_short = room_of(self._folder).is_short
+        is_short = disk_space_of(self._folder).is_short
         if is_short != self._is_held:
             self._run("SYSTEM STOP MERGES" if is_short else "SYSTEM START MERGES")
             self._is_held = is_short

@@ -13,8 +13,8 @@ from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
+from cairn.disk_space import disk_space_of
 from cairn.event import Draft, Refused
-from cairn.room import room_of
 from cairn.store import rows
 from cairn.store.asking import Asking
 from cairn.store.cut_off import set_aside
@@ -299,8 +299,8 @@ class EmbeddedStore:
             raise StoreBusy("the event store is closed")
 
     def _insert(self, table: str, table_rows: Any) -> None:  # Any: pyarrow.Table
-        if (room := room_of(self._folder)).is_spent:
-            raise StoreBusy(f"the event store takes no rows: {room.text}")
+        if (space := disk_space_of(self._folder)).is_spent:
+            raise StoreBusy(f"the event store takes no rows: {space.text}")
         try:
             self._writing().insert_arrow(table, table_rows, database=DATABASE)
         except Error as error:

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from cairn import ids
 from cairn.event import Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
-from cairn.wire.mending import NUMBER, FieldRule, mended, read_object, to_typed
+from cairn.wire.lenient import NUMBER, FieldRule, decoded_leniently, read_object, to_typed
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import may_hold_nul, open_batch, safe_text
 from cairn.wire.refusal import Unfit, refused
@@ -165,9 +165,11 @@ def _decode_item(raw: Raw | bytes) -> Item:
 
 
 def _read_item(raw: Raw | bytes) -> Item:
-    value = mended(read_object(raw), _RULES)
+    value = decoded_leniently(read_object(raw), _RULES)
     if value.get("user_identifier") is not None:
-        value["user_identifier"] = mended(value["user_identifier"], _IDENTIFIER_RULES, "user_identifier.")
+        value["user_identifier"] = decoded_leniently(
+            value["user_identifier"], _IDENTIFIER_RULES, "user_identifier."
+        )
     return to_typed(value, Item)
 
 

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from cairn.event import Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
 from cairn.wire.heap_user import check_environment, user_id_of
-from cairn.wire.mending import read_object
+from cairn.wire.lenient import read_object
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import Json, open_batch, safe_text
 from cairn.wire.refusal import Unfit, refused

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Raw, Struct, field
 
-from cairn.wire.mending import read_object, to_typed
+from cairn.wire.lenient import read_object, to_typed
 from cairn.wire.reading import Json
 
 Text = str | int | float | bool  # clients differ in whether ids, versions and the like are text

@@ -15,8 +15,8 @@ from cairn.wire.heap_facts import enum_name, masked, plain_properties, text_of
 from cairn.wire.heap_open import MOST_MESSAGES, first_message
 from cairn.wire.heap_user import any_id, check_environment, identity_of, moment_ms, user_id_of
 from cairn.wire.hierarchy import element_of, node_text, without_text
+from cairn.wire.lenient import read_object
 from cairn.wire.masking import cut, mask_text
-from cairn.wire.mending import read_object
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import Json, open_batch
 from cairn.wire.refusal import Unfit, refused

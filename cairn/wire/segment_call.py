@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 
 from cairn.event import Arrival, Refused
 from cairn.outcomes import Reason
-from cairn.wire.mending import NUMBER, FieldRule, mended, read_object, to_typed
+from cairn.wire.lenient import NUMBER, FieldRule, decoded_leniently, read_object, to_typed
 from cairn.wire.reading import Json
 from cairn.wire.refusal import Unfit, refused
 from cairn.wire.times import Timestamp
@@ -117,7 +117,7 @@ def decode_call(raw: Raw | bytes) -> Call:
 
 def read_call(raw: Raw | bytes) -> Call:
     """The slow road: each ill-typed field gets its own verdict, and odd characters are replaced."""
-    value = mended(read_object(raw), _RULES)
+    value = decoded_leniently(read_object(raw), _RULES)
     context, metadata = value.pop("context", None), value.pop("_metadata", None)
     call = to_typed(value, Call)
     call.context = read_context(context)
@@ -130,8 +130,8 @@ def read_context(value: Json) -> Context | None:
     """Whatever of a context is usable; a context never costs its event."""
     if not isinstance(value, dict):
         return None
-    usable = mended(value, _CONTEXT_RULES)
+    usable = decoded_leniently(value, _CONTEXT_RULES)
     usable["direct"] = value.get("direct") is True
     if library := usable.pop("library", None):
-        usable["library"] = mended(library, _LIBRARY_RULES)
+        usable["library"] = decoded_leniently(library, _LIBRARY_RULES)
     return to_typed(usable, Context)

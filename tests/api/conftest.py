@@ -130,7 +130,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         clock=utc_now,
         changed=changed.append,
         touched=lambda loaded: world.touched.extend(loaded),
-        troubles=list,
+        health=list,
     )
     a, b = make_tenant(core, "aardvark"), make_tenant(core, "zebra")
     with TestClient(Starlette(routes=build_api(core))) as client:

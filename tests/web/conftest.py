@@ -128,7 +128,7 @@ def open_core(folder: Path) -> tuple[Core, LiveSegments, list[int]]:
         settings=settings.load({"data_dir": folder, "operators": OPERATOR}, {}), engine=engine, store=store,
         members=members,
         definitions=Definitions(store), feed=Feed(), seal=open_seal(folder), clock=lambda: NOW, changed=changed.append,
-        touched=live.touched, troubles=list,
+        touched=live.touched, health=list,
     )  # fmt: skip
     return core, live, changed
 

@@ -106,8 +106,8 @@ def _defined(overview: Overview) -> Defined:
 
 def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
     found = [
-        Concern("bad", trouble.label, trouble.title, trouble.text, visit.url("/live"), "Look")
-        for trouble in overview.troubles
+        Concern("bad", problem.label, problem.title, problem.text, visit.url("/live"), "Look")
+        for problem in overview.problems
     ]
     found += _of_segments(visit, overview.segments)
     found += _of_lists(visit, list(dict.fromkeys(overview.long_lists)))

@@ -27,14 +27,16 @@ class FieldRule(Struct, frozen=True):
 
 
 def read_object(raw: bytes | Raw) -> dict[str, Json]:
-    """The slow road of one event, before its fields are mended. Raises Unfit."""
+    """The slow road of one event, before its fields are decoded one by one. Raises Unfit."""
     value = read(raw)
     if not isinstance(value, dict):
         raise Unfit(Reason.BAD_REQUEST, f"the event: must be an object, not {_type_name(value)}")
     return value
 
 
-def mended(value: dict[str, Json], rules: tuple[FieldRule, ...], path: str = "") -> dict[str, Json]:
+def decoded_leniently(
+    value: dict[str, Json], rules: tuple[FieldRule, ...], path: str = ""
+) -> dict[str, Json]:
     kept = dict(value)
     for rule in rules:
         given = value.get(rule.name)

@@ -1,7 +1,7 @@
-"""How much room is left on the disk under a folder, and when it is too little to accept events.
+"""How much space is left on the disk under a folder, and when it is too little to accept events.
 
 What was accepted must still be loaded, and people must still be able to sign in and see why nothing is accepted: so the
-last of the room is kept for that.
+last of it is kept for that.
 """
 
 import os
@@ -16,15 +16,15 @@ RESERVED_SHARE = 0.05  # of a small disk
 
 
 class DiskFull(Unavailable):
-    """The disk under the data directory has too little room. Free some, or enlarge it; nothing else needs doing."""
+    """The disk under the data directory has too little space. Free some, or enlarge it; nothing else needs doing."""
 
     code = "disk_full"
 
-    def __init__(self, room: "Room") -> None:
-        super().__init__(room.text, field="data_dir")
+    def __init__(self, space: "DiskSpace") -> None:
+        super().__init__(space.text, field="data_dir")
 
 
-class Room(Struct, frozen=True):
+class DiskSpace(Struct, frozen=True):
     free_bytes: int
     reserved_bytes: int
 
@@ -43,24 +43,24 @@ class Room(Struct, frozen=True):
         return f"the disk has {free:.1f} MB left and {reserved:.1f} MB are kept free; free some of it"
 
 
-def room_of(folder: Path) -> Room:
+def disk_space_of(folder: Path) -> DiskSpace:
     """Raises OSError when the folder is away."""
     found = os.statvfs(folder)
     size = found.f_blocks * found.f_frsize
-    return Room(found.f_bavail * found.f_frsize, min(MOST_RESERVED_BYTES, int(size * RESERVED_SHARE)))
+    return DiskSpace(found.f_bavail * found.f_frsize, min(MOST_RESERVED_BYTES, int(size * RESERVED_SHARE)))
 
 
 class DiskWatch:
-    """The room as of the last look."""
+    """The space as of the last look."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.room = room_of(folder)
+        self.space = disk_space_of(folder)
 
     def look(self) -> None:
-        self.room = room_of(self._folder)
+        self.space = disk_space_of(self._folder)
 
     def check(self) -> None:
         """Raises DiskFull."""
-        if self.room.is_short:
-            raise DiskFull(self.room)
+        if self.space.is_short:
+            raise DiskFull(self.space)
