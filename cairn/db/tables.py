@@ -37,7 +37,7 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
 
 
-class Damaged(msgspec.Struct, frozen=True):
+class NotJson(msgspec.Struct, frozen=True):
     """Stands for a document that is no JSON: no type of ours reads it, so its row fails alone and not the query."""
 
     why: str
@@ -58,7 +58,7 @@ class Json(TypeDecorator[Any]):
         try:
             return msgspec.json.decode(value)
         except (msgspec.DecodeError, RecursionError) as error:
-            return Damaged(str(error))
+            return NotJson(str(error))
 
 
 metadata = MetaData(
