@@ -61,7 +61,7 @@ class Seen(Struct, frozen=True):
     user_id: int  # canonical; 0 of a refused one
     source: str
     library: str
-    detail: str  # of a refused one
+    detail: str  # of a refused one the field and the fix; of a stored one what was left out
     properties: dict[str, str]
     payload: str  # of a refused one, as received
     event_id: int  # 0 of a refused one
@@ -162,7 +162,7 @@ def _stored_sql(plan: Plan, scope: Scope, within: str, tests: Sequence[str], lim
         SELECT toUnixTimestamp64Milli(received_at) AS received, toUnixTimestamp64Milli(time) AS at,
                '{Outcome.ACCEPTED}' AS outcome, '{Reason.STORED}' AS reason, toString(kind) AS kind,
                toString(name) AS name, '' AS user, {canonical_user(plan, scope)} AS canonical,
-               toString(source) AS source, toString(library) AS library, '' AS detail,
+               toString(source) AS source, toString(library) AS library, detail,
                {PROPERTIES_MAP} AS shown, '' AS payload, event_id, session_id,
                {FACTS_MAP} AS facts, {MORE_PROPERTIES} AS more, element, log_position
         FROM {events(plan, scope, within, scope.contains("event_id", newest))}"""

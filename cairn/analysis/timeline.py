@@ -29,6 +29,7 @@ class TimelineEvent(Struct, frozen=True):
     properties: dict[str, str]
     facts: dict[str, str]
     more_properties: int  # left out of `properties`
+    detail: str  # what was left out when it was stored, and why; empty: nothing
     element: Element | None
 
 
@@ -51,7 +52,7 @@ class _Page(Struct, frozen=True):
         return f"""
             SELECT event_id, {TIME_MS} AS at, toUnixTimestamp64Milli(received_at), kind, name,
                    source, library, user_id, session_id, {PROPERTIES_MAP} AS shown, {FACTS_MAP},
-                   {MORE_PROPERTIES}, element
+                   {MORE_PROPERTIES}, detail, element
             FROM {events(plan, scope, of_users(self.raw_ids, scope), older_events(self.after, scope))}
             ORDER BY at DESC, log_position DESC, event_id DESC LIMIT {int(self.limit)}
         """

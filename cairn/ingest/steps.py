@@ -12,7 +12,7 @@ import msgspec
 
 from cairn import ids
 from cairn.clock import to_ms
-from cairn.event import LONGEST_IP, LONGEST_LIBRARY, LONGEST_USER_AGENT, Arrival, Draft, Refused
+from cairn.event import LONGEST_IP, LONGEST_LIBRARY, LONGEST_USER_AGENT, Arrival, Draft, Kind, Refused
 from cairn.ingest.accounts import set_account_properties
 from cairn.ingest.batch import PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, version_of
 from cairn.ingest.enriching import (
@@ -169,6 +169,8 @@ def set_properties(batch: Batch, parts: Parts) -> None:
         if known.get((known_as[0], canonical_id)) is None
     }
     for draft in batch.drafts:
+        if draft.kind == Kind.IDENTIFY and draft.user_properties and not draft.properties:
+            draft.properties = dict(draft.user_properties)  # so that the event itself says what it set
         for key, value in draft.user_properties.items():
             if key != IDENTITY_KEY:  # built in: whoever could set it would be somebody else in every list
                 _set(batch, draft, draft.user_id, key, text_of(value))

@@ -13,6 +13,7 @@ from cairn.store.schema import (
     ACCOUNTS,
     CAPTURED,
     DATABASE,
+    DETAILS,
     DICTIONARY,
     ELEMENTS,
     MORE_CAPTURED,
@@ -35,6 +36,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(4, "landing hash and device id", (MORE_CAPTURED,)),
     Migration(5, "properties in the order of arrival", ORDERED_PROPERTIES),
     Migration(6, "users behind flag visitors", VISITORS),
+    Migration(7, "what was left out of events", (DETAILS,)),
 )
 
 _VERSIONS = f"""

@@ -74,6 +74,8 @@ def _captured(events: Sequence[Draft]) -> dict[str, pa.Array]:
     columns = {}
     if any(e.element is not None for e in events):
         columns["element"] = _numbers(map(_element_id, events), pa.uint64())
+    if any(e.detail for e in events):
+        columns["detail"] = pa.array([e.detail for e in events], pa.string())
     facts = [e.facts for e in events]
     given = set().union(*facts)
     for name in FACTS:

@@ -103,6 +103,9 @@ MORE_CAPTURED = (
     "ADD COLUMN IF NOT EXISTS device_id String"
 )
 
+# What was left out of an event, and why. Most have none, which costs nothing.
+DETAILS = f"ALTER TABLE {DATABASE}.events ADD COLUMN IF NOT EXISTS detail String"
+
 # The shapes that `events.element` numbers. The number depends on the shape alone, so writing one twice is harmless.
 ELEMENTS = f"""
     CREATE TABLE IF NOT EXISTS {DATABASE}.elements (

@@ -19,6 +19,12 @@ NOUNS = {
 # A picture in one of these has no name of its own; people hit the picture and mean the link.
 AROUND = ("a", "button", "label", "summary")
 INPUTS = {"button": "button", "submit": "button", "reset": "button", "checkbox": "box", "radio": "choice"}
+FLAG_SDKS = ("vwo-", "wingify-")
+# The others are told by their own name.
+SENDERS = {
+    "": "the API", "server": "the API", "web": "the browser",
+    **dict.fromkeys(("ios", "android", "react_native", "react-native", "flutter", "mobile"), "the app"),
+}  # fmt: skip
 # What an element without text is called by, the first that it has; then its id, its classes, its tag.
 NAMING_ATTRIBUTES = ("name", "title", "alt", "placeholder", "data-testid", "for")
 
@@ -46,9 +52,23 @@ class Word(Struct, frozen=True):
 Words = list[Word]
 
 
-def sentence(told: Told) -> Words:
-    """“Clicked button **Add to cart** on /product/42”, “**Order Completed** · 129.5 EUR”."""
-    return _SENTENCES.get(told.kind, _custom)(told)
+def sentence(told: Told, library: str | None = None) -> Words:
+    """“Clicked button **Add to cart** on /product/42”, “**Order Completed** · 129.5 EUR”.
+
+    `library`: who sent it, where that matters: of what a user is made to be it says by whom.
+    """
+    words = _SENTENCES.get(told.kind, _custom)(told)
+    return (
+        words if library is None or told.kind != Kind.IDENTIFY else [*words, Word(f", by {sender(library)}")]
+    )
+
+
+def sender(library: str) -> str:
+    """What a library is, for people."""
+    name = library.lower()
+    if name.startswith(FLAG_SDKS):
+        return f"a flag SDK ({short(library, 40)})"
+    return SENDERS.get(name) or short(library, 40)
 
 
 def plain(words: Words) -> str:
@@ -173,7 +193,8 @@ def _identify(told: Told) -> Words:
     identity = told.properties.get("identity", "")
     if identity:
         return [Word("Was identified as "), Word(short(identity), strong=True)]
-    shown = [key for key in told.properties if key != "identity"][:SHOWN]
+    known = [key for key in told.properties if key not in ("identity", "segment_library")]
+    shown = known[:SHOWN]
     if not shown:
         # What is said without properties is an identification, but for an empty change of them.
         is_change = told.name == "Set properties"
@@ -181,8 +202,12 @@ def _identify(told: Told) -> Words:
     words = [Word("Set ")]
     for place, key in enumerate(shown):
         words += [Word(" and ")] if place else []
-        words += [Word(short(key, 40), strong=True), Word(f" to {short(told.properties[key], 40)}")]
-    return words
+        words += [
+            Word(short(key, 40), strong=True),
+            Word(f" to {short(told.properties[key], 40) or 'nothing'}"),
+        ]
+    more = len(known) - len(shown)
+    return [*words, Word(f" and {more} more")] if more else words
 
 
 def _exposure(told: Told) -> Words:

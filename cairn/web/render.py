@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import escape
 
 from cairn.clock import from_ms
 
@@ -30,7 +31,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, share=share, ago=ago, day=day, clock=clock_time, full=full_time, iso=iso_time
+        cut=cut, number=number, share=share, ago=ago, day=day, clock=clock_time, full=full_time, iso=iso_time
     )
     environment.globals.update(
         static=static_url, query=query, spark=spark, spark_ends=spark_ends, bars=bars, count=count
@@ -50,6 +51,16 @@ def query(values: Mapping[str, Any]) -> str:  # Any: whatever prints as the valu
     """`?a=b` of those that are not empty; nothing when all are."""
     kept = {key: str(value) for key, value in values.items() if value not in ("", None)}
     return f"?{urlencode(kept)}" if kept else ""
+
+
+def cut(text: str, longest: int) -> str:
+    """Long text's beginning, and how much was left out: senders decide how long a value is."""
+    return text if len(text) <= longest else f"{text[:longest]}… and {len(text) - longest:,} more characters"
+
+
+def escaped_length(text: str) -> int:
+    """How long it is as HTML: a quote takes five characters, and others more bytes than one."""
+    return len(escape(text).encode(errors="replace"))
 
 
 def number(value: float) -> str:

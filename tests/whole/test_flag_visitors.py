@@ -81,6 +81,8 @@ def test_a_known_identity_has_its_exposures_events_and_properties(whole: Whole, 
     eventually(lambda: {event["name"] for event in whole.events(name)} >= {"vwo_variationShown", "signed_up"})
     eventually(lambda: whole.user(name)["user"]["properties"].get("tier", {}).get("value") == "vip")
     eventually(lambda: "vip" in {segment["key"] for segment in whole.user(name)["segments"]})
+    said = next(event for event in whole.events(name) if event["properties"] == {"tier": "vip"})
+    assert said["library"].startswith("vwo-")
     assert ghost(whole, name) is None
     assert whole.user(name)["user_ids"] == [identified_user_id(whole.environment_id, name)]
 

@@ -32,7 +32,9 @@ class EventAnswer(Struct, frozen=True):
     time: datetime
     outcome: str
     reason: str
-    detail: str  # of a refused one: the field and the fix
+    detail: (
+        str  # of a refused one: the field and the fix; of a stored one what was left out, empty for nothing
+    )
     kind: str
     name: str
     user: str  # identity; of a refused one what the sender said

@@ -100,6 +100,7 @@ class UserEvent(Struct, frozen=True):
     session_id: int
     properties: dict[str, str]  # the first hundred
     more_properties: int  # left out; the export has all
+    detail: str  # what was left out when it was stored, and why; empty: nothing
     facts: dict[str, str]  # of the page, the session and the device: path, channel, browser, ...
 
 
@@ -197,6 +198,7 @@ def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEven
             session_id=event.session_id,
             properties=event.properties,
             more_properties=event.more_properties,
+            detail=event.detail,
             facts=event.facts,
         )
         for event in page.events

@@ -30,13 +30,15 @@ from cairn.web.browser_snippet import neutral
 from cairn.web.english import Word, Words, sentence, short
 from cairn.web.event_form import begun_with
 from cairn.web.guard import read_cookie
-from cairn.web.render import count, query, templates
+from cairn.web.portion import choices, left_out
+from cairn.web.render import count, cut, escaped_length, query, templates
 from cairn.web.visit import Door, Page, Visit, get, place_of
 from cairn.workspace.permission import Verb
 from cairn.workspace.session import COOKIE
 
 ROWS = 100
-LONGEST_PAYLOAD = 10_000  # characters of one event to read; a page has a hundred
+LONGEST_PAYLOAD = 10_000  # characters of one event to read
+MOST_PAYLOADS = 500_000  # bytes of all that a page has, as HTML
 ROWS_AT_ONCE = 25  # sent in one go; 100 a second are more than anybody reads, and the browser stays at ease
 RATE_OVER_S = 5.0  # what "so many a second" is the mean of
 DEFINED = "defined-"  # then a defined event's id, where a kind may stand
@@ -67,12 +69,23 @@ class Row(Struct, frozen=True):
 
 
 def rows_of(found: list[Seen]) -> list[Row]:
-    return [_row(seen) for seen in found]
+    """Senders decide how much there is to read: together no more than a browser shows at ease."""
+    rows = [_row(seen) for seen in found]
+    if sum(escaped_length(row.payload) for row in rows) <= MOST_PAYLOADS:
+        return rows
+    longest = MOST_PAYLOADS // len(rows)
+    return [structs.replace(row, payload=_shortened(row.payload, longest)) for row in rows]
+
+
+def _shortened(payload: str, longest: int) -> str:
+    """What is left is `longest` at most as HTML."""
+    length = escaped_length(payload)
+    return payload if length <= longest else cut(payload, longest * len(payload) // (length * 2))
 
 
 def _row(seen: Seen) -> Row:
     explanation = "" if seen.outcome == Outcome.ACCEPTED else explain(seen.reason)
-    words = _refused_words(seen) if explanation else sentence(seen)
+    words = _refused_words(seen) if explanation else sentence(seen, seen.library)
     definable = {} if seen.element is None else {"kind": seen.kind, **begun_with(seen.element)}
     return Row(_row_id(seen), seen, words, explanation, _payload(seen), definable)
 
@@ -110,8 +123,7 @@ def _payload(seen: Seen) -> str:
     text = json.dumps(_given(shown) | {"properties": shown["properties"]}, indent=2, ensure_ascii=False)
     if seen.more_properties:
         text += f"\n… and {count(seen.more_properties, 'more property', 'more properties')}"
-    left_out = len(text) - LONGEST_PAYLOAD
-    return text if left_out <= 0 else f"{text[:LONGEST_PAYLOAD]}\n… and {left_out:,} more characters"
+    return cut(text, LONGEST_PAYLOAD)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:  # Any: what JSON holds
@@ -165,10 +177,12 @@ def live_page(visit: Visit) -> Response:
     after = events.newest_number(visit.call, wants.wanted)
     found = events.stored_events(visit.call, wants.wanted, limit=ROWS)
     known, heard = list_defined_events(visit.call, visit.here), heard_from(visit.call, visit.here)
+    defined = [(f"{DEFINED}{event.id}", event.name) for event in known]
     return visit.page(
         "live.html", rows=rows_of(found), only=wants.wanted.only, type=wants.type, unknown=wants.is_unknown,
         outcomes=list(Outcome), after=after, sources=sorted({client.source for client in heard}),
-        is_operator=visit.is_operator, kinds=KINDS, defined=[(f"{DEFINED}{event.id}", event.name) for event in known],
+        is_operator=visit.is_operator, kinds=KINDS,
+        defined=choices(defined, [wants.type]), more_defined=left_out(defined),
         address=wants.address, snippet=neutral(place_of(visit)), has_heard=bool(heard),
     )  # fmt: skip
 

@@ -15,14 +15,17 @@ from cairn.app.playground import flags_for
 from cairn.errors import NotFound
 from cairn.event import Kind
 from cairn.query.cursor import read_cursor
+from cairn.store.captured import MOST_SHOWN
 from cairn.store.schema import IDENTITY_KEY
 from cairn.web.english import Words, sentence, short
-from cairn.web.render import day
+from cairn.web.portion import PAGE, choices, left_out
+from cairn.web.render import day, escaped_length
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
 KEY_PROPERTIES = 3  # shown in the list, after e-mail and name
 PLAIN_KEYS = (IDENTITY_KEY, "email", "_email", "name")
+MOST_TEXT = 300_000  # bytes of properties and facts on a page, as HTML
 SHOWN_SESSIONS = 20  # on the user's page; the API has all
 GAPS = ("5", "15", "30", "60", "240")  # minutes, offered
 UNMERGE_CAUSE = "taken back by a member"
@@ -38,7 +41,7 @@ class Stretch(Struct, frozen=True):
 
     day: str
     told: list[Told]
-    number: int = 0  # the session's, from the user's first; 0: none
+    number: int = 0  # the session's, from the user's first; 0: not known
     session: Session | None = None
     about: list[str] = []  # whence, with what, where
 
@@ -61,7 +64,8 @@ def users_page(visit: Visit) -> Response:
         cursor=cursor,
         shown=_shown,
         event=event,
-        known=known,
+        known=choices([(defined.id, defined.name) for defined in known], [did]),
+        more_known=left_out(known),
     )
 
 
@@ -86,15 +90,34 @@ def user_page(visit: Visit) -> Response:
         )
     after, gap = read_cursor(visit.ask("after")), _gap(visit)
     line, known = users.timeline(call, here, user, after=after), users.user_details(call, here, user)
-    split = sessions.sessions_of_timeline(call, here, users.raw_ids(call, here, user), gap_min=gap)
+    decided, more_flags = flags_for(call, here, user.identity or str(user.user_id), limit=PAGE)
+    split = sessions.sessions_of_timeline(
+        call, here, users.raw_ids(call, here, user), gap_min=gap, around_ms=after.time_ms if after else None
+    )
+    most_properties, longest = _shown_of(line.events)
     return visit.page(
-        "user.html", user=user, stretches=_stretches(visit, line.events, split), split=split, next=line.next,
+        "user.html", most_properties=most_properties, longest=longest,
+        user=user, stretches=_stretches(visit, line.events, split), split=split, next=line.next,
         after=after, ids=known.ids, more_ids=known.more_ids, more_merges=known.more_merges,
-        flags=flags_for(call, here, user.identity or str(user.user_id)),
-        past=list(reversed(known.merges)), belongs=known.segments,
+        flags=decided, more_flags=more_flags, past=list(reversed(known.merges)), belongs=known.segments[:PAGE],
+        more_belongs=len(known.segments[PAGE:]),
         sessions=sessions.user_sessions(call, here, user, gap_min=gap).sessions[:SHOWN_SESSIONS],
         gap=gap, gaps=GAPS, account=known.account, may_unmerge=visit.may(Verb.CORRECT_USERS),
     )  # fmt: skip
+
+
+def _shown_of(events: list[TimelineEvent]) -> tuple[int, int]:
+    """How many properties of each event the page shows, and how many characters of each text.
+
+    All of them, but where senders made more of it than a browser shows at ease.
+    """
+    texts = (
+        text
+        for event in events
+        for pair in (*event.properties.items(), *event.facts.items())
+        for text in pair
+    )
+    return (MOST_SHOWN, 1_000) if sum(map(escaped_length, texts)) <= MOST_TEXT else (10, 100)
 
 
 def _gap(visit: Visit) -> int:
@@ -111,7 +134,7 @@ def _session_of(event: TimelineEvent, sessions: TimelineSessions) -> int | None:
 
 
 def _stretches(visit: Visit, events: list[TimelineEvent], sessions: TimelineSessions) -> list[Stretch]:
-    told = [Told(event, sentence(event)) for event in events]
+    told = [Told(event, sentence(event, event.library)) for event in events]
     grouped = groupby(
         told,
         lambda one: (
@@ -131,7 +154,8 @@ def _stretch(place: int | None, title: str, told: list[Told], sessions: Timeline
     device = " on ".join(filter(None, (facts.get("browser", ""), facts.get("os", ""))))
     whence = facts.get("utm_source") or facts.get("referrer") or facts.get("channel", "")
     about = [f"from {short(whence, 40)}" if whence else "", device, facts.get("country", "")]
-    return Stretch(title, told, place + 1, sessions.sessions[place], [each for each in about if each])
+    number = 0 if sessions.is_cut else place + 1
+    return Stretch(title, told, number, sessions.sessions[place], [each for each in about if each])
 
 
 def unmerge_user(visit: Visit) -> Response:
