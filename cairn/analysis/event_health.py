@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis.query.asker import Asker
-from cairn.analysis.volume import DAY_MS, NameSeen, NamesSeen, Volume, behaviour, measured
+from cairn.analysis.volume import DAY_MS, MOST_NAMES, NameSeen, NamesSeen, Volume, behaviour, measured
 from cairn.calendar import Days
 from cairn.conditions.tree import ElementMatch, EventMatch, ResolvedMatch
 from cairn.definitions.defined_event import list_defined_events
@@ -25,6 +25,8 @@ CANDIDATES = 3  # selectors offered for a broken one
 LEAST_ALIKE = 5  # events; fewer may be the same by chance
 NEW_DAYS = 7  # since a name was first seen
 SHOWN_NAMES = 3  # in one finding
+# Defined events whose health is watched unasked: each takes its part in a pass over the events of 30 days.
+MOST_WATCHED = 200
 
 # What the browser script and the other libraries report by themselves; nobody has to plan these.
 CAPTURED_NAMES = frozenset(("Rage click", "Dead click", "Scroll depth", "Web vitals", "JavaScript error"))
@@ -59,14 +61,18 @@ def reports(
     asker: Asker,
     connection: sa.Connection,
     definitions: Definitions,
-    workspace_id: int,
-    project_id: int,
+    events: Sequence[DefinedEvent],
     days: Days,
 ) -> list[Report]:
-    """Every active defined event with what it counted in these days, in the order of `list_defined_events`."""
-    listed = list_defined_events(connection, workspace_id, project_id)
-    lost = {event.id for event in listed if event.unreadable}
-    events = [event for event in listed if event.id not in lost and not lost & set(event.definition.events)]
+    """These defined events with what they counted in these days, in the given order."""
+    if not events:
+        return []
+    of_project = list_defined_events(connection, events[0].workspace_id, events[0].project_id)
+    lost = {event.id for event in of_project if event.unreadable}
+    listed, events = (
+        events,
+        [event for event in events if event.id not in lost and not lost & set(event.definition.events)],
+    )
     asked = [EventMatch(defined=event.id) for event in events]
     matches = definitions.resolve_events(connection, asker.environment_id, asked) if asked else []
     everything = behaviour(asker, days) if asked else []
@@ -82,6 +88,14 @@ def unread(event: DefinedEvent, days: Days) -> Report:
     """Of an event that cannot be read, or of a combo with one: nothing is counted."""
     nothing = Volume([0] * len(days.starts_ms), 0, 0)
     return Report(event, ResolvedMatch(any_of=()), nothing, "unreadable")
+
+
+def watched(events: Sequence[DefinedEvent]) -> list[DefinedEvent]:
+    """Of many those that somebody has verified, then those changed last."""
+    if len(events) <= MOST_WATCHED:
+        return list(events)
+    order = sorted(events, key=lambda event: (event.verified, event.updated_at, event.id), reverse=True)
+    return order[:MOST_WATCHED]
 
 
 def judged(days: Sequence[int], everything: Sequence[int]) -> State:
@@ -106,18 +120,22 @@ def findings(
     *,
     known: Sequence[Report] | None = None,
 ) -> list[Finding]:
-    """Broken ones first, then duplicates, then new names. `known`: the reports, when the caller has them."""
+    """Broken ones first, then duplicates, then new names. `known`: the reports, when the caller has them.
+
+    Limit: of more than `MOST_WATCHED` defined events those that are not watched are not found.
+    """
+    events = list_defined_events(connection, workspace_id, project_id)
     if known is None:
-        known = reports(asker, connection, definitions, workspace_id, project_id, days)
+        known = reports(asker, connection, definitions, watched(events), days)
     found: list[Finding] = []
     if known:
         shapes = definitions.shapes(asker.environment_id)
         since_ms = days.now_ms - (RECENT_DAYS + 1) * DAY_MS
         found += [_broken(report, shapes, since_ms) for report in known if report.state == "broken"]
         found += map(_twice, duplicates(known))
-    planned = planned_names([report.event for report in known], list_expected(connection, project_id))
+    planned = planned_names(events, list_expected(connection, project_id))
     if planned:
-        found += new_names(asker.ask(NamesSeen()), planned, days.now_ms)
+        found += new_names(asker.ask(NamesSeen(days.now_ms)), planned, days.now_ms)
     return found
 
 
@@ -132,7 +150,8 @@ def new_names(seen: Sequence[NameSeen], planned: Set[str], now_ms: int) -> list[
     fresh = [each.name for each in unplanned(seen, planned) if each.first_ms >= since_ms] if planned else []
     if not fresh:
         return []
-    title = f"{len(fresh)} new event names" if len(fresh) > 1 else "A new event name"
+    at_least = "At least " if len(seen) >= MOST_NAMES else ""
+    title = f"{at_least}{len(fresh):,} new event names" if len(fresh) > 1 else "A new event name"
     more = f" and {len(fresh) - SHOWN_NAMES} more" if len(fresh) > SHOWN_NAMES else ""
     named = ", ".join(f"“{name}”" for name in fresh[:SHOWN_NAMES])
     return [
@@ -197,7 +216,10 @@ def _marks(report: Report) -> Iterator[object]:
 
 
 def _twice(events: Sequence[DefinedEvent]) -> Finding:
-    others = " and ".join(event.name for event in events[1:])
+    named = [event.name for event in events[1 : SHOWN_NAMES + 1]]
+    if (more := len(events) - 1 - len(named)) > 0:
+        named.append(f"{more} more")
+    others = " and ".join(named)
     counts = "counts" if len(events) == 2 else "count"
     title = f"{events[0].name} is defined {'twice' if len(events) == 2 else f'{len(events)} times'}"
     return Finding(

@@ -9,7 +9,7 @@ from cairn.calendar import Days
 from cairn.clock import to_ms
 from cairn.outcomes import Outcome
 from cairn.query.behaviour import BEHAVIOUR, EXPOSURE, IDENTIFY
-from cairn.query.scope import Scope
+from cairn.query.scope import BOUNDED_GROUPS, Scope
 from cairn.query.time_range import TimeRange, of_days, since_day_of, start_of_day
 from cairn.store.store import Row
 
@@ -132,6 +132,7 @@ class Senders(Struct, frozen=True):
                    toUnixTimestamp64Milli(max(received_at)), countIf({IDENTIFY}), countIf({EXPOSURE})
             FROM {events(plan, scope)}
             GROUP BY sent_by, sent_with ORDER BY sent_by, sent_with LIMIT {MOST_SENDERS}
+            {BOUNDED_GROUPS}
         """
 
     def answer(self, rows: list[Row]) -> list[Heard]:

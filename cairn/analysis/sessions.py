@@ -26,6 +26,8 @@ PAGE = 50  # sessions on a page
 # Of a question over all users' events.
 LONG = Limits(timeout_s=30.0)
 MINUTE_MS = 60_000
+# Of one user, that are split anew in one answer: what the engine holds must not follow how much somebody did.
+MOST_EVENTS = 20_000
 LEAST_GAP_MIN, MOST_GAP_MIN = 1, 24 * 60  # minutes
 
 # The same in the store: the session's number, from 0, of each of a user's `times` (sorted epoch milliseconds).
@@ -88,10 +90,16 @@ class SessionsOfUser(Struct, frozen=True):
 
     def select(self, plan: Plan, scope: Scope) -> str:
         before = scope.bindings.whole(MOST if self.before_ms is None else self.before_ms)
+        own = of_users(self.raw_ids, scope)
+        rows = (
+            _captured(plan, scope, "1", own)
+            if self.gap_ms is None
+            else _split_newest(plan, scope, self.gap_ms, own, f"{TIME_MS} < {before}")
+        )
         return f"""
             SELECT min(at), max(at) AS last, count(), countIf({PAGEVIEW}),
                    argMinIf(path, (at, log_position), path != ''), argMaxIf(path, (at, log_position), path != '')
-            FROM ({_in_sessions(plan, scope, "1", self.gap_ms, of_users(self.raw_ids, scope))})
+            FROM ({rows})
             GROUP BY session HAVING min(at) < {before}
             ORDER BY min(at) DESC, session DESC LIMIT {PAGE + 1}
         """
@@ -113,12 +121,18 @@ class SessionDays(Struct, frozen=True):
         return Plan(TimeRange(self.days.since_ms, self.days.now_ms - 1), limits=LONG)
 
     def select(self, plan: Plan, scope: Scope) -> str:
+        owner = canonical_user(plan, scope)
+        rows = (
+            _captured(plan, scope, owner)
+            if self.gap_ms is None
+            else _split_times(plan, scope, owner, self.gap_ms)
+        )
         return f"""
             SELECT {start_of_day(self.days, "first")} AS day, count(), uniqExact(owner), sum(events),
                    quantileExact(0.5)(last - first) / 1000
             FROM (
                 SELECT owner, session, min(at) AS first, max(at) AS last, count() AS events
-                FROM ({_in_sessions(plan, scope, canonical_user(plan, scope), self.gap_ms)})
+                FROM ({rows})
                 GROUP BY owner, session)
             GROUP BY day ORDER BY day
         """
@@ -138,17 +152,18 @@ def user_sessions(
     gap_ms: int | None = None,
     before_ms: int | None = None,
 ) -> SessionPage:
-    """A canonical user's sessions over all raw ids, newest first: as captured, or by a gap."""
+    """A canonical user's sessions over all raw ids, newest first: as captured, or by a gap.
+
+    Limit: by a gap a session of more than `MOST_EVENTS` events is told in pieces.
+    """
     ids = raw_ids(connection, asker.environment_id, user_id)
     sessions = asker.ask(SessionsOfUser(tuple(ids), gap_ms, before_ms))
-    return SessionPage(sessions[:PAGE], sessions[PAGE - 1].start_ms if len(sessions) > PAGE else None)
-
-
-def _in_sessions(plan: Plan, scope: Scope, owner: str, gap_ms: int | None, *clauses: str) -> str:
-    """The events of sessions. Shape: owner, session, at, log_position, kind, path."""
-    if gap_ms is None:
-        return _captured(plan, scope, owner, *clauses)
-    return _split(plan, scope, owner, gap_ms, *clauses)
+    has_more = len(sessions) > PAGE
+    if gap_ms is not None and sum(session.events for session in sessions) >= MOST_EVENTS:
+        has_more = True
+        sessions = sessions[:-1] or sessions  # the oldest may have begun before what was looked at
+    shown = sessions[:PAGE]
+    return SessionPage(shown, shown[-1].start_ms if has_more else None)
 
 
 def _captured(plan: Plan, scope: Scope, owner: str, *clauses: str) -> str:
@@ -158,15 +173,29 @@ def _captured(plan: Plan, scope: Scope, owner: str, *clauses: str) -> str:
         FROM {events(plan, scope, "session_id != 0", IN_SESSION, *clauses)}"""
 
 
-def _split(plan: Plan, scope: Scope, owner: str, gap_ms: int, *clauses: str) -> str:
-    """All events, their sessions numbered anew."""
+def _split_newest(plan: Plan, scope: Scope, gap_ms: int, *clauses: str) -> str:
+    """A user's newest events, their sessions numbered anew."""
     gap = scope.bindings.whole(gap_ms)
     return f"""
-        SELECT owner, session, one.1 AS at, one.2 AS log_position, one.3 AS kind, one.4 AS path
+        SELECT session, one.1 AS at, one.2 AS log_position, one.3 AS kind, one.4 AS path
         FROM (
-            SELECT {owner} AS owner,
-                   arraySort(groupArray(({TIME_MS}, log_position, toString(kind), toString(path)))) AS some,
-                   arrayMap(one -> one.1, some) AS times, {SESSION_NUMBERS.format(gap=gap)} AS numbers
-            FROM {events(plan, scope, IN_SESSION, *clauses)}
-            GROUP BY owner)
+            SELECT arraySort(groupArray((at, log_position, kind, path))) AS some, arrayMap(one -> one.1, some) AS times,
+                   {SESSION_NUMBERS.format(gap=gap)} AS numbers
+            FROM (
+                SELECT {TIME_MS} AS at, log_position, toString(kind) AS kind, toString(path) AS path
+                FROM {events(plan, scope, IN_SESSION, *clauses)}
+                ORDER BY at DESC, log_position DESC LIMIT {MOST_EVENTS}))
         ARRAY JOIN some AS one, numbers AS session"""
+
+
+def _split_times(plan: Plan, scope: Scope, owner: str, gap_ms: int) -> str:
+    """When something was done, its session numbered anew. Shape: owner, session, at. Eight bytes an event, no more."""
+    gap = scope.bindings.whole(gap_ms)
+    return f"""
+        SELECT owner, session, at
+        FROM (
+            SELECT {owner} AS owner, arraySort(groupArray({TIME_MS})) AS times,
+                   {SESSION_NUMBERS.format(gap=gap)} AS numbers
+            FROM {events(plan, scope, IN_SESSION)}
+            GROUP BY owner)
+        ARRAY JOIN times AS at, numbers AS session"""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from cairn.query.behaviour import PAGEVIEW
-from cairn.query.scope import Scope
+from cairn.query.scope import BOUNDED_GROUPS, Scope
 from cairn.query.time_range import since_day_of
 from cairn.store.store import Store
 
@@ -36,7 +36,7 @@ def sites_seen(
             GROUP BY host, page
             ORDER BY by_script DESC, users DESC, views DESC, host, page
             LIMIT {MOST_PAGES} BY host)
-        LIMIT {MOST_ROWS}"""
+        LIMIT {MOST_ROWS} {BOUNDED_GROUPS}"""
     rows = store.query(scope.statement(sql, script=SCRIPT, demo=DEMO))
     found: dict[str, list[SeenPage]] = {}
     for host, path, views, users in rows:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from cairn.analysis.query.plan import Plan, events
 from cairn.query.behaviour import CUSTOM
-from cairn.query.scope import Scope
+from cairn.query.scope import BOUNDED_GROUPS, Scope
 from cairn.query.time_range import since_day_of
 from cairn.store.store import Row
 
@@ -27,7 +27,7 @@ class EventNames(Struct, frozen=True):
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""
             SELECT toString(name) AS known FROM {events(plan, scope, CUSTOM)}
-            GROUP BY known ORDER BY count() DESC, known LIMIT {MOST_NAMES}
+            GROUP BY known ORDER BY count() DESC, known LIMIT {MOST_NAMES} {BOUNDED_GROUPS}
         """
 
     def answer(self, rows: list[Row]) -> list[str]:

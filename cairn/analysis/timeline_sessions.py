@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from cairn.analysis.sessions import MINUTE_MS, Session, sessions_of
+from cairn.analysis.sessions import MINUTE_MS, MOST_EVENTS, Session, sessions_of
 from cairn.query.behaviour import IN_SESSION
 from cairn.query.scope import Scope
+from cairn.query.time_range import TIME_MS
 from cairn.store.store import Store
 
 SILENCE_MS = 30 * MINUTE_MS  # that ends a captured session
@@ -15,11 +16,12 @@ _OF_USER = "user_id IN {users:Array(UInt64)}"
 
 
 class TimelineSessions(Struct, frozen=True):
-    """Over all history. `ids`: of captured ones. `gap_ms`: that split them; 0 of captured ones."""
+    """`ids`: of captured ones. `gap_ms`: that split them; 0 of captured ones. `is_cut`: there are more."""
 
     sessions: list[Session]  # oldest first
     ids: list[int] = []
     gap_ms: int = 0
+    is_cut: bool = False
 
     def place_of(self, session_id: int, time_ms: int) -> int | None:
         """Which of the sessions an event belongs to; None: it was sent outside of any."""
@@ -44,16 +46,42 @@ class TimelineSessions(Struct, frozen=True):
 
 
 def timeline_sessions(
-    store: Store, environment_id: int, raw_ids: Sequence[int], *, gap_ms: int
+    store: Store, environment_id: int, raw_ids: Sequence[int], *, gap_ms: int, around_ms: int | None = None
 ) -> TimelineSessions:
-    """`gap_ms` 0: as captured. Otherwise a session ends with a silence longer than that."""
-    scope = Scope(environment_id)
+    """`gap_ms` 0: as captured. Otherwise a session ends with a silence longer than that.
+
+    Limits: of those split anew, what the events around a time make, the newest ones without it; of captured ones the
+    newest. One in which nothing was done, as when an SDK only asked for flags, is none.
+    """
     if gap_ms:
-        sql = f"SELECT toUnixTimestamp64Milli(time) FROM {scope.events(_OF_USER, IN_SESSION)}"
-        rows = store.query(scope.statement(sql, users=list(raw_ids)))
-        return TimelineSessions(sessions_of((int(row[0]) for row in rows), gap_ms=gap_ms), gap_ms=gap_ms)
+        times = _times(store, environment_id, raw_ids, around_ms)
+        return TimelineSessions(
+            sessions_of(times, gap_ms=gap_ms), gap_ms=gap_ms, is_cut=len(times) >= MOST_EVENTS
+        )
+    scope = Scope(environment_id)
     sql = f"""SELECT session_id, toUnixTimestamp64Milli(min(time)) AS start, toUnixTimestamp64Milli(max(time)),
                      countIf({IN_SESSION})
-              FROM {scope.events(_OF_USER, "session_id != 0")} GROUP BY session_id ORDER BY start, session_id"""
+              FROM {scope.events(_OF_USER, "session_id != 0")}
+              GROUP BY session_id HAVING countIf({IN_SESSION}) > 0
+              ORDER BY start DESC, session_id DESC LIMIT {MOST_EVENTS}"""
+    rows = store.query(scope.statement(sql, users=list(raw_ids)))[::-1]
+    return TimelineSessions(
+        [Session(*map(int, row[1:])) for row in rows],
+        [int(row[0]) for row in rows],
+        is_cut=len(rows) >= MOST_EVENTS,
+    )
+
+
+def _times(store: Store, environment_id: int, raw_ids: Sequence[int], around_ms: int | None) -> list[int]:
+    """When the user did something, at most `MOST_EVENTS` times: half of them on each side of a time."""
+    scope = Scope(environment_id)
+    if around_ms is None:
+        sql = f"SELECT {TIME_MS} AS at FROM {scope.events(_OF_USER, IN_SESSION)} ORDER BY at DESC LIMIT {MOST_EVENTS}"
+    else:
+        half, around = MOST_EVENTS // 2, scope.bindings.whole(around_ms)
+        before = scope.events(_OF_USER, IN_SESSION, f"{TIME_MS} <= {around}")
+        later = scope.events(_OF_USER, IN_SESSION, f"{TIME_MS} > {around}")
+        sql = f"""SELECT at FROM (SELECT {TIME_MS} AS at FROM {before} ORDER BY at DESC LIMIT {half})
+                  UNION ALL SELECT at FROM (SELECT {TIME_MS} AS at FROM {later} ORDER BY at LIMIT {half})"""
     rows = store.query(scope.statement(sql, users=list(raw_ids)))
-    return TimelineSessions([Session(*map(int, row[1:])) for row in rows], [int(row[0]) for row in rows])
+    return [int(row[0]) for row in rows]

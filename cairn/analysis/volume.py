@@ -16,14 +16,18 @@ from cairn.event import Element
 from cairn.query.behaviour import CUSTOM
 from cairn.query.captured import FACTS_MAP, with_element
 from cairn.query.elements import read_elements
-from cairn.query.scope import Scope
-from cairn.query.time_range import TIME_MS, last, of_days, start_of_day, until
+from cairn.query.scope import BOUNDED_GROUPS, Scope
+from cairn.query.time_range import TIME_MS, TimeRange, last, of_days, start_of_day, until
 from cairn.store.statement import Limits
 from cairn.store.store import Row
 
 DAYS = 30  # that pages show
 DAY_MS = 86_400_000
 MATCHES_PER_QUESTION = 20  # share one pass over the events
+NAMES_DAYS = (
+    90  # that names of custom events are looked for in: what is older was planned, or is not sent any more
+)
+MOST_NAMES = 1_000  # of them, the newest
 # Of a count over all history.
 COUNTING = Limits(timeout_s=60.0)
 
@@ -37,7 +41,7 @@ class Volume(Struct, frozen=True):
 
 
 class NameSeen(Struct, frozen=True):
-    """The name of a custom event, over all history."""
+    """The name of a custom event, in the last 90 days."""
 
     name: str
     first_ms: int
@@ -150,19 +154,20 @@ class TotalOf(Struct, frozen=True):
 
 
 class NamesSeen(Struct, frozen=True):
-    """Names of custom events, newest first."""
+    """Names of custom events of the last 90 days, newest first."""
 
-    limit: int = 1_000
+    now_ms: int
+    limit: int = MOST_NAMES
 
     def plan(self) -> Plan:
-        return Plan()
+        return Plan(TimeRange(self.now_ms - NAMES_DAYS * DAY_MS, self.now_ms))
 
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""
             SELECT toString(name) AS known, toUnixTimestamp64Milli(min(time)) AS first_seen,
                    toUnixTimestamp64Milli(max(time)), count(), toString(argMax(source, time))
             FROM {events(plan, scope, CUSTOM)}
-            GROUP BY known ORDER BY first_seen DESC, known LIMIT {int(self.limit)}
+            GROUP BY known ORDER BY first_seen DESC, known LIMIT {int(self.limit)} {BOUNDED_GROUPS}
         """
 
     def answer(self, rows: list[Row]) -> list[NameSeen]:

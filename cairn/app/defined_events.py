@@ -1,6 +1,6 @@
 """Defined events: names for what was captured, counted over all history at once, and the plan of event names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -10,6 +10,7 @@ from cairn.analysis.volume import Example, NameSeen, NamesSeen, Recent, Total, T
 from cairn.app.call import Call, siblings
 from cairn.app.editions import CREATED, Edited, record
 from cairn.calendar import Days, last_days
+from cairn.clock import to_ms
 from cairn.conditions.check import ConditionNotAccepted
 from cairn.conditions.tree import EventMatch
 from cairn.definitions import defined_event as stored
@@ -50,7 +51,8 @@ class Counted(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """How the defined events of an environment do, and the names of custom events that nobody planned."""
 
-    reports: list[Report]
+    active: list[DefinedEvent]
+    reports: dict[int, Report]  # by event, of those that are watched
     findings: list[Finding]
     archived: list[DefinedEvent]
     expected: list[ExpectedName]
@@ -216,16 +218,15 @@ def findings(call: Call, environment: Environment, known: Sequence[Report] | Non
 
 
 def read_plan(call: Call, environment: Environment) -> Plan:
-    with call.reading() as connection:
-        reports = event_health.reports(
-            call.asker(environment.id), connection, call.core.definitions, call.workspace_id,
-            environment.project_id, shown_days(call, environment),
-        )  # fmt: skip
-        names = expected.list_expected(connection, environment.project_id)
-    planned = expected.planned_names([report.event for report in reports], names)
     everything = list_defined_events(call, environment, with_archived=True)
+    active = [event for event in everything if event.state == "active"]
+    reports = reports_of(call, environment, event_health.watched(active))
+    with call.reading() as connection:
+        names = expected.list_expected(connection, environment.project_id)
+    planned = expected.planned_names(active, names)
     return Plan(
-        reports=reports,
+        active=active,
+        reports={report.event.id: report for report in reports},
         findings=findings(call, environment, reports),
         archived=[event for event in everything if event.state == "archived"],
         expected=names,
@@ -233,9 +234,30 @@ def read_plan(call: Call, environment: Environment) -> Plan:
     )
 
 
-def names_seen(call: Call, environment: Environment, *, limit: int = 1_000) -> list[NameSeen]:
-    """Names of custom events, over all history."""
-    return call.ask(environment.id, NamesSeen(limit))
+def reports_of(
+    call: Call,
+    environment: Environment,
+    events: Sequence[DefinedEvent],
+    known: Mapping[int, Report] | None = None,
+) -> list[Report]:
+    """How these do, in the given order. `known`: reports that the caller has."""
+    had = known or {}
+    missing = [event for event in events if event.id not in had]
+    with call.reading() as connection:
+        counted = event_health.reports(
+            call.asker(environment.id),
+            connection,
+            call.core.definitions,
+            missing,
+            shown_days(call, environment),
+        )
+    new = {report.event.id: report for report in counted}
+    return [had.get(event.id) or new[event.id] for event in events]
+
+
+def names_seen(call: Call, environment: Environment, *, limit: int = volume.MOST_NAMES) -> list[NameSeen]:
+    """Names of custom events of the last 90 days, newest first."""
+    return call.ask(environment.id, NamesSeen(to_ms(call.now), limit))
 
 
 def expect_names(call: Call, environment: Environment, names: Sequence[str]) -> int:

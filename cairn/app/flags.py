@@ -1,5 +1,6 @@
 """Flags: listing, making, changing, switching and archiving them, and everything a flag's page tells."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -10,11 +11,11 @@ from cairn.app.editions import CREATED, Edited, list_edits, record
 from cairn.flags import definition, overview
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Rule
-from cairn.flags.overview import Glance
+from cairn.flags.overview import FlagName, Glance
 from cairn.segments import definition as segments
 from cairn.segments.definition import SegmentName
 from cairn.segments.used_by import Use, who_asks_about_flag
-from cairn.workspace.edits import check_edition, check_edition_in, differences, edition_of
+from cairn.workspace.edits import check_edition, check_edition_in, differences, edition_of, newest_edits
 from cairn.workspace.environment import Environment, list_projects
 
 EDITS_SHOWN = 20
@@ -49,13 +50,22 @@ def list_flags(call: Call, *, with_archived: bool = False) -> list[StoredFlag]:
         ]
 
 
-def list_flags_of(call: Call, environment: Environment, *, with_archived: bool = False) -> list[ListedFlag]:
+def name_flags(call: Call, environment: Environment, *, with_archived: bool = False) -> list[FlagName]:
     """Of the environment's project, by key."""
     with call.reading() as connection:
-        found = definition.list_flags(
+        return overview.name_flags(
             connection, call.workspace_id, environment.project_id, with_archived=with_archived
         )
-        glances = overview.glances(connection, environment.project_id, environment.id)
+
+
+def list_flags_of(call: Call, environment: Environment, names: Sequence[FlagName]) -> list[ListedFlag]:
+    """These flags of the environment's project, archived ones too, by key."""
+    only = [name.id for name in names]
+    with call.reading() as connection:
+        found = definition.list_flags(
+            connection, call.workspace_id, environment.project_id, with_archived=True, only=only
+        )
+        glances = overview.glances(connection, environment.project_id, environment.id, only)
     return [ListedFlag(stored, glances[stored.flag.id]) for stored in found]
 
 
@@ -98,14 +108,14 @@ def read_flag(call: Call, environment: Environment, key: str) -> FlagDetails:
     workspace_id, project_id = call.workspace_id, environment.project_id
     with call.reading() as connection:
         stored = definition.get_flag(connection, workspace_id, key, project_id=project_id)
-        others = definition.list_flags(connection, workspace_id, project_id)
+        others = overview.name_flags(connection, workspace_id, project_id)
         states = segments.states_in(connection, environment.id)
         return FlagDetails(
             stored=stored,
             rules=definition.list_rules(connection, workspace_id, stored.flag.id, environment.id),
             on_since=overview.on_since(connection, stored.flag.id, environment.id),
             segments=segments.name_segments(connection, workspace_id, project_id),
-            flags={other.flag.id: other.flag.key for other in others},
+            flags={other.id: other.key for other in others},
             sizes={known: state.identified for known, state in states.items() if state.version > 0},
         )
 
@@ -194,9 +204,10 @@ def history(call: Call, flag: FlagDetails) -> list[FlagEdit]:
         *list_edits(call, "rule order", flag.stored.flag.id),
     )
     found = [FlagEdit(edit.by, edit.at, edit.what, "") for edit in own]
-    for rule in flag.rules:
-        changes = list_edits(call, "rule", rule.id)
-        found += [FlagEdit(edit.by, edit.at, edit.what, rule.name or rule.key) for edit in changes]
+    rules = {rule.id: rule.name or rule.key for rule in flag.rules}
+    with call.reading() as connection:
+        changes = newest_edits(connection, "rule", rules, limit=EDITS_SHOWN)
+    found += [FlagEdit(edit.by, edit.at, edit.what, rules[rule_id]) for rule_id, edit in changes]
     return sorted(found, key=lambda edit: edit.at, reverse=True)[:EDITS_SHOWN]
 
 

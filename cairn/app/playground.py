@@ -112,11 +112,16 @@ class SeenFlag(Struct, frozen=True):
     sentence: str
 
 
-def flags_for(call: Call, environment: Environment, somebody: str) -> list[SeenFlag]:
-    """Every flag decided for a user who passes this identity or id, also as every custom variable."""
+def flags_for(
+    call: Call, environment: Environment, somebody: str, *, limit: int
+) -> tuple[list[SeenFlag], int]:
+    """The first flags decided for a user who passes this identity or id, also as every custom variable.
+
+    Shape: the decisions, and how many flags were left out.
+    """
     core, now, ruleset = call.core, call.now, _ruleset(call, environment)
     found = []
-    for flag in ruleset.flags:
+    for flag in ruleset.flags[:limit]:
         decided = evaluate(
             ruleset, flag.key, _context(core, "", somebody, _lists(flag)), now=now,
             in_list=lambda list_id, value: core.members.contains(list_set(list_id), value),
@@ -124,7 +129,7 @@ def flags_for(call: Call, environment: Environment, somebody: str) -> list[SeenF
         variation = decided.variation.name or decided.variation.key if decided.variation else ""
         sentence = f"{REASONS[decided.reason]} {decided.detail}".strip()
         found.append(SeenFlag(flag, decided.is_on, variation, sentence))
-    return found
+    return found, len(ruleset.flags[limit:])
 
 
 def _lists(flag: Flag | None) -> list[InList]:

@@ -23,11 +23,16 @@ def user_sessions(
 
 
 def sessions_of_timeline(
-    call: Call, environment: Environment, raw_ids: Sequence[int], *, gap_min: int = 0
+    call: Call,
+    environment: Environment,
+    raw_ids: Sequence[int],
+    *,
+    gap_min: int = 0,
+    around_ms: int | None = None,
 ) -> TimelineSessions:
-    """Over all history of one user's raw ids, to group a timeline by. `gap_min` 0: as captured."""
+    """Of one user's raw ids, to group a timeline by that starts at a time. `gap_min` 0: as captured."""
     return timeline_sessions.timeline_sessions(
-        call.core.store, environment.id, raw_ids, gap_ms=gap_min * MINUTE_MS
+        call.core.store, environment.id, raw_ids, gap_ms=gap_min * MINUTE_MS, around_ms=around_ms
     )
 
 

@@ -1,6 +1,6 @@
 """Projects, environments, the sources that send into them, and their keys."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -94,13 +94,13 @@ def heard_from(call: Call, environment: Environment) -> list[Heard]:
     return call.ask(environment.id, Senders(call.now))
 
 
-def read_keys(call: Call, environment: Environment) -> Keys:
+def read_keys(call: Call, environment: Environment, known: Sequence[Source]) -> Keys:
+    """The environment's keys, and the write keys of these sources of it."""
     heard = heard_from(call, environment)
     last = {
         client.source: max(client.last_ms, 0) for client in sorted(heard, key=lambda client: client.last_ms)
     }
     is_shown, seal = may(call.role, Verb.SEE_KEYS), call.core.seal
-    known = list_sources(call, environment)
     with call.reading() as connection:
         return Keys(
             environments.reveal_sdk_key(connection, call.workspace_id, environment.id, seal)

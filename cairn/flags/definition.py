@@ -4,6 +4,7 @@ Every call is bound to a workspace: what belongs to another one does not exist. 
 `publish` does that. The caller opens the transaction.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Literal
 
@@ -119,10 +120,17 @@ class RuleChanges(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def list_flags(
-    connection: sa.Connection, workspace_id: int, project_id: int, *, with_archived: bool = False
+    connection: sa.Connection,
+    workspace_id: int,
+    project_id: int,
+    *,
+    with_archived: bool = False,
+    only: Collection[int] | None = None,
 ) -> list[StoredFlag]:
-    """By key."""
+    """By key. `only`: of these ids."""
     query = sa.select(flags).where(flags.c.workspace_id == workspace_id, flags.c.project_id == project_id)
+    if only is not None:
+        query = query.where(flags.c.id.in_(only))
     if not with_archived:
         query = query.where(flags.c.archived_at.is_(None))
     return _stored(connection, list(connection.execute(query.order_by(flags.c.key))))

@@ -1,5 +1,6 @@
 """Flags of one environment at a glance: how many rules each has, when it changed last, and since when it is on."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -15,17 +16,37 @@ class Glance(Struct, frozen=True):
     changed_at: datetime  # the flag, a rule of this environment, or a switch of any
 
 
+class FlagName(Struct, frozen=True):
+    id: int
+    key: str
+    name: str
+
+
 class FlagCount(Struct, frozen=True):
     flags: int  # that are not archived
     are_on: int
 
 
-def glances(connection: sa.Connection, project_id: int, environment_id: int) -> dict[int, Glance]:
-    """Flag -> what is to be seen of it, for every flag of the project."""
-    own = flags.c.project_id == project_id
+def name_flags(
+    connection: sa.Connection, workspace_id: int, project_id: int, *, with_archived: bool = False
+) -> list[FlagName]:
+    """By key."""
+    query = sa.select(flags.c.id, flags.c.key, flags.c.name).where(
+        flags.c.workspace_id == workspace_id, flags.c.project_id == project_id
+    )
+    if not with_archived:
+        query = query.where(flags.c.archived_at.is_(None))
+    return [FlagName(*row) for row in connection.execute(query.order_by(flags.c.key))]
+
+
+def glances(
+    connection: sa.Connection, project_id: int, environment_id: int, only: Collection[int]
+) -> dict[int, Glance]:
+    """Flag -> what is to be seen of it, for these flags of the project."""
+    own = (flags.c.project_id == project_id) & flags.c.id.in_(only)
     counted = (
         sa.select(rules.c.flag_id, sa.func.count(), sa.func.max(rules.c.updated_at))
-        .where(rules.c.environment_id == environment_id)
+        .where(rules.c.environment_id == environment_id, rules.c.flag_id.in_(only))
         .group_by(rules.c.flag_id)
     )
     counts = {flag_id: (number, at) for flag_id, number, at in connection.execute(counted)}

@@ -11,6 +11,9 @@ from cairn.query.canonical import CANONICAL
 from cairn.store.schema import DATABASE
 from cairn.store.statement import ENVIRONMENT, Statement, UnboundQuestion, seal
 
+# Ends a statement that groups by what senders may make up, such as names, hosts and libraries: groups beyond these are
+# left out instead of filling the engine's memory until the question fails.
+BOUNDED_GROUPS = "SETTINGS max_rows_to_group_by = 50000, group_by_overflow_mode = 'any'"
 # The environment, wherever a text needs it as a value.
 HERE = f"{{{ENVIRONMENT}:UInt32}}"
 

@@ -52,6 +52,7 @@ NOTICE = "cairn_notice"  # one sentence for the next page: what was just done
 VISITOR = "cairn_visitor"  # the token of forms that are sent before there is a session
 ZONE = "cairn_zone"  # the browser's time zone, set by browser/islands/zone.ts
 SIGN_IN = "/sign-in"
+MOST_NEAR = 100  # environments to choose from
 # Fields that say what a form's sender has seen.
 SEEN = frozenset({"edition", "order"})
 
@@ -69,6 +70,7 @@ class Visit:
     environments: list[tuple[str, Environment]] = field(default_factory=list)  # with the project's name
     environment: Environment | None = None
     visitor: str = ""
+    root: str = ""  # of the addresses in this environment; empty until one is asked for
     throttle: Throttle = field(default_factory=Throttle)
     once: ShownOnce = field(default_factory=ShownOnce)
 
@@ -108,6 +110,14 @@ class Visit:
         if self.environment is None:
             raise NotFound("no such environment")
         return self.environment
+
+    @property
+    def near(self) -> list[tuple[str, Environment]]:
+        """The first environments of the workspace, and this one: what a list to choose from holds."""
+        known = self.environments[:MOST_NEAR]
+        if self.environment is None or any(each.id == self.environment.id for _, each in known):
+            return known
+        return [*known, *(pair for pair in self.environments if pair[1].id == self.environment.id)]
 
     @property
     def workspace_id(self) -> int:
@@ -175,7 +185,12 @@ class Visit:
         return self.session is not None and may(self.session.member.role, verb)
 
     def url(self, path: str = "", environment: Environment | None = None) -> str:
-        return f"/env/{quote(address_of(environment or self.here, self.environments))}{path}"
+        if (
+            environment is None
+        ):  # a page has hundreds of links, a workspace may have thousands of environments
+            self.root = self.root or f"/env/{quote(address_of(self.here, self.environments))}"
+            return f"{self.root}{path}"
+        return f"/env/{quote(address_of(environment, self.environments))}{path}"
 
     @property
     def call(self) -> Call:

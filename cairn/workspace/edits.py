@@ -100,6 +100,21 @@ def list_edits(
     ]
 
 
+def newest_edits(
+    connection: sa.Connection, kind: Kind, thing_ids: Iterable[int], *, limit: int
+) -> list[tuple[int, Edit]]:
+    """What was changed last of these things, with the thing, newest first."""
+    columns = [edits.c[name] for name in Edit.__struct_fields__]
+    query = (
+        sa.select(edits.c.thing_id, *columns)
+        .where(edits.c.kind == kind, edits.c.thing_id.in_(list(thing_ids)))
+        .order_by(edits.c.at.desc(), edits.c.id.desc())
+        .limit(limit)
+    )
+    rows = connection.execute(query)
+    return [(thing_id, Edit(edition, by, at, tuple(what))) for thing_id, edition, by, at, what in rows]
+
+
 def check_edition(connection: sa.Connection, kind: Kind, thing_id: int, expected: int | None) -> None:
     """`expected`: what the caller has seen; None: whatever it is. Raises StaleVersion."""
     if expected is not None and expected != edition_of(connection, kind, thing_id):

@@ -67,7 +67,7 @@ def test_findings(store: EmbeddedStore, tmp_path: Path) -> None:
     planned = project.define(Definition((Part("custom", "Old name"),)), "Planned")
     definitions, asker = Definitions(store), Asker(Questions(store), here)
     with reading(project.engine) as connection:
-        known = reports(asker, connection, definitions, project.workspace_id, project.project_id, DAYS)
+        known = reports(asker, connection, definitions, project.active(connection), DAYS)
         found = findings(asker, connection, definitions, project.workspace_id, project.project_id, DAYS)
     assert {report.event.name: report.state for report in known} == {
         "Bought": "broken", "Any button": "good", "Any button again": "good", "Nothing": "silent",
@@ -80,7 +80,7 @@ def test_findings(store: EmbeddedStore, tmp_path: Path) -> None:
     assert second.name in duplicate.text
     assert (new.kind, new.event_id) == ("unplanned", 0)
     assert "“Fresh name”" in new.text
-    assert [each.name for each in unplanned(asker.ask(NamesSeen()), planned_names([planned], []))] == [
+    assert [each.name for each in unplanned(asker.ask(NamesSeen(NOW_MS)), planned_names([planned], []))] == [
         "Fresh name"
     ]
 

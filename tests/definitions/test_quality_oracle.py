@@ -101,8 +101,7 @@ def test_health_and_duplicates(
             Asker(Questions(store), here),
             connection,
             Definitions(store),
-            project.workspace_id,
-            project.project_id,
+            project.active(connection),
             last_days(NOW, ZONE, DAYS),
         )
     everything = per_day(
@@ -147,7 +146,7 @@ def test_unplanned_names(
     with project.engine.begin() as connection:
         expect_names(connection, project.project_id, sorted(expected), by="ann@shop.test", now=NOW)
         planned = planned_names(named, list_expected(connection, project.project_id))
-    found = unplanned(Questions(store).ask(here, NamesSeen()), planned)
+    found = unplanned(Questions(store).ask(here, NamesSeen(NOW_MS)), planned)
     assert {each.name for each in found} == {one.name for one in history} - defined - expected
     for each in found:
         times = [one.time_ms for one in history if one.name == each.name]

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from cairn.clock import from_ms
 from cairn.db.tables import environments
-from cairn.definitions.defined_event import create_defined_event
+from cairn.definitions.defined_event import create_defined_event, list_defined_events
 from cairn.definitions.model import DefinedEvent, Definition, NewDefinedEvent
 from cairn.event import Draft
 from cairn.store.rows import element_id
@@ -41,6 +41,9 @@ class Project:
         new = NewDefinedEvent(name or f"Event {self._made}", definition, **more)  # type: ignore[arg-type]
         with self.engine.begin() as connection:
             return create_defined_event(connection, self.workspace_id, self.project_id, new, NOW)
+
+    def active(self, connection: sa.Connection) -> list[DefinedEvent]:
+        return list_defined_events(connection, self.workspace_id, self.project_id)
 
 
 def load(store: Store, drafts: Iterable[Draft]) -> None:

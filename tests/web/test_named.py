@@ -5,13 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from cairn.app.access import list_tokens
 from cairn.app.call import Call
 from cairn.clock import to_ms
+from cairn.conditions.tree import UserProperty
+from cairn.db.tables import holdouts
 from cairn.event import Arrival, Kind, Refused
 from cairn.outcomes import Reason
 from cairn.routing.destinations.heap_builtin import deliver
+from cairn.segments.definition import NewSegment, create_segment
 from cairn.web.english import plain, sentence
 from cairn.wire.segment import parse_segment
 from cairn.workspace.permission import Role
@@ -66,10 +70,25 @@ class _Told:
         pytest.param(_Told("Identify", identity="ann"), "Was identified as ann", id="with its identity"),
         pytest.param(_Told("Identify", plan="pro"), "Set plan to pro", id="with traits"),
         pytest.param(_Told("Set properties"), "User properties were set", id="no properties at all"),
+        pytest.param(
+            _Told("Set properties", a="1", b="2", c="3", d=""), "Set a to 1 and b to 2 and 2 more", id="many"
+        ),
+        pytest.param(_Told("Set properties", plan=""), "Set plan to nothing", id="emptied"),
     ],
 )
 def test_an_identification_reads_as_one(told: Any, words: str) -> None:
     assert plain(sentence(told)) == words
+
+
+@pytest.mark.parametrize(
+    ("library", "by"),
+    [
+        ("", "the API"), ("server", "the API"), ("web", "the browser"), ("ios", "the app"),
+        ("vwo-fme-node-sdk 1.9.0", "a flag SDK (vwo-fme-node-sdk 1.9.0)"), ("analytics-node", "analytics-node"),
+    ],
+)  # fmt: skip
+def test_an_identification_says_by_whom(library: str, by: str) -> None:
+    assert plain(sentence(_Told("Identify", plan="pro"), library)) == f"Set plan to pro, by {by}"
 
 
 def test_names_that_cairn_captures_itself_are_not_unplanned(world: World, owner: Browser) -> None:
@@ -118,3 +137,22 @@ def test_an_identification_does_not_tear_a_session_apart(world: World, owner: Br
     titles = [" ".join(title.split()) for title in re.findall(r"<h3>(.*?)</h3>", page, re.S)]
     assert len([title for title in titles if "session 1" in title]) == 1
     assert len([title for title in titles if "outside of sessions" in title]) == 1
+
+
+def test_a_holdout_that_asks_for_a_segment_is_named_and_never_linked_as_a_flag(
+    world: World, owner: Browser
+) -> None:
+    new = NewSegment("held", "Held", UserProperty("plan", "is", "held"))
+    here = world.a.environment
+    with world.core.engine.begin() as connection:
+        segment = create_segment(connection, world.a.workspace_id, here.project_id, new, NOW)
+        asked = {"type": "in_list", "attribute": "id", "segment_id": segment.id}
+        connection.execute(
+            sa.insert(holdouts).values(environment_id=here.id, name="Control", body={"condition": asked})
+        )
+    page = owner.get(f"{HERE}/segments/{segment.id}").text
+    assert "holdout Control" in page.split("Used by")[1]
+    assert "It is still used" in page, "deleting it says so beforehand"
+    assert "/flags/Control" not in page
+    with world.core.engine.begin() as connection:
+        connection.execute(sa.delete(holdouts))

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from cairn.app import access
 from cairn.errors import CairnError, InvalidInput
 from cairn.web.guard import set_cookie
+from cairn.web.portion import portion
 from cairn.web.visit import Page, Visit, get, place_of, post
 from cairn.workspace.permission import Role, Verb, require_grant
 from cairn.workspace.session import COOKIE, LIFETIME
@@ -15,7 +16,7 @@ from cairn.workspace.session import COOKIE, LIFETIME
 def account_page(visit: Visit, error: CairnError | None = None) -> Response:
     return visit.page(
         "account.html", status=error.status if error else 200, error=error,
-        colleagues=access.list_members(visit.call),
+        colleagues=portion(access.list_members(visit.call), visit.ask("from")),
     )  # fmt: skip
 
 
@@ -42,10 +43,11 @@ def tokens_page(visit: Visit, error: CairnError | None = None) -> Response:
     secret = visit.once.take(visit.ask("made"), visit.csrf, visit.now)
     tokens = access.list_tokens(visit.call)
     roles = [(role.value, role.value) for role in Role if _may_grant(visit, role)]
-    environments = {environment.id: environment.name for _, environment in visit.environments}
     return visit.page(
-        "tokens.html", environments=environments,
-        status=error.status if error else 200, error=error, secret=secret, tokens=tokens, roles=roles,
+        "tokens.html", environments={environment.id: environment.name for _, environment in visit.environments},
+        near={environment.id: environment.name for _, environment in visit.near},
+        status=error.status if error else 200, error=error, secret=secret, roles=roles,
+        tokens=portion(tokens, visit.ask("from")),
         place=place_of(visit), may_change=visit.may(Verb.CHANGE_TOKENS),
     )  # fmt: skip
 

@@ -5,14 +5,16 @@ from starlette.responses import Response
 from cairn.app import sources
 from cairn.calendar import zone_names
 from cairn.errors import CairnError
+from cairn.web.portion import portion
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
 
 def environments_page(visit: Visit, error: CairnError | None = None) -> Response:
+    page = portion(visit.environments, visit.ask("from"))
     return visit.page(
-        "environments.html", status=error.status if error else 200, error=error, zones=zone_names(),
-        heard=sources.last_heard(visit.call, [environment for _, environment in visit.environments]),
+        "environments.html", status=error.status if error else 200, error=error, zones=zone_names(), page=page,
+        heard=sources.last_heard(visit.call, [environment for _, environment in page.items]),
         may_change=visit.may(Verb.CHANGE_SOURCES),
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct, structs
 from starlette.responses import Response
 
+from cairn.analysis import volume
 from cairn.analysis.event_health import NEW_DAYS
 from cairn.analysis.volume import DAY_MS, Example, Total
 from cairn.app import defined_events
@@ -19,11 +20,14 @@ from cairn.web.editor.refusal import Stored
 from cairn.web.english import Words as EventWords
 from cairn.web.english import sentence
 from cairn.web.event_form import Draft
+from cairn.web.portion import MOST_CHOICES, choices, left_out, portion
 from cairn.web.render import count
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
 MOST_NAMES = 20  # unplanned ones shown
+MOST_FINDINGS = 20
+MOST_USES = 20  # of one event, named
 BADGES = {
     "good": ("good", "good"),
     "broken": ("stopped", "bad"),
@@ -61,17 +65,23 @@ def told(part: Part) -> list[Words]:
 
 def events_page(visit: Visit) -> Response:
     plan = defined_events.read_plan(visit.call, visit.here)
-    known, text, category = plan.reports, visit.ask("q").lower(), visit.ask("category")
+    text, category = visit.ask("q").lower(), visit.ask("category")
+    fitting = [
+        event
+        for event in plan.active
+        if text in f"{event.name} {event.category}".lower() and category in ("", event.category)
+    ]
+    page = portion(fitting, visit.ask("from"))
+    categories = sorted({event.category for event in plan.active if event.category})
     return visit.page(
-        "events.html", total=len(known), text=visit.ask("q"), category=category, findings=plan.findings, badges=BADGES,
-        told=told,
-        shown=[
-            report for report in known
-            if text in f"{report.event.name} {report.event.category}".lower()
-            and category in ("", report.event.category)
-        ],
-        categories=sorted({report.event.category for report in known if report.event.category}),
-        archived=plan.archived, unplanned=plan.unplanned, expected=plan.expected, most_names=MOST_NAMES,
+        "events.html", total=len(plan.active), text=visit.ask("q"), category=category, badges=BADGES, told=told,
+        findings=plan.findings[:MOST_FINDINGS], more_findings=len(plan.findings[MOST_FINDINGS:]),
+        watched=len(plan.reports), page=page,
+        shown=defined_events.reports_of(visit.call, visit.here, page.items, plan.reports),
+        categories=[name for name, _ in choices([(name, name) for name in categories], [category])],
+        archived=portion(plan.archived, visit.ask("archived"), parameter="archived"),
+        expected=portion(plan.expected, visit.ask("expected"), parameter="expected"),
+        unplanned=plan.unplanned, most_names=MOST_NAMES, has_all_names=len(plan.unplanned) < volume.MOST_NAMES,
         fresh_ms=to_ms(visit.now) - NEW_DAYS * DAY_MS,
     )  # fmt: skip
 
@@ -79,10 +89,11 @@ def events_page(visit: Visit) -> Response:
 def event_page(visit: Visit) -> Response:
     found = _find(visit)
     event = found.value
+    uses = defined_events.users_of(visit.call, event)
     report, matched = defined_events.report_on(visit.call, visit.here, event)
     return visit.page(
         "events_one.html", event=event, edition=found.edition,
-        days=report.volume.days, used=defined_events.users_of(visit.call, event),
+        days=report.volume.days, used=uses[:MOST_USES], more_uses=len(uses[MOST_USES:]),
         names=defined_events.event_names(visit.call, visit.here), told=told, badges=BADGES, state=report.state,
         starts=defined_events.shown_days(visit.call, visit.here).starts_ms, total=matched.total,
         matched=_matched(visit, matched.latest),
@@ -124,16 +135,17 @@ def _addresses(visit: Visit, event: DefinedEvent | None) -> Addresses:
 
 def _values(visit: Visit, event: DefinedEvent | None, draft: Draft) -> Mapping[str, object]:
     known = defined_events.list_defined_events(visit.call, visit.here)
+    others = [
+        other for other in known if (event is None or other.id != event.id) and not other.definition.events
+    ]
     return {
         "event": event,
         "choices": event_form,
         "tried": None,
         "is_try": visit.form("do") == "try",
-        "others": [
-            other
-            for other in known
-            if (event is None or other.id != event.id) and not other.definition.events
-        ],
+        "others": others[:MOST_CHOICES]
+        + [other for other in others[MOST_CHOICES:] if other.id in draft.events],
+        "more_others": left_out(others),
         "categories": sorted({other.category for other in known if other.category}),
         "names": [seen.name for seen in defined_events.names_seen(visit.call, visit.here, limit=200)],
     }

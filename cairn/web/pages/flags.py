@@ -24,9 +24,12 @@ from cairn.web import flag_form, snippets
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.flag_form import Metrics, Shape
 from cairn.web.pages.keys import HIDDEN
+from cairn.web.portion import portion
 from cairn.web.visit import Page, Visit, get, place_of, post
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
+
+MOST_COLUMNS = 6  # environments with a switch in the list
 
 
 class Shown(Struct, frozen=True):
@@ -41,15 +44,17 @@ class Shown(Struct, frozen=True):
 
 def flags_page(visit: Visit) -> Response:
     with_archived = visit.ask("archived") == "1"
-    found = flags.list_flags_of(visit.call, visit.here, with_archived=with_archived)
+    found = flags.name_flags(visit.call, visit.here, with_archived=with_archived)
     text = visit.ask("q").lower()
-    shown = [
-        listed for listed in found if text in f"{listed.stored.flag.key} {listed.stored.flag.name}".lower()
-    ]
+    fitting = [flag for flag in found if text in f"{flag.key} {flag.name}".lower()]
+    page, siblings = portion(fitting, visit.ask("from")), _siblings(visit)
+    columns = [each for each in siblings if each.id != visit.here.id][: MOST_COLUMNS - 1]
     return visit.page(
-        "flags.html", shown=shown, total=len(found), text=visit.ask("q"), with_archived=with_archived,
-        environments=_siblings(visit), may_define=visit.may(Verb.DEFINE),
-        editions=editions_of(visit.call, "flag switch", [listed.stored.flag.id for listed in shown]),
+        "flags.html", page=page, shown=flags.list_flags_of(visit.call, visit.here, page.items), total=len(found),
+        text=visit.ask("q"), with_archived=with_archived,
+        environments=[each for each in siblings if each in columns or each.id == visit.here.id],
+        more_environments=max(0, len(siblings) - MOST_COLUMNS), may_define=visit.may(Verb.DEFINE),
+        editions=editions_of(visit.call, "flag switch", [flag.id for flag in page.items]),
     )  # fmt: skip
 
 
@@ -66,7 +71,8 @@ def this_flag(visit: Visit) -> StoredFlag:
 def flag_page(visit: Visit) -> Response:
     flag = flags.read_flag(visit.call, visit.here, visit.part("key"))
     names = Names(segments={segment.id: segment.key for segment in flag.segments}, flags=flag.flags)
-    seen = editions_of(visit.call, "rule", [rule.id for rule in flag.rules])
+    page = portion(flag.rules, visit.ask("from"))
+    seen = editions_of(visit.call, "rule", [rule.id for rule in page.items])
     warnings = warnings_of(visit.call, visit.here, flag.stored.flag.key)
     shown = [
         Shown(
@@ -76,11 +82,11 @@ def flag_page(visit: Visit) -> Response:
             _sizes(flag, rule),
             any(isinstance(leaf, InList) for leaf in negated(rule.condition)),
         )
-        for rule in flag.rules
+        for rule in page.items
     ]
     return visit.page(
-        "flag.html", **_frame(visit, flag.stored), tab="rules", rules=shown, tried=_tried(visit, flag.stored),
-        order_edition=order_edition(visit.call, flag.stored.flag.id),
+        "flag.html", **_frame(visit, flag.stored), tab="rules", rules=shown, page=page,
+        tried=_tried(visit, flag.stored), order_edition=order_edition(visit.call, flag.stored.flag.id),
         warnings=warnings.of_definition, withheld=warnings.withheld,
         asked=visit.ask("as"), context=_asked_context(visit),
         edits=flags.history(visit.call, flag), asked_ms=flags.last_exposure(visit.call, visit.here, flag.stored),

@@ -20,7 +20,7 @@ from cairn.workspace.permission import Verb
 DAYS = 14  # of the sparklines
 FEED = 6  # rows of the live card
 REASONS_SHOWN = 4  # of refused events; a broken client finds many, and one line each would bury the rest
-FAILING_SHOWN = 3  # segments by name; what stops one often stops many
+SHOWN_EACH = 3  # things of one kind by name; what stops one often stops many
 WORRYING = ("invalid", "failed", "rate_limited")
 
 
@@ -113,7 +113,7 @@ def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
     found += _of_lists(visit, list(dict.fromkeys(overview.long_lists)))
     found += _of_withheld(visit, overview.withheld_lists)
     found += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
-    found += [_of_event(visit, finding) for finding in overview.findings]
+    found += _of_events(visit, overview.findings)
     if overview.unknown_keys:
         found.append(_of_unknown_keys(visit, overview.unknown_keys))
     return found
@@ -124,31 +124,36 @@ def _of_segments(visit: Visit, counted: list[CountedSegment]) -> Iterator[Concer
     known = [(entry.segment, entry.state) for entry in counted if entry.state is not None]
     failing = [(segment, state) for segment, state in known if state.error]
     failing.sort(key=lambda pair: pair[1].failed_at or visit.now)
-    for segment, state in failing[:FAILING_SHOWN]:
+    for segment, state in failing[:SHOWN_EACH]:
         since = f" since {full_time(state.failed_at, visit.zone)}" if state.failed_at else ""
         url = visit.url(f"/segments/{segment.id}")
         yield Concern(
             "bad", "failing", f"Segment {segment.name} is not live{since}", state.error, url, "Open"
         )
-    if (more := len(failing) - FAILING_SHOWN) > 0:
+    if (more := len(failing) - SHOWN_EACH) > 0:
         title = f"{count(more, 'more segment')} {'is' if more == 1 else 'are'} not live"
         text = "Their pages say why. Each is counted again until that succeeds."
         yield Concern("bad", "failing", title, text, visit.url("/segments"), "Open")
-    for segment, state in known:
-        if state.drift and not state.error:
-            text = f"The last full recount differed by {count(state.drift, 'user')} and put it right."
-            url = visit.url(f"/segments/{segment.id}")
-            yield Concern("warn", "drifted", f"Segment {segment.name} had drifted", text, url, "Open")
+    drifted = [(segment, state) for segment, state in known if state.drift and not state.error]
+    for segment, state in drifted[:SHOWN_EACH]:
+        text = f"The last full recount differed by {count(state.drift, 'user')} and put it right."
+        url = visit.url(f"/segments/{segment.id}")
+        yield Concern("warn", "drifted", f"Segment {segment.name} had drifted", text, url, "Open")
+    if (more := len(drifted) - SHOWN_EACH) > 0:
+        title = f"{count(more, 'more segment')} had drifted"
+        yield Concern(
+            "warn", "drifted", title, "Their pages say by how much.", visit.url("/segments"), "Open"
+        )
 
 
 def _of_lists(visit: Visit, lists: list[LongList]) -> Iterator[Concern]:
     """A large segment is asked about by many flags: the rest of them is one line."""
-    for long in lists[:FAILING_SHOWN]:
+    for long in lists[:SHOWN_EACH]:
         title = f"Python applications cannot get flag {long.flag_key} for segment {long.segment.name}"
         size = count(long.size, "member")
         text = f"{size} are more than settings may hold; Node asks the gateway and is not concerned."
         yield Concern("warn", "SDK", title, text, visit.url(f"/flags/{long.flag_key}"), "Open")
-    if (more := len(lists) - FAILING_SHOWN) > 0:
+    if (more := len(lists) - SHOWN_EACH) > 0:
         title = f"{count(more, 'more flag')} {'has' if more == 1 else 'have'} lists that Python applications cannot get"
         yield Concern("warn", "SDK", title, "Their pages say which.", visit.url("/flags"), "Open")
 
@@ -157,8 +162,8 @@ def _of_withheld(visit: Visit, withheld: list[WithheldLists]) -> Iterator[Concer
     """One line however many flags: one switch is behind them all."""
     if not withheld:
         return
-    names = ", ".join(lists.flag_key for lists in withheld[:FAILING_SHOWN])
-    if (more := len(withheld) - FAILING_SHOWN) > 0:
+    names = ", ".join(lists.flag_key for lists in withheld[:SHOWN_EACH])
+    if (more := len(withheld) - SHOWN_EACH) > 0:
         names += f" and {more} more"
     title = f"Python's SDK asks for {names} without the lists they need"
     text = (
@@ -191,6 +196,18 @@ def _of_refusals(visit: Visit, refusals: list[Refusals]) -> list[Concern]:
 
 def _refused(number: int) -> str:
     return f"{count(number, 'event was', 'events were')} refused in the last hour"
+
+
+def _of_events(visit: Visit, findings: list[Finding]) -> Iterator[Concern]:
+    """What is found of one event is often found of many: the rest of each kind is one line."""
+    for kind, label in (("broken", "stopped"), ("duplicate", "duplicate"), ("unplanned", "unplanned")):
+        alike = [finding for finding in findings if finding.kind == kind]
+        for finding in alike[:SHOWN_EACH]:
+            yield _of_event(visit, finding)
+        if (more := len(alike) - SHOWN_EACH) > 0:
+            title = f"{count(more, 'more finding')} of this kind"
+            state = "bad" if kind == "broken" else "warn"
+            yield Concern(state, label, title, "Events has them all.", visit.url("/events#findings"), "Look")
 
 
 def _of_event(visit: Visit, finding: Finding) -> Concern:

@@ -6,6 +6,7 @@ from cairn.app import python_lists, sources
 from cairn.app.editions import editions_of
 from cairn.errors import CairnError
 from cairn.web import browser_snippet, snippets
+from cairn.web.portion import portion
 from cairn.web.snippets import Snippet
 from cairn.web.visit import Page, Visit, get, place_of, post
 from cairn.workspace.permission import Verb
@@ -15,14 +16,18 @@ HIDDEN = "ask-an-editor"  # stands in snippets for keys the member may not see
 
 
 def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
-    heard, keys = sources.heard_from(visit.call, visit.here), sources.read_keys(visit.call, visit.here)
-    server = next((each for each in keys.sources if each.source.kind == "server"), None)
-    place = place_of(visit, write_key=(server and server.write_key) or HIDDEN, sdk_key=keys.sdk_key or HIDDEN)
+    heard, known = sources.heard_from(visit.call, visit.here), sources.list_sources(visit.call, visit.here)
+    page = portion(known, visit.ask("from"))
+    first = [source for source in known if source.kind == "server"][:1]  # stands in the snippets
+    keys = sources.read_keys(visit.call, visit.here, page.items)
+    servers = sources.read_keys(visit.call, visit.here, first).sources
+    write_key = servers[0].write_key if servers else ""
+    place = place_of(visit, write_key=write_key or HIDDEN, sdk_key=keys.sdk_key or HIDDEN)
     edition = editions_of(visit.call, "environment", [visit.here.id])[visit.here.id]
     editions = editions_of(visit.call, "source", [keyed.source.id for keyed in keys.sources])
     return visit.page(
         "keys.html", edition=edition, editions=editions, status=error.status if error else 200,
-        error=error, revealed=keys, place=place, heard=heard,
+        error=error, revealed=keys, page=page, place=place, heard=heard,
         browser=[browser_snippet.current(place), browser_snippet.neutral(place)],
         heap=_heap(place), segment=_segment(place), flags=_flags(place), may_change=visit.may(Verb.CHANGE_KEYS),
         may_add=visit.may(Verb.CHANGE_SOURCES), may_see=visit.may(Verb.SEE_KEYS), kinds=KINDS,

@@ -8,6 +8,7 @@ from cairn.app.editions import editions_of
 from cairn.errors import CairnError
 from cairn.privacy.capture import MODES, MOST_PAGES, CaptureSettings, Mode
 from cairn.privacy.snapshot import READINGS, TRIGGERS, NewSnapshot
+from cairn.web.portion import portion
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.edits import StaleVersion
 from cairn.workspace.permission import Verb
@@ -39,12 +40,12 @@ def privacy_page(visit: Visit, error: CairnError | None = None) -> Response:
     is_typed = error is not None and "mode" in visit.form
     shown = _typed(visit, settings) if is_typed else settings
     readings = [each for each in READINGS if each != "javascript" or settings.may_run_javascript]
-    snapshots = privacy.list_snapshots(visit.call, visit.here)
+    snapshots = portion(privacy.list_snapshots(visit.call, visit.here), visit.ask("from"))
     return visit.page(
         "privacy.html", status=error.status if error else 200, error=error, settings=shown, edition=edition,
         pages=visit.form("pages") if is_typed else "\n".join(settings.pages),
-        snapshots=snapshots, editions=editions_of(visit.call, "snapshot", [each.id for each in snapshots]),
-        deletions=privacy.list_deletions(visit.call),
+        snapshots=snapshots, editions=editions_of(visit.call, "snapshot", [each.id for each in snapshots.items]),
+        deletions=portion(privacy.list_deletions(visit.call), visit.ask("deleted"), parameter="deleted"),
         modes=[(mode, MODE_WORDS[mode]) for mode in MODES], switches=_switches(visit), most_pages=MOST_PAGES,
         triggers=[(each, each) for each in TRIGGERS],
         readings=[(each, each) for each in readings], may_change=visit.may(Verb.CHANGE_PRIVACY),

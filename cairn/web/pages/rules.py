@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from cairn.app import rules
 from cairn.app.editions import Edited
-from cairn.app.flags import list_flags_of, read_flag
+from cairn.app.flags import name_flags, read_flag
 from cairn.app.segments import list_segments
 from cairn.conditions.describe import Names, lines
 from cairn.flags.definition import DefinitionDamaged, NewRule, RuleChanges, StoredFlag
@@ -15,6 +15,7 @@ from cairn.web import rule_form
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import Stored
 from cairn.web.pages.flags import this_flag
+from cairn.web.portion import choices, left_out
 from cairn.web.rule_form import Draft
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
@@ -44,13 +45,16 @@ def _addresses(visit: Visit, rule: Rule | None) -> Addresses:
 def _values(visit: Visit, rule: Rule | None, draft: Draft) -> Mapping[str, object]:
     stored = _flag_with_variations(visit)
     segments = list_segments(visit.call, visit.here.project_id)
-    flags = [listed.stored.flag for listed in list_flags_of(visit.call, visit.here)]
+    others = [(flag.id, flag.key) for flag in name_flags(visit.call, visit.here) if flag.id != stored.flag.id]
+    named = [(segment.id, f"{segment.name} ({segment.key})") for segment in segments]
     return {
         "stored": stored,
         "rule": rule,
         "choices": rule_form,
-        "flags": [(flag.id, flag.key) for flag in flags if flag.id != stored.flag.id],
-        "segments": [(segment.id, f"{segment.name} ({segment.key})") for segment in segments],
+        "flags": choices(others, [row.flag for row in draft.rows]),
+        "more_flags": left_out(others),
+        "segments": choices(named, [row.segment for row in draft.rows]),
+        "more_segments": left_out(named),
         "variations": [(known.id, known.name or known.key) for known in stored.flag.variations],
         "has_locations": visit.core.settings.location_file is not None,
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import tzinfo
+from itertools import groupby
 
 from msgspec import Struct, structs
 from starlette.responses import Response
@@ -17,10 +18,12 @@ from cairn.conditions.tree import And, Or
 from cairn.errors import CairnError, Unavailable
 from cairn.segments.definition import NewSegment, Segment, SegmentState
 from cairn.segments.explain import Counted, Why
+from cairn.segments.used_by import Use
 from cairn.web import segment_form
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import FormRefused, Stored
 from cairn.web.english import Words, sentence
+from cairn.web.portion import choices, left_out, portion
 from cairn.web.render import count
 from cairn.web.segment_form import Draft
 from cairn.web.visit import Page, Visit, get, post
@@ -65,14 +68,15 @@ class Answer(Struct, frozen=True):
 
 
 def segments_page(visit: Visit) -> Response:
-    found = segments.list_segments(visit.call, visit.here.project_id)
+    found, text = segments.list_segments(visit.call, visit.here.project_id), visit.ask("q").lower()
+    fitting = [segment for segment in found if text in f"{segment.name} {segment.key}".lower()]
+    page = portion(fitting, visit.ask("from"))
     known, names = segments.states_in(visit.call, visit.here), event_names(visit.call, visit.here)
-    listed = [
-        Listed(segment, known.get(segment.id), _condition_told(visit, segment, names)) for segment in found
+    shown = [
+        Listed(segment, known.get(segment.id), _condition_told(visit, segment, names))
+        for segment in page.items
     ]
-    text = visit.ask("q").lower()
-    shown = [entry for entry in listed if text in f"{entry.segment.name} {entry.segment.key}".lower()]
-    return visit.page("segments.html", shown=shown, total=len(listed), text=visit.ask("q"))
+    return visit.page("segments.html", shown=shown, page=page, total=len(found), text=visit.ask("q"))
 
 
 def _condition_told(visit: Visit, segment: Segment, names: Mapping[int, str]) -> list[Part]:
@@ -98,8 +102,13 @@ def segment_page(visit: Visit) -> Response:
         members=users.described(call, here, page.since_ms),
         sentence=_condition_told(visit, segment, names), since=page.since_ms, after=after,
         next=page.next or "", size=page.size, asked=asked, candidates=candidates, why=why,
-        used=[use for use in segments.users_of(call, segment) if use.what == "flag"],
+        askers=_askers(segments.users_of(call, segment)),
     )  # fmt: skip
+
+
+def _askers(uses: list[Use]) -> list[list[Use]]:
+    """The flags and holdouts that ask, each with its environments."""
+    return [list(places) for _, places in groupby(uses, lambda use: (use.what, use.key))]
 
 
 def _segment_here(visit: Visit) -> Segment:
@@ -143,11 +152,13 @@ def _addresses(visit: Visit, segment: Segment | None) -> Addresses:
 def _values(visit: Visit, segment: Segment | None, draft: Draft) -> Mapping[str, object]:
     condition, _ = segment_form.to_condition(draft, visit.zone)
     events = event_names(visit.call, visit.here)
+    defined = [(f"{segment_form.DEFINED}{number}", name) for number, name in events.items()]
     return {
         "segment": segment,
         "counted": None,
         "choices": segment_form,
-        "defined": tuple((f"{segment_form.DEFINED}{number}", name) for number, name in events.items()),
+        "defined": tuple(choices(defined, [row.kind for group in draft.groups for row in group.rows])),
+        "more_defined": left_out(defined),
         "sentence": describe(condition, Names(events=events, zone=visit.zone))
         if condition is not None
         else [],

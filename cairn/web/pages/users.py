@@ -14,8 +14,8 @@ from cairn.app.defined_events import list_defined_events
 from cairn.app.playground import flags_for
 from cairn.errors import NotFound
 from cairn.event import Kind
+from cairn.query.captured import MOST_SHOWN
 from cairn.query.cursor import read_cursor
-from cairn.store.captured import MOST_SHOWN
 from cairn.store.schema import IDENTITY_KEY
 from cairn.web.english import Words, sentence, short
 from cairn.web.portion import PAGE, choices, left_out
