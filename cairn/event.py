@@ -34,6 +34,8 @@ class Kind:
     ACCOUNT = "account"  # an account got properties; kept with the account, never as a user's event
 
 
+FIRST_SEEN = "First seen"  # the name of an identification that says nothing but that a browser is a new one's
+
 # What is known of the page, session and device beside the event's own properties; columns of the store, in this order.
 FACTS: tuple[str, ...] = (
     # page

@@ -7,6 +7,7 @@ from msgspec import Struct
 from cairn.analysis.query.plan import Plan, canonical_user, events
 from cairn.calendar import Days
 from cairn.clock import to_ms
+from cairn.event import FIRST_SEEN
 from cairn.outcomes import Outcome
 from cairn.query.behaviour import BEHAVIOUR, EXPOSURE, IDENTIFY
 from cairn.query.scope import BOUNDED_GROUPS, Scope
@@ -129,7 +130,8 @@ class Senders(Struct, frozen=True):
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""
             SELECT toString(source) AS sent_by, toString(library) AS sent_with, count(),
-                   toUnixTimestamp64Milli(max(received_at)), countIf({IDENTIFY}), countIf({EXPOSURE})
+                   toUnixTimestamp64Milli(max(received_at)), countIf({IDENTIFY} AND name != '{FIRST_SEEN}'),
+                   countIf({EXPOSURE})
             FROM {events(plan, scope)}
             GROUP BY sent_by, sent_with ORDER BY sent_by, sent_with LIMIT {MOST_SENDERS}
             {BOUNDED_GROUPS}

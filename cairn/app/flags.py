@@ -195,6 +195,11 @@ class FlagEdit(Struct, frozen=True):
     what: tuple[str, ...]  # the fields
     rule: str  # its name; empty: of the flag itself
 
+    @property
+    def is_told(self) -> bool:
+        """`what` says itself what was done, such as `created`; otherwise it names fields."""
+        return self.what[0].split()[0] in ("created", "deleted", "archived", "switched")
+
 
 def history(call: Call, flag: FlagDetails) -> list[FlagEdit]:
     """Who changed what, the newest first. Limit: of rules that are gone nothing is told."""
@@ -211,6 +216,9 @@ def history(call: Call, flag: FlagDetails) -> list[FlagEdit]:
     return sorted(found, key=lambda edit: edit.at, reverse=True)[:EDITS_SHOWN]
 
 
-def last_exposure(call: Call, environment: Environment, stored: StoredFlag) -> int:
+def last_exposure(call: Call, environment: Environment, flag: FlagDetails) -> int:
     """When an SDK last reported that somebody got it, within 30 days. Units: epoch ms; 0: never."""
-    return exposures.last_exposure(call.core.store, environment.id, stored.flag.id, now=call.now)
+    campaigns = {rule.campaign for rule in flag.rules}
+    return exposures.last_exposure(
+        call.core.store, environment.id, flag.stored.flag.id, campaigns, now=call.now
+    )

@@ -169,8 +169,10 @@ def set_properties(batch: Batch, parts: Parts) -> None:
         if known.get((known_as[0], canonical_id)) is None
     }
     for draft in batch.drafts:
-        if draft.kind == Kind.IDENTIFY and draft.user_properties and not draft.properties:
-            draft.properties = dict(draft.user_properties)  # so that the event itself says what it set
+        if draft.kind == Kind.IDENTIFY and not draft.properties:  # so that the event itself says what it did
+            draft.properties = dict(draft.user_properties)
+            if draft.identity and not draft.properties:
+                draft.properties = {IDENTITY_KEY: draft.identity}
         for key, value in draft.user_properties.items():
             if key != IDENTITY_KEY:  # built in: whoever could set it would be somebody else in every list
                 _set(batch, draft, draft.user_id, key, text_of(value))

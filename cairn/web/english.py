@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from cairn.definitions.path import read_node
-from cairn.event import Element, Kind
+from cairn.event import FIRST_SEEN, Element, Kind
 
 SHOWN = 2  # properties told beside an event's name; the rest is a click away
 LONGEST = 80  # characters of one value
@@ -22,7 +22,7 @@ INPUTS = {"button": "button", "submit": "button", "reset": "button", "checkbox":
 FLAG_SDKS = ("vwo-", "wingify-")
 # The others are told by their own name.
 SENDERS = {
-    "": "the API", "server": "the API", "web": "the browser",
+    "": "the API", "server": "the API", "web": "the browser", "demo": "the demo",
     **dict.fromkeys(("ios", "android", "react_native", "react-native", "flutter", "mobile"), "the app"),
 }  # fmt: skip
 # What an element without text is called by, the first that it has; then its id, its classes, its tag.
@@ -190,6 +190,8 @@ def _notification(told: Told) -> Words:
 
 
 def _identify(told: Told) -> Words:
+    if told.name == FIRST_SEEN:
+        return [Word("Was seen for the first time")]
     identity = told.properties.get("identity", "")
     if identity:
         return [Word("Was identified as "), Word(short(identity), strong=True)]

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from cairn.clock import from_ms
 
@@ -31,7 +31,15 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        cut=cut, number=number, share=share, ago=ago, day=day, clock=clock_time, full=full_time, iso=iso_time
+        breakable=breakable,
+        cut=cut,
+        number=number,
+        share=share,
+        ago=ago,
+        day=day,
+        clock=clock_time,
+        full=full_time,
+        iso=iso_time,
     )
     environment.globals.update(
         static=static_url, query=query, spark=spark, spark_ends=spark_ends, bars=bars, count=count
@@ -56,6 +64,11 @@ def query(values: Mapping[str, Any]) -> str:  # Any: whatever prints as the valu
 def cut(text: str, longest: int) -> str:
     """Long text's beginning, and how much was left out: senders decide how long a value is."""
     return text if len(text) <= longest else f"{text[:longest]}… and {len(text) - longest:,} more characters"
+
+
+def breakable(text: str) -> Markup:
+    """A key that a narrow column breaks between its words, not within them."""
+    return Markup(str(escape(text)).replace("_", "_<wbr>").replace(".", ".<wbr>"))
 
 
 def escaped_length(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from cairn.event import Arrival, Draft, Kind, Refused, Scalar
+from cairn.event import FIRST_SEEN, Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
 from cairn.wire import capture_pb2
 from cairn.wire.heap_event import Said, say_event
@@ -213,7 +213,7 @@ def _say_user(message: Message, masks: Masks) -> Said:
     )
     initial = {**session_facts(session, masks), **utm_facts(user.initial_utm, masks)}
     changes = {**plain_properties(user.properties), **_initial(initial)}
-    return Said(Kind.IDENTIFY, "First seen", user_properties=changes)
+    return Said(Kind.IDENTIFY, FIRST_SEEN, user_properties=changes)
 
 
 _KINDS: dict[str, Callable[[Message, Masks], Said]] = {

@@ -106,6 +106,13 @@ def test_home_of_a_new_workspace_goes_from_the_snippet_to_naming_a_click(empty: 
     seen = browser.get(again[1])
     assert seen.status_code == 200 and "Your first event is here" in seen.text and "/cart" in seen.text
     assert "snippet" not in seen.text
+    assert seen.headers["HX-Refresh"] == "true", "the numbers around it are others now"
+    arrive(empty, fresh, "session")
+    newer = re.search(r'hx-get="([^"]+)" hx-trigger="every 2s"', first_card(browser))
+    assert newer
+    arrive(empty, fresh, "change")
+    again = browser.get(html.unescape(newer[1]))
+    assert again.status_code == 200 and "HX-Refresh" not in again.headers, "one event more turns no page"
     arrive(empty, fresh, "click", element=Element("@button;#buy;|", "button", "buy", text="Buy now"))
     named = first_card(browser)
     assert "Buy now" in named and "hx-get" not in named

@@ -73,6 +73,7 @@ class _Told:
         pytest.param(
             _Told("Set properties", a="1", b="2", c="3", d=""), "Set a to 1 and b to 2 and 2 more", id="many"
         ),
+        pytest.param(_Told("First seen", utm_source="ad"), "Was seen for the first time", id="first seen"),
         pytest.param(_Told("Set properties", plan=""), "Set plan to nothing", id="emptied"),
     ],
 )

@@ -151,9 +151,14 @@ def test_a_flag_says_who_changed_what_and_when_it_was_last_shown(world: World, o
     owner.post("/env/production/flags/told/toggle", {"on": "1"})
     with world.core.reading() as connection:
         flag_id = get_flag(connection, world.a.workspace_id, "told").flag.id
+    with world.core.engine.begin() as connection:
+        new = NewRule("rollout", "r", (Allocation(1),))
+        rule = add_rule(connection, world.a.workspace_id, flag_id, world.a.environment.id, new, NOW)
+    shown = {"campaign": rule.campaign, "variation": 1}  # as SDKs send it: without the flag
+    world.event("vwo_variationShown", "ann", minutes_ago=3, kind=Kind.EXPOSURE, properties=shown)
     world.event(
-        "vwo_variationShown", "ann", minutes_ago=3, kind=Kind.EXPOSURE, properties={"feature": flag_id}
-    )  # fmt: skip
+        "vwo_variationShown", "ann", minutes_ago=1, kind=Kind.EXPOSURE, properties={"campaign": 10**6}
+    )
     page = owner.get("/env/production/flags/told").text
     history = page.split("Who changed what")[1].split("</section>")[0]
     assert (
@@ -162,4 +167,4 @@ def test_a_flag_says_who_changed_what_and_when_it_was_last_shown(world: World, o
         and "switched on in Production" in history
     )
     assert "Last shown to somebody 3 min ago" in page
-    assert last_exposure(world.core.store, world.b.environment.id, flag_id, now=NOW) == 0
+    assert last_exposure(world.core.store, world.b.environment.id, flag_id, (), now=NOW) == 0

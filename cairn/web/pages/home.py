@@ -63,6 +63,10 @@ class First(Struct, frozen=True):
     event: Row | None = None
     click: Row | None = None
 
+    @property
+    def step(self) -> str:
+        return "click" if self.click else "event" if self.event else "waiting"
+
 
 def home_page(visit: Visit) -> Response:
     after = visit.core.feed.newest(visit.here.id)
@@ -81,8 +85,11 @@ def first_card(visit: Visit) -> Response:
     after = visit.core.feed.newest(visit.here.id)
     if visit.ask("after") == str(after):
         return Response(status_code=204)
-    html = templates().get_template("_first.html").render(visit=visit, first=_first(visit, after))
-    return HTMLResponse(html)
+    first = _first(visit, after)
+    html = templates().get_template("_first.html").render(visit=visit, first=first)
+    # With the first event, and the first click, the numbers around the card have become others too.
+    has_turned = first is None or first.step != visit.ask("step")
+    return HTMLResponse(html, headers={"HX-Refresh": "true"} if has_turned else {})
 
 
 def _first(visit: Visit, after: int, heard: list[Heard] | None = None) -> First | None:

@@ -172,6 +172,8 @@ def _count(visit: Visit, _segment: Segment | None, draft: Draft) -> Mapping[str,
 
 
 def _size(visit: Visit, draft: Draft) -> str:
+    if draft.groups == Draft().groups and not draft.json:
+        return "Say who is in, and how many they are appears here."
     condition, problems = segment_form.to_condition(draft, visit.zone)
     if condition is None:
         return f"It cannot be counted yet: {next(iter(problems.values()))}"

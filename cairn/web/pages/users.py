@@ -25,7 +25,9 @@ from cairn.workspace.permission import Verb
 
 KEY_PROPERTIES = 3  # shown in the list, after e-mail and name
 PLAIN_KEYS = (IDENTITY_KEY, "email", "_email", "name")
-MOST_TEXT = 300_000  # bytes of properties and facts on a page, as HTML
+# Characters of a property or fact on a user's page, and bytes of all of them, as HTML, before they are cut.
+LONGEST_TEXT, LEAST_TEXT, MOST_TEXT = 1_000, 20, 300_000
+MOST_LINES = 3_000  # of properties on a page whose texts are cut
 SHOWN_SESSIONS = 20  # on the user's page; the API has all
 GAPS = ("5", "15", "30", "60", "240")  # minutes, offered
 UNMERGE_CAUSE = "taken back by a member"
@@ -94,9 +96,8 @@ def user_page(visit: Visit) -> Response:
     split = sessions.sessions_of_timeline(
         call, here, users.raw_ids(call, here, user), gap_min=gap, around_ms=after.time_ms if after else None
     )
-    most_properties, longest = _shown_of(line.events)
     return visit.page(
-        "user.html", most_properties=most_properties, longest=longest,
+        "user.html", amount=_amount_of(line.events),
         user=user, stretches=_stretches(visit, line.events, split), split=split, next=line.next,
         after=after, ids=known.ids, more_ids=known.more_ids, more_merges=known.more_merges,
         flags=decided, more_flags=more_flags, past=list(reversed(known.merges)), belongs=known.segments[:PAGE],
@@ -106,18 +107,22 @@ def user_page(visit: Visit) -> Response:
     )  # fmt: skip
 
 
-def _shown_of(events: list[TimelineEvent]) -> tuple[int, int]:
-    """How many properties of each event the page shows, and how many characters of each text.
+class Amount(Struct, frozen=True):
+    """How much of its events the page shows."""
 
-    All of them, but where senders made more of it than a browser shows at ease.
-    """
-    texts = (
-        text
-        for event in events
-        for pair in (*event.properties.items(), *event.facts.items())
-        for text in pair
+    properties: int = MOST_SHOWN  # of each
+    longest: int = LONGEST_TEXT  # characters of each text
+
+
+def _amount_of(events: list[TimelineEvent]) -> Amount:
+    """Less where senders made more than a browser shows at ease."""
+    pairs = [pair for event in events for pair in (*event.properties.items(), *event.facts.items())]
+    length = sum(escaped_length(text) for pair in pairs for text in pair)
+    if length <= MOST_TEXT:
+        return Amount()
+    return Amount(
+        min(MOST_SHOWN, MOST_LINES // len(events)), max(LEAST_TEXT, LONGEST_TEXT * MOST_TEXT // (2 * length))
     )
-    return (MOST_SHOWN, 1_000) if sum(map(escaped_length, texts)) <= MOST_TEXT else (10, 100)
 
 
 def _gap(visit: Visit) -> int:
