@@ -30,9 +30,10 @@ main{max-width:30rem;padding:2rem;text-align:center}
 svg{color:light-dark(#2f6b52,#6fbf98);margin-bottom:1rem}
 h1{margin:0 0 .5rem;font-size:1.375rem;font-weight:640;letter-spacing:-.012em}
 p{margin:0 0 1rem;color:light-dark(#5f5a51,#b3ada1)}
-button{font:inherit;font-weight:560;padding:.5rem 1rem;border:0;border-radius:.5rem;cursor:pointer;
+button{font:inherit;font-weight:560;min-height:2.75rem;padding:.5rem 1rem;border:0;border-radius:.5rem;cursor:pointer;
 background:light-dark(#2f6b52,#6fbf98);color:light-dark(#fff,#10201a)}
 details{margin-top:1.5rem;text-align:left}
+summary{padding:.625rem 0;cursor:pointer}
 dl{display:grid;grid-template-columns:minmax(6rem,max-content) 1fr;gap:.25rem 1rem}
 dt{font-family:ui-monospace,monospace;color:light-dark(#5f5a51,#b3ada1)}
 dd{margin:0;overflow-wrap:anywhere;white-space:pre-wrap}
