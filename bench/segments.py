@@ -176,7 +176,7 @@ def live(folder: Path, store: EmbeddedStore, now: datetime) -> dict[str, object]
 
         def evaluate(round_: int, loaded: Loaded = loaded) -> None:
             segments.touched([loaded])
-            segments._pass(is_urgent=False)
+            segments.run_once(is_urgent=False)
 
         figures[f"touched_{size}"] = measured(evaluate)
     members.close()

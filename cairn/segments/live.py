@@ -93,7 +93,7 @@ class LiveSegments:
                 stop.wait(GATHER_S)
             started = time.perf_counter()
             try:
-                is_more_due = self._pass(is_urgent=False)
+                is_more_due = self.run_once(is_urgent=False)
                 failures, pause_s = 0, min(time.perf_counter() - started, LONGEST_PAUSE_S)
             except Exception as error:  # the job boundary: nothing is lost, the users are still pending
                 failures, is_more_due = failures + 1, False
@@ -111,7 +111,7 @@ class LiveSegments:
 
     def settle(self) -> None:
         """Do everything that is due now, at once. Raises what a pass raises."""
-        while self._pass(is_urgent=True) or self._pending.users():
+        while self.run_once(is_urgent=True) or self._pending.users():
             pass
 
     @contextmanager
@@ -138,7 +138,7 @@ class LiveSegments:
             segments=statuses(self._watched.values()),
         )
 
-    def _pass(self, *, is_urgent: bool) -> bool:
+    def run_once(self, *, is_urgent: bool) -> bool:
         """One round. `is_urgent`: refresh and save now. True: more is due."""
         with self._working:
             now_ms = to_ms(self._clock())

@@ -21,7 +21,7 @@ class GatedLog:
     """A real log whose disk syncs when the test says so, or fails."""
 
     def __init__(self, log: EventLog) -> None:
-        self._log = log
+        self.inner = log
         self.go_on = threading.Semaphore(0)
         self.appending = threading.Semaphore(0)
         self.fails = False
@@ -33,10 +33,10 @@ class GatedLog:
         if self.fails:
             raise Unavailable("the disk is full")
         self.groups.append(len(items))
-        return self._log.append(items)
+        return self.inner.append(items)
 
     def read(self, after: int, *, limit_items: int) -> list[object]:
-        return list(self._log.read(after, limit_items=limit_items))
+        return list(self.inner.read(after, limit_items=limit_items))
 
 
 def gated(tmp_path: Path) -> GatedLog:
@@ -59,9 +59,9 @@ def test_requests_share_the_next_sync(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert log.groups == [1, 38]
-    entries = log._log.read(START, limit_items=99)
+    entries = log.inner.read(START, limit_items=99)
     assert [item for entry in entries for item in entry.items] == [b"%d" % number for number in range(1, 40)]
-    log._log.close()
+    log.inner.close()
 
 
 def test_a_client_that_leaves_while_waiting_harms_no_other(tmp_path: Path) -> None:
@@ -79,12 +79,12 @@ def test_a_client_that_leaves_while_waiting_harms_no_other(tmp_path: Path) -> No
         assert first.cancelled()
 
     asyncio.run(run())
-    assert [item for entry in log._log.read(START, limit_items=9) for item in entry.items] == [
+    assert [item for entry in log.inner.read(START, limit_items=9) for item in entry.items] == [
         b"1",
         b"2",
         b"3",
     ]
-    log._log.close()
+    log.inner.close()
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert log.groups == [1, 1]
-    log._log.close()
+    log.inner.close()
 
 
 def test_an_absent_log_is_503_and_passes(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_an_absent_log_is_503_and_passes(tmp_path: Path) -> None:
         log.go_on.release(9)
         assert served.http.post("/v1/b", content=body).status_code == 200
     assert [draft.name for draft in served.drafts()] == ["e"]
-    log._log.close()
+    log.inner.close()
 
 
 def test_a_flood_of_refused_requests_is_counted_not_kept(log: EventLog) -> None:

@@ -43,7 +43,7 @@ def define(world: World, definition: Definition, name: str = "E") -> int:
 def clicked(world: World, user_id: int, element: Element, *, ago_ms: int = 0, path: str = "/") -> Loaded:
     draft = Draft(
         world.environment_id, "click", "", world.now_ms - ago_ms, world.now_ms, user_id=user_id,
-        event_id=world._next(), element=element, facts={"path": path},
+        event_id=world.next_id(), element=element, facts={"path": path},
     )  # fmt: skip
     load(world.store, [draft])
     return Loaded(world.environment_id, by_event={("click", ""): {user_id}})

@@ -409,6 +409,6 @@ def test_a_clock_that_was_ahead_holds_up_no_end_of_a_window(world: World) -> Non
     for now_ms in (NOW_MS, NOW_MS + 2_000, NOW_MS + DAY):
         world.now_ms = now_ms
         for _ in range(3):
-            world.live._pass(is_urgent=False)
+            world.live.run_once(is_urgent=False)
         assert world.users(segment) == ({1} if now_ms < NOW_MS + DAY else set())
     world.check([segment])

@@ -236,11 +236,11 @@ def work_of_time(folder: Path, store: EmbeddedStore, segments: int) -> tuple[int
     world.settle(world.did(1, "W", ago_ms=59 * MINUTE))
     counting.questions = 0
     world.now_ms = NOW_MS + MINUTE - 1
-    world.live._pass(is_urgent=False)
+    world.live.run_once(is_urgent=False)
     assert (counting.questions, world.users(segment)) == (0, {1})
     counting.bytes = 0
     world.now_ms = NOW_MS + MINUTE
-    world.live._pass(is_urgent=False)
+    world.live.run_once(is_urgent=False)
     assert world.users(segment) == set()
     world.close()
     return counting.questions, counting.bytes
@@ -272,7 +272,7 @@ def test_an_event_costs_what_the_segments_that_mention_it_cost(tmp_path: Path, s
         world.settle(world.did(9, "Other"))
         counting.questions = counting.bytes = 0
         world.live.touched([world.did(1, "W")])
-        world.live._pass(is_urgent=False)
+        world.live.run_once(is_urgent=False)
         asked.append((counting.questions, counting.bytes))
         assert world.users(same[0]) == {1}
         world.close()
@@ -284,8 +284,7 @@ def test_due_times_outlive_a_restart(world: World) -> None:
     world.settle(world.did(1, "Order", ago_ms=10 * MINUTE))
     world.restart()
     world.now_ms += 50 * MINUTE
-    world.live._refresh(world.now_ms)  # before any full count
-    world.live._depart(world.now_ms)
+    world.live.run_once(is_urgent=False)
     assert world.users(segment) == set()
 
 

@@ -116,7 +116,7 @@ class World:
         """Store an event; return what the loader would say."""
         draft = Draft(
             self.environment_id, kind, name, self.now_ms - ago_ms, self.now_ms, user_id=user_id,
-            event_id=self._next(), properties=dict(properties or {}),
+            event_id=self.next_id(), properties=dict(properties or {}),
         )  # fmt: skip
         self.store.insert_events([draft])
         self.history.events.append(draft)
@@ -129,7 +129,7 @@ class World:
             key,
             text_of(value),
             self.now_ms,
-            (self.now_ms << 22) + self._next() % 2**22,
+            (self.now_ms << 22) + self.next_id() % 2**22,
         )
         self.store.insert_properties([change])
         self.history.properties.append(change)
@@ -185,6 +185,6 @@ class World:
     def moment_of(self, moment: datetime | None) -> int:
         return to_ms(moment) if moment else 0
 
-    def _next(self) -> int:
+    def next_id(self) -> int:
         self._number += 1
         return self._number
