@@ -267,3 +267,46 @@ def test_deleting_what_is_used_names_with_links_what_uses_it(demo: Demo) -> None
         "href", f"/env/production/flags/{demo.served.demo['flag']}"
     )
     expect(sheet.get_by_role("button", name="Delete the segment")).to_have_count(0)
+
+
+def test_a_form_that_is_kept_through_signing_in_has_no_finding(demo: Demo, chromium: Browser) -> None:
+    context = axe_context(chromium, storage_state=demo.context.storage_state())
+    context.set_default_timeout(WAIT_MS)
+    tab = context.new_page()
+    tab.goto(f"{demo.served.url}/env/production/segments/new")
+    tab.get_by_label("Name", exact=True).fill("Typed for long")
+    context.clear_cookies(name="cairn_session")
+    tab.get_by_role("button", name="Create the segment").click()
+    expect(tab.locator("input[name=kept]")).to_have_count(1)
+    assert findings(tab) == []
+    tab.get_by_label("E-mail").fill(demo.served.demo["email"])
+    tab.get_by_label("Password").fill(demo.served.demo["password"])
+    tab.get_by_role("button", name="Sign in").click()
+    expect(tab.get_by_role("heading", name="What you typed is kept")).to_be_visible()
+    assert findings(tab) == []
+    context.close()
+
+
+def test_what_was_changed_meanwhile_is_told_without_a_finding(demo: Demo) -> None:
+    """An editor and a button of a page that is older than the newest change."""
+    older = demo.context.new_page()
+    older.goto(f"{demo.served.url}{url_of('/env/{environment}/segments/{segment_id}/edit', demo.values)}")
+    tab = demo.go("/env/{environment}/segments/{segment_id}/edit")
+    tab.get_by_label("Description").fill("Changed second")
+    tab.get_by_role("button", name="Save").last.click()
+    expect(tab.get_by_role("heading", level=1)).not_to_contain_text("Edit")
+    older.get_by_label("Description").fill("Changed third")
+    older.get_by_role("button", name="Save").last.click()
+    expect(older.get_by_role("alert", name="Changed meanwhile")).to_be_visible()
+    assert findings(older) == []
+    older.goto(f"{demo.served.url}/env/production/keys")
+    tab = demo.go("/env/{environment}/keys")
+    tab.get_by_role("switch", name="Flag events only with the server SDK key").check()
+    expect(tab.get_by_text("count only with the server SDK key")).to_be_visible()
+    asked = older.locator("details.ask", has=older.locator("summary", has_text="Rotate the SDK key"))
+    asked.locator("summary").click()
+    asked.get_by_role("button", name="Make a new key").click()
+    expect(older.get_by_role("heading", name="Somebody was faster")).to_be_visible()
+    assert findings(older) == []
+    older.close()
+    tab.get_by_role("switch", name="Flag events only with the server SDK key").uncheck()
