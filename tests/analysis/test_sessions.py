@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cairn.analysis import sessions as sessions_module
 from cairn.analysis.sessions import (
     MINUTE_MS,
     SESSION_NUMBERS,
@@ -144,6 +145,27 @@ def test_a_users_sessions_over_all_her_ids(visited: tuple[Past, list[Draft]], ga
                 break
         assert user_sessions(past.asker(ELSEWHERE), connection, ann, gap_ms=gap_ms).sessions == []
     assert found == expected
+
+
+def test_sessions_split_anew_are_the_same_however_many_events_are_looked_at_at_once(
+    visited: tuple[Past, list[Draft]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past, drafts = visited
+    ann, gap_ms = identified_user_id(HERE, "ann"), 30 * MINUTE_MS
+    sessions = groups(counted(drafts, {1, 2, ann}), 30)
+    expected = sorted(((one[0].time_ms, len(one)) for one in sessions), reverse=True)
+    assert len(expected) > 40
+    for most in (max(len(one) for one in sessions) + 1, 40):
+        monkeypatch.setattr(sessions_module, "MOST_EVENTS", most)
+        found: list[UserSession] = []
+        with past.reading() as connection:
+            before = None
+            while True:
+                page = user_sessions(past.asker(HERE), connection, ann, gap_ms=gap_ms, before_ms=before)
+                found += page.sessions
+                if (before := page.next) is None:
+                    break
+        assert [(session.start_ms, session.events) for session in found] == expected
 
 
 @pytest.mark.parametrize("gap", [None, 1, 30, 600])
