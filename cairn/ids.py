@@ -55,13 +55,14 @@ def visitor_id(user_id: str, account_id: int) -> int:
 
 def _visitor_uuid(user_id: str, account_id: int) -> bytes:
     """As `uuid.uuid5` in a third of the time: every new user of every environment is named."""
-    digest = sha1(_account_uuid(account_id) + user_id.encode("utf-8", "surrogatepass"), usedforsecurity=False)
+    digest = sha1(account_uuid(account_id) + user_id.encode("utf-8", "surrogatepass"), usedforsecurity=False)
     number = int.from_bytes(digest.digest()[:16], "big") & ~_UUID_MASK | _UUID_5
     return b"%032X" % number
 
 
 @lru_cache(maxsize=1024)
-def _account_uuid(account_id: int) -> bytes:
+def account_uuid(account_id: int) -> bytes:
+    """The name space of an account's visitors."""
     return uuid.uuid5(_WINGIFY, str(account_id)).bytes
 
 

@@ -12,6 +12,7 @@ from cairn.event import Arrival, Draft, Refused
 from cairn.identity.merges import Merge
 from cairn.ingest.controls import ControlsReader
 from cairn.ingest.feed import sent_user
+from cairn.ingest.followed import Followed
 from cairn.ingest.place import Locate
 from cairn.ingest.remembered import Remembered
 from cairn.outcomes import Reason
@@ -69,6 +70,9 @@ class Batch:
     visitors: dict[tuple[int, int], VisitorRow] = field(
         default_factory=dict
     )  # to be stored, by environment and visitor
+    followed: dict[int, int] = field(
+        default_factory=dict
+    )  # environments whose stored identities get rows among the visitors, with their accounts
     not_merged: set[int] = field(
         default_factory=set
     )  # event ids of drafts kept although their merge was refused
@@ -103,6 +107,7 @@ class Parts:
     directory: Callable[[], Directory]
     parsers: Mapping[str, Parser]
     remembered: Remembered
+    followed: Followed
     controls: ControlsReader
     locate: Locate
     clock: Clock  # for what carries no time of its own; never for a decision about an event

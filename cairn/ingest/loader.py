@@ -19,12 +19,12 @@ from cairn.ingest.attempts import Attempts
 from cairn.ingest.batch import Batch, Item, Parser, Parts
 from cairn.ingest.controls import ControlsReader
 from cairn.ingest.feed import Feed
+from cairn.ingest.followed import Followed
 from cairn.ingest.loaded import Loaded
 from cairn.ingest.place import Locate, locate_nothing
 from cairn.ingest.remembered import Remembered
 from cairn.ingest.steps import STEPS, parse, unreadable
 from cairn.ingest.touched import touched
-from cairn.ingest.visitor_backfill import VisitorBackfill
 from cairn.ingest.writes import WRITES, write_refusals
 from cairn.members.sets import Published
 from cairn.published.directory import Directory
@@ -70,10 +70,11 @@ class Loader:
     ) -> None:
         self._log, self._feed, self._on_loaded = log, feed, on_loaded
         controls = ControlsReader(published)
-        self._parts = Parts(store, engine, directory, parsers, Remembered(), controls, locate, clock)
+        self._parts = Parts(
+            store, engine, directory, parsers, Remembered(), Followed(), controls, locate, clock
+        )
         self._attempts = attempts
         self._map_is_copied = False
-        self._backfill = VisitorBackfill()
         self._loading = threading.Lock()
         self.seconds: defaultdict[str, float] = defaultdict(float)  # spent so far, by step
         self.events = 0  # decided so far
@@ -100,9 +101,6 @@ class Loader:
         if not self._map_is_copied:
             copy_map(self._parts.engine, self._parts.store)
             self._map_is_copied = True
-        with self._timed("backfill"):
-            if changed := self._backfill.next_page(self._parts):
-                self._on_loaded(changed)
         with self._timed("read"):
             items = self._read()
         if not items:

@@ -1,15 +1,19 @@
 """The loader's step that finds the user behind a flag SDK's visitor.
 
 A flag event names its user by a hash of the id that the application knows the user by: an identity, Segment's anonymous
-id or the number Heap gave a browser. A hash cannot be read backwards, so each id gets a row under its hash when it is
-first seen. A flag event whose hash has a row is stored as that user's. One whose hash has none is stored under the hash
-and leaves a row that says so; when its id is seen at last, the two are joined (`identity/joins`).
+id or the number Heap gave a browser. A hash cannot be read backwards, so each id gets a row under its hash. A flag
+event whose hash has a row is stored as that user's. One whose hash has none is stored under the hash and leaves a row
+that says so; when its id is seen at last, the two are joined (`identity/joins`).
+
+Identities are stored anyhow, so an environment without flag events has no rows for them. With its first flag event the
+event store makes those of all identities at once (`name_identities`), and from then on (`followed`) each new one gets
+its own. After a start environments are followed again, from their first flag event or because a visitor waits there.
+Other ids are stored nowhere else: they get their row when they are first seen.
 
 A batch without flag events and without new ids asks nothing of the store.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Set
 
 from cairn import ids
 from cairn.clock import from_ms
@@ -19,9 +23,7 @@ from cairn.identity.joins import Join, join_all, joined, with_history
 from cairn.ingest.batch import Batch, Parts
 from cairn.ingest.remembered import Recent
 from cairn.published.directory import Directory
-from cairn.store.store import VisitorRow
-
-WAITING, NUMBER, ANONYMOUS, IDENTITY = range(4)  # ranks of VisitorRow
+from cairn.store.store import ANONYMOUS, IDENTITY, NUMBER, WAITING, VisitorRow
 
 Key = tuple[int, int]  # environment, visitor id
 
@@ -33,16 +35,34 @@ Named = tuple[int, int, str, int]
 def join_visitors(batch: Batch, parts: Parts) -> None:
     accounts = accounts_of(parts.directory())
     if batch.replayed:
-        _join_again(visitor_rows(_named(batch.replayed, batch, Recent()), accounts), batch, parts)
-    named = _named(batch.drafts, batch, parts.remembered.named)
+        everywhere = {draft.environment_id for draft in batch.replayed}
+        _join_again(visitor_rows(_named(batch.replayed, batch, Recent(), everywhere), accounts), batch, parts)
     flagged = [draft for draft in (*batch.drafts, *batch.replayed) if draft.is_visitor]
-    if not named and not flagged:
-        return
-    rows = visitor_rows(named, accounts)
-    join_waiting(rows, batch, parts, from_ms(batch.parsed[-1].arrival.received_ms))
-    batch.visitors.update(rows)
+    stored = _follow(flagged, accounts, batch, parts)
+    followed = parts.followed.environments | batch.followed.keys()
+    named = _named(batch.drafts, batch, parts.remembered.named, followed)
+    new = visitor_rows(named, accounts)
+    rows = {**stored, **new}
+    if rows:
+        _join_waiting(rows, batch, parts)
+        batch.visitors.update(new)
     if flagged:
-        _resolve(flagged, batch, parts)
+        _resolve(flagged, rows, batch, parts)
+
+
+def _follow(
+    flagged: list[Draft], accounts: Mapping[int, int], batch: Batch, parts: Parts
+) -> dict[Key, VisitorRow]:
+    """Begin to follow environments; return the rows of their stored identities that are of use to this batch."""
+    rows: dict[Key, VisitorRow] = {}
+    for environment_id in parts.followed.missing({draft.environment_id for draft in flagged}, parts.store):
+        if (account_id := accounts.get(environment_id)) is None:
+            continue
+        batch.followed[environment_id] = account_id
+        asked = sorted({draft.user_id for draft in flagged if draft.environment_id == environment_id})
+        for row in parts.store.identities_behind(environment_id, account_id, asked):
+            rows[environment_id, row.visitor_id] = row
+    return rows
 
 
 def accounts_of(directory: Directory) -> dict[int, int]:
@@ -64,11 +84,12 @@ def visitor_rows(named: Iterable[Named], accounts: Mapping[int, int]) -> dict[Ke
     return rows
 
 
-def join_waiting(rows: Mapping[Key, VisitorRow], batch: Batch, parts: Parts, now: datetime) -> None:
+def _join_waiting(rows: Mapping[Key, VisitorRow], batch: Batch, parts: Parts) -> None:
     """Join the visitors whose events came before their user was known."""
     waiting = parts.store.waiting_visitors(list(rows))
     if not waiting:
         return
+    now = from_ms(batch.parsed[-1].arrival.received_ms)
     joins = [Join(*key, rows[key].user_id, now) for key in sorted(waiting)]
     with parts.engine.begin() as connection:
         batch.merges += join_all(connection, joins)
@@ -82,17 +103,21 @@ def _join_again(rows: Mapping[Key, VisitorRow], batch: Batch, parts: Parts) -> N
             batch.merges += joined(connection, environment_id, visitors)
 
 
-def _named(drafts: Iterable[Draft], batch: Batch, known: Recent[int]) -> set[Named]:
-    """The users of these events that may have no row yet, under each name that they are called by here."""
+def _named(drafts: Iterable[Draft], batch: Batch, known: Recent[int], followed: Set[int]) -> set[Named]:
+    """The users of these events that may have no row yet, under each name that they are called by here.
+
+    Of environments that are not followed without identities, but for those that are stored nowhere else.
+    """
     named: set[Named] = set()
     for draft in drafts:
         if draft.is_visitor:
             continue
         environment_id, number = draft.environment_id, draft.merge_user_id
         if draft.identity:
-            own = batch.identified[environment_id, draft.identity]
-            if (known.get((environment_id, own)) or WAITING) < IDENTITY:
-                named.add((environment_id, own, draft.identity, IDENTITY))
+            if environment_id in followed or draft.event_id in batch.not_merged:
+                own = batch.identified[environment_id, draft.identity]
+                if (known.get((environment_id, own)) or WAITING) < IDENTITY:
+                    named.add((environment_id, own, draft.identity, IDENTITY))
         elif not number:
             number = draft.user_id
         if number:
@@ -102,12 +127,12 @@ def _named(drafts: Iterable[Draft], batch: Batch, known: Recent[int]) -> set[Nam
     return named
 
 
-def _resolve(flagged: list[Draft], batch: Batch, parts: Parts) -> None:
+def _resolve(flagged: list[Draft], new: Mapping[Key, VisitorRow], batch: Batch, parts: Parts) -> None:
     """Give flag events to the users they are about. Those of a visitor that has a history of merges stay its own."""
     asked = sorted({(draft.environment_id, draft.user_id) for draft in flagged})
     rows = {(row.environment_id, row.visitor_id): row for row in parts.store.visitors(asked)}
     for key in asked:
-        here = batch.visitors.get(key)
+        here = new.get(key)
         if here is not None and (key not in rows or rows[key].rank < here.rank):
             rows[key] = here
     settled = _with_history(asked, parts)

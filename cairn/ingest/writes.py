@@ -44,6 +44,9 @@ def write_properties(batch: Batch, parts: Parts) -> None:
 
 def write_visitors(batch: Batch, parts: Parts) -> None:
     """Before the events: a visitor's events are found by its row."""
+    for environment_id, account_id in batch.followed.items():
+        parts.store.name_identities(environment_id, account_id)
+        parts.followed.environments.add(environment_id)
     parts.store.insert_visitors(list(batch.visitors.values()))
     for row in batch.visitors.values():
         if row.rank:

@@ -29,6 +29,7 @@ from cairn.store.running import Running
 from cairn.store.schema import DATABASE, FIRST_SEEN_KEY, IDENTITY_KEY, MERGED_USERS
 from cairn.store.statement import USUAL, Limits, Statement
 from cairn.store.store import AccountChange, MapChange, PropertyChange, Row, SeenElement, VisitorRow
+from cairn.store.visitors import identities_behind, name_identities, stored_visitors, waiting_environments
 
 logger = logging.getLogger(__name__)
 
@@ -228,19 +229,7 @@ class EmbeddedStore:
         return set(self._read(sql, parameters)) & set(users)
 
     def visitors(self, asked: Sequence[tuple[int, int]]) -> list[VisitorRow]:
-        if not asked:
-            return []
-        sql = f"""
-            SELECT environment_id, visitor_id, argMax(user_id, rank), max(rank) FROM {DATABASE}.visitors
-            WHERE environment_id IN {{environments:Array(UInt32)}} AND visitor_id IN {{visitors:Array(UInt64)}}
-            GROUP BY environment_id, visitor_id
-        """
-        parameters = {
-            "environments": sorted({environment_id for environment_id, _ in asked}),
-            "visitors": [visitor_id for _, visitor_id in asked],
-        }
-        wanted = set(asked)
-        return [VisitorRow(*row) for row in self._read(sql, parameters) if row[:2] in wanted]
+        return stored_visitors(self._read, asked) if asked else []
 
     def waiting_visitors(self, asked: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
         maybes = list(asked)
@@ -251,6 +240,19 @@ class EmbeddedStore:
 
     def state(self, environment_id: int) -> DataState:
         return self._states.of(environment_id)
+
+    def waiting_environments(self) -> set[int]:
+        return waiting_environments(self._read)
+
+    def identities_behind(
+        self, environment_id: int, account_id: int, asked: Sequence[int]
+    ) -> list[VisitorRow]:
+        return identities_behind(self._read, environment_id, account_id, asked)
+
+    def name_identities(self, environment_id: int, account_id: int) -> None:
+        self._check_space()
+        with self._states.changing([environment_id]):
+            name_identities(self._read, self._command, environment_id, account_id)
 
     def newest_received_ms(self) -> int:
         sql = f"SELECT toUnixTimestamp64Milli(max(received_at)) FROM {DATABASE}.events"
@@ -298,9 +300,12 @@ class EmbeddedStore:
         if self._is_closed:
             raise StoreBusy("the event store is closed")
 
-    def _insert(self, table: str, table_rows: Any) -> None:  # Any: pyarrow.Table
+    def _check_space(self) -> None:
         if (space := disk_space_of(self._folder)).is_spent:
             raise StoreBusy(f"the event store takes no rows: {space.text}")
+
+    def _insert(self, table: str, table_rows: Any) -> None:  # Any: pyarrow.Table
+        self._check_space()
         try:
             self._writing().insert_arrow(table, table_rows, database=DATABASE)
         except Error as error:
@@ -312,9 +317,9 @@ class EmbeddedStore:
                 "the disk was full before the rows were on it; they are written again after a restart"
             )
 
-    def _command(self, sql: str) -> None:
+    def _command(self, sql: str, parameters: dict[str, Any] | None = None) -> None:
         try:
-            self._writing().command(sql)
+            self._writing().command(sql, parameters=parameters)
         except Error as error:
             raise StoreBusy(f"the event store did not do it: {error}") from error
 

@@ -48,12 +48,16 @@ class MapChange(Struct, frozen=True):
     version: int
 
 
+# Ranks of VisitorRow: how sure it is whom a name means.
+WAITING, NUMBER, ANONYMOUS, IDENTITY = range(4)
+
+
 class VisitorRow(Struct, frozen=True, gc=False):
     """Whom a flag SDK's visitor stands for. The greatest `rank` wins; schema.VISITORS."""
 
     environment_id: int
     visitor_id: int
-    user_id: int  # raw; 0: not known yet
+    user_id: int  # raw; 0: not known yet (WAITING)
     rank: int
 
 
@@ -127,6 +131,20 @@ class Store(Protocol):
 
     def waiting_visitors(self, asked: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of them whose events were stored before their user was known. Cheap where there are none."""
+
+    def waiting_environments(self) -> set[int]:
+        """Those that may have such visitors."""
+
+    def identities_behind(
+        self, environment_id: int, account_id: int, asked: Sequence[int]
+    ) -> list[VisitorRow]:
+        """Of all identities of an environment those whose visitor is asked for, or waits; a row need not be stored.
+
+        `account_id`: the one that flag SDKs hash with.
+        """
+
+    def name_identities(self, environment_id: int, account_id: int) -> None:
+        """Store the rows of all identities of an environment that have none."""
 
     def newest_received_ms(self) -> int:
         """The latest receipt of an event, 0 when there is none."""

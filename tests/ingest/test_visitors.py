@@ -121,3 +121,90 @@ def test_events_of_known_users_cost_nothing(flags: Rig, environment_id: int) -> 
         assert Counting.asked == 2  # one question for a batch
     finally:
         store.__class__ = before
+
+
+def rows(rig: Rig, environment_id: int) -> set[tuple[int, int]]:
+    """(visitor id, user id) of all flag visitors."""
+    sql = "SELECT visitor_id, user_id FROM cairn.visitors WHERE environment_id = {environment:UInt32}"
+    return {(row[0], row[1]) for row in rig.store.query(ad_hoc(environment_id, sql))}
+
+
+def row_of(name: str, environment_id: int) -> tuple[int, int]:
+    return visitor_id(name, ACCOUNT), identified_user_id(environment_id, name)
+
+
+def test_new_identities_cost_nothing_where_there_are_no_flag_events(flags: Rig, environment_id: int) -> None:
+    store = flags.store
+    before, store.__class__ = store.__class__, Counting
+    try:
+        Counting.asked = 0
+        flags.send(*({"identity": f"user {number}"} for number in range(50)), environment_id=environment_id)
+        flags.load()
+        assert Counting.asked == 0
+    finally:
+        store.__class__ = before
+    assert not rows(flags, environment_id)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["same process", "after a restart"])
+def test_the_first_flag_event_finds_every_identity_seen_before(
+    flags: Rig, environment_id: int, is_restarted: bool
+) -> None:
+    names = [f"user {number}" for number in range(20)]
+    flags.send(*({"identity": name} for name in names), environment_id=environment_id)
+    flags.load()
+    if is_restarted:
+        flags.restart()
+    flags.send(
+        exposure(names[3]), {"identity": "just now"}, exposure("just now"), environment_id=environment_id
+    )
+    flags.load()
+    expected = [identified_user_id(environment_id, name) for name in (names[3], "just now")]
+    raws = flags.events(environment_id, "user_id")
+    assert raws[-3:] == [expected[0], expected[1], expected[1]]  # stored as theirs, not joined
+    assert rows(flags, environment_id) == {row_of(name, environment_id) for name in [*names, "just now"]}
+    flags.send({"identity": "later"}, environment_id=environment_id)
+    flags.load()
+    assert row_of("later", environment_id) in rows(flags, environment_id)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["same process", "after a restart"])
+def test_an_identity_seen_after_its_exposure_is_joined(
+    flags: Rig, environment_id: int, is_restarted: bool
+) -> None:
+    flags.send({"identity": "bob"}, exposure("ann"), environment_id=environment_id)
+    flags.load()
+    if is_restarted:
+        flags.restart()
+    flags.send({"identity": "ann"}, environment_id=environment_id)
+    flags.load()
+    assert owners(flags, environment_id) == [identified_user_id(environment_id, "ann")]
+
+
+def test_a_flag_event_changes_nothing_for_other_environments(flags: Rig, environment_id: int) -> None:
+    other = environment_id + 1_000_000
+    sdks = {**flags.directory.sdks, key_hash("other"): Sdk(other, 1, ACCOUNT)}
+    flags.directory = Directory(sdks=sdks)
+    flags.send({"identity": "ann"}, environment_id=other)
+    flags.load()
+    flags.send(exposure("ann"), environment_id=environment_id)
+    flags.load()
+    assert owners(flags, environment_id) == [visitor_id("ann", ACCOUNT)]
+    assert not rows(flags, other)
+
+
+def test_a_load_killed_at_its_first_flag_event_is_repeated_whole(flags: Rig, environment_id: int) -> None:
+    flags.send({"identity": "ann"}, environment_id=environment_id)
+    flags.load()
+    flags.send(exposure("ann"), exposure("bob"), {"identity": "eve"}, environment_id=environment_id)
+    flags.restart(log=cast(EventLog, _NeverMoving(flags.log)))
+    with pytest.raises(Unavailable):
+        flags.load()
+    flags.restart()
+    flags.load()
+    flags.send({"identity": "bob"}, environment_id=environment_id)
+    flags.load()
+    assert owners(flags, environment_id) == [
+        identified_user_id(environment_id, name) for name in ("ann", "bob")
+    ]
+    assert {row_of(name, environment_id) for name in ("ann", "bob", "eve")} <= rows(flags, environment_id)
