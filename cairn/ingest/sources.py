@@ -12,7 +12,6 @@ from cairn.ingest.batch import MOST_EVENTS, Batch, Parts
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory
 from cairn.routing.destinations import heap_builtin
-from cairn.wire.parsers import Event
 from cairn.wire.refusal import Unfit
 from cairn.wire.segment_call import CheckedCall
 
@@ -27,14 +26,19 @@ def send_to_environments(batch: Batch, parts: Parts) -> None:
     routes = _routes(parts.directory())
     for parsed in batch.parsed:
         route = _route_of(parsed.arrival, routes)
+        own = route[0] if not isinstance(route, Reason) and len(route) == 1 else 0
         for number, event in enumerate(parsed.events):
-            _send(batch, _delivered(event, route), route, parsed.log_position + min(number, MOST_EVENTS))
+            delivered = _delivered(event, route) if isinstance(event, CheckedCall) else event
+            log_position = parsed.log_position + (number if number < MOST_EVENTS else MOST_EVENTS)
+            if isinstance(delivered, Draft) and delivered.environment_id == own:  # as nearly all are
+                delivered.log_position = log_position
+                batch.drafts.append(delivered)
+            else:
+                _send(batch, delivered, route, log_position)
 
 
-def _delivered(event: Event, route: Route) -> Draft | Refused:
-    if not isinstance(event, CheckedCall):
-        return event
-    return event.refused(Unfit(route, "")) if isinstance(route, Reason) else heap_builtin.deliver(event)
+def _delivered(call: CheckedCall, route: Route) -> Draft | Refused:
+    return call.refused(Unfit(route, "")) if isinstance(route, Reason) else heap_builtin.deliver(call)
 
 
 def _send(batch: Batch, event: Draft | Refused, route: Route, log_position: int) -> None:
@@ -47,8 +51,6 @@ def _send(batch: Batch, event: Draft | Refused, route: Route, log_position: int)
     event.log_position = log_position
     if isinstance(route, Reason):
         batch.refuse(event, route, f"source {event.source!r}")
-    elif environments == (event.environment_id,):
-        batch.drafts.append(event)
     else:
         batch.drafts.extend(_copy(event, environment_id) for environment_id in environments)
 

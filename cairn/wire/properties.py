@@ -40,7 +40,7 @@ def _scalars(
 ) -> dict[str, Scalar]:
     # Half of a parser's time is spent here, so the usual types come first and without a call.
     kept: dict[str, Scalar] = {}
-    fit_keys, names = _fit_keys, _Names()
+    fit_keys, names = _fit_keys, None
     for key, value in given.items():
         kind = value.__class__
         if kind is str:
@@ -53,6 +53,7 @@ def _scalars(
         elif kind is not bool and not (kind is int and -_LARGEST_INTEGER <= value < _LARGEST_INTEGER):
             if kind is dict:
                 check_depth(value, MOST_DEPTH - _DEPTH_OF_VALUES)
+                names = names or _Names()
                 kept.update(_scalars(dict(names.flat(key, value)), array, text))
                 continue
             value = cut_value(_checked(value, array)) if kind is list else _number(value)

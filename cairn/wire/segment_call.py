@@ -15,11 +15,11 @@ from cairn.wire.times import Timestamp
 Traits = dict[str, Any]  # Any: foreign JSON
 
 
-class Library(Struct, frozen=True):
+class Library(Struct, frozen=True, gc=False):
     name: str | None = None
 
 
-class Context(Struct, frozen=True):
+class Context(Struct, frozen=True, gc=False):
     """The part of `context` that matters for analytics."""
 
     library: Library | None = None
@@ -29,13 +29,13 @@ class Context(Struct, frozen=True):
     is_direct: bool | None = msgspec.field(default=None, name="direct")  # the device itself sent it
 
 
-class Metadata(Struct):
+class Metadata(Struct, gc=False):
     """What the browser client says it did by itself."""
 
     bundled: list[str] | None = None
 
 
-class Call(Struct):
+class Call(Struct, gc=False):
     type: str | None = None
     user_id: str | None = msgspec.field(default=None, name="userId")
     anonymous_id: str | None = msgspec.field(default=None, name="anonymousId")
@@ -63,7 +63,7 @@ class Surroundings(Struct, frozen=True):
     may_be_large: bool = False  # long enough to hold an event over its limit
 
 
-class CheckedCall(Struct, frozen=True):
+class CheckedCall(Struct, frozen=True, gc=False):
     """A call that Segment takes. What becomes of it is each destination's business (routing/destinations)."""
 
     arrival: Arrival

@@ -1,7 +1,7 @@
 """The sender's times: ISO 8601 with any offset, or epoch milliseconds."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from cairn.outcomes import Reason
 from cairn.wire.refusal import Unfit
@@ -11,7 +11,6 @@ OLDEST_MS = 946_684_800_000  # 2000-01-01: before it the unit was wrong (seconds
 _SHORTEST_EPOCH = 9  # digits; "20260301" is a date
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
-_MILLISECOND = timedelta(milliseconds=1)
 
 Timestamp = str | int | float
 
@@ -35,7 +34,9 @@ def epoch_ms(value: Timestamp, field: str) -> int:
 
 
 def _to_ms(moment: datetime) -> int:
-    return (moment - (_EPOCH if moment.tzinfo is not None else _NAIVE_EPOCH)) // _MILLISECOND
+    since = moment - (_EPOCH if moment.tzinfo is not None else _NAIVE_EPOCH)
+    # A division by a millisecond says the same in three times the time.
+    return since.days * 86_400_000 + since.seconds * 1_000 + since.microseconds // 1_000
 
 
 def check_range(time_ms: int, received_ms: int) -> None:

@@ -71,12 +71,21 @@ def _check_wanted(call: Call, kind: str, around: Surroundings) -> None:
         raise Unfit(Reason.SENT_BY_BROWSER, f"_metadata.bundled names {DESTINATION}")
     if kind not in ("track", "identify"):
         raise Unfit(Reason.UNSUPPORTED_EVENT_TYPE, f"type: Heap takes track and identify, not {kind}")
-    # The call's own word before the batch's, by name. Merging them would cost the batch's size for each of its calls.
-    both = (call.integrations or {}, around.integrations)
-    if not next((chosen[name] for name in (DESTINATION, "All") for chosen in both if name in chosen), True):
+    if (call.integrations or around.integrations) and not _is_chosen(
+        call.integrations or {}, around.integrations
+    ):
         raise Unfit(
             Reason.BLOCKED_BY_INTEGRATIONS, f"integrations: does not name {DESTINATION}, or says false"
         )
+
+
+def _is_chosen(own: dict[str, Any], around: dict[str, Any]) -> bool:
+    """By name, the call's own word before the batch's. To merge the two would cost the batch's size for each call."""
+    for name in (DESTINATION, "All"):
+        for chosen in (own, around):
+            if name in chosen:
+                return bool(chosen[name])
+    return True
 
 
 def _who(call: Call, *, is_identify: bool) -> tuple[int, int]:
@@ -119,5 +128,6 @@ def _time_ms(arrival: Arrival, call: Call, sent_ms: int) -> int:
     if call.timestamp is None or call.timestamp == "":
         return arrival.received_ms
     time_ms = epoch_ms(call.timestamp, "timestamp")
-    check_range(happened_ms(time_ms, sent_ms, arrival.received_ms), arrival.received_ms)
+    happened = happened_ms(time_ms, sent_ms, arrival.received_ms) if sent_ms else time_ms
+    check_range(happened, arrival.received_ms)
     return time_ms
