@@ -125,7 +125,7 @@ def test_a_time_zone_that_is_none_is_refused_at_its_field(owner: Browser, zone: 
 
 
 def test_a_viewer_sees_environments_and_changes_none(world: World, browse: Callable[[], Browser]) -> None:
-    viewer = browse().sign_in(world.a.email(Role.VIEWER))
+    viewer = browse().enter(world.core, world.a.email(Role.VIEWER))
     page = viewer.get(f"{HERE}/environments").text
     assert "Development" in page and "New environment" not in page and world.b.environment.app_id not in page
     assert viewer.post(f"{HERE}/environments/time-zone", {"time_zone": "Asia/Tokyo"}).status_code == 403

@@ -64,7 +64,10 @@ def test_a_save_from_a_tab_that_is_older_than_the_newest_change_loses_nothing(
     world: World, browse: Callable[..., Browser], thing: str, new: dict[str, str], first: dict[str, str],
     second: dict[str, str], field: str, now: str,
 ) -> None:  # fmt: skip
-    ann, ben = browse().sign_in(world.a.email()), browse().sign_in(world.a.email(Role.EDITOR))
+    ann, ben = (
+        browse().enter(world.core, world.a.email()),
+        browse().enter(world.core, world.a.email(Role.EDITOR)),
+    )
     address = made(ann, thing, new, f"two-{thing}")
     opened = ann.post(address, {"do": "add m"}) if thing == "metrics" else ann.get(address)
     seen = fields_of(opened.text)
@@ -87,7 +90,10 @@ def test_a_save_from_a_tab_that_is_older_than_the_newest_change_loses_nothing(
 def test_what_was_deleted_while_it_was_edited_can_be_saved_as_new(
     world: World, browse: Callable[..., Browser], thing: str
 ) -> None:
-    ann, ben = browse().sign_in(world.a.email()), browse().sign_in(world.a.email(Role.EDITOR))
+    ann, ben = (
+        browse().enter(world.core, world.a.email()),
+        browse().enter(world.core, world.a.email(Role.EDITOR)),
+    )
     address = made(ann, thing, SEGMENT if thing == "segments" else {"key": "{name}"}, f"gone-{thing}")
     typed = {**fields_of(ann.get(address).text), "name": "Typed for long"}
     assert ben.post(f"{address.removesuffix('/edit')}/delete", follow_redirects=False).status_code == 303

@@ -127,7 +127,10 @@ def test_viewers_see_and_strangers_do_not(world: World, browse: Callable[[], Bro
             connection, world.b.workspace_id, world.b.environment.project_id,
             NewDefinedEvent("Secret of the rival", Definition((Part(),))), NOW,
         )  # fmt: skip
-    ours, theirs = browse().sign_in(world.a.email()), browse().sign_in(world.b.email(Role.VIEWER))
+    ours, theirs = (
+        browse().enter(world.core, world.a.email()),
+        browse().enter(world.core, world.b.email(Role.VIEWER)),
+    )
     assert theirs.get(f"{EVENTS}/{event.id}").status_code == 200
     assert theirs.get(f"{EVENTS}/new").status_code == 403
     assert "Secret of the rival" not in ours.get(EVENTS).text

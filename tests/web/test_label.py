@@ -71,7 +71,7 @@ def name_site(browser: Browser, address: str) -> None:
 
 
 def test_a_link_speaks_for_who_opened_it(world: World, browse: Callable[..., Browser]) -> None:
-    editor = browse().sign_in(world.a.email(Role.EDITOR))
+    editor = browse().enter(world.core, world.a.email(Role.EDITOR))
     name_site(editor, "https://links.example")
     page = editor.get(LABEL, params={"address": "links.example/cart?a=1"})
     link = html.unescape(page.text.split('class="button" data-main href="')[1].split('"')[0])
@@ -127,7 +127,7 @@ def test_a_site_is_removed_by_its_own_workspace_only(
     name_site(owner, "https://gone.example")
     with world.core.reading() as connection:
         sites = {site.origin: site.id for site in list_sites(connection, world.a.environment.id)}
-    rival = browse().sign_in(world.b.email())
+    rival = browse().enter(world.core, world.b.email())
     rival.get(LABEL)
     assert rival.post(f"{LABEL}/sites/{sites['https://gone.example']}/delete").status_code == 404
     assert "https://gone.example" not in rival.get(LABEL).text
@@ -137,11 +137,14 @@ def test_a_site_is_removed_by_its_own_workspace_only(
 
 
 def test_who_may_not_define_gets_no_link(world: World, browse: Callable[..., Browser]) -> None:
-    viewer = browse().sign_in(world.a.email(Role.VIEWER))
+    viewer = browse().enter(world.core, world.a.email(Role.VIEWER))
     for path in (LABEL, f"{LABEL}/open"):
         assert viewer.get(path, params={"address": "shop.example"}).status_code == 403
     assert "events/label" not in viewer.get("/env/production/events").text
-    assert "events/label" in browse().sign_in(world.a.email(Role.EDITOR)).get("/env/production/events").text
+    assert (
+        "events/label"
+        in browse().enter(world.core, world.a.email(Role.EDITOR)).get("/env/production/events").text
+    )
 
 
 def test_a_wrong_address_is_told_at_its_field(owner: Browser) -> None:

@@ -38,7 +38,7 @@ def test_a_reload_shows_no_secret_again_and_makes_no_second_token(
     answer = owner.post(f"{HERE}/tokens", {"name": "once", "role": "viewer"}, follow_redirects=False)
     assert answer.status_code == 303 and not SECRET.search(answer.headers["location"])
     page = answer.headers["location"]
-    other = browse().sign_in(world.a.email())
+    other = browse().enter(world.core, world.a.email())
     assert not SECRET.search(other.get(page).text)  # another session of the same member
     assert SECRET.search(owner.get(page).text)
     assert not SECRET.search(owner.get(page).text)

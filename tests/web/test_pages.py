@@ -242,7 +242,7 @@ def test_the_segment_editor_counts_what_is_typed_and_suggests_frequent_values(
     assert "No users in Production now." in counted(**{"g0.r0.value": "silver"})
     assert "cannot be counted yet" in counted(**{"g0.r0.key": ""})
     assert "cannot be counted yet" in counted(**{"g0.r0.operator": "matches", "g0.r0.value": "("})
-    rival = browse().sign_in(world.b.email())
+    rival = browse().enter(world.core, world.b.email())
     rival.get(path)
     theirs = rival.post(path, {**form, "do": "count"}).text
     assert "No users in Production now." in theirs and "gold</option" not in theirs and "rare-" not in theirs
@@ -453,8 +453,8 @@ def test_requests_with_an_unknown_key_are_shown_to_who_runs_the_machine_only(
     world.refuse(Refused(0, at, Reason.UNKNOWN_KEY, "", "Somebody else's", "", "", "{}"))
     unnamed = replace(world.core, settings=structs.replace(world.core.settings, operators=()))
     others = [
-        browse().sign_in(world.a.email(Role.EDITOR)),
-        browse().sign_in(world.b.email()),
+        browse().enter(world.core, world.a.email(Role.EDITOR)),
+        browse().enter(world.core, world.b.email()),
         browse(unnamed).sign_in(world.a.email()),  # the first workspace's owner, of two workspaces
     ]
     for path in ("/live?keys=unknown", "/live/rows?keys=unknown&after=0"):
@@ -478,10 +478,10 @@ def test_flag_events_can_be_left_to_the_server_sdk_key(
     page = owner.post(f"{HERE}/keys/server-key", {"on": "1"}).text
     first = server_key()
     assert "count only with the server SDK key" in page and f'data-copy="{first}"' in page
-    assert server_key() not in browse().sign_in(world.a.email(Role.VIEWER)).get(f"{HERE}/keys").text
+    assert server_key() not in browse().enter(world.core, world.a.email(Role.VIEWER)).get(f"{HERE}/keys").text
     page = owner.post(f"{HERE}/keys/rotate-server").text
     assert server_key() != first and f'data-copy="{server_key()}"' in page
-    editor = browse().sign_in(world.a.email(Role.EDITOR))
+    editor = browse().enter(world.core, world.a.email(Role.EDITOR))
     assert editor.post(f"{HERE}/keys/server-key", {"on": ""}).status_code == 403
     assert "count with any SDK key" in owner.post(f"{HERE}/keys/server-key", {"on": ""}).text
 
@@ -534,7 +534,7 @@ def test_keys_are_shown_copied_and_changed(
     assert "heap.load(&#39;2468013579&#39;)" in shown and "/k/2468013579.js" in shown
     again = owner.post(f"{HERE}/environments", {**heaps, "environment_key": "web2"})
     assert again.status_code == 409 and 'id="wrong-app_id"' in again.text
-    viewer = browse().sign_in(world.a.email(Role.VIEWER)).get(f"{HERE}/keys").text
+    viewer = browse().enter(world.core, world.a.email(Role.VIEWER)).get(f"{HERE}/keys").text
     assert keys()[0] not in viewer and not any(key in viewer for key in keys()[1])
 
 
@@ -554,7 +554,7 @@ def test_a_token_is_shown_once_and_works_until_deleted(world: World, owner: Brow
 
 
 def test_a_password_is_changed(world: World, browse: Callable[..., Browser]) -> None:
-    admin, elsewhere = (browse().sign_in(world.b.email(Role.ADMIN)) for _ in range(2))
+    admin, elsewhere = (browse().enter(world.core, world.b.email(Role.ADMIN)) for _ in range(2))
     admin.get(f"{HERE}/account")
     path, new = f"{HERE}/account/password", "another good password"
     wrong = admin.post(path, {"current": "not it, surely", "password": new, "again": new})
@@ -591,7 +591,7 @@ def test_no_page_shows_or_changes_another_workspace(
     with reading(world.core.engine) as connection:
         source = list_sources(connection, world.a.workspace_id)[0].id
         list_id = states(connection, world.a.workspace_id, segment)[0].list_id
-    rival = browse().sign_in(world.b.email())
+    rival = browse().enter(world.core, world.b.email())
     before = list(world.changed)
     for path in (
         f"/segments/{segment}", f"/segments/{segment}/edit", "/flags/ours-alone", "/flags/ours-alone/variables",

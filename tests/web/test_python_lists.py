@@ -146,7 +146,7 @@ def test_python_gets_a_list_only_where_the_switch_is_on_and_pages_say_what_it_la
 def test_nobody_is_bothered_where_only_node_asks(
     world: World, browse: Callable[..., Browser], applications: Applications
 ) -> None:
-    rival = browse().sign_in(world.b.email())
+    rival = browse().enter(world.core, world.b.email())
     make_flag(world, world.b, InList("who", segment_id=make_segment(world, world.b)))
     applications.decide("node", world.b.environment)
     assert "Python&#39;s SDK" not in rival.get(HERE).text
@@ -160,7 +160,7 @@ def test_nobody_is_bothered_where_only_node_asks(
 def test_who_may_not_change_an_environment_may_not_reveal_its_lists(
     world: World, browse: Callable[..., Browser], role: Role
 ) -> None:
-    browser = browse().sign_in(world.a.email(role))
+    browser = browse().enter(world.core, world.a.email(role))
     assert "python-lists" in browser.get(f"{HERE}/keys").text
     assert browser.post(f"{HERE}/keys/python-lists", {"on": "1"}).status_code == 403
 
