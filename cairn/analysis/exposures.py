@@ -1,28 +1,34 @@
 """What SDKs report of flags they decided."""
 
-from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from msgspec import Struct
+
+from cairn.analysis.query.plan import Plan, events
 from cairn.query.behaviour import EXPOSURE
 from cairn.query.scope import Scope
 from cairn.query.time_range import since_day_of
-from cairn.store.store import Store
+from cairn.store.store import Row
 
 LOOK_BACK = timedelta(days=30)
 
 
-def last_exposure(
-    store: Store, environment_id: int, flag_id: int, campaigns: Collection[int], *, now: datetime
-) -> int:
-    """Epoch milliseconds of a flag's last exposure in 30 days; 0: none.
+class LastExposure(Struct, frozen=True):
+    """Epoch milliseconds of a flag's last exposure in 30 days; 0: none."""
 
-    `campaigns`: of its rules, by which SDKs name what they showed. Only a holdout's exposure names the flag.
-    """
-    scope = Scope(environment_id)
-    own = scope.bindings.contains("properties['campaign']", tuple(map(str, campaigns)), "String")
-    of_flag = (
-        f"properties['feature'] = {scope.bindings.text(str(flag_id))} OR properties['feature'] = '' AND {own}"
-    )
-    events = scope.events(EXPOSURE, since_day_of(now - LOOK_BACK).clause(scope.bindings), of_flag)
-    rows = store.query(scope.statement(f"SELECT toUnixTimestamp64Milli(max(time)) FROM {events}"))
-    return int(rows[0][0])
+    flag_id: int
+    # Of its rules, by which SDKs name what they showed. Only a holdout's exposure names the flag.
+    campaigns: tuple[int, ...]
+    now: datetime
+
+    def plan(self) -> Plan:
+        return Plan(since_day_of(self.now - LOOK_BACK))
+
+    def select(self, plan: Plan, scope: Scope) -> str:
+        own = scope.bindings.contains("properties['campaign']", tuple(map(str, self.campaigns)), "String")
+        flag = scope.bindings.text(str(self.flag_id))
+        of_flag = f"properties['feature'] = {flag} OR properties['feature'] = '' AND {own}"
+        return f"SELECT toUnixTimestamp64Milli(max(time)) FROM {events(plan, scope, EXPOSURE, of_flag)}"
+
+    def answer(self, rows: list[Row]) -> int:
+        return int(rows[0][0]) if rows else 0

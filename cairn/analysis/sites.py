@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from cairn.analysis.query.plan import Plan, events
 from cairn.query.behaviour import PAGEVIEW
 from cairn.query.scope import BOUNDED_GROUPS, Scope
 from cairn.query.time_range import since_day_of
-from cairn.store.store import Store
+from cairn.store.store import Row
 
 MOST_PAGES = 10  # of one site
 MOST_ROWS = 500
@@ -21,24 +22,31 @@ class SeenPage(Struct, frozen=True):
     users: int
 
 
-def sites_seen(
-    store: Store, environment_id: int, *, now: datetime, days: int = 30
-) -> dict[str, list[SeenPage]]:
+class SitesSeen(Struct, frozen=True):
     """By host, those that the script ran on in sessions first, then by users; each with its pages viewed most."""
-    scope = Scope(environment_id)
-    within = since_day_of(now - timedelta(days=days)).clause(scope.bindings)
-    pageviews = scope.events(PAGEVIEW, "domain != ''", "library != {demo:String}", within)
-    sql = f"""
-        SELECT host, page, views, users FROM (
-            SELECT toString(domain) AS host, toString(path) AS page, count() AS views, uniq(user_id) AS users,
-                   max(library = {{script:String}} AND session_id != 0) AS by_script
-            FROM {pageviews}
-            GROUP BY host, page
-            ORDER BY by_script DESC, users DESC, views DESC, host, page
-            LIMIT {MOST_PAGES} BY host)
-        LIMIT {MOST_ROWS} {BOUNDED_GROUPS}"""
-    rows = store.query(scope.statement(sql, script=SCRIPT, demo=DEMO))
-    found: dict[str, list[SeenPage]] = {}
-    for host, path, views, users in rows:
-        found.setdefault(str(host), []).append(SeenPage(str(path), int(views), int(users)))
-    return found
+
+    now: datetime
+    span: timedelta = timedelta(days=30)
+
+    def plan(self) -> Plan:
+        return Plan(since_day_of(self.now - self.span))
+
+    def select(self, plan: Plan, scope: Scope) -> str:
+        script, demo = scope.bindings.text(SCRIPT), scope.bindings.text(DEMO)
+        pageviews = events(plan, scope, PAGEVIEW, "domain != ''", f"library != {demo}")
+        return f"""
+            SELECT host, page, views, users FROM (
+                SELECT toString(domain) AS host, toString(path) AS page, count() AS views, uniq(user_id) AS users,
+                       max(library = {script} AND session_id != 0) AS by_script
+                FROM {pageviews}
+                GROUP BY host, page
+                ORDER BY by_script DESC, users DESC, views DESC, host, page
+                LIMIT {MOST_PAGES} BY host)
+            LIMIT {MOST_ROWS} {BOUNDED_GROUPS}
+        """
+
+    def answer(self, rows: list[Row]) -> dict[str, list[SeenPage]]:
+        found: dict[str, list[SeenPage]] = {}
+        for host, path, views, users in rows:
+            found.setdefault(str(host), []).append(SeenPage(str(path), int(views), int(users)))
+        return found

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from cairn.analysis.query.asker import Asker
+from cairn.analysis.query.plan import Plan, events
 from cairn.analysis.sessions import MINUTE_MS, MOST_EVENTS, Session, sessions_of
+from cairn.analysis.user_questions import of_users
 from cairn.query.behaviour import IN_SESSION
 from cairn.query.scope import Scope
 from cairn.query.time_range import TIME_MS
-from cairn.store.store import Store
+from cairn.store.store import Row
 
 SILENCE_MS = 30 * MINUTE_MS  # that ends a captured session
-_OF_USER = "user_id IN {users:Array(UInt64)}"
 
 
 class TimelineSessions(Struct, frozen=True):
@@ -45,43 +47,69 @@ class TimelineSessions(Struct, frozen=True):
         return session.start_ms - self.gap_ms <= time_ms <= session.end_ms + self.gap_ms
 
 
+class _Times(Struct, frozen=True):
+    """When these raw users did something, at most `MOST_EVENTS` times: half of them on each side of a time."""
+
+    raw_ids: tuple[int, ...]
+    around_ms: int | None  # None: the newest
+
+    def plan(self) -> Plan:
+        return Plan()
+
+    def select(self, plan: Plan, scope: Scope) -> str:
+        own = of_users(self.raw_ids, scope)
+        if self.around_ms is None:
+            newest = events(plan, scope, own, IN_SESSION)
+            return f"SELECT {TIME_MS} AS at FROM {newest} ORDER BY at DESC LIMIT {MOST_EVENTS}"
+        half, around = MOST_EVENTS // 2, scope.bindings.whole(self.around_ms)
+        before = events(plan, scope, own, IN_SESSION, f"{TIME_MS} <= {around}")
+        later = events(plan, scope, own, IN_SESSION, f"{TIME_MS} > {around}")
+        return f"""
+            SELECT at FROM (SELECT {TIME_MS} AS at FROM {before} ORDER BY at DESC LIMIT {half})
+            UNION ALL SELECT at FROM (SELECT {TIME_MS} AS at FROM {later} ORDER BY at LIMIT {half})
+        """
+
+    def answer(self, rows: list[Row]) -> list[int]:
+        return [int(row[0]) for row in rows]
+
+
+class _Captured(Struct, frozen=True):
+    """The newest sessions that clients sent of these raw users and in which something was done, oldest first."""
+
+    raw_ids: tuple[int, ...]
+
+    def plan(self) -> Plan:
+        return Plan()
+
+    def select(self, plan: Plan, scope: Scope) -> str:
+        return f"""
+            SELECT session_id, toUnixTimestamp64Milli(min(time)) AS start, toUnixTimestamp64Milli(max(time)),
+                   countIf({IN_SESSION})
+            FROM {events(plan, scope, of_users(self.raw_ids, scope), "session_id != 0")}
+            GROUP BY session_id HAVING countIf({IN_SESSION}) > 0
+            ORDER BY start DESC, session_id DESC LIMIT {MOST_EVENTS}
+        """
+
+    def answer(self, rows: list[Row]) -> TimelineSessions:
+        oldest_first = rows[::-1]
+        return TimelineSessions(
+            [Session(*map(int, row[1:])) for row in oldest_first],
+            [int(row[0]) for row in oldest_first],
+            is_cut=len(rows) >= MOST_EVENTS,
+        )
+
+
 def timeline_sessions(
-    store: Store, environment_id: int, raw_ids: Sequence[int], *, gap_ms: int, around_ms: int | None = None
+    asker: Asker, raw_ids: Sequence[int], *, gap_ms: int, around_ms: int | None = None
 ) -> TimelineSessions:
     """`gap_ms` 0: as captured. Otherwise a session ends with a silence longer than that.
 
     Limits: of those split anew, what the events around a time make, the newest ones without it; of captured ones the
     newest. One in which nothing was done, as when an SDK only asked for flags, is none.
     """
-    if gap_ms:
-        times = _times(store, environment_id, raw_ids, around_ms)
-        return TimelineSessions(
-            sessions_of(times, gap_ms=gap_ms), gap_ms=gap_ms, is_cut=len(times) >= MOST_EVENTS
-        )
-    scope = Scope(environment_id)
-    sql = f"""SELECT session_id, toUnixTimestamp64Milli(min(time)) AS start, toUnixTimestamp64Milli(max(time)),
-                     countIf({IN_SESSION})
-              FROM {scope.events(_OF_USER, "session_id != 0")}
-              GROUP BY session_id HAVING countIf({IN_SESSION}) > 0
-              ORDER BY start DESC, session_id DESC LIMIT {MOST_EVENTS}"""
-    rows = store.query(scope.statement(sql, users=list(raw_ids)))[::-1]
+    if not gap_ms:
+        return asker.ask(_Captured(tuple(raw_ids)))
+    times = asker.ask(_Times(tuple(raw_ids), around_ms))
     return TimelineSessions(
-        [Session(*map(int, row[1:])) for row in rows],
-        [int(row[0]) for row in rows],
-        is_cut=len(rows) >= MOST_EVENTS,
+        sessions_of(times, gap_ms=gap_ms), gap_ms=gap_ms, is_cut=len(times) >= MOST_EVENTS
     )
-
-
-def _times(store: Store, environment_id: int, raw_ids: Sequence[int], around_ms: int | None) -> list[int]:
-    """When the user did something, at most `MOST_EVENTS` times: half of them on each side of a time."""
-    scope = Scope(environment_id)
-    if around_ms is None:
-        sql = f"SELECT {TIME_MS} AS at FROM {scope.events(_OF_USER, IN_SESSION)} ORDER BY at DESC LIMIT {MOST_EVENTS}"
-    else:
-        half, around = MOST_EVENTS // 2, scope.bindings.whole(around_ms)
-        before = scope.events(_OF_USER, IN_SESSION, f"{TIME_MS} <= {around}")
-        later = scope.events(_OF_USER, IN_SESSION, f"{TIME_MS} > {around}")
-        sql = f"""SELECT at FROM (SELECT {TIME_MS} AS at FROM {before} ORDER BY at DESC LIMIT {half})
-                  UNION ALL SELECT at FROM (SELECT {TIME_MS} AS at FROM {later} ORDER BY at LIMIT {half})"""
-    rows = store.query(scope.statement(sql, users=list(raw_ids)))
-    return [int(row[0]) for row in rows]

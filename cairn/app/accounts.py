@@ -52,13 +52,13 @@ def choose_account_key(
 def list_accounts(call: Call, environment: Environment, *, after: str = "") -> AccountPage:
     """By id. Pages of 50."""
     key = account_key(call, environment)
-    return accounts.list_accounts(call.core.store, environment.id, key, after=after)
+    return accounts.list_accounts(call.asker(environment.id), key, after=after)
 
 
 def get_account(call: Call, environment: Environment, account_id: str) -> Account:
     """Raises AccountNotFound."""
     key = account_key(call, environment)
-    account = accounts.read_account(call.core.store, environment.id, key, account_id)
+    account = accounts.read_account(call.asker(environment.id), key, account_id)
     if account is None:
         raise AccountNotFound("nothing is known of this account in this environment", field="account")
     return account

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from cairn.analysis import exposures
+from cairn.analysis.exposures import LastExposure
 from cairn.app.call import Call
 from cairn.app.editions import CREATED, Edited, list_edits, record
 from cairn.flags import definition, overview
@@ -218,7 +218,5 @@ def history(call: Call, flag: FlagDetails) -> list[FlagEdit]:
 
 def last_exposure(call: Call, environment: Environment, flag: FlagDetails) -> int:
     """When an SDK last reported that somebody got it, within 30 days. Units: epoch ms; 0: never."""
-    campaigns = {rule.campaign for rule in flag.rules}
-    return exposures.last_exposure(
-        call.core.store, environment.id, flag.stored.flag.id, campaigns, now=call.now
-    )
+    campaigns = tuple(sorted({rule.campaign for rule in flag.rules}))
+    return call.ask(environment.id, LastExposure(flag.stored.flag.id, campaigns, call.now))

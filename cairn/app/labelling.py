@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from cairn.analysis.sites import SeenPage, sites_seen
+from cairn.analysis.sites import SeenPage, SitesSeen
 from cairn.app.call import Call
 from cairn.errors import NotAllowed
 from cairn.workspace import label_grant, label_site
@@ -17,7 +17,7 @@ class Sites(Struct, frozen=True):
 
 
 def read_sites(call: Call, environment: Environment) -> Sites:
-    seen = sites_seen(call.core.store, environment.id, now=call.now)
+    seen = call.ask(environment.id, SitesSeen(call.now))
     return Sites(list_sites(call, environment), seen)
 
 

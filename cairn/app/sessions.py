@@ -32,7 +32,7 @@ def sessions_of_timeline(
 ) -> TimelineSessions:
     """Of one user's raw ids, to group a timeline by that starts at a time. `gap_min` 0: as captured."""
     return timeline_sessions.timeline_sessions(
-        call.core.store, environment.id, raw_ids, gap_ms=gap_min * MINUTE_MS, around_ms=around_ms
+        call.asker(environment.id), raw_ids, gap_ms=gap_min * MINUTE_MS, around_ms=around_ms
     )
 
 

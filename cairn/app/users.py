@@ -152,9 +152,8 @@ def described(call: Call, environment: Environment, user_ids: Iterable[int]) -> 
 
 
 def user_details(call: Call, environment: Environment, user: User) -> Details:
-    store = call.core.store
     with call.reading() as connection:
-        ids, more_ids = merged.merged_ids(store, connection, environment.id, user.user_id)
+        ids, more_ids = merged.merged_ids(call.asker(environment.id), connection, user.user_id)
         past = merges.history(connection, environment.id, [raw.user_id for raw in ids])
         return Details(
             user=user,
@@ -191,7 +190,7 @@ def _account(call: Call, connection: sa.Connection, environment: Environment, us
         account_id = users.property_of(call.asker(environment.id), connection, user.user_id, key)
     if not account_id:
         return None
-    return accounts.read_account(call.core.store, environment.id, key, account_id) or Account(account_id, 0)
+    return accounts.read_account(call.asker(environment.id), key, account_id) or Account(account_id, 0)
 
 
 def timeline(

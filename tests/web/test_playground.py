@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cairn.analysis.exposures import last_exposure
+from cairn.analysis.exposures import LastExposure
 from cairn.conditions.tree import EVERYBODY, Attribute, Condition, Device
 from cairn.event import Kind
 from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, get_flag, set_flag_state
@@ -167,4 +167,4 @@ def test_a_flag_says_who_changed_what_and_when_it_was_last_shown(world: World, o
         and "switched on in Production" in history
     )
     assert "Last shown to somebody 3 min ago" in page
-    assert last_exposure(world.core.store, world.b.environment.id, flag_id, (), now=NOW) == 0
+    assert world.core.questions.ask(world.b.environment.id, LastExposure(flag_id, (), NOW)) == 0
