@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from cairn.store.running import Progress, Running
-from cairn.store.statement import ENVIRONMENT, USUAL, Limits, Statement
+from cairn.store.statement import ENVIRONMENT, FILTERS_SETTING, USUAL, Limits, Statement
 from cairn.store.store import Row
 from cairn.store.tenancy import filters
 
@@ -47,9 +47,7 @@ class Asking:
     ) -> list[Row]:
         """`other`: a client to reach the engine by while this one waits. Raises the client's errors."""
         parameters = {**statement.parameters, ENVIRONMENT: statement.environment_id}
-        settings = {"additional_table_filters": filters(statement.environment_id)} | self._beyond_usual(
-            limits
-        )
+        settings = {FILTERS_SETTING: filters(statement.environment_id)} | self._beyond_usual(limits)
         during: Any = nullcontext()  # Any: it yields nothing that is used
         if running is not None:
             settings["log_comment"] = name = str(uuid4())

@@ -10,6 +10,9 @@ from cairn.errors import CairnError
 Parameters = Mapping[str, Any]  # Any: the columns' own types
 # The parameter that every row of a table is compared with; bound by the store and by nobody else.
 ENVIRONMENT = "environment"
+# The engine's setting by which the store says whose rows a statement may see (store.tenancy). A text that sets it
+# itself would have its way, so none may name it.
+FILTERS_SETTING = "additional_table_filters"
 
 
 class UnboundQuestion(CairnError):
@@ -58,6 +61,8 @@ def seal(
     """For `query.scope`, and for `question.ad_hoc`; a test holds everybody else off. Raises UnboundQuestion."""
     if ENVIRONMENT in parameters:
         raise UnboundQuestion(f"the parameter `{ENVIRONMENT}` is bound by the store, never by the caller")
+    if FILTERS_SETTING in sql:
+        raise UnboundQuestion(f"the statement names {FILTERS_SETTING}, which is the store's alone")
     statement = object.__new__(Statement)
     statement.environment_id = environment_id
     statement.sql = sql

@@ -9,6 +9,6 @@ TENANT_TABLES = (
 
 
 def filters(environment_id: int) -> str:
-    """For the engine's setting `additional_table_filters`, which it adds to every read of these tables."""
+    """For the engine's setting (`FILTERS_SETTING`), which it adds to every read of these tables."""
     pairs = (f"'{DATABASE}.{table}': 'environment_id = {int(environment_id)}'" for table in TENANT_TABLES)
     return "{" + ", ".join(pairs) + "}"

@@ -55,6 +55,12 @@ def test_every_row_that_a_scope_gives_is_compared_with_its_environment(
         pytest.param(lambda: Scope(1).statement("SELECT count() FROM cairn.events"), id="of a text alone"),
         pytest.param(lambda: Scope(1).statement("SELECT 1"), id="of no table"),
         pytest.param(
+            lambda: (scope := Scope(1)).statement(
+                f"SELECT 1 FROM {scope.events()} SETTINGS additional_table_filters = {{}}"
+            ),
+            id="with filters of its own",
+        ),
+        pytest.param(
             lambda: (scope := Scope(1)).statement(f"SELECT 1 FROM {scope.events()}", environment=2),
             id="with the environment as a parameter",
         ),
@@ -100,8 +106,18 @@ def two(store: EmbeddedStore) -> EmbeddedStore:
         "SELECT (SELECT count() FROM cairn.{0} AS other)",
         "SELECT uniqExact(environment_id) * count() FROM cairn.{0} FINAL",
         "SELECT countIf(environment_id IN (SELECT environment_id FROM cairn.{0})) FROM cairn.{0}",
+        "SELECT count() FROM cairn.{0} SETTINGS max_threads = 1",
     ],
-    ids=["plain", "a subquery", "a name", "another filter", "a value", "the newest rows", "a set"],
+    ids=[
+        "plain",
+        "a subquery",
+        "a name",
+        "another filter",
+        "a value",
+        "the newest rows",
+        "a set",
+        "settings",
+    ],
 )
 def test_whatever_a_text_says_it_sees_its_environments_rows_only(
     two: EmbeddedStore, table: str, text: str
