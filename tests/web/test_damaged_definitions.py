@@ -42,6 +42,10 @@ DAMAGES = [
     pytest.param("[1, 2]", id="numbers"),
     pytest.param("[" * 3_000, id="deeper than any parser goes"),
 ]
+TRIED_EVERYWHERE = (
+    "{not json",
+    '{"type": "of the future"}',
+)  # on every page; the others where the thing is looked at
 # Table, column -> the page of the thing, its API path, and what that answers beside 200: part of `unreadable` fields.
 WHERE = {
     ("segments", "condition"): ("/segments/{segment}", "/segments/{segment}"),
@@ -187,7 +191,7 @@ def test_what_cannot_be_read_fails_alone(
         assert (changed.encode() in settings_file(world)) is not is_held, (
             "changes of the others are published"
         )
-        for path in PAGES if damage == "{not json" else ("", "/segments", "/flags", "/events"):
+        for path in PAGES if damage == "{not json" else ("",):
             answer = owner.get(HERE + made.path(path))
             assert answer.status_code == 200, (path, answer.text)
         for path in ("/segments", "/flags", "/events"):
@@ -200,7 +204,7 @@ def test_what_cannot_be_read_fails_alone(
             assert (shown.status_code, "cannot be read" in shown.text) == (200, True), shown.text
             told = api("GET", path)
             assert (told.status_code, "cannot be read" in told.text) == (200, True), told.text
-            for path in OWN_PAGES:
+            for path in OWN_PAGES if damage in TRIED_EVERYWHERE else ():
                 answer = owner.get(HERE + made.path(path))
                 is_told = answer.status_code == 409 and "cannot be read" in answer.text
                 assert answer.status_code == 200 or is_told, (path, answer.text)
