@@ -29,18 +29,17 @@ from cairn.collect.request import request_of
 from cairn.collect.script import ScriptFiles, comment
 from cairn.disk_space import DiskWatch
 from cairn.errors import Misconfigured, Unavailable
-from cairn.eventlog.sqlite import SqliteLog
 from cairn.gateway.answers import Receive, Scope, Send
 from cairn.gateway.app import Gateway
 from cairn.http_server.connections import Connections
 from cairn.http_server.limits import KEEP_ALIVE_S, limits_for, raise_file_limit
 from cairn.http_server.protocol import protocol_for
 from cairn.ingest.place import open_locations
-from cairn.members.lmdb import open_members
 from cairn.members.sets import Published
 from cairn.paths import Paths
 from cairn.proxy import Proxy
 from cairn.published.directory import DOCUMENT, Directory, decode
+from cairn.seams import open_log, open_members
 from cairn.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -91,9 +90,9 @@ class Edge:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         paths = Paths(settings.data_dir)
         # Opened when it is first written: a full disk must not keep flags from being decided.
-        self._log = SqliteLog(paths.log)
+        self._log = open_log(settings)
         self._disk = DiskWatch(settings.data_dir)
-        self._members = open_members(paths.members)
+        self._members = open_members(settings)
         self._directory = PublishedDirectory(self._members)
         # Before anything is answered: an SDK whose key is unknown at its start stays off until it is restarted.
         self._directory.refresh()

@@ -16,7 +16,7 @@ from cairn.db.engine import reading
 from cairn.db.tables import environments
 from cairn.errors import CairnError, Unavailable
 from cairn.flags.publish import publish_environment
-from cairn.members.lmdb import LmdbMembers
+from cairn.members.sets import MembersAndDocuments
 from cairn.privacy.capture import publish_capture
 from cairn.settings import Settings
 from cairn.workspace.directory_build import publish_directory
@@ -28,7 +28,7 @@ LISTS_INTERVAL_S = 1.0  # at most one new settings file a second for inlined lis
 
 
 class Publisher:
-    def __init__(self, engine: sa.Engine, members: LmdbMembers, settings: Settings) -> None:
+    def __init__(self, engine: sa.Engine, members: MembersAndDocuments, settings: Settings) -> None:
         self._engine, self._members, self._settings = engine, members, settings
         self._wake = threading.Event()
         self._lock = threading.Lock()

@@ -25,10 +25,8 @@ from starlette.applications import Starlette
 from cairn.api.app import build_api
 from cairn.app.core import Core
 from cairn.clock import Clock, PossibleClock, utc_now
-from cairn.db.metadata import open_metadata
 from cairn.definitions.matching import Definitions
 from cairn.demo.shop import shop_routes
-from cairn.eventlog.sqlite import SqliteLog
 from cairn.health import health_of
 from cairn.ingest.attempts import DIED_VARIABLE, Attempts
 from cairn.ingest.feed import Feed
@@ -36,7 +34,7 @@ from cairn.ingest.loader import Loader
 from cairn.ingest.place import open_locations
 from cairn.ingest.set_aside import forget_old
 from cairn.jobs.queue import Worker
-from cairn.members.lmdb import LmdbMembers, open_members
+from cairn.members.sets import Published
 from cairn.paths import Paths
 from cairn.privacy import retention
 from cairn.privacy.deletion import Parts, delete_users
@@ -44,9 +42,9 @@ from cairn.privacy.request import JOB as DELETE_USERS
 from cairn.private_files import SOCKET_MODE
 from cairn.published.directory import DOCUMENT, Directory, decode
 from cairn.publisher import Publisher
+from cairn.seams import open_log, open_members, open_metadata, open_store
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
-from cairn.store.embedded import open_embedded
 from cairn.web.app import build_web
 from cairn.workspace.sealed import open_seal
 
@@ -58,7 +56,7 @@ STOP_TIMEOUT_S = 5.0  # longest wait for a thread to finish what it is doing at 
 class DirectoryReader:
     """The published directory, decoded again only when something was published."""
 
-    def __init__(self, members: LmdbMembers) -> None:
+    def __init__(self, members: Published) -> None:
         self._members = members
         self._seen = -1
         self._directory = Directory()
@@ -99,9 +97,9 @@ class CoreProcess:
         self.settings, self.clock = settings, clock
         self.engine = open_metadata(settings)
         seal = open_seal(settings.data_dir)
-        self.log = SqliteLog(paths.log)
-        self.members = open_members(paths.members)
-        self.store = open_embedded(paths.store, memory_mb=settings.store_memory_mb, on_cut_off=_start_again)
+        self.log = open_log(settings)
+        self.members = open_members(settings)
+        self.store = open_store(settings, on_cut_off=_start_again)
         self.feed = Feed()
         self.publisher = Publisher(self.engine, self.members, settings)
         definitions = Definitions(self.store)

@@ -122,7 +122,7 @@ def demo(as_json: bool, as_shell: bool, **options: Any) -> None:
 @click.password_option(help="The new password; asked for when it is not given.")
 def set_member_password(email: str, password: str, **options: Any) -> None:
     """Give a member a new password and end their sessions."""
-    from cairn.db.metadata import open_metadata
+    from cairn.seams import open_metadata
     from cairn.workspace.member import find_member, set_password
 
     engine = open_metadata(_settings(options))
@@ -139,13 +139,14 @@ def set_member_password(email: str, password: str, **options: Any) -> None:
 @click.option("--load", "position", default="", help="Load this request again, such as 12.0.")
 def set_aside(position: str, **options: Any) -> None:
     """List the requests that stopped the core and were set aside, or load one again."""
-    from cairn.eventlog.sqlite import open_log
     from cairn.ingest.set_aside import list_set_aside, load_again
     from cairn.paths import Paths
+    from cairn.seams import open_log
 
-    paths = Paths(_settings(options).data_dir)
+    settings = _settings(options)
+    paths = Paths(settings.data_dir)
     if position:
-        log = open_log(paths.log)
+        log = open_log(settings)
         try:
             load_again(paths.set_aside, log, position)
         finally:
@@ -180,15 +181,13 @@ def reference(folder: Path) -> None:
 
 def _make_demo(settings: Settings) -> dict[str, Any]:
     from cairn.clock import utc_now
-    from cairn.db.metadata import open_metadata
     from cairn.demo.workspace import ensure
-    from cairn.eventlog.sqlite import open_log
-    from cairn.paths import Paths
+    from cairn.seams import open_log, open_metadata
     from cairn.supervise import address_of
     from cairn.workspace.sealed import open_seal
 
     engine = open_metadata(settings)
-    log = open_log(Paths(settings.data_dir).log)
+    log = open_log(settings)
     try:
         made = ensure(engine, open_seal(settings.data_dir), log, now=utc_now())
     finally:

@@ -99,3 +99,7 @@ class Published(Protocol):
     def names(self, prefix: str) -> Iterator[str]: ...
 
     def changes(self) -> int: ...
+
+
+class MembersAndDocuments(Members, Published, Protocol):
+    """Both, kept in one place: what the core writes and the edge reads."""

@@ -53,6 +53,9 @@ def test_the_contract_holds_for_the_code_as_it_is(copy: Path) -> None:
         pytest.param(
             "privacy/deletion", "from cairn.store.question import ad_hoc", "where questions are", id="an ad-hoc text"
         ),
+        pytest.param(
+            "publisher", "from cairn.members.lmdb import LmdbMembers", "in one place", id="a concrete class"
+        ),
         pytest.param("app/users", "from cairn.web.render import count", "Arrows", id="a use case knows pages"),
         pytest.param("analysis/users", "from cairn.app.core import Core", "Arrows", id="a question knows the core"),
     ],
