@@ -5,7 +5,7 @@ import secrets
 import struct
 import uuid
 from functools import lru_cache
-from hashlib import md5, sha1
+from hashlib import blake2b, md5, sha1
 from typing import Annotated
 
 from msgspec import Meta
@@ -23,7 +23,7 @@ def identified_user_id(environment_id: int, identity: str) -> int:
     Shape: 1..2**53-1. Guarantee: depends on the two values only, so every process and every
     release names the same user. Source: contracts/heap.md section 7 (deterministic id from the identity).
     """
-    digest = hashlib.blake2b(f"{environment_id}/{identity}".encode(errors="surrogatepass"), digest_size=8)
+    digest = blake2b(f"{environment_id}/{identity}".encode("utf-8", "surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "big") % MAX_USER_ID + 1
 
 
@@ -69,12 +69,12 @@ def account_uuid(account_id: int) -> bytes:
 def event_id(key_space: str, key: str) -> int:
     """The stored id of an event: the same source and message id give the same event. 64 bits."""
     named = f"{key_space}\0{key}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "big")
+    return int.from_bytes(blake2b(named, digest_size=8).digest(), "big")
 
 
 def element_id(encoded: bytes) -> int:
     """The number of an element's shape, from its encoded fields. 64 bits, never 0."""
-    return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big") or 1
+    return int.from_bytes(blake2b(encoded, digest_size=8).digest(), "big") or 1
 
 
 def key_hash(key: str) -> str:

@@ -71,7 +71,10 @@ def merged_ids(draft: Draft) -> set[int]:
 def _identified(asking: list[Draft], batch: Batch, parts: Parts) -> set[User]:
     """Those of the user ids to be merged that are an identity's own, as stored or as seen in this batch."""
     users = {(draft.environment_id, draft.merge_user_id) for draft in asking}
-    here = {(environment_id, user_id) for (environment_id, _), user_id in batch.identified.items()}
+    own = set(batch.identified.values())
+    here: set[User] = set()
+    if any(user_id in own for _, user_id in users):  # which is rare
+        here = {(environment_id, user_id) for (environment_id, _), user_id in batch.identified.items()}
     return (users & here) | parts.store.identified(sorted(users - here))
 
 

@@ -1,5 +1,6 @@
 """What the loader need not look up again: what it has stored of users and elements, merges it has settled."""
 
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from cairn.ingest.names import Limits
@@ -29,6 +30,13 @@ class Recent(Generic[Value]):
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
         self._young[place] = value
+
+    def put_all(self, values: Mapping[Place, Value]) -> None:
+        if len(self._young) + len(values) > self._half:
+            for place, value in values.items():
+                self.put(place, value)
+        else:
+            self._young.update(values)
 
     def clear(self) -> None:
         self._young, self._old = {}, {}

@@ -81,17 +81,20 @@ def correct_clocks(batch: Batch, parts: Parts) -> None:
     remembered = parts.remembered
     if remembered.newest_ms < 0:
         remembered.newest_ms = parts.store.newest_received_ms()
+    newest_ms = remembered.newest_ms
     for draft in batch.drafts:
         received_ms = draft.received_ms
-        remembered.newest_ms = max(remembered.newest_ms, received_ms)
+        if received_ms > newest_ms:
+            newest_ms = received_ms
         is_ours = draft.time_ms == received_ms  # no time was sent
-        if not is_ours:
-            is_ours = bool(draft.sent_ms) and draft.sent_ms >= draft.time_ms
+        if not is_ours and draft.sent_ms:
+            is_ours = draft.sent_ms >= draft.time_ms
             draft.time_ms = happened_ms(draft.time_ms, draft.sent_ms, received_ms)
         if received_ms < draft.time_ms <= received_ms + FUTURE_MS:
             draft.time_ms, is_ours = received_ms, True
         if is_ours:
-            draft.late_ms = remembered.newest_ms - received_ms
+            draft.late_ms = newest_ms - received_ms
+    remembered.newest_ms = newest_ms
 
 
 def check_times(batch: Batch, parts: Parts) -> None:
@@ -143,7 +146,10 @@ def name_events(batch: Batch, parts: Parts) -> None:
 def drop_repeats(batch: Batch, parts: Parts) -> None:
     """Refuse what is stored already, unless it was stored from this very place in the log: then it is our own
     repetition after a crash, has its outcome, and only its users are named again."""
-    stored = parts.store.known([draft.event_id for draft in batch.drafts])
+    event_ids = [draft.event_id for draft in batch.drafts]
+    stored = parts.store.known(event_ids)
+    if not stored and len(set(event_ids)) == len(event_ids):
+        return  # as in nearly all loads
     seen: set[int] = set()
     kept = []
     for draft in batch.drafts:
@@ -173,14 +179,25 @@ def set_properties(batch: Batch, parts: Parts) -> None:
             draft.properties = dict(draft.user_properties)
             if draft.identity and not draft.properties:
                 draft.properties = {IDENTITY_KEY: draft.identity}
-        for key, value in draft.user_properties.items():
-            if key != IDENTITY_KEY:  # built in: whoever could set it would be somebody else in every list
-                _set(batch, draft, draft.user_id, key, text_of(value))
+        if draft.user_properties:
+            for key, value in draft.user_properties.items():
+                if key != IDENTITY_KEY:  # built in: whoever could set it would be somebody else in every list
+                    _set(batch, draft, draft.user_id, key, text_of(value))
+        if not new or not draft.identity:
+            continue
         known_as = (draft.environment_id, draft.identity)
         canonical_id = new.get(known_as, 0)
         if canonical_id and (draft.event_id not in batch.not_merged or draft.user_id == canonical_id):
             del new[known_as]
-            _set(batch, draft, canonical_id, IDENTITY_KEY, draft.identity)
+            change = PropertyChange(
+                draft.environment_id,
+                canonical_id,
+                IDENTITY_KEY,
+                draft.identity,
+                draft.time_ms,
+                version_of(draft),
+            )
+            batch.properties[draft.environment_id, canonical_id, IDENTITY_KEY] = change
 
 
 def name_elements(batch: Batch, parts: Parts) -> None:

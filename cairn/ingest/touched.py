@@ -1,5 +1,7 @@
 """Which users a load touched, for live segments."""
 
+from collections.abc import Iterable
+
 from cairn.event import Draft
 from cairn.ingest.batch import Batch
 from cairn.ingest.loaded import Loaded
@@ -12,8 +14,7 @@ def touched(batch: Batch) -> list[Loaded]:
     found: dict[int, Loaded] = {}
     _add_events(found, batch.drafts)
     _add_events(found, batch.replayed)
-    for change in batch.properties.values():
-        _of(found, change.environment_id).by_property.setdefault(change.key, set()).add(change.user_id)
+    _add_properties(found, batch.properties)
     for merge in batch.merges:
         _of(found, merge.environment_id).merged.update((merge.user_id, merge.canonical_id))
     for joined in batch.joined:
@@ -48,3 +49,14 @@ def _add_events(found: dict[int, Loaded], drafts: list[Draft]) -> None:
         of_key.add(draft.user_id)
     for (environment_id, kind, name), of_key in users.items():
         _of(found, environment_id).by_event.setdefault((kind, name), set()).update(of_key)
+
+
+def _add_properties(found: dict[int, Loaded], changed: Iterable[tuple[int, int, str]]) -> None:
+    """`changed`: environment, user, key."""
+    users: dict[tuple[int, str], set[int]] = {}
+    for environment_id, user_id, key in changed:
+        if (of_key := users.get((environment_id, key))) is None:
+            of_key = users[environment_id, key] = set()
+        of_key.add(user_id)
+    for (environment_id, key), of_key in users.items():
+        _of(found, environment_id).by_property.setdefault(key, set()).update(of_key)

@@ -35,11 +35,13 @@ def write_properties(batch: Batch, parts: Parts) -> None:
             extra={"environment_id": change.environment_id, "key": change.key, "error": detail},
         )
         del batch.properties[change.environment_id, change.user_id, change.key]
-    for change in batch.properties.values():
-        if change.key == IDENTITY_KEY:
-            parts.remembered.identities.put((change.environment_id, change.user_id), change.value)
-        elif change.key == FIRST_SEEN_KEY:
-            parts.remembered.first_seen.put((change.environment_id, change.user_id), change.version)
+    remembered, stored = parts.remembered, batch.properties.items()
+    remembered.identities.put_all(
+        {(at[0], at[1]): change.value for at, change in stored if at[2] == IDENTITY_KEY}
+    )
+    remembered.first_seen.put_all(
+        {(at[0], at[1]): change.version for at, change in stored if at[2] == FIRST_SEEN_KEY}
+    )
 
 
 def write_visitors(batch: Batch, parts: Parts) -> None:

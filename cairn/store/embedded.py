@@ -128,7 +128,8 @@ class EmbeddedStore:
         self._ids.add(table.column("event_id").to_numpy())
         newest_ms: dict[int, int] = {}
         for event in events:
-            newest_ms[event.environment_id] = max(newest_ms.get(event.environment_id, 0), event.time_ms)
+            if event.time_ms > newest_ms.get(event.environment_id, -1):
+                newest_ms[event.environment_id] = event.time_ms
         with self._states.changing(newest_ms, newest_ms=newest_ms):
             self._insert("events", table)
 

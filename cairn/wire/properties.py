@@ -1,8 +1,8 @@
 """Properties as senders write them, made flat: text, numbers and booleans under dotted keys."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from math import isfinite
 
 import msgspec
 
@@ -98,6 +98,8 @@ def _checked(value: list[Json], array: Callable[[list[Json]], str]) -> str:
 
 
 def _number(value: Json) -> int | float | None:
+    if value.__class__ is float:
+        return value if isfinite(value) else None
     if value.__class__ is int:
         if -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
             return int(value)
@@ -105,8 +107,6 @@ def _number(value: Json) -> int | float | None:
             return float(value)
         except OverflowError:
             return None
-    if value.__class__ is float and math.isfinite(value):
-        return float(value)
     return None
 
 

@@ -39,7 +39,7 @@ def _draft_of(checked: CheckedCall) -> Draft:
     is_identify = kind == "identify"
     library = _library(context) or _library(around.context)
     properties = _properties(call, context.traits or around.context.traits, library, is_identify=is_identify)
-    user_id, linked = _who(call, is_identify=is_identify)
+    user_id, linked = _who(call, is_identify=is_identify) if call.anonymous_id else (0, 0)
     is_device = around.is_web or context.is_direct
     return Draft(
         arrival.environment_id,
@@ -89,10 +89,9 @@ def _is_chosen(own: dict[str, Any], around: dict[str, Any]) -> bool:
 
 
 def _who(call: Call, *, is_identify: bool) -> tuple[int, int]:
-    """The user id of a call that names no identity, and the user id an identity takes over."""
-    if not call.anonymous_id:
-        return 0, 0
-    anonymous = ids.anonymous_user_id(call.anonymous_id) if is_identify or not call.user_id else 0
+    """Of a call with an anonymous id the user id where it names no identity, and the user id an identity takes over."""
+    anonymous_id = call.anonymous_id or ""
+    anonymous = ids.anonymous_user_id(anonymous_id) if is_identify or not call.user_id else 0
     return (0, anonymous) if call.user_id else (anonymous, 0)
 
 
