@@ -15,12 +15,11 @@ import msgspec
 
 from cairn.event import Arrival
 from cairn.eventlog.log import START
-from cairn.eventlog.sqlite import open_log
 from cairn.ids import key_hash
-from cairn.members.lmdb import open_members
 from cairn.paths import Paths
 from cairn.published.directory import DOCUMENT, App, Directory, Sdk, encode
 from tests.gateway.serving import read_answer
+from tests.seams import open_log, open_members
 from tests.served import CAIRN
 
 KEY = "abcdef0123456789abcdef0123456789"

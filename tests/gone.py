@@ -4,11 +4,10 @@ import asyncio
 import threading
 from typing import Any
 
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.question import ad_hoc
 from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
-from cairn.store.store import Row
+from cairn.store.store import Row, Store
 
 _ENDLESS = "SELECT count() FROM numbers(10000000000000) WHERE modulo(number, 7) = {environment:UInt32} % 7"
 
@@ -16,7 +15,7 @@ _ENDLESS = "SELECT count() FROM numbers(10000000000000) WHERE modulo(number, 7) 
 class Endless:
     """The real store, which takes longer over every question than anybody waits."""
 
-    def __init__(self, store: EmbeddedStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.is_asked = threading.Event()
         self.errors: list[Exception] = []
         self._store = store

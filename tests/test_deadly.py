@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from cairn.eventlog.readers import LOADER
-from cairn.eventlog.sqlite import open_log
 from cairn.ingest.set_aside import list_set_aside
 from cairn.paths import Paths
-from cairn.store.embedded import open_embedded
 from cairn.store.question import ad_hoc
 from tests.deadly import record
+from tests.seams import open_log, open_store
 
 PATIENCE_S = 120.0
 
@@ -50,7 +49,7 @@ def wait_until_loaded(data_dir: Path) -> None:
 
 
 def stored(data_dir: Path) -> tuple[list[str], list[str]]:
-    store = open_embedded(Paths(data_dir).store, memory_mb=512)
+    store = open_store(Paths(data_dir).store, memory_mb=512)
     where = "WHERE environment_id = {environment:UInt32}"
     events = store.query(
         ad_hoc(1, f"SELECT name FROM cairn.events {where} AND source = 'heap' ORDER BY log_position")

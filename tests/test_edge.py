@@ -19,12 +19,11 @@ import pytest
 from cairn.edge import is_loopback
 from cairn.event import Arrival
 from cairn.eventlog.log import START
-from cairn.eventlog.sqlite import open_log
 from cairn.ids import key_hash
-from cairn.members.lmdb import LmdbMembers, open_members
-from cairn.members.sets import list_set
+from cairn.members.sets import MembersAndDocuments, list_set
 from cairn.paths import Paths
 from cairn.published.directory import DOCUMENT, App, Directory, Sdk, encode
+from tests.seams import open_log, open_members
 from tests.test_supervise import Running, until
 
 KEY = "abcdef0123456789abcdef0123456789"
@@ -48,7 +47,7 @@ class Served:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        self.members: LmdbMembers = open_members(Paths(data_dir).members)
+        self.members: MembersAndDocuments = open_members(Paths(data_dir).members)
         self.members.publish({DOCUMENT: encode(directory())})
         self.members.replace(list_set(LIST), {"ada": 1})
         os.environ["STAND_IN_LEFT"] = str(data_dir / "left")

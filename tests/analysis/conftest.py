@@ -15,10 +15,10 @@ from cairn.event import Draft, Kind, Refused
 from cairn.identity.merges import Merge, merge
 from cairn.ids import event_id, identified_user_id
 from cairn.outcomes import Reason
-from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.schema import IDENTITY_KEY
-from cairn.store.store import PropertyChange
+from cairn.store.store import PropertyChange, Store
 from tests.databases import open_test_metadata
+from tests.seams import open_store
 
 NOW = datetime(2026, 11, 22, 10, 42, tzinfo=UTC)
 HERE, ELSEWHERE = 7, 8  # environments
@@ -29,7 +29,7 @@ class Past:
 
     def __init__(self, folder: Path) -> None:
         self.engine = open_test_metadata(folder)
-        self.store: EmbeddedStore = open_embedded(folder / "store", memory_mb=1024)
+        self.store: Store = open_store(folder / "store", memory_mb=1024)
         self.questions = Questions(self.store)
         self.ask = self.questions.ask
         self._count, self._environments = 0, itertools.count(100)

@@ -16,7 +16,7 @@ from cairn.conditions.tree import EventMatch
 from cairn.event import Kind
 from cairn.query.time_range import TimeRange
 from cairn.store.data_state import DataState
-from cairn.store.embedded import EmbeddedStore
+from cairn.store.store import Store
 from tests.analysis.conftest import NOW, Past
 
 # The newest event lies at 100, and somebody was merged.
@@ -72,7 +72,7 @@ def test_a_plan_that_was_rewritten_stays_as_it_is_and_every_change_has_a_reason(
 class Unknowing:
     """The same store as one that others write too: no rule can rely on what it knows."""
 
-    def __init__(self, store: EmbeddedStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.query = store.query
 
     def state(self, _environment_id: int) -> None:

@@ -15,12 +15,11 @@ from cairn.analysis.suggestions import PropertyKeys
 from cairn.calendar import last_days
 from cairn.outcomes import Reason
 from cairn.query.scope import Scope
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.erase import Leaving
 from cairn.store.errors import QuestionCancelled, QuestionTooExpensive
 from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
-from cairn.store.store import Row
+from cairn.store.store import Row, Store
 from tests.analysis.conftest import HERE, NOW, Past
 from tests.privacy.conftest import eventually
 
@@ -31,7 +30,7 @@ ENDLESS = 10**13
 class Watched:
     """The real store, which counts what it is asked, and can be made to do something meanwhile."""
 
-    def __init__(self, store: EmbeddedStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.asked = 0
         self.meanwhile: Callable[[], object] = lambda: None
         self.state = store.state

@@ -24,9 +24,9 @@ from cairn.calendar import last_days
 from cairn.clock import to_ms
 from cairn.event import Draft, Kind
 from cairn.ids import identified_user_id
-from cairn.store.embedded import open_embedded
 from cairn.store.question import ad_hoc
 from tests.analysis.conftest import ELSEWHERE, HERE, NOW, Past
+from tests.seams import open_store
 
 TIMES = st.lists(st.integers(0, 60), max_size=25)
 
@@ -54,7 +54,7 @@ def test_the_split(times: list[int], gap: int) -> None:
 
 
 def test_the_store_splits_alike(tmp_path: Path) -> None:
-    store = open_embedded(tmp_path / "store", memory_mb=300)
+    store = open_store(tmp_path / "store", memory_mb=300)
     draw = random.Random(5)
     try:
         for _ in range(50):

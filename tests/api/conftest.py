@@ -26,13 +26,11 @@ from cairn.flags.model import Allocation
 from cairn.identity import merges
 from cairn.ids import event_id, identified_user_id
 from cairn.ingest.feed import Feed
-from cairn.members.lmdb import open_members
 from cairn.members.sets import users_set
 from cairn.outcomes import Reason
 from cairn.privacy.request import LeavingUser, ask_deletion
 from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
 from cairn.segments.definition import NewSegment, create_segment
-from cairn.store.embedded import open_embedded
 from cairn.store.store import AccountChange, PropertyChange
 from cairn.workspace.account_key import write_account_key
 from cairn.workspace.api_token import create_token
@@ -43,6 +41,7 @@ from cairn.workspace.sealed import open_seal
 from cairn.workspace.source import list_sources
 from cairn.workspace.workspace import create_workspace
 from tests.databases import open_test_metadata
+from tests.seams import open_members, open_store
 
 
 @dataclass
@@ -117,7 +116,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("core")
     engine = open_test_metadata(folder)
     members = open_members(folder / "members")
-    store = open_embedded(folder / "store", memory_mb=1024)
+    store = open_store(folder / "store", memory_mb=1024)
     changed: list[int] = []
     core = Core(
         settings=settings.load({"data_dir": folder}, {}),

@@ -10,17 +10,15 @@ import httpx2
 from cairn.clock import to_ms, utc_now
 from cairn.db.engine import open_engine, reading
 from cairn.definitions.matching import Definitions
-from cairn.eventlog.sqlite import open_log
-from cairn.members.lmdb import open_members
 from cairn.paths import Paths
 from cairn.segments.leaves import Leaves
 from cairn.segments.meaning import resolve_watched
 from cairn.segments.questions import count_everybody
 from cairn.segments.watched import read_watched
-from cairn.store.embedded import open_embedded
 from cairn.store.question import ad_hoc
 from tests.chaos.senders import EVENT, Planner, Sender
 from tests.databases import database_url
+from tests.seams import open_log, open_members, open_store
 from tests.served import Served
 
 SETTLE_LIMIT_S = 120
@@ -92,7 +90,7 @@ def wait_for_quiet(served: Served) -> None:
 
 
 def count(data_dir: Path, where: str) -> int:
-    store = open_embedded(data_dir / "store", memory_mb=1024)
+    store = open_store(data_dir / "store", memory_mb=1024)
     try:
         sql = f"SELECT count() FROM cairn.events WHERE environment_id = {{environment:UInt32}} AND {where}"
         return sum(int(store.query(ad_hoc(environment, sql))[0][0]) for environment in range(1, 5))
@@ -101,7 +99,7 @@ def count(data_dir: Path, where: str) -> int:
 
 
 def keys(data_dir: Path) -> dict[str, int]:
-    store = open_embedded(data_dir / "store", memory_mb=1024)
+    store = open_store(data_dir / "store", memory_mb=1024)
     try:
         sql = f"""SELECT properties['key'], count() FROM cairn.events
                  WHERE environment_id = {{environment:UInt32}} AND name = '{EVENT}' GROUP BY 1"""
@@ -147,7 +145,7 @@ def afterwards(data_dir: Path, senders: Sequence[Sender], planner: Planner | Non
 
 def wrong_memberships(data_dir: Path, planner: Planner | None) -> dict[str, int]:
     """Segments whose live members differ from a full count, and identities in a list they do not belong to."""
-    store, engine = open_embedded(data_dir / "store", memory_mb=1024), open_engine(database_url(data_dir))
+    store, engine = open_store(data_dir / "store", memory_mb=1024), open_engine(database_url(data_dir))
     members = open_members(Paths(data_dir).members)
     wrong: dict[str, int] = {}
     leaves = Leaves()

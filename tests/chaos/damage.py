@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from cairn.eventlog.log import START
-from cairn.eventlog.sqlite import open_log
 from cairn.paths import Paths
 from tests.chaos.checks import keys, wait_for_core, wait_for_quiet
 from tests.chaos.disk import home_concerns, signed_in
 from tests.chaos.senders import start_senders
+from tests.seams import open_log
 from tests.served import Served
 
 ROUNDS = 12

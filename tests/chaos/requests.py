@@ -9,12 +9,12 @@ from typing import Any
 import httpx2
 
 from bench.figures import spread
-from cairn.eventlog.sqlite import open_log
 from cairn.ingest.set_aside import list_set_aside
 from cairn.paths import Paths
 from tests.chaos.checks import SETTLE_S, afterwards, count, first_list, wait_for_core, wait_for_quiet
 from tests.chaos.senders import Caller, start_senders
 from tests.deadly import record
+from tests.seams import open_log
 from tests.served import Served
 
 HANG_S = 30.0  # a load takes seconds on a busy machine

@@ -17,11 +17,11 @@ import uvicorn
 from cairn.collect.app import Collector
 from cairn.event import Arrival, Draft, Refused
 from cairn.eventlog.log import START, EventLog
-from cairn.eventlog.sqlite import open_log
 from cairn.ids import key_hash
 from cairn.published.directory import App, Directory, Source
 from cairn.settings import Settings, load
 from cairn.wire.parsers import PARSERS
+from tests.seams import open_log
 from tests.wire.arrivals import delivered
 
 DIRECTORY = Directory(

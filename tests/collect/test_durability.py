@@ -13,8 +13,8 @@ from cairn.collect.commit import GroupCommit, Overloaded
 from cairn.errors import Unavailable
 from cairn.event import Arrival, Refused
 from cairn.eventlog.log import START, EventLog
-from cairn.eventlog.sqlite import open_log
 from tests.collect.conftest import Served, StoppedClock, serving
+from tests.seams import open_log
 
 
 class GatedLog:

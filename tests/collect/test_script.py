@@ -20,8 +20,6 @@ from playwright.sync_api import Browser
 from cairn.edge import build_edge
 from cairn.event import Arrival, Draft
 from cairn.eventlog.log import START
-from cairn.eventlog.sqlite import open_log
-from cairn.members.lmdb import open_members
 from cairn.paths import Paths
 from cairn.privacy import capture
 from cairn.privacy.snapshot import Snapshot
@@ -31,6 +29,7 @@ from cairn.settings import load
 from cairn.wire.parsers import PARSERS
 from tests.browser import snippets
 from tests.collect.conftest import DIRECTORY
+from tests.seams import open_log, open_members
 from tests.wire.arrivals import delivered
 
 APP_ID = snippets.ENVIRONMENT

@@ -30,8 +30,8 @@ from cairn.conditions.tree import (
 )
 from cairn.errors import InvalidInput
 from cairn.event import Draft
-from cairn.store.embedded import EmbeddedStore, open_embedded
-from cairn.store.store import MapChange, PropertyChange
+from cairn.store.store import MapChange, PropertyChange, Store
+from tests.seams import open_store
 
 NOW = 1_772_539_445_678
 PREMIUM = UserProperty("plan", "is", "premium")
@@ -41,14 +41,14 @@ ids = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
-    store = open_embedded(tmp_path_factory.mktemp("store"), memory_mb=1024)
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = open_store(tmp_path_factory.mktemp("store"), memory_mb=1024)
     yield store
     store.close()
 
 
 class Environment:
-    def __init__(self, store: EmbeddedStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.id, self.store = next(environments), store
 
     def did(self, user_id: int, name: str = "Buy", **more: object) -> None:
@@ -66,11 +66,11 @@ class Environment:
 
 
 @pytest.fixture
-def here(store: EmbeddedStore) -> Environment:
+def here(store: Store) -> Environment:
     return Environment(store)
 
 
-def test_one_environment_never_sees_another(here: Environment, store: EmbeddedStore) -> None:
+def test_one_environment_never_sees_another(here: Environment, store: Store) -> None:
     there = Environment(store)
     for environment in (here, there):
         environment.did(1)

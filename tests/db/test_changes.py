@@ -12,11 +12,11 @@ from cairn.db.changes import NOT_PUBLISHED, changes_counted
 from cairn.db.engine import open_engine, reading
 from cairn.db.tables import environments, jobs, metadata
 from cairn.jobs.queue import enqueue
-from cairn.members.lmdb import open_members
 from cairn.publisher import Publisher
 from cairn.workspace.sealed import open_seal
 from cairn.workspace.workspace import create_workspace
 from tests.databases import database_url, open_test_metadata, settings_of
+from tests.seams import open_members
 
 TICKS = 20
 

@@ -16,7 +16,7 @@ from cairn.definitions.expected import planned_names
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, Part
 from cairn.event import Draft, Element
-from cairn.store.embedded import EmbeddedStore
+from cairn.store.store import Store
 from tests.definitions.world import NOW, Project, load
 from tests.segments.histories import NOW_MS
 
@@ -44,7 +44,7 @@ def test_state(days: list[int], everything: list[int], state: str) -> None:
     assert judged(days, everything) == state
 
 
-def test_findings(store: EmbeddedStore, tmp_path: Path) -> None:
+def test_findings(store: Store, tmp_path: Path) -> None:
     project = Project(tmp_path, 8_001)
     here = project.environment_ids[0]
     drafts = []
@@ -85,7 +85,7 @@ def test_findings(store: EmbeddedStore, tmp_path: Path) -> None:
     ]
 
 
-def test_nothing_is_found_where_nothing_is_defined(store: EmbeddedStore, tmp_path: Path) -> None:
+def test_nothing_is_found_where_nothing_is_defined(store: Store, tmp_path: Path) -> None:
     project = Project(tmp_path, 8_002)
     with reading(project.engine) as connection:
         found: list[Finding] = findings(

@@ -15,9 +15,8 @@ from cairn.event import Draft, Element
 from cairn.ingest.loaded import Loaded
 from cairn.segments.definition import Segment
 from cairn.segments.explain import explain
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.rows import element_id
-from cairn.store.store import SeenElement
+from cairn.store.store import SeenElement, Store
 from tests.definitions.world import load
 from tests.segments.world import World
 
@@ -28,7 +27,7 @@ numbers = iter(range(9_000, 10_000))
 
 
 @pytest.fixture
-def world(store: EmbeddedStore, tmp_path: Path) -> Iterator[World]:
+def world(store: Store, tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path, store, next(numbers))
     yield world
     world.close()

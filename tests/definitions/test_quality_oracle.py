@@ -30,7 +30,7 @@ from cairn.definitions.expected import expect_names, list_expected, planned_name
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, Part
 from cairn.event import Draft
-from cairn.store.embedded import EmbeddedStore
+from cairn.store.store import Store
 from tests.definitions.oracle import is_defined
 from tests.definitions.random_events import definitions, drafts
 from tests.definitions.world import NOW, Project, load
@@ -87,7 +87,7 @@ def state(days: list[int], everything: list[int]) -> str:
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories(), defined=st.lists(definitions, min_size=2, max_size=4))
 def test_health_and_duplicates(
-    store: EmbeddedStore,
+    store: Store,
     tmp_path_factory: pytest.TempPathFactory,
     history: list[Draft],
     defined: list[Definition],
@@ -130,7 +130,7 @@ def test_health_and_duplicates(
     expected=st.sets(st.sampled_from([name for name in NAMES if name]), max_size=2),
 )
 def test_unplanned_names(
-    store: EmbeddedStore,
+    store: Store,
     tmp_path_factory: pytest.TempPathFactory,
     sent: list[tuple[str, int]],
     defined: set[str],

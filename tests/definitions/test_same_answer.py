@@ -15,10 +15,9 @@ from cairn.definitions.matching import Definitions, happened_as
 from cairn.definitions.model import Definition
 from cairn.event import Draft
 from cairn.query.bindings import Bindings
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.question import ad_hoc
 from cairn.store.schema import DATABASE
-from cairn.store.store import MapChange
+from cairn.store.store import MapChange, Store
 from tests.definitions import oracle
 from tests.definitions.random_events import definitions, drafts, outer_filters
 from tests.definitions.world import Project, load
@@ -41,7 +40,7 @@ cases = st.tuples(drafts(), definitions, outer_filters, definitions)
 )
 @given(some=st.lists(cases, min_size=BATCH, max_size=BATCH))
 def test_counts_equal_plain_python(
-    store: EmbeddedStore,
+    store: Store,
     tmp_path_factory: pytest.TempPathFactory,
     some: list[tuple[list[Draft], Definition, tuple, Definition]],
 ) -> None:
@@ -71,7 +70,7 @@ def test_counts_equal_plain_python(
     project.engine.dispose()
 
 
-def _count(store: EmbeddedStore, environment_id: int, event: EventMatch) -> int:
+def _count(store: Store, environment_id: int, event: EventMatch) -> int:
     bindings = Bindings()
     sql = f"SELECT count() FROM {DATABASE}.events WHERE environment_id = {{environment:UInt32}} AND "
     return int(
@@ -95,7 +94,7 @@ merging = st.lists(
 )
 @given(some=merging)
 def test_users_after_merges_and_unmerges(
-    store: EmbeddedStore, tmp_path_factory: pytest.TempPathFactory, some: list[tuple]
+    store: Store, tmp_path_factory: pytest.TempPathFactory, some: list[tuple]
 ) -> None:
     project = Project(tmp_path_factory.mktemp("db"), next(numbers), environments_in_it=BATCH)
     placed = list(zip(project.environment_ids, some, strict=True))

@@ -10,11 +10,12 @@ from msgspec import Struct
 
 from cairn.conditions.tree import EVERYBODY
 from cairn.db.tables import attribute_lists, segment_states, segments
-from cairn.members.lmdb import LmdbMembers, open_members
+from cairn.members.sets import MembersAndDocuments
 from cairn.workspace.environment import list_environments, list_projects
 from cairn.workspace.sealed import open_seal
 from cairn.workspace.workspace import create_workspace
 from tests.databases import open_test_metadata
+from tests.seams import open_members
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -42,7 +43,7 @@ def connection(tmp_path: Path) -> Iterator[sa.Connection]:
 
 
 @pytest.fixture
-def members(tmp_path: Path) -> Iterator[LmdbMembers]:
+def members(tmp_path: Path) -> Iterator[MembersAndDocuments]:
     members = open_members(tmp_path / "members")
     yield members
     members.close()

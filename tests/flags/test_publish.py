@@ -9,21 +9,20 @@ from cairn.db.tables import flags, rules
 from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
 from cairn.flags.model import Allocation
 from cairn.flags.publish import publish_environment
-from cairn.members.lmdb import LmdbMembers
-from cairn.members.sets import list_set
+from cairn.members.sets import MembersAndDocuments, list_set
 from cairn.workspace.environment import EnvironmentNotFound, set_inlines_lists
 from tests.flags.conftest import NOW, Place
 
 
 def publish(
-    connection: sa.Connection, members: LmdbMembers, environment_id: int, *, limit: int = 100
+    connection: sa.Connection, members: MembersAndDocuments, environment_id: int, *, limit: int = 100
 ) -> list[str]:
     return publish_environment(
         connection, members, members, environment_id, poll_interval_ms=30_000, inline_limit=limit
     )
 
 
-def document(members: LmdbMembers, environment_id: int, sdk: str) -> Any:
+def document(members: MembersAndDocuments, environment_id: int, sdk: str) -> Any:
     found = members.document(f"settings/{environment_id}/{sdk}")
     return None if found is None else msgspec.json.decode(found)
 
@@ -40,7 +39,7 @@ def flag_id(connection: sa.Connection, place: Place) -> int:
 
 
 def test_each_sdk_family_gets_its_own(
-    connection: sa.Connection, members: LmdbMembers, place: Place, flag_id: int
+    connection: sa.Connection, members: MembersAndDocuments, place: Place, flag_id: int
 ) -> None:
     members.replace(list_set(place.segment_list), {"a@b.com": 1})
     assert publish(connection, members, place.production) == []
@@ -56,7 +55,7 @@ def test_each_sdk_family_gets_its_own(
 
 
 def test_publishing_again_changes_only_what_changed(
-    connection: sa.Connection, members: LmdbMembers, place: Place, flag_id: int
+    connection: sa.Connection, members: MembersAndDocuments, place: Place, flag_id: int
 ) -> None:
     publish(connection, members, place.production)
     changes, node = members.changes(), document(members, place.production, "node")
@@ -69,7 +68,7 @@ def test_publishing_again_changes_only_what_changed(
 
 
 def test_lists_leave_the_document_of_an_environment_that_withholds_them(
-    connection: sa.Connection, members: LmdbMembers, place: Place, flag_id: int
+    connection: sa.Connection, members: MembersAndDocuments, place: Place, flag_id: int
 ) -> None:
     members.replace(list_set(place.segment_list), {"a@b.com": 1})
     for inlines_lists in (True, False):
@@ -81,7 +80,7 @@ def test_lists_leave_the_document_of_an_environment_that_withholds_them(
 
 
 def test_warnings_come_back(
-    connection: sa.Connection, members: LmdbMembers, place: Place, flag_id: int
+    connection: sa.Connection, members: MembersAndDocuments, place: Place, flag_id: int
 ) -> None:
     members.replace(list_set(place.segment_list), {f"u{number}": 1 for number in range(4)})
     (warning,) = publish(connection, members, place.production, limit=3)
@@ -104,7 +103,7 @@ def test_warnings_come_back(
     ],
 )
 def test_the_last_good_documents_stay(
-    connection: sa.Connection, members: LmdbMembers, place: Place, flag_id: int, damage: sa.Update
+    connection: sa.Connection, members: MembersAndDocuments, place: Place, flag_id: int, damage: sa.Update
 ) -> None:
     publish(connection, members, place.production)
     before = [members.document(f"settings/{place.production}/{sdk}") for sdk in ("node", "python")]
@@ -113,6 +112,6 @@ def test_the_last_good_documents_stay(
     assert [members.document(f"settings/{place.production}/{sdk}") for sdk in ("node", "python")] == before
 
 
-def test_an_unknown_environment_is_refused(connection: sa.Connection, members: LmdbMembers) -> None:
+def test_an_unknown_environment_is_refused(connection: sa.Connection, members: MembersAndDocuments) -> None:
     with pytest.raises(EnvironmentNotFound):
         publish(connection, members, 999)

@@ -17,9 +17,9 @@ from cairn.gateway.app import Gateway
 from cairn.gateway.request_line import LenientProtocol
 from cairn.ids import key_hash
 from cairn.ingest.place import open_locations
-from cairn.members.lmdb import LmdbMembers, open_members
-from cairn.members.sets import Members, list_set
+from cairn.members.sets import Members, MembersAndDocuments, list_set
 from cairn.published.directory import Directory, Sdk
+from tests.seams import open_members
 
 KEY = "abcdef0123456789abcdef0123456789"
 OTHER_KEY = "0123456789abcdef0123456789abcdef"
@@ -53,7 +53,7 @@ class Serving:
     def __init__(
         self, folder: Path, port: int, members: Members | None = None, locations: Path | None = None
     ) -> None:
-        self.store: LmdbMembers = open_members(folder / "members")
+        self.store: MembersAndDocuments = open_members(folder / "members")
         self.directory = directory()
         self.refreshed: list[Directory] = []  # what the next refresh finds, if anything
         self.arrivals: list[Arrival] = []

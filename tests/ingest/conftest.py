@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.store import Store
 from tests.ingest import rig as rigs
+from tests.seams import open_store
 
 _environments = count(1)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Shared by a module, as opening takes a second; every test has environments of its own."""
-    opened = open_embedded(tmp_path_factory.mktemp("store"), memory_mb=512)
+    opened = open_store(tmp_path_factory.mktemp("store"), memory_mb=512)
     yield opened
     opened.close()
 
@@ -24,7 +25,7 @@ def environment_id() -> int:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, store: EmbeddedStore) -> Iterator[rigs.Rig]:
+def rig(tmp_path: Path, store: Store) -> Iterator[rigs.Rig]:
     opened = rigs.opened(tmp_path, store)
     yield opened
     opened.log.close()

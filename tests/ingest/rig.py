@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from cairn.event import Arrival, Draft, Element, Refused
 from cairn.eventlog.log import EventLog
-from cairn.eventlog.sqlite import SqliteLog, open_log
 from cairn.ids import key_hash
 from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
@@ -20,10 +19,10 @@ from cairn.ingest.place import Locate, locate_nothing
 from cairn.members.sets import Published
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory, Source
-from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.question import ad_hoc
 from cairn.store.store import Store
 from tests.databases import open_test_metadata
+from tests.seams import open_log, open_store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -93,7 +92,7 @@ def source(source_id: int, environments: tuple[int, ...], *, is_enabled: bool = 
 
 @dataclass
 class Rig:
-    log: SqliteLog
+    log: EventLog
     store: Store
     engine: sa.Engine
     directory: Directory = field(default_factory=Directory)
@@ -156,9 +155,9 @@ class Rig:
         return [row[0] if len(row) == 1 else tuple(row) for row in rows]
 
 
-def opened(folder: Path, store: EmbeddedStore | None = None) -> Rig:
+def opened(folder: Path, store: Store | None = None) -> Rig:
     engine = open_test_metadata(folder)
-    return Rig(open_log(folder / "log.db"), store or open_embedded(folder / "store", memory_mb=512), engine)
+    return Rig(open_log(folder / "log.db"), store or open_store(folder / "store", memory_mb=512), engine)
 
 
 def sources(*all_sources: Source) -> Directory:

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from cairn.eventlog.sqlite import open_log
 from cairn.identity.merges import canonical
 from cairn.ids import identified_user_id
 from cairn.store.question import ad_hoc
 from tests.ingest.rig import DAY_MS, NOW_MS, Rig, arrival, opened
+from tests.seams import open_log
 
 KILLS = 20
 REQUESTS = 600

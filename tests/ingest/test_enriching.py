@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from cairn.ingest.place import open_locations
-from cairn.members.lmdb import LmdbMembers, open_members
+from cairn.members.sets import MembersAndDocuments
 from tests.ingest.mmdb import write_mmdb
 from tests.ingest.rig import NOW_MS, Rig, outcomes
 from tests.ingest.test_device import CHROME, GOOGLEBOT
+from tests.seams import open_members
 
 MINUTE_MS = 60_000
 PAGE = {"user_id": 1, "session_id": 5, "kind": "pageview"}
@@ -29,7 +30,7 @@ def members(tmp_path: Path, rig: Rig) -> Any:
     opened.close()
 
 
-def allow(members: LmdbMembers, environment_id: int, document: Mapping[str, Any]) -> None:
+def allow(members: MembersAndDocuments, environment_id: int, document: Mapping[str, Any]) -> None:
     members.publish({f"capture/{environment_id}": msgspec.json.encode(document)})
 
 
@@ -100,7 +101,7 @@ def test_what_is_added(
 
 
 def test_addresses_are_kept_where_the_environment_says_so(
-    rig: Rig, members: LmdbMembers, environment_id: int
+    rig: Rig, members: MembersAndDocuments, environment_id: int
 ) -> None:
     for keep in (True, False):
         allow(members, environment_id, {"keep_ip": keep})
@@ -112,7 +113,7 @@ def test_addresses_are_kept_where_the_environment_says_so(
 
 
 def test_what_is_shown_of_refused_ones_keeps_no_address_either(
-    rig: Rig, members: LmdbMembers, environment_id: int
+    rig: Rig, members: MembersAndDocuments, environment_id: int
 ) -> None:
     body = '{"event":"Paid","context":{"ip":"203.0.113.7"},"d":{"visitor_ip" : "203.0.113.8"}'
     for keep in (False, True):
@@ -157,7 +158,12 @@ def test_what_is_shown_of_refused_ones_holds_four_characters_of_a_key(
     ],
 )
 def test_pages_that_are_not_to_be_captured(
-    rig: Rig, members: LmdbMembers, environment_id: int, document: Any, event: str | None, expected: str
+    rig: Rig,
+    members: MembersAndDocuments,
+    environment_id: int,
+    document: Any,
+    event: str | None,
+    expected: str,
 ) -> None:
     allow(members, environment_id, document)
     facts = {} if event is None else {"domain": "a.test", "path": event}

@@ -14,12 +14,12 @@ from cairn.eventlog.log import START
 from cairn.ids import identified_user_id
 from cairn.ingest.set_aside import list_set_aside, set_aside
 from cairn.members.environment import MAP_BYTES
-from cairn.members.lmdb import open_members
 from cairn.members.rewrite import ask_rewrite, is_rewrite_asked, rewrite_if_asked
 from cairn.paths import Paths
 from cairn.privacy import deletion
 from cairn.workspace.permission import Role
 from tests.privacy.conftest import Running, Tenant, eventually, files_holding
+from tests.seams import open_members
 from tests.served import Served
 
 ANN = "annquaint@leavertest"  # no dot: settings files write it in a pattern

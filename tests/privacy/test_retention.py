@@ -8,14 +8,15 @@ import pytest
 
 from cairn.clock import to_ms
 from cairn.event import Arrival
-from cairn.eventlog.sqlite import SqliteLog, open_log
+from cairn.eventlog.log import EventLog
 from cairn.privacy.retention import forget_log
+from tests.seams import open_log
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 DAYS = 20
 
 
-def filled(path: Path) -> tuple[SqliteLog, list[int]]:
+def filled(path: Path) -> tuple[EventLog, list[int]]:
     """One entry a day, the oldest first; the last is of today."""
     log = open_log(path)
     positions = []

@@ -5,14 +5,15 @@ from itertools import count
 
 import pytest
 
-from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.store import Store
+from tests.seams import open_store
 
 _environments = count(1)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
-    opened = open_embedded(tmp_path_factory.mktemp("query") / "store", memory_mb=300)
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    opened = open_store(tmp_path_factory.mktemp("query") / "store", memory_mb=300)
     yield opened
     opened.close()
 

@@ -1,8 +1,8 @@
 import pytest
 
 from cairn.query.bindings import MOST, SMALL_SET, Bindings
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.question import ad_hoc
+from cairn.store.store import Store
 
 HOSTILE = [
     "it's",
@@ -17,7 +17,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_text_is_a_value_and_never_part_of_the_statement(store: EmbeddedStore, text: str) -> None:
+def test_a_text_is_a_value_and_never_part_of_the_statement(store: Store, text: str) -> None:
     bindings = Bindings()
     sql = (
         f"SELECT {bindings.text(text)}, {bindings.bind((text, 'x'), 'Array(String)')}, {{environment:UInt32}}"
@@ -35,7 +35,7 @@ def test_equal_values_are_bound_once_and_equal_ones_of_another_type_beside_them(
 @pytest.mark.parametrize(
     "count", [1, SMALL_SET, SMALL_SET + 1], ids=["one", "the longest list", "a subquery"]
 )
-def test_a_set_holds_its_values_whatever_its_size(store: EmbeddedStore, count: int) -> None:
+def test_a_set_holds_its_values_whatever_its_size(store: Store, count: int) -> None:
     bindings = Bindings()
     among = bindings.contains("number", tuple(range(count)), "UInt64")
     sql = f"SELECT count() FROM numbers({2 * SMALL_SET}) WHERE {among} AND 1 = {{environment:UInt32}}"

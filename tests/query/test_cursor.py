@@ -3,8 +3,8 @@ from hypothesis import strategies as st
 
 from cairn.query.bindings import Bindings
 from cairn.query.cursor import Cursor, older, read_cursor
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.question import ad_hoc
+from cairn.store.store import Store
 
 rows = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 2**64 - 1)), max_size=12, unique=True)
 
@@ -12,7 +12,7 @@ rows = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 2**64 - 1)), max_siz
 @given(found=rows, size=st.integers(1, 5))
 @settings(max_examples=25, deadline=None)
 def test_pages_together_hold_every_row_once_and_in_order(
-    store: EmbeddedStore, found: list[tuple[int, int]], size: int
+    store: Store, found: list[tuple[int, int]], size: int
 ) -> None:
     pages, cursor = [], None
     while True:

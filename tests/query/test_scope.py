@@ -13,11 +13,10 @@ from cairn.clock import to_ms
 from cairn.event import Element, Refused
 from cairn.outcomes import Reason
 from cairn.query.scope import Scope
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.question import ad_hoc
 from cairn.store.schema import DATABASE
 from cairn.store.statement import Statement, UnboundQuestion, seal
-from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement, VisitorRow
+from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement, Store, VisitorRow
 from cairn.store.tenancy import TENANT_TABLES
 from tests.query.events import event
 
@@ -78,7 +77,7 @@ def test_a_statement_without_its_environment_cannot_be_made(make: object) -> Non
 
 
 @pytest.fixture(scope="module")
-def two(store: EmbeddedStore) -> EmbeddedStore:
+def two(store: Store) -> Store:
     """One row in every table for environment 3, and two for environment 4."""
     for environment_id, count in ((3, 1), (4, 2)):
         for number in range(count):
@@ -119,9 +118,7 @@ def two(store: EmbeddedStore) -> EmbeddedStore:
         "settings",
     ],
 )
-def test_whatever_a_text_says_it_sees_its_environments_rows_only(
-    two: EmbeddedStore, table: str, text: str
-) -> None:
+def test_whatever_a_text_says_it_sees_its_environments_rows_only(two: Store, table: str, text: str) -> None:
     if "FINAL" in text and table in ("events", "refusals"):
         text = text.replace(" FINAL", "")
     for environment_id, rows in ((3, 1), (4, 2), (5, 0)):
@@ -129,13 +126,13 @@ def test_whatever_a_text_says_it_sees_its_environments_rows_only(
         assert two.query(forged) == [(rows,)]
 
 
-def test_a_join_of_all_environments_joins_one(two: EmbeddedStore) -> None:
+def test_a_join_of_all_environments_joins_one(two: Store) -> None:
     text = "SELECT count() FROM cairn.events AS a, cairn.user_properties AS b"
     counts = [two.query(seal(number, text, {}, reads_user_map=False))[0][0] for number in (3, 4, 5)]
     assert counts == [1, 4, 0]
 
 
-def test_every_table_with_environments_is_held_to_one(store: EmbeddedStore) -> None:
+def test_every_table_with_environments_is_held_to_one(store: Store) -> None:
     sql = f"""SELECT DISTINCT table FROM system.columns
               WHERE database = '{DATABASE}' AND name = 'environment_id' AND {{environment:UInt32}} = 1"""
     dictionaries = {"merged_users"}

@@ -8,8 +8,8 @@ from cairn.calendar import last_days
 from cairn.clock import to_ms
 from cairn.query.bindings import END_MS, FIRST_MS, Bindings
 from cairn.query.time_range import TimeRange, after, last, of_days, until
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.question import ad_hoc
+from cairn.store.store import Store
 from tests.query.events import event
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -18,9 +18,7 @@ DAY_MS = 86_400_000
 moments = st.one_of(st.none(), st.integers(NOON_MS - 3 * DAY_MS, NOON_MS + 3 * DAY_MS))
 
 
-def times_in(
-    store: EmbeddedStore, environment_id: int, within: TimeRange, *, says_days: bool = True
-) -> list[int]:
+def times_in(store: Store, environment_id: int, within: TimeRange, *, says_days: bool = True) -> list[int]:
     bindings = Bindings()
     clause = within.clause(bindings, says_days=says_days)
     sql = f"""SELECT toUnixTimestamp64Milli(time) AS at FROM cairn.events
@@ -29,7 +27,7 @@ def times_in(
 
 
 @pytest.fixture(scope="module")
-def edges(store: EmbeddedStore) -> list[int]:
+def edges(store: Store) -> list[int]:
     """Events at and beside every midnight of a week."""
     midnight = NOON_MS - DAY_MS // 2
     times = [midnight + day * DAY_MS + off for day in range(-3, 4) for off in (-1, 0, 1)]
@@ -40,7 +38,7 @@ def edges(store: EmbeddedStore) -> list[int]:
 @given(since=moments, until_ms=moments)
 @settings(max_examples=40, deadline=None)
 def test_the_days_leave_nothing_out_that_the_times_let_in(
-    store: EmbeddedStore, edges: list[int], since: int | None, until_ms: int | None
+    store: Store, edges: list[int], since: int | None, until_ms: int | None
 ) -> None:
     within = TimeRange(since, until_ms)
     expected = [
@@ -76,7 +74,7 @@ def test_whether_any_moment_is_within(within: TimeRange, is_empty: bool) -> None
 
 @pytest.mark.parametrize("far_ms", [-(10**18), -1, END_MS + 1, 2**62, 2**80])
 def test_a_moment_that_the_stores_times_do_not_hold_is_moved_to_one_that_they_do(
-    store: EmbeddedStore, here: int, far_ms: int
+    store: Store, here: int, far_ms: int
 ) -> None:
     store.insert_events([event(here, NOON_MS)])
     is_before = far_ms < FIRST_MS

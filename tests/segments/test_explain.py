@@ -23,7 +23,7 @@ from cairn.db.engine import reading
 from cairn.errors import InvalidInput, NotFound
 from cairn.ids import identified_user_id
 from cairn.segments.explain import Why, explain
-from cairn.store.embedded import EmbeddedStore
+from cairn.store.store import Store
 from tests.segments.histories import NOW_MS
 from tests.segments.oracle import holds
 from tests.segments.world import World
@@ -35,7 +35,7 @@ BUY = EventMatch("custom", "Buy", (PropertyFilter("total", "at_least", "10"),))
 
 
 @pytest.fixture
-def world(tmp_path: Path, store: EmbeddedStore) -> Iterator[World]:
+def world(tmp_path: Path, store: Store) -> Iterator[World]:
     world = World(tmp_path, store, next(numbers))
     yield world
     world.close()

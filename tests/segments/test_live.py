@@ -17,10 +17,10 @@ from cairn.ingest.loaded import Loaded
 from cairn.members.sets import users_set
 from cairn.segments.definition import delete_segment
 from cairn.segments.live import GRACE_MS
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.errors import StoreBusy
 from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
+from cairn.store.store import Store
 from tests.segments.histories import NOW_MS
 from tests.segments.world import World, add_environment
 
@@ -32,7 +32,7 @@ numbers = itertools.count(1)
 
 
 @pytest.fixture
-def world(tmp_path: Path, store: EmbeddedStore) -> Iterator[World]:
+def world(tmp_path: Path, store: Store) -> Iterator[World]:
     world = World(tmp_path, store, next(numbers))
     yield world
     world.close()
@@ -193,7 +193,7 @@ def test_a_deleted_segment_leaves_nothing_behind(world: World) -> None:
     assert world.live.status().segments == ()
 
 
-def test_a_recount_sets_right_what_drifted_and_says_so(tmp_path: Path, store: EmbeddedStore) -> None:
+def test_a_recount_sets_right_what_drifted_and_says_so(tmp_path: Path, store: Store) -> None:
     world = World(tmp_path, store, next(numbers), recount_interval_s=600)
     segment = world.define("premium", PREMIUM)
     world.settle(world.set_property(1, "plan", "premium"), world.set_property(2, "plan", "premium"))
@@ -213,9 +213,7 @@ def test_a_recount_sets_right_what_drifted_and_says_so(tmp_path: Path, store: Em
     world.close()
 
 
-def test_an_event_counted_in_full_before_its_user_was_named_is_no_drift(
-    tmp_path: Path, store: EmbeddedStore
-) -> None:
+def test_an_event_counted_in_full_before_its_user_was_named_is_no_drift(tmp_path: Path, store: Store) -> None:
     world = World(tmp_path, store, next(numbers), recount_interval_s=600)
     segment = world.define("premium", PREMIUM)
     world.settle()
@@ -238,7 +236,7 @@ def _texts(parameters: dict[str, object]) -> set[object]:
 class Failing:
     """The real store, which can be made to fail: the network edge that cannot be broken at will otherwise."""
 
-    def __init__(self, store: EmbeddedStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.is_away = False
         self.refuses = ""  # a parameter's value that is too much for it
         self._store = store
@@ -255,7 +253,7 @@ class Failing:
 
 
 def test_users_touched_while_the_store_is_away_are_evaluated_when_it_is_back(
-    tmp_path: Path, store: EmbeddedStore
+    tmp_path: Path, store: Store
 ) -> None:
     failing = Failing(store)
     world = World(tmp_path, failing, next(numbers))
@@ -274,9 +272,7 @@ def test_users_touched_while_the_store_is_away_are_evaluated_when_it_is_back(
     world.close()
 
 
-def test_a_segment_that_cannot_be_answered_stops_no_other_and_recovers(
-    tmp_path: Path, store: EmbeddedStore
-) -> None:
+def test_a_segment_that_cannot_be_answered_stops_no_other_and_recovers(tmp_path: Path, store: Store) -> None:
     failing = Failing(store)
     world = World(tmp_path, failing, next(numbers))
     premium, heavy = world.define("premium", PREMIUM), world.define("heavy", UserProperty("heavy", "is_set"))
@@ -368,7 +364,7 @@ steps = st.one_of(
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(stream=st.lists(steps, min_size=10, max_size=25))
 def test_in_any_stream_members_equal_a_full_count_at_every_quiet_moment(
-    tmp_path_factory: pytest.TempPathFactory, store: EmbeddedStore, stream: list[tuple]
+    tmp_path_factory: pytest.TempPathFactory, store: Store, stream: list[tuple]
 ) -> None:
     world = World(tmp_path_factory.mktemp("world"), store, next(numbers))
     watched = [world.define(f"s{number}", condition) for number, condition in enumerate(WATCHED)]

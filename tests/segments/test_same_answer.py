@@ -21,8 +21,7 @@ from cairn.conditions.tree import (
     UserProperty,
 )
 from cairn.event import Draft
-from cairn.store.embedded import EmbeddedStore
-from cairn.store.store import MapChange, PropertyChange
+from cairn.store.store import MapChange, PropertyChange, Store
 from tests.segments.histories import (
     EDGES,
     KINDS,
@@ -41,7 +40,7 @@ environments = itertools.count(1)
 STRANGER = 77  # a user id that has no event and no property
 
 
-def write(store: EmbeddedStore, some: Sequence[History]) -> list[int]:
+def write(store: Store, some: Sequence[History]) -> list[int]:
     """Store histories, each under an environment of its own; together, because each insert waits for the disk."""
     ids = [next(environments) for _ in some]
     placed = list(zip(ids, some, strict=True))
@@ -69,14 +68,14 @@ def write(store: EmbeddedStore, some: Sequence[History]) -> list[int]:
     return ids
 
 
-def counted(store: EmbeddedStore, environment_id: int, asked: Sequence[Condition]) -> list[dict[int, str]]:
+def counted(store: Store, environment_id: int, asked: Sequence[Condition]) -> list[dict[int, str]]:
     statement = everybody(environment_id, asked, NOW_MS)
     rows = store.query(statement)
     return [{row[0]: row[1] for row in rows if row[2 + n]} for n in range(len(asked))]
 
 
 def evaluated(
-    store: EmbeddedStore, environment_id: int, asked: Sequence[Condition], users: Users
+    store: Store, environment_id: int, asked: Sequence[Condition], users: Users
 ) -> list[dict[int, str]]:
     statement = only(environment_id, asked, NOW_MS, users)
     rows = store.query(statement)
@@ -85,7 +84,7 @@ def evaluated(
 
 
 def check(
-    store: EmbeddedStore,
+    store: Store,
     environment_id: int,
     history: History,
     asked: Sequence[Condition],
@@ -113,7 +112,7 @@ cases = st.tuples(histories(), st.lists(conditions, min_size=3, max_size=6), eve
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(some=st.lists(cases, min_size=8, max_size=8))
 def test_full_count_live_evaluation_and_plain_python_agree(
-    store: EmbeddedStore, some: list[tuple[History, list[Condition], set[int]]]
+    store: Store, some: list[tuple[History, list[Condition], set[int]]]
 ) -> None:
     ids = write(store, [history for history, _, _ in some])
     for environment_id, (history, asked, looked_at) in zip(ids, some, strict=True):
@@ -130,7 +129,7 @@ def numbered(events: Iterable[Draft]) -> list[Draft]:
     return [replace(one, event_id=number) for number, one in enumerate(events)]
 
 
-def test_every_window_to_the_millisecond(store: EmbeddedStore) -> None:
+def test_every_window_to_the_millisecond(store: Store) -> None:
     """One user for each moment that could matter, one event each."""
     moments = [NOW_MS - edge + step for edge in EDGES for step in (-1, 0, 1, 4, 5, 6)]
     history = History(numbered(event(user, time_ms=moment) for user, moment in enumerate(moments, 1)))
@@ -143,7 +142,7 @@ def test_every_window_to_the_millisecond(store: EmbeddedStore) -> None:
     check(store, environment_id, history, asked, history.users())
 
 
-def test_every_count_of_events(store: EmbeddedStore) -> None:
+def test_every_count_of_events(store: Store) -> None:
     history = History(
         numbered([*(event(user) for user in range(5) for _ in range(user)), event(9, name="Other")]),
         merged={4: 3},
@@ -157,7 +156,7 @@ def test_every_count_of_events(store: EmbeddedStore) -> None:
     check(store, environment_id, history, asked, {*range(10)})
 
 
-def test_every_kind_and_name(store: EmbeddedStore) -> None:
+def test_every_kind_and_name(store: Store) -> None:
     pairs = [(kind, name) for kind in KINDS[2:] for name in NAMES]
     history = History(numbered(event(n, kind=kind, name=name) for n, (kind, name) in enumerate(pairs, 1)))
     [environment_id] = write(store, [history])
@@ -166,7 +165,7 @@ def test_every_kind_and_name(store: EmbeddedStore) -> None:
 
 
 @pytest.mark.parametrize("operator", get_args(TextOperator))
-def test_every_operator_on_every_value(store: EmbeddedStore, operator: TextOperator) -> None:
+def test_every_operator_on_every_value(store: Store, operator: TextOperator) -> None:
     """One user for each value: as a user property, an event's property and an event's column; one user without."""
     history = History(
         numbered(
@@ -189,7 +188,7 @@ def test_every_operator_on_every_value(store: EmbeddedStore, operator: TextOpera
     check(store, environment_id, history, asked, history.users())
 
 
-def test_the_newest_value_across_merged_users_counts(store: EmbeddedStore) -> None:
+def test_the_newest_value_across_merged_users_counts(store: Store) -> None:
     """Three raw users become one; each wrote the property, one of them twice, in every possible order."""
     history = History()
     for group, order in enumerate(itertools.permutations(range(4))):

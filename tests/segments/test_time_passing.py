@@ -35,10 +35,9 @@ from cairn.segments.definition import Segment, delete_segment
 from cairn.segments.facts import MOST_ROWS
 from cairn.segments.leaves import Leaves
 from cairn.segments.questions import count_everybody
-from cairn.store.embedded import EmbeddedStore
 from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
-from cairn.store.store import MapChange, Row
+from cairn.store.store import MapChange, Row, Store
 from tests.segments.histories import NOW_MS, conditions, histories
 from tests.segments.oracle import History, members
 from tests.segments.world import World
@@ -48,7 +47,7 @@ numbers = itertools.count(1)
 
 
 @pytest.fixture
-def world(tmp_path: Path, store: EmbeddedStore) -> Iterator[World]:
+def world(tmp_path: Path, store: Store) -> Iterator[World]:
     world = World(tmp_path, store, next(numbers))
     yield world
     world.close()
@@ -129,7 +128,7 @@ cases = st.tuples(histories(), accepted, st.lists(st.integers(0, 10**9), min_siz
 @given(case=cases)
 def test_at_any_moment_members_are_what_plain_python_says_though_nothing_but_time_has_passed(
     tmp_path_factory: pytest.TempPathFactory,
-    store: EmbeddedStore,
+    store: Store,
     case: tuple[History, list[Condition], list[int]],
 ) -> None:
     """Half of the segments got their due times from what was loaded, the others from their first count."""
@@ -175,7 +174,7 @@ KINDS_OF_WINDOW: dict[str, Condition] = {
 
 @pytest.mark.parametrize("condition", KINDS_OF_WINDOW.values(), ids=list(KINDS_OF_WINDOW))
 def test_every_kind_of_window_ends_and_begins_to_the_millisecond(
-    tmp_path: Path, store: EmbeddedStore, condition: Condition
+    tmp_path: Path, store: Store, condition: Condition
 ) -> None:
     world = World(tmp_path, store, next(numbers))
     segment = world.define("segment", condition)
@@ -204,7 +203,7 @@ def test_every_kind_of_window_ends_and_begins_to_the_millisecond(
 class Counting:
     """The real store, with its questions counted."""
 
-    def __init__(self, store: EmbeddedStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.questions = 0
         self.bytes = 0
         self._store = store
@@ -226,7 +225,7 @@ def windowed(number: int, shared: str = "W") -> Condition:
     return And(tuple(Did(EventMatch(name=name), window=Last(60 + number, "minute")) for name in names))
 
 
-def work_of_time(folder: Path, store: EmbeddedStore, segments: int) -> tuple[int, int]:
+def work_of_time(folder: Path, store: Store, segments: int) -> tuple[int, int]:
     """Questions, and bytes of their text, of one departure among so many segments, and of none."""
     counting = Counting(store)
     world = World(folder, counting, next(numbers))
@@ -246,16 +245,14 @@ def work_of_time(folder: Path, store: EmbeddedStore, segments: int) -> tuple[int
     return counting.questions, counting.bytes
 
 
-def test_a_departure_costs_the_same_beside_few_and_many_segments(
-    tmp_path: Path, store: EmbeddedStore
-) -> None:
+def test_a_departure_costs_the_same_beside_few_and_many_segments(tmp_path: Path, store: Store) -> None:
     few, many = tmp_path / "few", tmp_path / "many"
     few.mkdir()
     many.mkdir()
     assert work_of_time(few, store, 20) == work_of_time(many, store, 60)
 
 
-def test_an_event_costs_what_the_segments_that_mention_it_cost(tmp_path: Path, store: EmbeddedStore) -> None:
+def test_an_event_costs_what_the_segments_that_mention_it_cost(tmp_path: Path, store: Store) -> None:
     """Twice as many segments of other events, or equal leaves, ask no more of the store."""
     asked = []
     for number, segments in enumerate((20, 40)):

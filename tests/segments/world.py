@@ -14,8 +14,7 @@ from cairn.event import Draft, Kind, Scalar
 from cairn.identity.merges import Merge, merge, unmerge
 from cairn.ids import identified_user_id
 from cairn.ingest.loaded import Loaded
-from cairn.members.lmdb import LmdbMembers, open_members
-from cairn.members.sets import list_set, users_set
+from cairn.members.sets import MembersAndDocuments, list_set, users_set
 from cairn.segments.definition import (
     NewSegment,
     Segment,
@@ -28,6 +27,7 @@ from cairn.segments.live import LiveSegments
 from cairn.store.rows import text_of
 from cairn.store.store import PropertyChange, Store
 from tests.databases import open_test_metadata
+from tests.seams import open_members
 from tests.segments.histories import NOW_MS
 from tests.segments.oracle import History, members
 
@@ -62,7 +62,7 @@ class World:
         self.history = History()
         self.changed: list[set[int]] = []
         self.engine = open_test_metadata(folder)
-        self.members: LmdbMembers = open_members(folder / "members")
+        self.members: MembersAndDocuments = open_members(folder / "members")
         self._number = start_id << 24
         self._recount_interval_s = recount_interval_s
         with self.engine.begin() as connection:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from cairn.store.embedded import open_embedded
 from cairn.store.store import Store
+from tests.seams import open_store
 
 _environments = count(1)
 
 
 def _embedded(folder: Path) -> Store:
-    return open_embedded(folder / "store", memory_mb=300)
+    return open_store(folder / "store", memory_mb=300)
 
 
 # One more implementation is one more line: every test below runs over all of them.

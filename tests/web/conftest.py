@@ -17,9 +17,7 @@ from cairn.definitions.matching import Definitions
 from cairn.event import Draft, Kind, Refused
 from cairn.ids import event_id, identified_user_id
 from cairn.ingest.feed import Feed
-from cairn.members.lmdb import open_members
 from cairn.segments.live import LiveSegments
-from cairn.store.embedded import open_embedded
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import PropertyChange
 from cairn.web.app import build_web
@@ -30,6 +28,7 @@ from cairn.workspace.sealed import open_seal
 from cairn.workspace.session import COOKIE, start_session
 from cairn.workspace.workspace import create_workspace
 from tests.databases import open_test_metadata
+from tests.seams import open_members, open_store
 
 NOW = datetime(2026, 11, 22, 10, 42, tzinfo=UTC)
 OPERATOR = "owner@shop.test"  # of tenant A; tenant B's owner does not run the machine
@@ -128,7 +127,7 @@ class Browser:
 def open_core(folder: Path) -> tuple[Core, LiveSegments, list[int]]:
     engine = open_test_metadata(folder)
     members = open_members(folder / "members")
-    store = open_embedded(folder / "store", memory_mb=1024)
+    store = open_store(folder / "store", memory_mb=1024)
     live = LiveSegments(
         engine, store, members, lambda: NOW, recount_interval_s=600, on_change=lambda _ids: None
     )

@@ -22,7 +22,7 @@ from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.flags import groups
 from cairn.flags.definition import NewFlag, NewRule
 from cairn.flags.model import Allocation, Metric, Variable, Variation
-from cairn.members.lmdb import LmdbMembers
+from cairn.members.sets import MembersAndDocuments
 from cairn.privacy.capture import CaptureSettings
 from cairn.privacy.request import LeavingUser, ask_deletion
 from cairn.published.settings_file import document_name
@@ -156,14 +156,14 @@ def api(world: World, made: Made) -> Iterator[Callable[..., Any]]:
 
 
 def publish(world: World) -> Publisher:
-    assert isinstance(world.core.members, LmdbMembers)
+    assert isinstance(world.core.members, MembersAndDocuments)
     publisher = Publisher(world.core.engine, world.core.members, world.core.settings)
     publisher.publish_all()
     return publisher
 
 
 def settings_file(world: World) -> bytes:
-    assert isinstance(world.core.members, LmdbMembers)
+    assert isinstance(world.core.members, MembersAndDocuments)
     return world.core.members.document(document_name(world.a.environment.id, "node")) or b""
 
 

@@ -25,7 +25,7 @@ from cairn.flags.definition import (
 from cairn.flags.model import Allocation
 from cairn.gateway.app import Gateway
 from cairn.members.askers import note_python, python_asked_on, python_set
-from cairn.members.lmdb import LmdbMembers
+from cairn.members.sets import MembersAndDocuments
 from cairn.published.settings_file import document_name
 from cairn.publisher import Publisher
 from cairn.segments.definition import NewSegment, create_segment
@@ -45,7 +45,7 @@ class Applications:
 
     def __init__(self, world: World) -> None:
         core = world.core
-        assert isinstance(core.members, LmdbMembers)
+        assert isinstance(core.members, MembersAndDocuments)
         directory = PublishedDirectory(core.members)
         self._world, self._port = world, Port()
         self._publisher = Publisher(core.engine, core.members, core.settings)
@@ -58,7 +58,7 @@ class Applications:
         pass  # what the clients say of themselves is no part of this
 
     def settings(self, sdk: Literal["node", "python"], environment: Environment) -> bytes:
-        assert isinstance(self._world.core.members, LmdbMembers)
+        assert isinstance(self._world.core.members, MembersAndDocuments)
         return self._world.core.members.document(document_name(environment.id, sdk)) or b""
 
     def decide(self, sdk: str, environment: Environment) -> list[bool]:

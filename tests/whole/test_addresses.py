@@ -48,8 +48,8 @@ def test_the_place_stays_and_the_address_goes(tmp_path: Path) -> None:
 def whole_requests_name(folder: Path, text: str) -> int:
     """In how many requests of the log it stands."""
     from cairn.eventlog.log import START
-    from cairn.eventlog.sqlite import open_log
     from cairn.paths import Paths
+    from tests.seams import open_log
 
     log = open_log(Paths(folder).log)
     try:

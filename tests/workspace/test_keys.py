@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from cairn.db.tables import api_tokens, attribute_lists, connections, environments, metadata, sources
 from cairn.errors import InvalidInput, Misconfigured, NotFound
-from cairn.members.lmdb import open_members
 from cairn.published.directory import DOCUMENT, Directory, decode
 from cairn.workspace.api_token import (
     TOUCH_EVERY,
@@ -49,6 +48,7 @@ from cairn.workspace.source import (
     set_source_enabled,
 )
 from cairn.workspace.workspace import Workspace, create_workspace
+from tests.seams import open_members
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

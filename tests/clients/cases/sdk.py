@@ -18,10 +18,10 @@ from cairn.event import Arrival
 from cairn.gateway.app import Gateway
 from cairn.gateway.request_line import LenientProtocol
 from cairn.ids import key_hash
-from cairn.members.lmdb import open_members
 from cairn.members.sets import list_set
 from cairn.published.directory import Directory, Sdk
 from tests.clients.cases.official import CLIENTS
+from tests.seams import open_members
 
 ACCOUNT = 12345
 RUNNERS = {

@@ -1,0 +1,25 @@
+"""How tests open what stands behind the seams: with another line here the whole suite runs over another implementation.
+
+Tests of one implementation's own doings (`tests/store`, `tests/eventlog`, `tests/members`) open that one.
+"""
+
+from pathlib import Path
+
+from cairn.eventlog import sqlite
+from cairn.eventlog.log import EventLog
+from cairn.members import lmdb
+from cairn.members.sets import MembersAndDocuments
+from cairn.store import embedded
+from cairn.store.store import Store
+
+
+def open_log(path: Path) -> EventLog:
+    return sqlite.open_log(path)
+
+
+def open_members(folder: Path) -> MembersAndDocuments:
+    return lmdb.open_members(folder)
+
+
+def open_store(folder: Path, *, memory_mb: int = 512) -> Store:
+    return embedded.open_embedded(folder, memory_mb=memory_mb)
