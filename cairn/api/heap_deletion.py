@@ -20,7 +20,7 @@ from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.clock import to_ms
 from cairn.errors import CairnError, InvalidInput, LimitExceeded, NotSignedIn
-from cairn.privacy.request import LeavingUser
+from cairn.privacy.request import ErasedUser
 from cairn.workspace.permission import Role, Verb
 
 PREFIX = "/api/public/v0"
@@ -123,20 +123,20 @@ def answer_as_heap(error: CairnError) -> Response:
     return Response(msgspec.json.encode({"err": str(error)}), status, headers, "application/json")
 
 
-def _leaving(users: Sequence[User]) -> list[LeavingUser]:
+def _leaving(users: Sequence[User]) -> list[ErasedUser]:
     """Raises InvalidInput."""
     return [_leaving_user(f"users[{number}]", user) for number, user in enumerate(users)]
 
 
-def _leaving_user(named: str, user: User) -> LeavingUser:
+def _leaving_user(named: str, user: User) -> ErasedUser:
     if (user.user_id is None) == (user.identity is None):
         raise InvalidInput(f"{named}: send a user_id or an identity", field="users")
     if user.identity is not None:
-        return LeavingUser(identity=str(user.identity))
+        return ErasedUser(identity=str(user.identity))
     text = str(user.user_id)
     if not (text.isascii() and text.isdigit() and len(text) <= 16):
         raise InvalidInput(f"{named}.user_id: {text[:40]!r} is not a user id", field="users")
-    return LeavingUser(user_id=int(text))
+    return ErasedUser(user_id=int(text))
 
 
 EXCHANGE = (Endpoint("POST", "/auth_token", Verb.DELETE_USERS, create_access_token),)

@@ -7,7 +7,7 @@ from cairn.app.call import Call
 from cairn.app.editions import CREATED, DELETED, Edited, record
 from cairn.privacy import capture, export, request, snapshot
 from cairn.privacy.capture import CaptureSettings
-from cairn.privacy.request import Deletion, LeavingUser
+from cairn.privacy.request import Deletion, ErasedUser
 from cairn.privacy.snapshot import NewSnapshot, Snapshot
 from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment
@@ -109,11 +109,11 @@ def export_user(call: Call, environment: Environment, user: User) -> Iterator[by
 
 def delete_user(call: Call, user: User) -> Deletion:
     """From every environment of the workspace, for ever. The answer is the request; a job does it."""
-    named = LeavingUser(identity=user.identity) if user.identity else LeavingUser(user_id=user.user_id)
+    named = ErasedUser(identity=user.identity) if user.identity else ErasedUser(user_id=user.user_id)
     return delete_users(call, [named])
 
 
-def delete_users(call: Call, users: Sequence[LeavingUser]) -> Deletion:
+def delete_users(call: Call, users: Sequence[ErasedUser]) -> Deletion:
     """Raises InvalidInput and TooManyToDelete."""
     call.check_whole_workspace()
     with call.writing() as connection:

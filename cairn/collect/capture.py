@@ -19,7 +19,7 @@ from cairn.redact import shown_key
 from cairn.wire import heap_android, heap_capture, heap_mobile, pixel
 from cairn.wire.heap_account import first_app_id as account_app_id
 from cairn.wire.heap_open import is_json
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 
 MOST_BODY_BYTES = 1_000_000  # after decompression; clients keep to it
 SOURCE = "capture"
@@ -53,7 +53,7 @@ _ENCODINGS = ("gzip", "deflate")
 Extra = dict[str, str | int]
 
 
-class UnknownEnvironment(Unfit):
+class UnknownEnvironment(Rejected):
     def __init__(self, app_id: str) -> None:
         said = (
             f"{shown_key(app_id)!r} is no environment's id; copy it from Environments"
@@ -81,13 +81,15 @@ async def collect_capture(request: Request, receive: Receive, parts: Parts) -> A
         first = await parts.read(body, partial(_first_app_id, parser, body, content_type))
         app_id = named or first[:40]
         app = _app(parts, app_id)
-    except UnknownEnvironment as unfit:
-        parts.refuse(request, unfit, body, source=SOURCE)
-        return heap_error(404, unfit.detail)
-    except Unfit as unfit:
+    except UnknownEnvironment as rejected:
+        parts.refuse(request, rejected, body, source=SOURCE)
+        return heap_error(404, rejected.detail)
+    except Rejected as rejected:
         known = parts.directory().app(named)
-        parts.refuse(request, unfit, body, environment_id=known.environment_id if known else 0, source=SOURCE)
-        return heap_error(400, f"Bad request: {unfit.detail}")
+        parts.refuse(
+            request, rejected, body, environment_id=known.environment_id if known else 0, source=SOURCE
+        )
+        return heap_error(400, f"Bad request: {rejected.detail}")
     extra: Extra = {"app_id": app_id, "sent_ms": sent_ms, "content_type": content_type}
     await parts.append([_arrival(request, parts, app, parser, body, extra)])
     is_v2 = parser.startswith("heap.capture.")
@@ -99,8 +101,8 @@ async def _collect_image(request: Request, parts: Parts) -> Answer:
     app_id, _ = _asked(request)
     try:
         app = _app(parts, app_id)
-    except Unfit as unfit:
-        parts.refuse(request, unfit, request.query, source=SOURCE)
+    except Rejected as rejected:
+        parts.refuse(request, rejected, request.query, source=SOURCE)
         return _GIF
     extra: Extra = {"app_id": app_id}
     await parts.append([_arrival(request, parts, app, IMAGES[request.path], request.query, extra)])

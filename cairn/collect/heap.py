@@ -21,7 +21,7 @@ from cairn.redact import shown_key
 from cairn.wire.heap import MOST_EVENTS
 from cairn.wire.parsers import PARSERS
 from cairn.wire.reading import open_batch, open_single
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 
 MOST_BODY_BYTES = 5 * 2**20  # 1,000 events; Heap documents no size
 SOURCE = "heap"
@@ -85,13 +85,13 @@ async def collect_heap(request: Request, receive: Receive, parts: Parts) -> Answ
         app_id = _app_id(head)
         app = parts.directory().app(app_id)
         if app is None:
-            raise Unfit(
+            raise Rejected(
                 Reason.UNKNOWN_KEY,
                 f"app_id: {shown_key(app_id)!r} is no environment's id; copy it from Environments",
             )
         environment_id = app.environment_id
         if len(items) > MOST_EVENTS:
-            raise Unfit(
+            raise Rejected(
                 Reason.TOO_MANY_EVENTS, f"{endpoint.bulk_key}: one request carries {MOST_EVENTS} at most"
             )
         if wait_s := _seconds_to_wait(parts, request.path, app_id, head, items):
@@ -101,19 +101,19 @@ async def collect_heap(request: Request, receive: Receive, parts: Parts) -> Answ
         if not items and (fault := await parts.read(body, partial(_fault, arrival))):
             parts.refusals.add(fault)
             return heap_error(400, f"Bad request: {fault.detail}")
-    except Unfit as unfit:
-        parts.refuse(request, unfit, body, environment_id=environment_id, source=SOURCE)
-        return heap_error(400, f"Bad request: {unfit.detail}")
+    except Rejected as rejected:
+        parts.refuse(request, rejected, body, environment_id=environment_id, source=SOURCE)
+        return heap_error(400, f"Bad request: {rejected.detail}")
     await parts.append([arrival])
     return HEAP_ACCEPTED
 
 
 def _check_named(body: bytes, parts: Parts) -> None:
-    """Before a large body is parsed: whether an environment stands in it at all. Raises Unfit."""
+    """Before a large body is parsed: whether an environment stands in it at all. Raises Rejected."""
     if len(body) > SMALL_BYTES:
         named = islice(_APP_IDS.finditer(body), _MOST_NAMED)
         if not any(parts.directory().app((match[1] or match[2]).decode()) for match in named):
-            raise Unfit(Reason.UNKNOWN_KEY, "app_id: is missing or unknown; copy it from Environments")
+            raise Rejected(Reason.UNKNOWN_KEY, "app_id: is missing or unknown; copy it from Environments")
 
 
 def _open(body: bytes, bulk_key: str) -> tuple[_Head, Sequence[Raw | bytes]]:
@@ -123,7 +123,7 @@ def _open(body: bytes, bulk_key: str) -> tuple[_Head, Sequence[Raw | bytes]]:
 def _app_id(head: _Head) -> str:
     if isinstance(head.app_id, str) or type(head.app_id) is int:
         return str(head.app_id)
-    raise Unfit(Reason.UNKNOWN_KEY, "app_id: is missing; send the environment's id as text")
+    raise Rejected(Reason.UNKNOWN_KEY, "app_id: is missing; send the environment's id as text")
 
 
 def _fault(arrival: Arrival) -> Refused | None:
@@ -161,7 +161,7 @@ def _name(user: _User) -> str:
     return ""
 
 
-def _too_fast() -> Unfit:
-    return Unfit(
+def _too_fast() -> Rejected:
+    return Rejected(
         Reason.TOO_MANY_REQUESTS, "the identity's or environment's rate limit is reached; send bulk requests"
     )

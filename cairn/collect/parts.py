@@ -17,7 +17,7 @@ from cairn.collect.request import BodyTooLarge, Request
 from cairn.event import Arrival
 from cairn.published.directory import Directory
 from cairn.settings import Settings
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 
 # Bytes of a body that are read at once, on the event loop: some tenths of a millisecond.
 SMALL_BYTES = 2**16
@@ -54,10 +54,10 @@ class Parts(Struct, frozen=True):
         return msgspec.structs.replace(arrival, ip=ip)
 
     def refuse(
-        self, request: Request, unfit: Unfit, body: bytes, *, environment_id: int = 0, source: str = ""
+        self, request: Request, rejected: Rejected, body: bytes, *, environment_id: int = 0, source: str = ""
     ) -> None:
         """Record a request refused as a whole."""
-        if isinstance(unfit, BodyTooLarge):
-            body = unfit.beginning
+        if isinstance(rejected, BodyTooLarge):
+            body = rejected.beginning
         arrival = Arrival("refused", environment_id, 0, source, self.now_ms(), request.ip, "", body)
-        self.refusals.add(refused(arrival, unfit, body))
+        self.refusals.add(refused(arrival, rejected, body))

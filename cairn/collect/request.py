@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from cairn.outcomes import Reason
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 
 Message = MutableMapping[str, Any]  # Any: ASGI
 Scope = MutableMapping[str, Any]
@@ -25,7 +25,7 @@ class Disconnected(Exception):
     """The client went away before its body was complete."""
 
 
-class BodyTooLarge(Unfit):
+class BodyTooLarge(Rejected):
     """The body is over its limit. Carries its beginning, so that people recognise the request on the Live page."""
 
     def __init__(self, limit: int, beginning: bytes) -> None:
@@ -58,21 +58,21 @@ def request_of(scope: Scope, path: str) -> Request:
 async def read_body(
     request: Request, receive: Receive, limit: int, *, encodings: tuple[str, ...] = ("gzip",)
 ) -> bytes:
-    """The body, decompressed. Raises Unfit (too large, bad encoding) and Disconnected.
+    """The body, decompressed. Raises Rejected (too large, bad encoding) and Disconnected.
 
     Guarantee: never holds more than the limit and one network read. The public port ends what comes too slowly
     (http_server/), because a timer for each request costs more than reading a body that is already there.
     """
     encoding = request.header(b"content-encoding").strip().lower()
     if encoding not in ("", "identity", *encodings):
-        raise Unfit(
+        raise Rejected(
             Reason.BAD_REQUEST, f"Content-Encoding: {encoding[:40]!r} is not supported; send gzip or none"
         )
     inflater = zlib.decompressobj(_WINDOWS[encoding]) if encoding in _WINDOWS else None
     chunks = _chunks(receive)
     try:
         return await _receive_all(chunks, limit, inflater)
-    except Unfit:
+    except Rejected:
         await _drain(chunks)
         raise
 
@@ -93,7 +93,7 @@ async def _receive_all(
         if size > limit:
             raise BodyTooLarge(limit, b"".join(parts))
     if inflater is not None and not inflater.eof:
-        raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the body ends too early; send it whole")
+        raise Rejected(Reason.BAD_REQUEST, "Content-Encoding: the body ends too early; send it whole")
     return b"".join(parts)
 
 
@@ -103,7 +103,7 @@ def _inflate(inflater: Any, chunk: bytes, room: int) -> bytes:
     try:
         found: bytes = inflater.decompress(chunk, max(1, room))
     except zlib.error as error:
-        raise Unfit(Reason.BAD_REQUEST, "Content-Encoding: the body is not what it says") from error
+        raise Rejected(Reason.BAD_REQUEST, "Content-Encoding: the body is not what it says") from error
     return found
 
 

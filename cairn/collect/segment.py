@@ -20,7 +20,7 @@ from cairn.published.directory import Source
 from cairn.redact import shown_key
 from cairn.wire import pixel
 from cairn.wire.reading import open_batch, open_single
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 from cairn.wire.segment import MOST_EVENT_BYTES, MOST_EVENTS, TYPES
 
 MOST_BATCH_BYTES = 500 * 1024  # after decompression
@@ -51,7 +51,7 @@ _heads = msgspec.json.Decoder(_Head)
 _batch_heads = msgspec.json.Decoder(_BatchHead)
 
 
-class UnknownWriteKey(Unfit):
+class UnknownWriteKey(Rejected):
     """No source has the write key."""
 
     def __init__(self, write_key: str) -> None:
@@ -87,15 +87,15 @@ async def _collect_call(request: Request, receive: Receive, parts: Parts) -> Ans
         write_key = write_key or body_key
         source = _source(parts, write_key)
         if events > MOST_ITEMS:
-            raise Unfit(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
-    except UnknownWriteKey as unfit:
-        parts.refuse(request, unfit, body, source="segment")
+            raise Rejected(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
+    except UnknownWriteKey as rejected:
+        parts.refuse(request, rejected, body, source="segment")
         if parts.settings.unknown_key_status == 200:
             return ACCEPTED
-        return segment_error(parts.settings.unknown_key_status, "invalid_write_key", unfit.detail)
-    except Unfit as unfit:
-        _refuse_whole(request, parts, unfit, body, write_key)
-        return segment_error(400, _code(unfit), unfit.detail)
+        return segment_error(parts.settings.unknown_key_status, "invalid_write_key", rejected.detail)
+    except Rejected as rejected:
+        _refuse_whole(request, parts, rejected, body, write_key)
+        return segment_error(400, _code(rejected), rejected.detail)
     await parts.append([_arrival(request, parts, source, kind, body)])
     return ACCEPTED
 
@@ -105,14 +105,14 @@ async def _collect_pixel(request: Request, parts: Parts) -> Answer:
     body = pixel.body_of(request.query)
     if body is None or len(body) > MOST_EVENT_BYTES:
         parts.refuse(
-            request, Unfit(Reason.BAD_REQUEST, "data: must be base64 JSON up to 32 KB"), request.query
+            request, Rejected(Reason.BAD_REQUEST, "data: must be base64 JSON up to 32 KB"), request.query
         )
         return _GIF
     kind = PIXELS[request.path]
     try:
         source = _source(parts, _basic_key(request) or _opened(body, kind)[0])
-    except Unfit as unfit:
-        parts.refuse(request, unfit, body, source="segment")
+    except Rejected as rejected:
+        parts.refuse(request, rejected, body, source="segment")
         return _GIF
     await parts.append([_arrival(request, parts, source, kind, body)])
     return _GIF
@@ -132,7 +132,7 @@ def _basic_key(request: Request) -> str:
 
 
 def _opened(body: bytes, kind: str) -> tuple[str, int]:
-    """The body's write key and how many events it holds. Raises Unfit when it is no call, or no batch of them."""
+    """The body's write key and how many events it holds. Raises Rejected when it is no call, or no batch of them."""
     if kind == _BATCH:
         batch, events = open_batch(body, _batch_heads, "batch")
         return _text(batch.write_key), len(events)
@@ -171,13 +171,13 @@ def _arrival(request: Request, parts: Parts, source: Source, kind: str, body: by
     )
 
 
-def _refuse_whole(request: Request, parts: Parts, unfit: Unfit, body: bytes, write_key: str) -> None:
+def _refuse_whole(request: Request, parts: Parts, rejected: Rejected, body: bytes, write_key: str) -> None:
     source = parts.directory().source(write_key) if write_key else None
     if source is None:
-        parts.refuse(request, unfit, body, source="segment")
+        parts.refuse(request, rejected, body, source="segment")
     else:
-        parts.refuse(request, unfit, body, environment_id=source.environment_id, source=source.name)
+        parts.refuse(request, rejected, body, environment_id=source.environment_id, source=source.name)
 
 
-def _code(unfit: Unfit) -> str:
-    return unfit.reason.value
+def _code(rejected: Rejected) -> str:
+    return rejected.reason.value

@@ -112,7 +112,7 @@ def _everybody(pass_: "_Pass", canonical: str) -> str:
         for rows in pass_.counted_events()
     ]
     sources.append(pass_.tested_properties(canonical))
-    if pass_.needs_strangers:
+    if pass_.needs_unknown_users:
         sources += [
             f"SELECT DISTINCT {canonical} AS canonical_id, {pass_.columns()} FROM {pass_.scope.raw_users(rows)}"
             for rows in pass_.existing()
@@ -144,7 +144,7 @@ def only(
         for rows in pass_.counted_events(among)
     ]
     sources.append(pass_.tested_properties(canonical, among))
-    if pass_.needs_strangers:
+    if pass_.needs_unknown_users:
         known = pass_.bindings.bind(tuple(sorted(users.known)), "Array(UInt64)")
         sources.append(f"SELECT arrayJoin({known}) AS canonical_id, {pass_.columns()}")
         unsure = tuple(raw for raw, user in pairs if user not in users.known)
@@ -196,7 +196,7 @@ class _Pass:
             dues = ", ".join([f"{NEVER_MS}", *self._due])
             self._dues.append(f"least({dues})" if self._due else dues)
             self._due = {}
-        self.needs_strangers = any(holds_for_strangers(node) for node in conditions)
+        self.needs_unknown_users = any(holds_for_unknown_users(node) for node in conditions)
 
     def select(self, sources: Iterable[str], *, having: str = "") -> str:
         flags = "".join(f", {text} AS holds_{n}" for n, text in enumerate(self._expressions))
@@ -344,15 +344,15 @@ class _Pass:
         self._due["min(later)"] = None
 
 
-def holds_for_strangers(node: Condition) -> bool:
+def holds_for_unknown_users(node: Condition) -> bool:
     """Does it hold for a user who did nothing and has no properties?"""
     match node:
         case And(nodes):
-            return all(holds_for_strangers(child) for child in nodes)
+            return all(holds_for_unknown_users(child) for child in nodes)
         case Or(nodes):
-            return any(holds_for_strangers(child) for child in nodes)
+            return any(holds_for_unknown_users(child) for child in nodes)
         case Not(child):
-            return not holds_for_strangers(child)
+            return not holds_for_unknown_users(child)
         case UserProperty():
             return node.operator in NEGATIVE
         case Did():

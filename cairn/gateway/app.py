@@ -40,7 +40,7 @@ from cairn.members.askers import note_python
 from cairn.members.sets import Members, Published, list_set
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory, Sdk
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.wingify import LONGEST_NAME, count_events, keys_in
 from cairn.wire.wingify import MOST_EVENT_BYTES as LONGEST_EVENT_BYTES
 
@@ -244,10 +244,14 @@ class Gateway:
         if seen and body is not None:
             self._note(seen, name, body)
         whole = body is not None and len(body) <= LONGEST_EVENT_BYTES
-        unfit = (
-            None if whole else Unfit(Reason.BODY_TOO_LARGE, "one event may have 32 KB; send fewer properties")
+        rejected = (
+            None
+            if whole
+            else Rejected(Reason.BODY_TOO_LARGE, "one event may have 32 KB; send fewer properties")
         )
-        await self._append([self._arrival("wingify.event", request, sdk.environment_id, body or b"", unfit)])
+        await self._append(
+            [self._arrival("wingify.event", request, sdk.environment_id, body or b"", rejected)]
+        )
         return EMPTY
 
     async def _batch(self, request: Request) -> Answer:
@@ -256,22 +260,22 @@ class Gateway:
         if sdk is None or not sdk.may_write:
             return self._refused_key(request, sdk, await request.beginning(MOST_BATCH_BYTES))
         body = await request.body(MOST_BATCH_BYTES)
-        count, unfit = await self._count(body) if body is not None else (MOST_BATCH_EVENTS + 1, None)
+        count, rejected = await self._count(body) if body is not None else (MOST_BATCH_EVENTS + 1, None)
         if body is None or count > MOST_BATCH_EVENTS:
             self._health.count("refused_requests")
             return refusal(f"a batch holds at most {MOST_BATCH_EVENTS} events in 10 MB", status=413)
         self._saw(request, sdk.environment_id)
-        await self._append([self._arrival("wingify.batch", request, sdk.environment_id, body, unfit)])
+        await self._append([self._arrival("wingify.batch", request, sdk.environment_id, body, rejected)])
         return EMPTY
 
-    async def _count(self, body: bytes) -> tuple[int, Unfit | None]:
+    async def _count(self, body: bytes) -> tuple[int, Rejected | None]:
         """How many events, or why the batch cannot be read: the log holds only what is cheap to read."""
         try:
             if len(body) <= SMALL_BATCH_BYTES:
                 return count_events(body), None
             return await self._in_thread(lambda: count_events(body)), None
-        except Unfit as unfit:
-            return (MOST_BATCH_EVENTS + 1 if unfit.reason is Reason.TOO_MANY_EVENTS else 0), unfit
+        except Rejected as rejected:
+            return (MOST_BATCH_EVENTS + 1 if rejected.reason is Reason.TOO_MANY_EVENTS else 0), rejected
 
     def _refused_key(self, request: Request, sdk: Sdk | None, body: bytes) -> Answer:
         """No key at all (an account's id is no secret), or a public one where the server's is needed.
@@ -279,15 +283,15 @@ class Gateway:
         400, because SDKs do not send that again.
         """
         if sdk is None:
-            unfit = Unfit(
+            rejected = Rejected(
                 Reason.UNKNOWN_KEY, "env: no environment has this SDK key; copy it again from Environments"
             )
         else:
-            unfit = Unfit(Reason.SERVER_KEY_NEEDED, NEEDS_SERVER_KEY)
+            rejected = Rejected(Reason.SERVER_KEY_NEEDED, NEEDS_SERVER_KEY)
         self._health.count("unknown_keys" if sdk is None else "public_keys")
         arrival = self._arrival("wingify.event", request, sdk.environment_id if sdk else 0, body)
-        self._refuse(refused(arrival, unfit, body, name=request.parameter("en")))
-        return refusal(unfit.detail)
+        self._refuse(refused(arrival, rejected, body, name=request.parameter("en")))
+        return refusal(rejected.detail)
 
     async def _set_alias(self, request: Request) -> Answer:
         ids = _alias_body(await request.body(MOST_EVENT_BYTES))
@@ -363,15 +367,20 @@ class Gateway:
             seen.problems = [*seen.problems, problem_in(body, seen.last_seen_ms)][-MOST_PROBLEMS:]
 
     def _arrival(
-        self, parser: str, request: Request, environment_id: int, body: bytes, unfit: Unfit | None = None
+        self,
+        parser: str,
+        request: Request,
+        environment_id: int,
+        body: bytes,
+        rejected: Rejected | None = None,
     ) -> Arrival:
         asked = {
             name: value[:LONGEST_NAME]
             for name in ("en", "a", "sn", "sv")
             if (value := request.parameter(name))
         }
-        if unfit is not None:  # of what is refused as a whole, enough to recognise it
-            asked |= {"reason": unfit.reason.value, "detail": unfit.detail}
+        if rejected is not None:  # of what is refused as a whole, enough to recognise it
+            asked |= {"reason": rejected.reason.value, "detail": rejected.detail}
             body = body[:REFUSED_BYTES]
         return Arrival(
             parser=parser,

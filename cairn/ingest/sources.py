@@ -12,7 +12,7 @@ from cairn.ingest.batch import MOST_EVENTS, Batch, Parts
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory
 from cairn.routing.destinations import heap_builtin
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 from cairn.wire.segment_call import CheckedCall
 
 # Nobody can switch a deleted source on again, but no other reason fits.
@@ -38,7 +38,7 @@ def send_to_environments(batch: Batch, parts: Parts) -> None:
 
 
 def _delivered(call: CheckedCall, route: Route) -> Draft | Refused:
-    return call.refused(Unfit(route, "")) if isinstance(route, Reason) else heap_builtin.deliver(call)
+    return call.refused(Rejected(route, "")) if isinstance(route, Reason) else heap_builtin.deliver(call)
 
 
 def _send(batch: Batch, event: Draft | Refused, route: Route, log_position: int) -> None:

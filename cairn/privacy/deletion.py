@@ -37,9 +37,9 @@ from cairn.ingest.feed import Feed
 from cairn.members.rewrite import ask_rewrite
 from cairn.members.sets import Members, SetChange, alias_set, list_set, users_set
 from cairn.paths import Paths
-from cairn.privacy.leaving import Known, find_leaving
+from cairn.privacy.erasure import Known, find_leaving
 from cairn.privacy.log_purge import log_places, purge_log, purge_set_aside
-from cairn.privacy.request import COMPLETE, Counts, LeavingUser, Receipt
+from cairn.privacy.request import COMPLETE, Counts, ErasedUser, Receipt
 from cairn.store.erase import Erased
 from cairn.store.store import Store
 
@@ -73,7 +73,7 @@ class Parts:
 @dataclass(frozen=True)
 class _Work:
     deletion_id: str
-    users: tuple[LeavingUser, ...]
+    users: tuple[ErasedUser, ...]
     places: dict[int, str]  # environment id -> its name
     found: list[Known]  # by an earlier attempt
 
@@ -122,7 +122,7 @@ def _read(engine: sa.Engine, deletion_id: str) -> _Work | None:
         ).all()
     return _Work(
         deletion_id,
-        msgspec.convert(row.users, tuple[LeavingUser, ...]),
+        msgspec.convert(row.users, tuple[ErasedUser, ...]),
         {place.id: place.name for place in places},
         msgspec.convert(row.found or [], list[Known]),
     )

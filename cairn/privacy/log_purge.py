@@ -14,7 +14,7 @@ from cairn.event import Arrival
 from cairn.eventlog.log import START, EventLog
 from cairn.ingest.batch import entry_of, place_of
 from cairn.ingest.set_aside import forget_where
-from cairn.privacy.leaving import Known
+from cairn.privacy.erasure import Known
 from cairn.query.user_rows import log_positions
 from cairn.store.store import Store
 

@@ -36,7 +36,7 @@ class TooManyToDelete(LimitExceeded):
     code = "too_many_to_delete"
 
 
-class LeavingUser(Struct, frozen=True, omit_defaults=True):
+class ErasedUser(Struct, frozen=True, omit_defaults=True):
     """Whom to delete: by identity, or by a user id."""
 
     identity: str = ""
@@ -82,7 +82,7 @@ class Deletion(Struct, frozen=True):
 
 
 def ask_deletion(
-    connection: sa.Connection, workspace_id: int, users: Sequence[LeavingUser], *, by: str, now: datetime
+    connection: sa.Connection, workspace_id: int, users: Sequence[ErasedUser], *, by: str, now: datetime
 ) -> Deletion:
     """Enqueue it in the caller's transaction. Raises InvalidInput and TooManyToDelete."""
     if not users:

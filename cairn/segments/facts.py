@@ -59,7 +59,7 @@ def facts_of(
     leads = {raw: user for user, ids in raws.items() for raw in ids}
     found = question.read(rows, leads)
     missing = users - found.keys()
-    if missing and any(condition.holds_for_strangers for condition in conditions):
+    if missing and any(condition.holds_for_unknown_users for condition in conditions):
         unsure = [raw for user in missing - known for raw in raws[user]]
         existing = {leads[raw] for raw in exist(store, environment_id, unsure)}
         for user in missing & (existing | known):

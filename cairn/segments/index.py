@@ -13,7 +13,9 @@ class Index:
 
     def __init__(self, some: Iterable[Watched]) -> None:
         self.segments = list(some)
-        self.of_strangers = [watched for watched in self.segments if watched.ready.holds_for_strangers]
+        self.of_unknown_users = [
+            watched for watched in self.segments if watched.ready.holds_for_unknown_users
+        ]
         # By kind and name as the condition says them: an empty one stands for any.
         self._by_event: defaultdict[tuple[str, str], dict[Watched, None]] = defaultdict(dict)
         self._by_key: defaultdict[str, list[Watched]] = defaultdict(list)

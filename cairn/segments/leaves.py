@@ -13,7 +13,7 @@ from msgspec import Struct
 from cairn.conditions.check import refuse_flag_leaf
 from cairn.conditions.due import NEVER_MS, boundaries
 from cairn.conditions.event_test import passes
-from cairn.conditions.to_sql import MOST_NEWEST, count_holds, holds_for_strangers
+from cairn.conditions.to_sql import MOST_NEWEST, count_holds, holds_for_unknown_users
 from cairn.conditions.tree import (
     UNIT_MS,
     And,
@@ -169,7 +169,9 @@ class Ready(Struct, frozen=True, eq=False):
     holds: Answering
     counters: tuple[Counter, ...]
     keys: frozenset[str]  # user properties whose change can change the answer
-    holds_for_strangers: bool  # for a user who did nothing and has no properties: then any new user matters
+    holds_for_unknown_users: (
+        bool  # for a user who did nothing and has no properties: then any new user matters
+    )
 
     def due_ms(self, facts: Facts) -> int:
         """When time alone may change the answer: never later than it does."""
@@ -189,7 +191,7 @@ class Leaves:
         holds = self._read(condition, counters, keys)
         if keys & INITIAL.keys():
             keys.add(FIRST_SEEN_KEY)  # an earlier first session can take one away without naming it
-        return Ready(condition, holds, tuple(counters), frozenset(keys), holds_for_strangers(condition))
+        return Ready(condition, holds, tuple(counters), frozenset(keys), holds_for_unknown_users(condition))
 
     def _read(self, node: Condition, counters: dict[Counter, None], keys: set[str]) -> Answering:
         match node:

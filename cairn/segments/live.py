@@ -215,8 +215,8 @@ class LiveSegments:
             for watched, inside in self._inside(index.segments, named).items():
                 wanted.setdefault(watched, set()).update(inside)
         new = {leads.get(raw, raw) for raw in raws} - self._known[environment_id]
-        if new and index.of_strangers:  # those not in yet enter just by appearing
-            for watched, inside in self._inside(index.of_strangers, new).items():
+        if new and index.of_unknown_users:  # those not in yet enter just by appearing
+            for watched, inside in self._inside(index.of_unknown_users, new).items():
                 wanted.setdefault(watched, set()).update(new - inside)
         some = [(watched, users) for watched, users in wanted.items() if users]
         self._bring_in_line(environment_id, some, known, set(absorbed), now_ms)

@@ -21,7 +21,7 @@ from cairn.store.cut_off import set_aside
 from cairn.store.data_state import DataState, DataStates
 from cairn.store.disk_guard import DiskGuard
 from cairn.store.engine_config import write_engine_config
-from cairn.store.erase import Erased, Leaving, erase, rewrite
+from cairn.store.erase import Erased, UserErasure, erase, rewrite
 from cairn.store.errors import StoreBusy, StoreInUse, of_insert, of_question
 from cairn.store.known import Ids, KnownIds
 from cairn.store.migrations import migrate
@@ -187,7 +187,7 @@ class EmbeddedStore:
         sql = f"SELECT event_id, log_position FROM {DATABASE}.events WHERE event_id IN {{ids:Array(UInt64)}}"
         return dict(self._read(sql, {"ids": maybes}))
 
-    def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
+    def erase_users(self, some: Sequence[UserErasure]) -> list[Erased]:
         with self._states.changing_all(), self._changing_map():
             return erase(self._command, self._read, some)
 

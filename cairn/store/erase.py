@@ -35,7 +35,7 @@ OLD_PARTS_S = 60.0  # s; how long to wait for the engine to let go of old parts;
 _PAUSE_S = 1.0  # s; between looks
 
 
-class Leaving(Struct, frozen=True):
+class UserErasure(Struct, frozen=True):
     """Users of one environment, by every raw id and every name their events may carry."""
 
     environment_id: int
@@ -53,7 +53,7 @@ class Erased(Struct, frozen=True):
     elements: int = 0
 
 
-def erase(run: Run, read: Read, some: Sequence[Leaving]) -> list[Erased]:
+def erase(run: Run, read: Read, some: Sequence[UserErasure]) -> list[Erased]:
     """Take these users out of every answer. Shape: one count each. Guarantee: the same again does no harm."""
     run(_TABLE)
     run(f"TRUNCATE TABLE {LEAVING}")
@@ -112,7 +112,7 @@ def _insert(run: Run, what: str, environment_id: int, ids: Sequence[int]) -> Non
         run(f"INSERT INTO {LEAVING} VALUES {rows}")
 
 
-def _refusals(read: Read, one: Leaving) -> list[int]:
+def _refusals(read: Read, one: UserErasure) -> list[int]:
     """Refused events that these users sent, or that name them. A text goes as a parameter, never into a mutation."""
     if not one.names:
         return []

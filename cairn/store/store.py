@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from cairn.event import Draft, Element, Refused
 from cairn.store.data_state import DataState
-from cairn.store.erase import Erased, Leaving
+from cairn.store.erase import Erased, UserErasure
 from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
 
@@ -114,7 +114,7 @@ class Store(Protocol):
         Exact for as long as the events are kept.
         """
 
-    def erase_users(self, some: Sequence[Leaving]) -> list[Erased]:
+    def erase_users(self, some: Sequence[UserErasure]) -> list[Erased]:
         """Take users out of every answer; return what each entry lost. The same again does no harm."""
 
     def scrub(self) -> bool:

@@ -15,7 +15,7 @@ from cairn.outcomes import Reason
 from cairn.wire.lenient import NUMBER, FieldRule, decoded_leniently, read_object, to_typed
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import may_hold_nul, open_batch, safe_text
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.times import Timestamp, check_range, epoch_ms
 from cairn.wire.users import LONGEST_ID, check_anonymous_id, check_identity, numeric_id
 
@@ -128,12 +128,14 @@ def _each(arrival: Arrival, key: str, build: _Build) -> Parsed:
     body = arrival.body
     try:
         envelope, items = open_batch(body, _envelopes, key or "events")
-    except Unfit as unfit:
-        return [refused(arrival, unfit, body)]
+    except Rejected as rejected:
+        return [refused(arrival, rejected, body)]
     if not key or getattr(envelope, key) is None:
         items = [body]
     elif not items:
-        return [refused(arrival, Unfit(Reason.EMPTY_BATCH, f"{key}: holds nothing; send at least one"), body)]
+        return [
+            refused(arrival, Rejected(Reason.EMPTY_BATCH, f"{key}: holds nothing; send at least one"), body)
+        ]
     library = (
         safe_text(envelope.library[:LONGEST_ID])
         if isinstance(envelope.library, str) and envelope.library
@@ -142,7 +144,7 @@ def _each(arrival: Arrival, key: str, build: _Build) -> Parsed:
     is_odd = may_hold_nul(body)
     parsed: Parsed = [_one(arrival, raw, library, build, is_odd=is_odd) for raw in items[:MOST_EVENTS]]
     if len(items) > MOST_EVENTS:
-        excess = Unfit(Reason.TOO_MANY_EVENTS, f"{key}: one request carries {MOST_EVENTS} at most")
+        excess = Rejected(Reason.TOO_MANY_EVENTS, f"{key}: one request carries {MOST_EVENTS} at most")
         parsed += [refused(arrival, excess, raw) for raw in items[MOST_EVENTS:]]
     return parsed
 
@@ -152,9 +154,9 @@ def _one(arrival: Arrival, raw: Raw | bytes, library: str, build: _Build, *, is_
     try:
         item = _read_item(raw) if is_odd else _decode_item(raw)
         return build(arrival, item, library)
-    except Unfit as unfit:
+    except Rejected as rejected:
         name, user = (item.event or "", _shown_user(item)) if item is not None else ("", "")
-        return refused(arrival, unfit, raw, name=name, user=user)
+        return refused(arrival, rejected, raw, name=name, user=user)
 
 
 def _decode_item(raw: Raw | bytes) -> Item:
@@ -176,9 +178,11 @@ def _read_item(raw: Raw | bytes) -> Item:
 def _track(arrival: Arrival, item: Item, library: str, who: _Who) -> Draft:
     name = item.event
     if name is None or not name or name.isspace():
-        raise Unfit(Reason.EVENT_NOT_DEFINED, "event: is missing or empty; name what happened")
+        raise Rejected(Reason.EVENT_NOT_DEFINED, "event: is missing or empty; name what happened")
     if len(name) > LONGEST_NAME:
-        raise Unfit(Reason.EVENT_NAME_TOO_LONG, f"event: {len(name)} characters, {LONGEST_NAME} are allowed")
+        raise Rejected(
+            Reason.EVENT_NAME_TOO_LONG, f"event: {len(name)} characters, {LONGEST_NAME} are allowed"
+        )
     session = item.session_id
     return Draft(
         arrival.environment_id,
@@ -225,9 +229,9 @@ def _set_properties(arrival: Arrival, item: Item, library: str, who: _Who) -> Dr
 
 def _identify(arrival: Arrival, item: Item, library: str) -> Draft:
     if item.identity is None:
-        raise Unfit(Reason.NO_USER, "identity: is missing; send the name the user id belongs to")
+        raise Rejected(Reason.NO_USER, "identity: is missing; send the name the user id belongs to")
     if item.user_id is None or item.user_id == "":
-        raise Unfit(
+        raise Rejected(
             Reason.BAD_REQUEST, "user_id: is missing; send the id that the capture library gave the user"
         )
     return Draft(
@@ -248,10 +252,10 @@ def _named_user(item: Item) -> _Who:
     user_id = item.user_id if item.user_id != "" else None
     if item.identity is None or (item.identity == "" and user_id is not None):
         if user_id is None:
-            raise Unfit(Reason.NO_USER, "identity: is missing, and so is user_id; send one of them")
+            raise Rejected(Reason.NO_USER, "identity: is missing, and so is user_id; send one of them")
         return _Who(user_id=numeric_id(user_id, "user_id"))
     if user_id is not None:
-        raise Unfit(Reason.TWO_USERS, "identity and user_id: send one of them")
+        raise Rejected(Reason.TWO_USERS, "identity and user_id: send one of them")
     return _Who(identity=check_identity(item.identity, "identity"))
 
 
@@ -274,7 +278,7 @@ def _identified_user(item: Item) -> _Who:
         return _Who(identity=identity, anonymous_id=anonymous_id, merge_user_id=linked)
     if anonymous_id:
         return _Who(user_id=linked, anonymous_id=anonymous_id)
-    raise Unfit(
+    raise Rejected(
         Reason.NO_USER, "user_identifier: names no one; send identity, user_id, anonymous_id or email"
     )
 

@@ -15,7 +15,7 @@ from cairn.wire.heap_user import check_environment, user_id_of
 from cairn.wire.lenient import read_object
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import Json, open_batch, safe_text
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.users import LONGEST_ID, check_identity
 
 MOST_ACCOUNTS = 1_000  # per request
@@ -40,28 +40,28 @@ def parse_add_account_properties(arrival: Arrival) -> list[Draft | Refused]:
         if envelope.accounts is None and not accounts:
             accounts = [arrival.body]
         if not accounts:
-            raise Unfit(Reason.EMPTY_BATCH, "accounts: holds nothing; send at least one")
-    except Unfit as unfit:
-        return [refused(arrival, unfit, arrival.body, name=NAME)]
+            raise Rejected(Reason.EMPTY_BATCH, "accounts: holds nothing; send at least one")
+    except Rejected as rejected:
+        return [refused(arrival, rejected, arrival.body, name=NAME)]
     library = safe_text(envelope.library[:LONGEST_ID]) if isinstance(envelope.library, str) else ""
     parsed = [_one(arrival, account, library) for account in accounts[:MOST_ACCOUNTS]]
-    excess = Unfit(Reason.TOO_MANY_EVENTS, f"accounts: one request carries {MOST_ACCOUNTS} at most")
+    excess = Rejected(Reason.TOO_MANY_EVENTS, f"accounts: one request carries {MOST_ACCOUNTS} at most")
     return parsed + [refused(arrival, excess, account, name=NAME) for account in accounts[MOST_ACCOUNTS:]]
 
 
 def first_app_id(body: bytes) -> str:
-    """The environment that a capture client names; empty when it names none. Raises Unfit: it is unreadable."""
+    """The environment that a capture client names; empty when it names none. Raises Rejected: it is unreadable."""
     envelope, accounts = open_batch(body, _envelopes, "accounts")
     if len(accounts) > MOST_ACCOUNTS:
-        raise Unfit(Reason.TOO_MANY_EVENTS, f"accounts: one request carries {MOST_ACCOUNTS} at most")
+        raise Rejected(Reason.TOO_MANY_EVENTS, f"accounts: one request carries {MOST_ACCOUNTS} at most")
     return str(envelope.env_id) if isinstance(envelope.env_id, str | int) else ""
 
 
 def _one(arrival: Arrival, account: Raw | bytes, library: str) -> Draft | Refused:
     try:
         return _draft(arrival, read_object(account), library)
-    except Unfit as unfit:
-        return refused(arrival, unfit, account, name=NAME)
+    except Rejected as rejected:
+        return refused(arrival, rejected, account, name=NAME)
 
 
 def _draft(arrival: Arrival, given: dict[str, Json], library: str) -> Draft:
@@ -85,19 +85,19 @@ def _draft(arrival: Arrival, given: dict[str, Json], library: str) -> Draft:
 
 
 def _named(given: dict[str, Json]) -> str:
-    """The account's id; empty when a user stands for it. A number is taken for its digits. Raises Unfit."""
+    """The account's id; empty when a user stands for it. A number is taken for its digits. Raises Rejected."""
     named = given.get("account_id")
     if named is None or named == "":
         return ""
     if isinstance(named, bool) or not isinstance(named, str | int):
-        raise Unfit(Reason.ID_NOT_STRING, "account_id: must be text")
+        raise Rejected(Reason.ID_NOT_STRING, "account_id: must be text")
     return check_identity(str(named), "account_id", is_zero_allowed=True)
 
 
 def _user_of(given: dict[str, Json]) -> int:
     named = given.get("user_id")
     if not isinstance(named, str | int) or isinstance(named, bool):
-        raise Unfit(Reason.NO_ACCOUNT, "account_id: is missing; send the account the properties belong to")
+        raise Rejected(Reason.NO_ACCOUNT, "account_id: is missing; send the account the properties belong to")
     return user_id_of(named)
 
 
@@ -106,5 +106,5 @@ def _properties(given: dict[str, Json]) -> dict[str, Scalar]:
     if properties is None:
         return {}
     if not isinstance(properties, dict):
-        raise Unfit(Reason.PROPERTIES_NOT_OBJECT, "properties: must be an object")
+        raise Rejected(Reason.PROPERTIES_NOT_OBJECT, "properties: must be an object")
     return {key: value for key, value in joined_scalars(properties).items() if key.lower() not in _RESERVED}

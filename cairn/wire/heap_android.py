@@ -16,7 +16,7 @@ from cairn.wire.heap_open import MOST_MESSAGES, Reader, first_message, inflated,
 from cairn.wire.heap_user import check_environment, moment_ms, user_changes, user_id_of
 from cairn.wire.hierarchy import element_of, node_text
 from cairn.wire.masking import mask_text
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.safe_draft import made_safe
 from cairn.wire.users import check_identity
 
@@ -32,10 +32,10 @@ _user_properties: Reader[Received] = _android.UserProperties
 def parse_track(arrival: Arrival) -> Parsed:
     try:
         messages = open_messages(inflated(arrival.body)).messages
-    except Unfit as unfit:
-        return [refused(arrival, unfit, arrival.body)]
+    except Rejected as rejected:
+        return [refused(arrival, rejected, arrival.body)]
     parsed = [_single(arrival, bytes(one), _messages, _tracked) for one in messages[:MOST_MESSAGES]]
-    excess = Unfit(Reason.TOO_MANY_EVENTS, f"events: one request carries {MOST_MESSAGES} at most")
+    excess = Rejected(Reason.TOO_MANY_EVENTS, f"events: one request carries {MOST_MESSAGES} at most")
     return parsed + [refused(arrival, excess, one) for one in messages[MOST_MESSAGES:]]
 
 
@@ -48,7 +48,7 @@ def parse_add_user_properties(arrival: Arrival) -> Parsed:
 
 
 def first_app_id(body: bytes, parser: str) -> str:
-    """The environment that the first message names. Raises Unfit: it is unreadable."""
+    """The environment that the first message names. Raises Rejected: it is unreadable."""
     body = inflated(body)
     if parser == "heap.android.track":
         first = first_message(open_messages(body).messages, "events")
@@ -60,8 +60,8 @@ def first_app_id(body: bytes, parser: str) -> str:
 def _whole(arrival: Arrival, reader: Reader[Received], build: Callable[[Arrival, Received], Draft]) -> Parsed:
     try:
         return [_single(arrival, inflated(arrival.body), reader, build)]
-    except Unfit as unfit:
-        return [refused(arrival, unfit, arrival.body)]
+    except Rejected as rejected:
+        return [refused(arrival, rejected, arrival.body)]
 
 
 def _single(
@@ -69,15 +69,15 @@ def _single(
 ) -> Draft | Refused:
     try:
         draft = build(arrival, read_protobuf(reader, body))
-    except Unfit as unfit:
-        return refused(arrival, unfit, body)
+    except Rejected as rejected:
+        return refused(arrival, rejected, body)
     return made_safe(draft) if b"\0" in body else draft
 
 
 def _identified(arrival: Arrival, migration: Received) -> Draft:
     check_environment(migration.env_id, arrival.extra.get("app_id", ""))
     if not migration.to_identity:
-        raise Unfit(Reason.NO_USER, "toIdentity: is missing; send the name the user id belongs to")
+        raise Rejected(Reason.NO_USER, "toIdentity: is missing; send the name the user id belongs to")
     identity = check_identity(migration.to_identity, "toIdentity")
     user_id = user_id_of(migration.from_user_id or "", "fromUserId")
     return Draft(
@@ -143,14 +143,14 @@ def _device_facts(device: Received) -> dict[str, str]:
 def _say(message: Received) -> Said:
     kind = message.WhichOneof("kind")
     if kind is None:
-        raise Unfit(Reason.BAD_REQUEST, "the message: is none of session, pageview, event")
+        raise Rejected(Reason.BAD_REQUEST, "the message: is none of session, pageview, event")
     if kind != "event":
         constant = Kind.SESSION if kind == "session" else Kind.PAGEVIEW
         return Said(constant, constant)
     event = message.event
     kind = event.WhichOneof("kind")
     if kind is None:
-        raise Unfit(Reason.BAD_REQUEST, "event: is none of custom, click and the like")
+        raise Rejected(Reason.BAD_REQUEST, "event: is none of custom, click and the like")
     return _EVENTS[kind](event)
 
 

@@ -43,7 +43,7 @@ from cairn.wire.heap_user import (
 )
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import may_hold_nul, safe_text
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.safe_draft import made_safe
 from cairn.wire.users import check_identity
 
@@ -76,8 +76,8 @@ def parse_track(arrival: Arrival) -> Parsed:
     body, batch = arrival.body, _batch(arrival)
     try:
         opened = open_messages(body, arrival.extra.get("content_type", ""))
-    except Unfit as unfit:
-        return [refused(arrival, unfit, body)]
+    except Rejected as rejected:
+        return [refused(arrival, rejected, body)]
     if opened.is_json:
         is_odd = may_hold_nul(body)
         parsed: Parsed = [
@@ -85,7 +85,7 @@ def parse_track(arrival: Arrival) -> Parsed:
         ]
     else:
         parsed = [_one_protobuf(batch, bytes(closed)) for closed in opened.messages[:MOST_MESSAGES]]
-    excess = Unfit(Reason.TOO_MANY_EVENTS, f"events: one request carries {MOST_MESSAGES} at most")
+    excess = Rejected(Reason.TOO_MANY_EVENTS, f"events: one request carries {MOST_MESSAGES} at most")
     parsed += [refused(arrival, excess, closed) for closed in opened.messages[MOST_MESSAGES:]]
     return parsed
 
@@ -99,7 +99,7 @@ def parse_add_user_properties(arrival: Arrival) -> Parsed:
 
 
 def first_app_id(body: bytes, content_type: str, parser: str) -> str:
-    """The environment that a request's first message names; empty when none. Raises Unfit: it is unreadable."""
+    """The environment that a request's first message names; empty when none. Raises Rejected: it is unreadable."""
     if parser == "heap.capture.identify":
         return text_of(_read(body, content_type, _identifications, _json_identifications).env_id)
     if parser == "heap.capture.add_user_properties":
@@ -110,7 +110,7 @@ def first_app_id(body: bytes, content_type: str, parser: str) -> str:
         if opened.is_json:
             return text_of(decode(first, _json_messages, is_odd=False).env_id)
         return read_protobuf(_messages, bytes(first)).env_id  # type: ignore[return-value]  # protobuf's is text
-    except Unfit:
+    except Rejected:
         if len(opened.messages) > 1:
             return ""  # only this one is broken
         raise
@@ -130,8 +130,8 @@ def _one_json(batch: _Batch, closed: Closed, *, is_odd: bool) -> Draft | Refused
     try:
         message = decode(closed, _json_messages, is_odd=is_odd)
         return _draft(batch, message)
-    except Unfit as unfit:
-        return _refused(batch.arrival, unfit, closed, message)
+    except Rejected as rejected:
+        return _refused(batch.arrival, rejected, closed, message)
 
 
 def _one_protobuf(batch: _Batch, closed: bytes) -> Draft | Refused:
@@ -139,16 +139,16 @@ def _one_protobuf(batch: _Batch, closed: bytes) -> Draft | Refused:
     try:
         message = read_protobuf(_messages, closed)
         draft = _draft(batch, message)
-    except Unfit as unfit:
-        return _refused(batch.arrival, unfit, closed, message)
+    except Rejected as rejected:
+        return _refused(batch.arrival, rejected, closed, message)
     return made_safe(draft) if _NUL in closed else draft
 
 
-def _refused(arrival: Arrival, unfit: Unfit, closed: Closed, message: Message | None) -> Refused:
+def _refused(arrival: Arrival, rejected: Rejected, closed: Closed, message: Message | None) -> Refused:
     if message is None:
-        return refused(arrival, unfit, closed)
+        return refused(arrival, rejected, closed)
     user = text_of(message.identity) or text_of(message.user_id)
-    return refused(arrival, unfit, closed, name=message.WhichOneof("kind") or "", user=safe_text(user))
+    return refused(arrival, rejected, closed, name=message.WhichOneof("kind") or "", user=safe_text(user))
 
 
 def _draft(batch: _Batch, message: Message) -> Draft:
@@ -156,7 +156,7 @@ def _draft(batch: _Batch, message: Message) -> Draft:
     check_environment(text_of(message.env_id), batch.app_id)
     kind = message.WhichOneof("kind")
     if kind is None:
-        raise Unfit(Reason.BAD_REQUEST, "the message: is none of session, pageview, event, user")
+        raise Rejected(Reason.BAD_REQUEST, "the message: is none of session, pageview, event, user")
     user_id = user_id_of(message.user_id or (message.user.id if message.user else ""))
     identity, detail = identity_of(message.identity or (message.user.identity if message.user else ""))
     said = _KINDS[kind](message, masks)
@@ -204,7 +204,7 @@ def _say_pageview(message: Message, _masks: Masks) -> Said:
 
 
 def _say_user(message: Message, masks: Masks) -> Said:
-    """The first that is heard of a user: whence and where they came."""
+    """The first that is heard of a user: from where they came, and to which page."""
     user = cast(User, message.user)
     session = SessionInfo(
         referrer=user.initial_referrer,
@@ -238,8 +238,8 @@ def _single(
     try:
         message = _read(body, arrival.extra.get("content_type", ""), reader, decoder)
         draft = build(_batch(arrival), message)
-    except Unfit as unfit:
-        return [refused(arrival, unfit, body)]
+    except Rejected as rejected:
+        return [refused(arrival, rejected, body)]
     return [made_safe(draft) if _NUL in body else draft]
 
 
@@ -255,7 +255,7 @@ def _identified(batch: _Batch, message: UserIdentification) -> Draft:
     check_environment(text_of(message.env_id), batch.app_id)
     identity = text_of(message.identity)
     if not identity:
-        raise Unfit(Reason.NO_USER, "identity: is missing; send the name the user id belongs to")
+        raise Rejected(Reason.NO_USER, "identity: is missing; send the name the user id belongs to")
     time_ms = moment_ms(message.time, batch.arrival.received_ms)
     return _about_user(batch, message, "Identify", time_ms, identity=check_identity(identity, "identity"))
 

@@ -16,7 +16,7 @@ from cairn.wire.heap_message import ApplicationInfo, ElementNode, Event, Message
 from cairn.wire.heap_open import Reader, read_protobuf
 from cairn.wire.hierarchy import element_of, node_text, without_text
 from cairn.wire.reading import Json
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 
 LONGEST_NAME = 1_024  # characters of a custom event's name
 OURSELVES = (
@@ -46,21 +46,23 @@ class Said(Struct, frozen=True):
 
 
 def say_event(message: Message, masks: Masks) -> Said:
-    """Raises Unfit."""
+    """Raises Rejected."""
     event: Event = message.event  # type: ignore[assignment]  # this kind has one
     kind = event.WhichOneof("kind")
     if kind is None:
-        raise Unfit(Reason.BAD_REQUEST, "event: is none of custom, interaction and the like")
+        raise Rejected(Reason.BAD_REQUEST, "event: is none of custom, interaction and the like")
     return _EVENTS[kind](message, event, masks)
 
 
 def checked_name(given: Text) -> str:
-    """A custom event's name. Raises Unfit."""
+    """A custom event's name. Raises Rejected."""
     name = text_of(given).strip()
     if not name:
-        raise Unfit(Reason.EVENT_NOT_DEFINED, "name: is missing or empty; name what happened")
+        raise Rejected(Reason.EVENT_NOT_DEFINED, "name: is missing or empty; name what happened")
     if len(name) > LONGEST_NAME:
-        raise Unfit(Reason.EVENT_NAME_TOO_LONG, f"name: {len(name)} characters, {LONGEST_NAME} are allowed")
+        raise Rejected(
+            Reason.EVENT_NAME_TOO_LONG, f"name: {len(name)} characters, {LONGEST_NAME} are allowed"
+        )
     return name
 
 
@@ -193,5 +195,5 @@ def _version_in(given: bytes) -> str:
         return given.decode(errors="replace")
     try:
         return text_of(read_protobuf(_applications, given).version_string)
-    except Unfit:
+    except Rejected:
         return ""

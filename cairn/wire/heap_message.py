@@ -216,7 +216,7 @@ class UserProperties(Struct, frozen=True):
 
 
 def decode(raw: bytes | Raw, decoder: "msgspec.json.Decoder[Typed]", *, is_odd: bool) -> Typed:
-    """One JSON message. Raises Unfit. A part of the wrong type counts as absent, as protobuf has it."""
+    """One JSON message. Raises Rejected. A part of the wrong type counts as absent, as protobuf has it."""
     if not is_odd:
         try:
             return decoder.decode(raw)

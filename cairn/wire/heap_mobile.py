@@ -19,7 +19,7 @@ from cairn.wire.lenient import read_object
 from cairn.wire.masking import cut, mask_text
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import Json, open_batch
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.times import epoch_ms
 
 Parsed = list[Draft | Refused]
@@ -62,34 +62,34 @@ def parse_ios_track(arrival: Arrival) -> Parsed:
     try:
         envelope, messages = open_batch(body, _envelopes, "messages")
         if not messages:
-            raise Unfit(Reason.EMPTY_BATCH, "messages: holds nothing; send at least one")
-    except Unfit as unfit:
-        return [refused(arrival, unfit, body)]
+            raise Rejected(Reason.EMPTY_BATCH, "messages: holds nothing; send at least one")
+    except Rejected as rejected:
+        return [refused(arrival, rejected, body)]
     sent_ms = _sent_ms(envelope.sent_time)
     parsed: Parsed = []
     for raw in messages[:MOST_MESSAGES]:
         try:
             parsed.append(draft_of(arrival, _ios(read_object(raw), arrival), sent_ms, "heap.ios"))
-        except Unfit as unfit:
-            parsed.append(refused(arrival, unfit, raw))
-    excess = Unfit(Reason.TOO_MANY_EVENTS, f"messages: one request carries {MOST_MESSAGES} at most")
+        except Rejected as rejected:
+            parsed.append(refused(arrival, rejected, raw))
+    excess = Rejected(Reason.TOO_MANY_EVENTS, f"messages: one request carries {MOST_MESSAGES} at most")
     return parsed + [refused(arrival, excess, raw) for raw in messages[MOST_MESSAGES:]]
 
 
 def first_app_id(body: bytes) -> str:
-    """The environment that the first message names; empty when it names none. Raises Unfit: it is unreadable."""
+    """The environment that the first message names; empty when it names none. Raises Rejected: it is unreadable."""
     _, messages = open_batch(body, _envelopes, "messages")
     if not messages:
-        raise Unfit(Reason.EMPTY_BATCH, "messages: holds nothing; send at least one")
+        raise Rejected(Reason.EMPTY_BATCH, "messages: holds nothing; send at least one")
     first = first_message(messages, "messages")
     try:
         return _text(read_object(first), "envId")
-    except Unfit:
+    except Rejected:
         return ""  # only this one is broken
 
 
 def draft_of(arrival: Arrival, message: Mobile, sent_ms: int, key_space: str) -> Draft:
-    """Raises Unfit."""
+    """Raises Rejected."""
     check_environment(message.env_id, arrival.extra.get("app_id", ""))
     user_id = user_id_of(message.user, "user.id")
     identity, detail = identity_of(message.identity)
@@ -124,7 +124,7 @@ def draft_of(arrival: Arrival, message: Mobile, sent_ms: int, key_space: str) ->
 
 
 def say_source(name: str, given: Properties, visibility: Json) -> Said:
-    """An event that a framework on top of the client captured by itself; its name says what sort. Raises Unfit."""
+    """An event that a framework on top of the client captured by itself; its name says what sort. Raises Rejected."""
     folded = name.lower()
     kind = next((kind for part, kind in _SOURCE_KINDS if part in folded), Kind.CUSTOM)
     own = masked(plain_properties(given))
@@ -195,12 +195,12 @@ def _say_ios(message: dict[str, Json], page: dict[str, Json]) -> Said:
         given = (_part(custom, "sourceProperties"), _part(custom, "customProperties"), visible(state))
         return Said(Kind.CUSTOM, checked_name(_text(custom, "name")), given)
     if event:
-        raise Unfit(Reason.BAD_REQUEST, "event: is none of touchEvent, sourceEvent, sourceCustomEvent")
+        raise Rejected(Reason.BAD_REQUEST, "event: is none of touchEvent, sourceEvent, sourceCustomEvent")
     if page:
         return Said(Kind.PAGEVIEW, Kind.PAGEVIEW)
     if _part(message, "sessionInfo"):
         return Said(Kind.SESSION, Kind.SESSION)
-    raise Unfit(Reason.BAD_REQUEST, "the message: has no event, page or session")
+    raise Rejected(Reason.BAD_REQUEST, "the message: has no event, page or session")
 
 
 def _touched(touch: dict[str, Json]) -> Element:
@@ -235,5 +235,5 @@ def _sent_ms(given: Json) -> int:
     time = _time(given)
     try:
         return max(0, epoch_ms(time, "sentTime")) if time else 0
-    except Unfit:
+    except Rejected:
         return 0

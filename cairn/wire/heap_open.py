@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from cairn.outcomes import Reason
 from cairn.wire import capture_pb2
 from cairn.wire.reading import open_batch
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 
 MOST_MESSAGES = 5_000  # of one request; Heap's clients send 200
 MOST_INFLATED_BYTES = 5_000_000  # of a body that says of itself that it is deflated
@@ -44,19 +44,21 @@ _closed: Reader[Any] = cast(Any, capture_pb2).ClosedBatch  # Any: a protobuf mes
 
 
 def open_messages(body: bytes, content_type: str = "") -> Opened:
-    """The messages of a /track body. Raises Unfit when it is neither JSON nor a batch of messages, or empty."""
+    """The messages of a /track body. Raises Rejected when it is neither JSON nor a batch of messages, or empty."""
     if is_json(body, content_type):
         return Opened(True, _json_messages(body))
     messages = read_protobuf(_closed, body).events
     if not messages:
-        raise Unfit(Reason.EMPTY_BATCH, "events: holds no messages; send at least one")
+        raise Rejected(Reason.EMPTY_BATCH, "events: holds no messages; send at least one")
     return Opened(False, messages)
 
 
 def first_message(messages: Sequence[Closed], key: str) -> Closed:
-    """Of a request that is not yet accepted. Raises Unfit: a megabyte of empty messages would be half a million."""
+    """Of a request that is not yet accepted. Raises Rejected: a megabyte of empty messages would be half a million."""
     if len(messages) > MOST_MESSAGES:
-        raise Unfit(Reason.TOO_MANY_EVENTS, f"{key}: {len(messages)} messages, {MOST_MESSAGES} are allowed")
+        raise Rejected(
+            Reason.TOO_MANY_EVENTS, f"{key}: {len(messages)} messages, {MOST_MESSAGES} are allowed"
+        )
     return messages[0]
 
 
@@ -68,26 +70,28 @@ def is_json(body: bytes, content_type: str = "") -> bool:
 
 
 def read_protobuf(reader: Reader[Parsed], body: bytes) -> Parsed:
-    """Raises Unfit."""
+    """Raises Rejected."""
     try:
         return reader.FromString(body)
     except DecodeError as error:
-        raise Unfit(Reason.BAD_REQUEST, f"the message: is neither JSON nor protobuf ({error})") from error
+        raise Rejected(Reason.BAD_REQUEST, f"the message: is neither JSON nor protobuf ({error})") from error
 
 
 def inflated(body: bytes) -> bytes:
-    """The classic Android client deflates bodies, not always saying so. Raises Unfit."""
+    """The classic Android client deflates bodies, not always saying so. Raises Rejected."""
     if body[:1] != _ZLIB_HEAD:
         return body
     inflater = zlib.decompressobj()
     try:
         plain = inflater.decompress(body, MOST_INFLATED_BYTES)
     except zlib.error as error:
-        raise Unfit(Reason.BAD_REQUEST, f"the body: cannot be inflated ({error})") from error
+        raise Rejected(Reason.BAD_REQUEST, f"the body: cannot be inflated ({error})") from error
     if inflater.unconsumed_tail:
-        raise Unfit(Reason.BODY_TOO_LARGE, f"the body: over {MOST_INFLATED_BYTES} bytes inflated; send fewer")
+        raise Rejected(
+            Reason.BODY_TOO_LARGE, f"the body: over {MOST_INFLATED_BYTES} bytes inflated; send fewer"
+        )
     if not inflater.eof:
-        raise Unfit(Reason.BAD_REQUEST, "the body: the deflated data ends too early; send it whole")
+        raise Rejected(Reason.BAD_REQUEST, "the body: the deflated data ends too early; send it whole")
     return plain
 
 
@@ -99,5 +103,5 @@ def _json_messages(body: bytes) -> Sequence[Closed]:
     if envelope.events is None and not messages:
         return [body]
     if not messages:
-        raise Unfit(Reason.EMPTY_BATCH, "events: holds no messages; send at least one")
+        raise Rejected(Reason.EMPTY_BATCH, "events: holds no messages; send at least one")
     return messages

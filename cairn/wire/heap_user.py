@@ -10,7 +10,7 @@ from cairn.wire.heap_facts import text_of
 from cairn.wire.heap_message import Moment, Text, Time
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import Json
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 from cairn.wire.times import epoch_ms
 from cairn.wire.users import check_identity, numeric_id
 
@@ -19,16 +19,18 @@ _MOST_S = 2**43  # seconds; beyond it milliseconds are no exact number
 
 
 def check_environment(given: str, app_id: str) -> None:
-    """Raises Unfit when a message names another environment than its request, so none can write into another's."""
+    """Raises Rejected when a message names another environment than its request, so none can write into another's."""
     if given and app_id and given.strip() != app_id:
-        raise Unfit(Reason.BAD_REQUEST, f"env_id: {given[:40]!r} is not the request's environment {app_id}")
+        raise Rejected(
+            Reason.BAD_REQUEST, f"env_id: {given[:40]!r} is not the request's environment {app_id}"
+        )
 
 
 def user_id_of(given: Text, field: str = "user_id") -> int:
-    """Raises Unfit."""
+    """Raises Rejected."""
     text = text_of(given).strip()
     if not text:
-        raise Unfit(Reason.NO_USER, f"{field}: is missing; send the id that the client gave the user")
+        raise Rejected(Reason.NO_USER, f"{field}: is missing; send the id that the client gave the user")
     return numeric_id(text, field)
 
 
@@ -39,8 +41,8 @@ def identity_of(given: Text) -> tuple[str, str]:
         return "", ""
     try:
         return check_identity(identity, "identity"), ""
-    except Unfit as unfit:
-        return "", f"identity left out: {unfit.detail}"
+    except Rejected as rejected:
+        return "", f"identity left out: {rejected.detail}"
 
 
 def any_id(given: Text) -> int:
@@ -57,7 +59,7 @@ def any_id(given: Text) -> int:
 
 
 def moment_ms(given: Time | None, received_ms: int) -> int:
-    """Epoch milliseconds; without a time, that of receipt. Raises Unfit."""
+    """Epoch milliseconds; without a time, that of receipt. Raises Rejected."""
     if given is None or given == "":
         return received_ms
     if isinstance(given, str | int | float):
@@ -66,7 +68,7 @@ def moment_ms(given: Time | None, received_ms: int) -> int:
 
 
 def user_changes(given: Mapping[str, Json]) -> dict[str, Scalar]:
-    """Raises Unfit."""
+    """Raises Rejected."""
     return {key: value for key, value in joined_scalars(given).items() if key.lower() not in _RESERVED}
 
 
@@ -76,5 +78,5 @@ def _timestamp_ms(given: Moment) -> int:
     if isinstance(seconds, str):
         seconds = int(seconds) if seconds.isascii() and seconds.isdecimal() and len(seconds) < 16 else -1
     if not 0 <= seconds < _MOST_S:
-        raise Unfit(Reason.BAD_TIMESTAMP, "time: neither ISO 8601 nor epoch milliseconds")
+        raise Rejected(Reason.BAD_TIMESTAMP, "time: neither ISO 8601 nor epoch milliseconds")
     return seconds * 1000 + given.nanos // 1_000_000

@@ -19,7 +19,7 @@ from cairn.wire.hierarchy import element_of, without_text
 from cairn.wire.masking import cut
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import safe_text
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.users import LONGEST_ID, check_identity
 
 MOST_PARAMETERS = 20_000  # of one call; the length of a request's line is limited before
@@ -67,11 +67,13 @@ def parse_h(arrival: Arrival) -> Parsed:
         call = _opened(arrival)
         events = _numbered(call.single)
         if not events and not any(name in call.single for name in ("h", "d", "v")):
-            raise Unfit(Reason.EMPTY_BATCH, "the query: holds neither a pageview (h) nor events (t0, ...)")
+            raise Rejected(Reason.EMPTY_BATCH, "the query: holds neither a pageview (h) nor events (t0, ...)")
         if len(events) * len(call.lists.get("k", ())) > 2 * _MOST_SHARED:
-            raise Unfit(Reason.TOO_MANY_EVENTS, f"k: over {_MOST_SHARED} properties, counted in each event")
-    except Unfit as unfit:
-        return [refused(arrival, unfit, arrival.body)]
+            raise Rejected(
+                Reason.TOO_MANY_EVENTS, f"k: over {_MOST_SHARED} properties, counted in each event"
+            )
+    except Rejected as rejected:
+        return [refused(arrival, rejected, arrival.body)]
     if not events:
         return [_one(call, lambda: _pageview(call))]
     page = _page_facts(_pairs(call.lists.get("pp", ())), call.masks)
@@ -85,7 +87,7 @@ def parse_identify(arrival: Arrival) -> Parsed:
     def build(call: _Call) -> Draft:
         identity = call.single.get("i", "")
         if not identity:
-            raise Unfit(Reason.NO_USER, "i: is missing; send the identity")
+            raise Rejected(Reason.NO_USER, "i: is missing; send the identity")
         return _draft(
             call,
             Kind.IDENTIFY,
@@ -136,20 +138,20 @@ class _EventOf:
 def _single(arrival: Arrival, build: Callable[[_Call], Draft]) -> Parsed:
     try:
         return [build(_opened(arrival))]
-    except Unfit as unfit:
-        return [refused(arrival, unfit, arrival.body)]
+    except Rejected as rejected:
+        return [refused(arrival, rejected, arrival.body)]
 
 
 def _one(call: _Call, build: Callable[[], Draft]) -> Draft | Refused:
     try:
         return build()
-    except Unfit as unfit:
+    except Rejected as rejected:
         user = call.identity or str(call.user_id)
-        return refused(call.arrival, unfit, call.arrival.body, user=user)
+        return refused(call.arrival, rejected, call.arrival.body, user=user)
 
 
 def _opened(arrival: Arrival) -> _Call:
-    """Raises Unfit."""
+    """Raises Rejected."""
     try:
         pairs = parse_qsl(
             arrival.body.decode("utf-8", "replace"),
@@ -158,7 +160,7 @@ def _opened(arrival: Arrival) -> _Call:
             errors="replace",
         )
     except ValueError as error:
-        raise Unfit(Reason.TOO_MANY_EVENTS, f"the query: over {MOST_PARAMETERS} parameters") from error
+        raise Rejected(Reason.TOO_MANY_EVENTS, f"the query: over {MOST_PARAMETERS} parameters") from error
     lists: defaultdict[str, list[str]] = defaultdict(list)
     for name, value in pairs:
         lists[safe_text(name)].append(safe_text(value))

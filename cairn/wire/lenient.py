@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from cairn.outcomes import Reason
 from cairn.wire.reading import Json, read
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 
 Typed = TypeVar("Typed", bound=Struct)
 
@@ -27,10 +27,10 @@ class FieldRule(Struct, frozen=True):
 
 
 def read_object(raw: bytes | Raw) -> dict[str, Json]:
-    """The slow road of one event, before its fields are decoded one by one. Raises Unfit."""
+    """The slow road of one event, before its fields are decoded one by one. Raises Rejected."""
     value = read(raw)
     if not isinstance(value, dict):
-        raise Unfit(Reason.BAD_REQUEST, f"the event: must be an object, not {_type_name(value)}")
+        raise Rejected(Reason.BAD_REQUEST, f"the event: must be an object, not {_type_name(value)}")
     return value
 
 
@@ -43,7 +43,7 @@ def decoded_leniently(
         if given is None or (isinstance(given, rule.types) and not isinstance(given, bool)):
             continue
         if rule.reason is not None:
-            raise Unfit(rule.reason, f"{path}{rule.name}: must be {rule.form}, not {_type_name(given)}")
+            raise Rejected(rule.reason, f"{path}{rule.name}: must be {rule.form}, not {_type_name(given)}")
         del kept[rule.name]
     return kept
 
@@ -52,7 +52,7 @@ def to_typed(value: dict[str, Json], typed: type[Typed]) -> Typed:
     try:
         return msgspec.convert(value, typed)
     except msgspec.ValidationError as error:
-        raise Unfit(Reason.BAD_REQUEST, str(error)) from error
+        raise Rejected(Reason.BAD_REQUEST, str(error)) from error
 
 
 def _type_name(value: Json) -> str:

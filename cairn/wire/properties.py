@@ -23,14 +23,14 @@ _LARGEST_INTEGER = 2**63  # beyond it a number is kept as a float
 
 
 def joined_scalars(given: Mapping[str, Json]) -> dict[str, Scalar]:
-    """Heap's server API: arrays joined with `||`. Source: contracts/heap.md 2.1. Raises Unfit (too deep)."""
+    """Heap's server API: arrays joined with `||`. Source: contracts/heap.md 2.1. Raises Rejected (too deep)."""
     return _scalars(given, _joined, None)
 
 
 def facade_scalars(given: Mapping[str, Json]) -> dict[str, Scalar]:
     """Segment's classic Heap destination: arrays as JSON text, dates as full ISO text.
 
-    Source: contracts/segment.md 5.1 column B, 5.2 (cleaning). Raises Unfit (too deep).
+    Source: contracts/segment.md 5.1 column B, 5.2 (cleaning). Raises Rejected (too deep).
     """
     return _scalars(given, _dated_json_text, _full_date)
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from cairn.outcomes import Reason
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 
 MOST_DEPTH = 32  # levels of arrays and objects in one event
 # Of a batch whose events are cut out one by one; every endpoint takes fewer.
@@ -41,7 +41,7 @@ def may_hold_nul(body: bytes) -> bool:
 def open_batch(
     body: bytes, decoder: "msgspec.json.Decoder[Envelope]", key: str
 ) -> tuple[Envelope, Sequence[Raw | bytes]]:
-    """The envelope of a batch, and the raw text of each item of its array `key`. Raises Unfit for the whole request."""
+    """The envelope of a batch, and the raw text of each item of its array `key`. Raises Rejected for it all."""
     try:
         envelope = decoder.decode(body)
     except _DECODER_ERRORS as error:
@@ -50,7 +50,7 @@ def open_batch(
 
 
 def open_single(body: bytes, decoder: "msgspec.json.Decoder[Envelope]") -> Envelope:
-    """The typed part of a request that is one event. Raises Unfit."""
+    """The typed part of a request that is one event. Raises Rejected."""
     try:
         return decoder.decode(body)
     except _DECODER_ERRORS as error:
@@ -62,7 +62,7 @@ def _open_slowly(
     body: bytes, decoder: "msgspec.json.Decoder[Envelope]", key: str, error: Exception
 ) -> tuple[Envelope, Sequence[Raw | bytes]]:
     if isinstance(error, msgspec.ValidationError):
-        raise Unfit(Reason.BAD_REQUEST, _complaint(error))
+        raise Rejected(Reason.BAD_REQUEST, _complaint(error))
     _check_slow(body, error)
     parts = _split(body, key.encode())
     if parts is None:
@@ -72,26 +72,26 @@ def _open_slowly(
     for item in items:
         try:
             read(item)
-        except Unfit as unfit:
-            if unfit.reason is Reason.MALFORMED_JSON:
+        except Rejected as rejected:
+            if rejected.reason is Reason.MALFORMED_JSON:
                 raise  # then the body as a whole is
     return envelope, items
 
 
 def _check_slow(body: bytes, error: Exception) -> None:
-    """Raises Unfit for a body that would take too long."""
+    """Raises Rejected for a body that would take too long."""
     if len(body) <= MOST_SLOW_BYTES:
         return
     if isinstance(error, RecursionError):
         raise too_deep() from error
-    raise Unfit(Reason.MALFORMED_JSON, f"not valid JSON: {error}") from error
+    raise Rejected(Reason.MALFORMED_JSON, f"not valid JSON: {error}") from error
 
 
 def _decode_safe(body: bytes, decoder: "msgspec.json.Decoder[Envelope]") -> Envelope:
     try:
         return decoder.decode(msgspec.json.encode(read(body)))
     except _DECODER_ERRORS as error:
-        raise Unfit(Reason.BAD_REQUEST, _complaint(error)) from error
+        raise Rejected(Reason.BAD_REQUEST, _complaint(error)) from error
 
 
 def _split(body: bytes, key: bytes) -> tuple[int, int, list[bytes]] | None:
@@ -124,21 +124,21 @@ def _split(body: bytes, key: bytes) -> tuple[int, int, list[bytes]] | None:
 
 def _add(items: list[bytes], item: bytes, key: bytes) -> None:
     if len(items) == MOST_ITEMS:
-        raise Unfit(Reason.TOO_MANY_EVENTS, f"{key.decode()}: holds over {MOST_ITEMS} items")
+        raise Rejected(Reason.TOO_MANY_EVENTS, f"{key.decode()}: holds over {MOST_ITEMS} items")
     items.append(item)
 
 
 def read(raw: bytes | Raw) -> Json:
-    """One JSON value, made safe to store. Raises Unfit."""
+    """One JSON value, made safe to store. Raises Rejected."""
     body = bytes(raw)
     try:
         value = json.loads(body.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
-        raise Unfit(Reason.NOT_UTF8, f"byte {error.start} is not valid UTF-8; send UTF-8") from error
+        raise Rejected(Reason.NOT_UTF8, f"byte {error.start} is not valid UTF-8; send UTF-8") from error
     except RecursionError as error:
         raise too_deep() from error
     except ValueError as error:
-        raise Unfit(Reason.MALFORMED_JSON, f"not valid JSON: {error}") from error
+        raise Rejected(Reason.MALFORMED_JSON, f"not valid JSON: {error}") from error
     if _is_deeper(value, MOST_DEPTH):
         raise too_deep()
     return _safe(value)
@@ -148,12 +148,12 @@ def safe_text(text: str) -> str:
     return _UNSAFE.sub("\ufffd", text)
 
 
-def too_deep() -> Unfit:
-    return Unfit(Reason.TOO_DEEP, f"nested more than {MOST_DEPTH} levels deep; send flatter properties")
+def too_deep() -> Rejected:
+    return Rejected(Reason.TOO_DEEP, f"nested more than {MOST_DEPTH} levels deep; send flatter properties")
 
 
 def check_depth(value: Json, levels: int) -> None:
-    """Raises Unfit when a value has more levels of arrays and objects than are left."""
+    """Raises Rejected when a value has more levels of arrays and objects than are left."""
     if _is_deeper(value, levels):
         raise too_deep()
 

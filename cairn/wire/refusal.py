@@ -12,7 +12,7 @@ _NAME_CHARACTERS = 1_024
 _DETAIL_CHARACTERS = 1_000
 
 
-class Unfit(Exception):
+class Rejected(Exception):
     """One event cannot be kept. Caught by the parser of that event, so it costs no other."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -21,13 +21,13 @@ class Unfit(Exception):
 
 
 def refused(
-    arrival: Arrival, unfit: Unfit, payload: bytes | Raw, *, name: str = "", user: str = ""
+    arrival: Arrival, rejected: Rejected, payload: bytes | Raw, *, name: str = "", user: str = ""
 ) -> Refused:
     return Refused(
         arrival.environment_id,
         arrival.received_ms,
-        unfit.reason,
-        redacted(unfit.detail[:_DETAIL_CHARACTERS]),
+        rejected.reason,
+        redacted(rejected.detail[:_DETAIL_CHARACTERS]),
         redacted(name[:_NAME_CHARACTERS]),
         user[:_USER_CHARACTERS],
         arrival.source,

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from cairn.event import Arrival, Refused
 from cairn.outcomes import Reason
 from cairn.wire.reading import Json, may_hold_nul, open_batch
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.segment_call import (
     Call,
     CheckedCall,
@@ -52,13 +52,13 @@ def parse_segment(arrival: Arrival) -> Parsed:
     try:
         envelope, events = open_batch(arrival.body, _envelopes, "batch")
         if not events:
-            raise Unfit(Reason.EMPTY_BATCH, "batch: holds no events; send at least one")
-    except Unfit as unfit:
-        return [refused(arrival, unfit, arrival.body)]
+            raise Rejected(Reason.EMPTY_BATCH, "batch: holds no events; send at least one")
+    except Rejected as rejected:
+        return [refused(arrival, rejected, arrival.body)]
     around = _surroundings(arrival, envelope)
     parsed: Parsed = [_one(arrival, raw, around) for raw in events[:MOST_EVENTS]]
     if len(events) > MOST_EVENTS:
-        excess = Unfit(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
+        excess = Rejected(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
         parsed += [refused(arrival, excess, raw) for raw in events[MOST_EVENTS:]]
     return parsed
 
@@ -86,7 +86,7 @@ def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings) -> CheckedCal
     call = None
     try:
         if around.may_be_large and len(memoryview(raw)) > MOST_EVENT_BYTES:
-            raise Unfit(
+            raise Rejected(
                 Reason.EVENT_TOO_LARGE, f"the event: over {MOST_EVENT_BYTES} bytes; send fewer properties"
             )
         call = read_call(raw) if around.is_odd else decode_call(raw)
@@ -94,30 +94,30 @@ def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings) -> CheckedCal
             around = msgspec.structs.replace(around, sent_ms=_sent_ms(call.sent_at))
         kind = _check(call, around.kind or call.type)
         return CheckedCall(arrival, raw, call, kind, around)
-    except Unfit as unfit:
-        return refused(arrival, unfit, raw) if call is None else refused_call(arrival, raw, call, unfit)
+    except Rejected as rejected:
+        return refused(arrival, rejected, raw) if call is None else refused_call(arrival, raw, call, rejected)
 
 
 def _check(call: Call, kind: str | None) -> str:
-    """Return the call's type. Raises Unfit in Segment's vocabulary."""
+    """Return the call's type. Raises Rejected in Segment's vocabulary."""
     if kind is None or kind not in TYPES:
-        raise Unfit(Reason.TYPE_UNKNOWN, f"type: {str(kind)[:40]!r} is none of {', '.join(TYPES)}")
+        raise Rejected(Reason.TYPE_UNKNOWN, f"type: {str(kind)[:40]!r} is none of {', '.join(TYPES)}")
     message_id = call.message_id
     if isinstance(message_id, str) and len(message_id) > _LONGEST_MESSAGE_ID:
         detail = f"messageId: {len(message_id)} characters, {_LONGEST_MESSAGE_ID} are allowed"
-        raise Unfit(Reason.MESSAGE_ID_TOO_LONG, detail)
+        raise Rejected(Reason.MESSAGE_ID_TOO_LONG, detail)
     if call.user_id:
         check_identity(call.user_id, "userId")
     elif not call.anonymous_id:
-        raise Unfit(Reason.NO_USER, "userId: is missing, and so is anonymousId; send one of them")
+        raise Rejected(Reason.NO_USER, "userId: is missing, and so is anonymousId; send one of them")
     if call.anonymous_id and len(call.anonymous_id) > LONGEST_ID:
         check_anonymous_id(call.anonymous_id, "anonymousId")
     if kind == "track":
         name = call.event
         if name is None or not name or name.isspace():
-            raise Unfit(Reason.EVENT_NOT_DEFINED, "event: is missing or empty; name what happened")
+            raise Rejected(Reason.EVENT_NOT_DEFINED, "event: is missing or empty; name what happened")
         if len(name) > _LONGEST_NAME:
-            raise Unfit(
+            raise Rejected(
                 Reason.EVENT_NAME_TOO_LONG, f"event: {len(name)} characters, {_LONGEST_NAME} are allowed"
             )
     return kind
@@ -129,5 +129,5 @@ def _sent_ms(value: Json) -> int:
         return 0
     try:
         return max(0, epoch_ms(value, "sentAt"))
-    except Unfit:
+    except Rejected:
         return 0

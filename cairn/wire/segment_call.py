@@ -9,7 +9,7 @@ from cairn.event import Arrival, Refused
 from cairn.outcomes import Reason
 from cairn.wire.lenient import NUMBER, FieldRule, decoded_leniently, read_object, to_typed
 from cairn.wire.reading import Json
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.times import Timestamp
 
 Traits = dict[str, Any]  # Any: foreign JSON
@@ -72,14 +72,16 @@ class CheckedCall(Struct, frozen=True, gc=False):
     kind: str  # its type
     around: Surroundings
 
-    def refused(self, unfit: Unfit) -> Refused:
-        return refused_call(self.arrival, self.raw, self.call, unfit, kind=self.kind)
+    def refused(self, rejected: Rejected) -> Refused:
+        return refused_call(self.arrival, self.raw, self.call, rejected, kind=self.kind)
 
 
-def refused_call(arrival: Arrival, raw: Raw | bytes, call: Call, unfit: Unfit, *, kind: str = "") -> Refused:
+def refused_call(
+    arrival: Arrival, raw: Raw | bytes, call: Call, rejected: Rejected, *, kind: str = ""
+) -> Refused:
     """`kind`: its type, where the path says it and the call does not."""
     name, user = call.event or call.type or kind, call.user_id or call.anonymous_id or ""
-    return refused(arrival, unfit, raw, name=name, user=user)
+    return refused(arrival, rejected, raw, name=name, user=user)
 
 
 _RULES = (
@@ -108,7 +110,7 @@ _calls = msgspec.json.Decoder(Call)
 
 
 def decode_call(raw: Raw | bytes) -> Call:
-    """Raises Unfit naming the field."""
+    """Raises Rejected naming the field."""
     try:
         return _calls.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime
 
 from cairn.outcomes import Reason
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 
 MOST_AHEAD_MS = 24 * 3_600_000  # a sender's clock may be that wrong
 OLDEST_MS = 946_684_800_000  # 2000-01-01: before it the unit was wrong (seconds), or the format
@@ -16,7 +16,7 @@ Timestamp = str | int | float
 
 
 def epoch_ms(value: Timestamp, field: str) -> int:
-    """Raises Unfit when it is no time. A time without an offset is UTC."""
+    """Raises Rejected when it is no time. A time without an offset is UTC."""
     if isinstance(value, str):
         # Digits first: some epoch milliseconds also read as a compact date and time.
         if not (value.isdecimal() and len(value) >= _SHORTEST_EPOCH):
@@ -40,11 +40,11 @@ def _to_ms(moment: datetime) -> int:
 
 
 def check_range(time_ms: int, received_ms: int) -> None:
-    """Raises Unfit for a time that cannot be meant."""
+    """Raises Rejected for a time that cannot be meant."""
     if time_ms > received_ms + MOST_AHEAD_MS:
-        raise Unfit(Reason.TIME_IN_FUTURE, "timestamp: more than a day ahead; check the sender's clock")
+        raise Rejected(Reason.TIME_IN_FUTURE, "timestamp: more than a day ahead; check the sender's clock")
     if time_ms < OLDEST_MS:
-        raise Unfit(
+        raise Rejected(
             Reason.TIME_TOO_OLD, "timestamp: before the year 2000; send ISO 8601 or epoch milliseconds"
         )
 
@@ -58,5 +58,5 @@ def happened_ms(time_ms: int, sent_ms: int, received_ms: int) -> int:
     return received_ms - (sent_ms - time_ms) if sent_ms and sent_ms >= time_ms else time_ms
 
 
-def _bad(field: str) -> Unfit:
-    return Unfit(Reason.BAD_TIMESTAMP, f"{field}: neither ISO 8601 nor epoch milliseconds")
+def _bad(field: str) -> Rejected:
+    return Rejected(Reason.BAD_TIMESTAMP, f"{field}: neither ISO 8601 nor epoch milliseconds")

@@ -15,7 +15,7 @@ from cairn.ids import anonymous_user_id
 from cairn.outcomes import Reason
 from cairn.wire.properties import joined_scalars
 from cairn.wire.reading import Json, open_batch, read
-from cairn.wire.refusal import Unfit, refused
+from cairn.wire.refusal import Rejected, refused
 from cairn.wire.times import check_range
 
 EXPOSURE = "vwo_variationShown"
@@ -53,8 +53,8 @@ def parse_event(arrival: Arrival) -> Parsed:
     """Exactly one result."""
     try:
         _check_whole(arrival)
-    except Unfit as unfit:
-        return [refused(arrival, unfit, arrival.body, name=str(arrival.extra.get("en", "")))]
+    except Rejected as rejected:
+        return [refused(arrival, rejected, arrival.body, name=str(arrival.extra.get("en", "")))]
     return [_parsed(arrival, arrival.body)]
 
 
@@ -63,9 +63,11 @@ def parse_batch(arrival: Arrival) -> Parsed:
     try:
         _check_whole(arrival)
         _, events = open_batch(arrival.body, _batches, "ev")
-    except Unfit as unfit:
-        return [refused(arrival, unfit, arrival.body)]
-    too_many = Unfit(Reason.TOO_MANY_EVENTS, f"ev: a batch holds at most {MOST_EVENTS} events; send several")
+    except Rejected as rejected:
+        return [refused(arrival, rejected, arrival.body)]
+    too_many = Rejected(
+        Reason.TOO_MANY_EVENTS, f"ev: a batch holds at most {MOST_EVENTS} events; send several"
+    )
     return [
         *(_parsed(arrival, event) for event in events[:MOST_EVENTS]),
         *(refused(arrival, too_many, event) for event in events[MOST_EVENTS:]),
@@ -73,7 +75,7 @@ def parse_batch(arrival: Arrival) -> Parsed:
 
 
 def count_events(body: bytes) -> int:
-    """How many events a batch holds. Raises Unfit when it cannot be read."""
+    """How many events a batch holds. Raises Rejected when it cannot be read."""
     return len(open_batch(body, _batches, "ev")[1])
 
 
@@ -109,27 +111,27 @@ def keys_in(body: bytes) -> tuple[str, str]:
 
 def _check_whole(arrival: Arrival) -> None:
     if "reason" in arrival.extra:  # the gateway read it, and found that it cannot be kept
-        raise Unfit(Reason(arrival.extra["reason"]), str(arrival.extra.get("detail", "")))
+        raise Rejected(Reason(arrival.extra["reason"]), str(arrival.extra.get("detail", "")))
     if arrival.extra.get("too_large"):
-        raise Unfit(Reason.BODY_TOO_LARGE, "one event may have 1 MB; send fewer or shorter properties")
+        raise Rejected(Reason.BODY_TOO_LARGE, "one event may have 1 MB; send fewer or shorter properties")
     if not arrival.environment_id:
-        raise Unfit(Reason.UNKNOWN_KEY, "env: no environment has this SDK key or account id")
+        raise Rejected(Reason.UNKNOWN_KEY, "env: no environment has this SDK key or account id")
 
 
 def _parsed(arrival: Arrival, raw: bytes | Raw) -> Draft | Refused:
     name = user = ""
     try:
         if memoryview(raw).nbytes > MOST_EVENT_BYTES:
-            raise Unfit(
+            raise Rejected(
                 Reason.EVENT_TOO_LARGE, f"one event may have {MOST_EVENT_BYTES} bytes; send fewer properties"
             )
         event = _Event(_object(read(raw), "the event"))
         name, user = event.name, event.visitor
         if name in ABOUT_ITSELF:
-            raise Unfit(Reason.SDK_HEALTH, event.complaint())
+            raise Rejected(Reason.SDK_HEALTH, event.complaint())
         return _draft(arrival, event)
-    except Unfit as unfit:
-        return refused(arrival, unfit, raw, name=name or str(arrival.extra.get("en", "")), user=user)
+    except Rejected as rejected:
+        return refused(arrival, rejected, raw, name=name or str(arrival.extra.get("en", "")), user=user)
 
 
 class _Event:
@@ -191,7 +193,7 @@ def _draft(arrival: Arrival, event: _Event) -> Draft:
 def _as_exposure(draft: Draft, event: _Event) -> None:
     campaign, variation = _whole(event.properties.get("id")), _whole(event.properties.get("variation"))
     if campaign is None or variation is None:
-        raise Unfit(Reason.BAD_REQUEST, "d.event.props: id and variation must be whole numbers")
+        raise Rejected(Reason.BAD_REQUEST, "d.event.props: id and variation must be whole numbers")
     draft.kind = Kind.EXPOSURE
     draft.properties = {
         **joined_scalars(
@@ -229,27 +231,27 @@ _BY_NAME = {EXPOSURE: _as_exposure, USER_PROPERTIES: _as_user_properties}
 
 def _object(value: Any, where: str) -> Object:
     if not isinstance(value, dict):
-        raise Unfit(Reason.BAD_REQUEST, f"{where} must be an object")
+        raise Rejected(Reason.BAD_REQUEST, f"{where} must be an object")
     return value
 
 
 def _name(value: Any) -> str:
     if value is None or value == "":
-        raise Unfit(Reason.EVENT_NOT_DEFINED, "d.event.name is missing")
+        raise Rejected(Reason.EVENT_NOT_DEFINED, "d.event.name is missing")
     if not isinstance(value, str):
-        raise Unfit(Reason.EVENT_NOT_STRING, "d.event.name must be text")
+        raise Rejected(Reason.EVENT_NOT_STRING, "d.event.name must be text")
     if len(value) > LONGEST_NAME:
-        raise Unfit(Reason.EVENT_NAME_TOO_LONG, f"d.event.name may have {LONGEST_NAME} characters")
+        raise Rejected(Reason.EVENT_NAME_TOO_LONG, f"d.event.name may have {LONGEST_NAME} characters")
     return value
 
 
 def _visitor(value: Any) -> str:
     if value is None or value == "":
-        raise Unfit(Reason.NO_USER, "d.visId is missing")
+        raise Rejected(Reason.NO_USER, "d.visId is missing")
     if not isinstance(value, str):
-        raise Unfit(Reason.ID_NOT_STRING, "d.visId must be text")
+        raise Rejected(Reason.ID_NOT_STRING, "d.visId must be text")
     if len(value) > LONGEST_ID:
-        raise Unfit(Reason.ID_TOO_LONG, f"d.visId may have {LONGEST_ID} characters")
+        raise Rejected(Reason.ID_TOO_LONG, f"d.visId may have {LONGEST_ID} characters")
     return value
 
 

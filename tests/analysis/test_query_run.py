@@ -15,7 +15,7 @@ from cairn.analysis.suggestions import PropertyKeys
 from cairn.calendar import last_days
 from cairn.outcomes import Reason
 from cairn.query.scope import Scope
-from cairn.store.erase import Leaving
+from cairn.store.erase import UserErasure
 from cairn.store.errors import QuestionCancelled, QuestionTooExpensive
 from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
@@ -77,7 +77,7 @@ class TestKept:
             pytest.param(lambda past: past.did(1, ago=-1), (1, 1), id="an event of the future"),
             pytest.param(lambda past: past.identified("ann@shop.test", 1, 2), (1, 1), id="a merge"),
             pytest.param(
-                lambda past: past.store.erase_users([Leaving(HERE, (1,), ())]), (0, 0), id="a deletion"
+                lambda past: past.store.erase_users([UserErasure(HERE, (1,), ())]), (0, 0), id="a deletion"
             ),
         ],
     )

@@ -28,7 +28,7 @@ from cairn.ids import event_id, identified_user_id
 from cairn.ingest.feed import Feed
 from cairn.members.sets import users_set
 from cairn.outcomes import Reason
-from cairn.privacy.request import LeavingUser, ask_deletion
+from cairn.privacy.request import ErasedUser, ask_deletion
 from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.store.store import AccountChange, PropertyChange
@@ -183,7 +183,7 @@ def make_tenant(core: Core, name: str) -> Tenant:
                 may_run_javascript=False,
             ).id,
             deletion_id=ask_deletion(
-                connection, workspace.id, [LeavingUser(identity="somebody")], by=name, now=now
+                connection, workspace.id, [ErasedUser(identity="somebody")], by=name, now=now
             ).id,
             site_id=name_site(
                 connection, environment.id, f"https://{name}.example", by=name, own="", now=now

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cairn.conditions.to_sql import Statement, Users, everybody, holds_for_strangers, only
+from cairn.conditions.to_sql import Statement, Users, everybody, holds_for_unknown_users, only
 from cairn.conditions.tree import (
     EVERYBODY,
     And,
@@ -212,7 +212,7 @@ def test_a_leaf_that_only_flags_know_is_refused_by_name(leaf: Condition) -> None
     ],
 )
 def test_whether_a_stranger_would_be_in(condition: Condition, expected: bool) -> None:
-    assert holds_for_strangers(condition) is expected
+    assert holds_for_unknown_users(condition) is expected
 
 
 def test_writing_the_same_again_changes_nothing(here: Environment) -> None:

@@ -13,7 +13,7 @@ from cairn.clock import to_ms
 from cairn.event import FACTS, Draft, Element, Refused
 from cairn.outcomes import Reason
 from cairn.query.canonical import CANONICAL
-from cairn.store.erase import Leaving
+from cairn.store.erase import UserErasure
 from cairn.store.errors import BadPattern, QuestionTooExpensive, RowsNotStorable, StoreFault
 from cairn.store.question import ad_hoc
 from cairn.store.rows import element_id
@@ -250,7 +250,9 @@ class TestState:
             pytest.param(
                 lambda store, here: store.insert_refusals([Refused(here, NOW_MS, Reason.BOT)]), id="refusals"
             ),
-            pytest.param(lambda store, here: store.erase_users([Leaving(here, (1,), ())]), id="a deletion"),
+            pytest.param(
+                lambda store, here: store.erase_users([UserErasure(here, (1,), ())]), id="a deletion"
+            ),
         ],
     )
     def test_every_change_changes_the_version(

@@ -24,7 +24,7 @@ from cairn.flags.definition import NewFlag, NewRule
 from cairn.flags.model import Allocation, Metric, Variable, Variation
 from cairn.members.sets import MembersAndDocuments
 from cairn.privacy.capture import CaptureSettings
-from cairn.privacy.request import LeavingUser, ask_deletion
+from cairn.privacy.request import ErasedUser, ask_deletion
 from cairn.published.settings_file import document_name
 from cairn.publisher import Publisher
 from cairn.segments.definition import NewSegment
@@ -106,7 +106,7 @@ class Made:
             groups.add_holdout(connection, world.a.workspace_id, here.id, held)
             group = groups.NewGroup(name="Grouped", rule_ids=tuple(grouped))
             groups.add_group(connection, world.a.workspace_id, here.id, group)
-            ask_deletion(connection, world.a.workspace_id, [LeavingUser(identity="gone")], by="ann", now=NOW)
+            ask_deletion(connection, world.a.workspace_id, [ErasedUser(identity="gone")], by="ann", now=NOW)
             self.token = create_token(connection, world.a.workspace_id, name="t", role=Role.OWNER, now=NOW)[1]
 
     def path(self, template: str) -> str:

@@ -11,7 +11,7 @@ from cairn import ids
 from cairn.event import Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
 from cairn.wire.properties import cut_value, facade_scalars
-from cairn.wire.refusal import Unfit
+from cairn.wire.refusal import Rejected
 from cairn.wire.segment_call import Call, CheckedCall, Context, Surroundings
 from cairn.wire.times import check_range, epoch_ms, happened_ms
 from cairn.wire.users import LONGEST_ID
@@ -27,12 +27,12 @@ def deliver(checked: CheckedCall) -> Draft | Refused:
     """A checked call as Heap keeps it. Pure: for whichever environment, and as often as asked."""
     try:
         return _draft_of(checked)
-    except Unfit as unfit:
-        return checked.refused(unfit)
+    except Rejected as rejected:
+        return checked.refused(rejected)
 
 
 def _draft_of(checked: CheckedCall) -> Draft:
-    """Raises Unfit when it is not for Heap."""
+    """Raises Rejected when it is not for Heap."""
     arrival, call, kind, around = checked.arrival, checked.call, checked.kind, checked.around
     _check_wanted(call, kind, around)
     context = call.context or _EMPTY
@@ -68,13 +68,13 @@ def _draft_of(checked: CheckedCall) -> Draft:
 def _check_wanted(call: Call, kind: str, around: Surroundings) -> None:
     """The routing decision for this destination, in its order: contracts/segment.md section 4."""
     if call.metadata is not None and DESTINATION in (call.metadata.bundled or ()):
-        raise Unfit(Reason.SENT_BY_BROWSER, f"_metadata.bundled names {DESTINATION}")
+        raise Rejected(Reason.SENT_BY_BROWSER, f"_metadata.bundled names {DESTINATION}")
     if kind not in ("track", "identify"):
-        raise Unfit(Reason.UNSUPPORTED_EVENT_TYPE, f"type: Heap takes track and identify, not {kind}")
+        raise Rejected(Reason.UNSUPPORTED_EVENT_TYPE, f"type: Heap takes track and identify, not {kind}")
     if (call.integrations or around.integrations) and not _is_chosen(
         call.integrations or {}, around.integrations
     ):
-        raise Unfit(
+        raise Rejected(
             Reason.BLOCKED_BY_INTEGRATIONS, f"integrations: does not name {DESTINATION}, or says false"
         )
 

@@ -45,7 +45,7 @@ class Stretch(Struct, frozen=True):
     told: list[Told]
     number: int = 0  # the session's, from the user's first; 0: not known
     session: Session | None = None
-    about: list[str] = []  # whence, with what, where
+    about: list[str] = []  # from where, with what, where
 
 
 def users_page(visit: Visit) -> Response:
@@ -157,8 +157,8 @@ def _stretch(place: int | None, title: str, told: list[Told], sessions: Timeline
     for one in told:
         facts = {**one.event.facts, **facts}
     device = " on ".join(filter(None, (facts.get("browser", ""), facts.get("os", ""))))
-    whence = facts.get("utm_source") or facts.get("referrer") or facts.get("channel", "")
-    about = [f"from {short(whence, 40)}" if whence else "", device, facts.get("country", "")]
+    origin = facts.get("utm_source") or facts.get("referrer") or facts.get("channel", "")
+    about = [f"from {short(origin, 40)}" if origin else "", device, facts.get("country", "")]
     number = 0 if sessions.is_cut else place + 1
     return Stretch(title, told, number, sessions.sessions[place], [each for each in about if each])
 

@@ -13,9 +13,9 @@ from cairn.db.among import among
 from cairn.db.tables import user_map
 from cairn.identity.merges import canonical, raw_ids
 from cairn.ids import identified_user_id
-from cairn.privacy.request import LeavingUser
+from cairn.privacy.request import ErasedUser
 from cairn.query.newest import naming_values
-from cairn.store.erase import Leaving
+from cairn.store.erase import UserErasure
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import Store
 
@@ -33,11 +33,11 @@ class Known(Struct, frozen=True):
     other_names: frozenset[str]  # e-mails and anonymous ids, which lists and refusals may hold
 
     @property
-    def leaving(self) -> Leaving:
+    def leaving(self) -> UserErasure:
         ids = sorted(self.raw_ids)
         # Short numbers are anything's; a refusal names a user by a long one.
         names = self.identities | self.other_names | {str(one) for one in ids}
-        return Leaving(self.environment_id, tuple(ids), tuple(sorted(names)))
+        return UserErasure(self.environment_id, tuple(ids), tuple(sorted(names)))
 
     @property
     def names(self) -> frozenset[str]:
@@ -54,7 +54,7 @@ class Known(Struct, frozen=True):
 
 
 def find_leaving(
-    connection: sa.Connection, store: Store, environment_ids: Sequence[int], users: Iterable[LeavingUser]
+    connection: sa.Connection, store: Store, environment_ids: Sequence[int], users: Iterable[ErasedUser]
 ) -> list[Known]:
     """Shape: one entry for each environment, also where nothing is known of them."""
     asked = list(users)
