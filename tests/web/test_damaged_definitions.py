@@ -5,7 +5,7 @@ Each document of the metadata database is damaged as a hand in the database, a b
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -156,15 +156,17 @@ def api(world: World, made: Made) -> Iterator[Callable[..., Any]]:
 
 
 def publish(world: World) -> Publisher:
-    assert isinstance(world.core.members, MembersAndDocuments)
-    publisher = Publisher(world.core.engine, world.core.members, world.core.settings)
+    members = cast(MembersAndDocuments, world.core.members)  # the one store is both
+    publisher = Publisher(world.core.engine, members, world.core.settings)
     publisher.publish_all()
     return publisher
 
 
 def settings_file(world: World) -> bytes:
-    assert isinstance(world.core.members, MembersAndDocuments)
-    return world.core.members.document(document_name(world.a.environment.id, "node")) or b""
+    return (
+        cast(MembersAndDocuments, world.core.members).document(document_name(world.a.environment.id, "node"))
+        or b""
+    )
 
 
 def test_every_stored_document_is_damaged_here() -> None:
@@ -177,8 +179,16 @@ def test_every_stored_document_is_damaged_here() -> None:
     assert stored == {*WHERE, *UNSEEN, *ELSEWHERE}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("place", [*WHERE, *UNSEEN], ids=".".join)
+# Every kind of damage in one document, and two kinds, one that no JSON and one that a newer Cairn wrote, in the others.
+CASES = [
+    pytest.param(place, damage.values[0], id=f"{'.'.join(place)}-{damage.id}")
+    for place in [*WHERE, *UNSEEN]
+    for damage in DAMAGES
+    if place == ("segments", "condition") or damage.values[0] in TRIED_EVERYWHERE
+]
+
+
+@pytest.mark.parametrize(("place", "damage"), CASES)
 def test_what_cannot_be_read_fails_alone(
     world: World, made: Made, owner: Browser, api: Callable[..., Any], place: tuple[str, str], damage: str
 ) -> None:

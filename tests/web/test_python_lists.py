@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -45,12 +45,12 @@ class Applications:
 
     def __init__(self, world: World) -> None:
         core = world.core
-        assert isinstance(core.members, MembersAndDocuments)
-        directory = PublishedDirectory(core.members)
+        members = cast(MembersAndDocuments, core.members)  # the one store is both
+        directory = PublishedDirectory(members)
         self._world, self._port = world, Port()
-        self._publisher = Publisher(core.engine, core.members, core.settings)
+        self._publisher = Publisher(core.engine, members, core.settings)
         self._gateway = Gateway(
-            core.members, core.members, directory, self._append, lambda: NOW, refresh=directory.refresh
+            members, members, directory, self._append, lambda: NOW, refresh=directory.refresh
         )
         self._port.app = self._gateway
 
@@ -58,8 +58,10 @@ class Applications:
         pass  # what the clients say of themselves is no part of this
 
     def settings(self, sdk: Literal["node", "python"], environment: Environment) -> bytes:
-        assert isinstance(self._world.core.members, MembersAndDocuments)
-        return self._world.core.members.document(document_name(environment.id, sdk)) or b""
+        return (
+            cast(MembersAndDocuments, self._world.core.members).document(document_name(environment.id, sdk))
+            or b""
+        )
 
     def decide(self, sdk: str, environment: Environment) -> list[bool]:
         """Flag `f` for somebody in the list and somebody who is not."""
