@@ -37,10 +37,11 @@ tests/clients/node_modules/.setup-done: tests/clients/package-lock.json
 	cd tests/clients && npm ci --silent --no-audit --no-fund
 	touch $@
 
-# Browsers and servers share the machine's cores here. What failed beside the others is run once more, alone:
+# Browsers and servers share the machine's cores here, and much of a test is waiting for them: so three at once on two
+# cores. What failed beside the others is run once more, alone:
 # a real failure fails again.
 test: test-setup check
-	$(BIN)/pytest -n 2 --dist loadfile || $(BIN)/pytest --last-failed --last-failed-no-failures none
+	$(BIN)/pytest -n 3 --dist loadfile || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
 # A second, shorter run: what touches the metadata database, on PostgreSQL.
 ON_POSTGRES := tests/db tests/jobs tests/identity tests/workspace tests/flags tests/api
