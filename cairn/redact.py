@@ -9,6 +9,7 @@ import base64
 import re
 
 SHOWN_OF_KEY = 4  # characters
+_SHORTEST = 6  # characters: no longer text is a name of a key with more of the key than is shown
 
 # Encoded for an address, perhaps several times: % is %25 then.
 _QUOTE = r"""(?:\\{0,8}["']|%(?:25){0,3}2[27])"""
@@ -39,6 +40,8 @@ _HINTS = (b"key", b"token", b"secret", b"passw", b"wk_", b"cairn_")
 
 def redacted(text: str) -> str:
     """The text with every key shortened. Guarantee: idempotent; the work grows with the length of the text."""
+    if len(text) <= _SHORTEST:
+        return text
     text = _WORD.sub(_without_base64, text)
     lower = text.lower()  # a pattern without regard to case costs ten times what a search for its words does
     if any(end in lower for end in _ENDS):
@@ -49,7 +52,7 @@ def redacted(text: str) -> str:
         text = _SCHEME.sub(r"\1\2…", text)
     if "://" in text:
         text = _PASSWORD_IN_ADDRESS.sub(r"\1…", text)
-    return _OURS.sub(r"\1\2…", text)
+    return _OURS.sub(r"\1\2…", text) if "_" in text else text
 
 
 def shown_key(key: str) -> str:

@@ -4,6 +4,7 @@ import msgspec
 
 from cairn.collect.commit import GroupCommit
 from cairn.event import Arrival, Refused
+from cairn.wire.refusal import without_keys
 
 MOST_PER_S = 50  # records; the rest of that second is counted
 # Of requests without a known key, which anyone can send at any rate: 70 MB a day in the log, whatever comes.
@@ -29,6 +30,7 @@ class RefusalRecord:
             self.unrecorded += 1
             return
         self._recorded += 1
+        refused = without_keys(refused)
         if not refused.environment_id:
             refused = msgspec.structs.replace(refused, payload=refused.payload[:KEYLESS_CHARACTERS])
         if self._left_out:

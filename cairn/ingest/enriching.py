@@ -15,7 +15,6 @@ from cairn.ingest.channel import UTM, Landing, landing_facts
 from cairn.ingest.controls import is_page_captured
 from cairn.ingest.device import device_facts, is_bot
 from cairn.outcomes import Reason
-from cairn.redact import redacted
 
 # Segment's `context.ip` and Wingify's `visitor_ip`; the second half may be cut off.
 _ADDRESS = re.compile(r'("(?:ip|visitor_ip)"\s*:\s*")[^"]+')
@@ -83,13 +82,6 @@ def hide_addresses(batch: Batch, parts: Parts) -> None:
         if _ADDRESS.search(refused.payload) and not parts.controls.of(refused.environment_id).keep_ip:
             payload = _ADDRESS.sub(r"\1(left out)", refused.payload)
             batch.refusals[place] = msgspec.structs.replace(refused, payload=payload)
-
-
-def shorten_keys(batch: Batch, parts: Parts) -> None:
-    """Keys in what is shown of refused ones, also of those that an edge of an earlier release recorded."""
-    for place, refused in enumerate(batch.refusals):
-        texts = {name: redacted(getattr(refused, name)) for name in ("payload", "detail", "name", "user")}
-        batch.refusals[place] = msgspec.structs.replace(refused, **texts)
 
 
 def _is_blocked(draft: Draft, parts: Parts) -> bool:

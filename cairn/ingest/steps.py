@@ -23,7 +23,6 @@ from cairn.ingest.enriching import (
     drop_bots,
     hide_addresses,
     keep_address,
-    shorten_keys,
 )
 from cairn.ingest.first_seen import set_first_seen
 from cairn.ingest.limits import limit_names, limit_user_properties, may_add_element
@@ -240,7 +239,6 @@ STEPS: tuple[Step, ...] = (
     set_account_properties,
     name_elements,
     hide_addresses,  # after all that refuse
-    shorten_keys,  # likewise
 )
 
 

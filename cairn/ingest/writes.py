@@ -13,6 +13,7 @@ from cairn.ingest.batch import Batch, Parts
 from cairn.outcomes import Reason
 from cairn.store.errors import RowsNotStorable
 from cairn.store.schema import FIRST_SEEN_KEY, IDENTITY_KEY
+from cairn.wire.refusal import without_keys
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,9 @@ def write_events(batch: Batch, parts: Parts) -> None:
 
 
 def write_refusals(batch: Batch, parts: Parts) -> None:
+    """Keys are shortened here, where every refusal passes, whoever made it."""
     if batch.refusals:
+        batch.refusals = [without_keys(refused) for refused in batch.refusals]
         parts.store.insert_refusals(batch.refusals)
 
 

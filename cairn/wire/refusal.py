@@ -1,5 +1,6 @@
 """Why an event cannot be kept, on its way from the check that found it to the one `Refused` it becomes."""
 
+import msgspec
 from msgspec import Raw
 
 from cairn.event import Arrival, Refused
@@ -27,8 +28,8 @@ def refused(
         arrival.environment_id,
         arrival.received_ms,
         rejected.reason,
-        redacted(rejected.detail[:_DETAIL_CHARACTERS]),
-        redacted(name[:_NAME_CHARACTERS]),
+        rejected.detail[:_DETAIL_CHARACTERS],
+        name[:_NAME_CHARACTERS],
         user[:_USER_CHARACTERS],
         arrival.source,
         shown(payload),
@@ -36,7 +37,18 @@ def refused(
 
 
 def shown(payload: bytes | Raw) -> str:
-    """The beginning of what was received, keys shortened; bytes that are no text, and NUL, are replaced."""
+    """The beginning of what was received; bytes that are no text, and NUL, are replaced."""
     # 4 bytes are the longest character.
     text = bytes(memoryview(payload)[: _PAYLOAD_CHARACTERS * 4]).decode(errors="replace")
-    return redacted(text[:_PAYLOAD_CHARACTERS])[:_PAYLOAD_CHARACTERS].replace("\0", "\ufffd")
+    return text[:_PAYLOAD_CHARACTERS].replace("\0", "\ufffd")
+
+
+def without_keys(refused: Refused) -> Refused:
+    """With keys shortened in all that is shown of it. Costs up to a millisecond: where a refusal is recorded, once."""
+    return msgspec.structs.replace(
+        refused,
+        detail=redacted(refused.detail),
+        name=redacted(refused.name),
+        user=redacted(refused.user),
+        payload=redacted(refused.payload),
+    )
