@@ -21,7 +21,7 @@ def limit_names(batch: Batch, parts: Parts) -> None:
     limits, refused = parts.remembered.limits, set()
     for draft in batch.drafts:
         here = draft.environment_id
-        names = here, draft.kind, draft.name, *draft.properties
+        names = hash((here, draft.kind, draft.name, *draft.properties))
         if names in limits.counted:
             continue
         if draft.kind == Kind.CUSTOM and limits.event_names.left_out(parts.store, here, {draft.name: 1}):

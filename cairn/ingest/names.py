@@ -15,7 +15,7 @@ _UNASKED_NAMES = 1_000
 # Bits of a user's keys, each key one of 256: 100 of them are some 127 different keys.
 _BITS, _UNASKED_BITS = 256, 100
 _MOST_COUNTED = 2_000  # users whose keys are held one by one
-_MOST_NOTED, _MOST_NOTED_NAMES = 20_000, 50  # events with different names, and how many names of one
+_MOST_NOTED = 20_000  # events with different names
 _MOST_REMEMBERED = 200_000  # users, some 20 MB
 
 Owner = TypeVar("Owner")
@@ -88,15 +88,14 @@ class Limits:
         self.of_users = Keys[int](names.properties_of_user)
         self.of_accounts = Keys[str](names.properties_of_account)
         self.elements: dict[int, int] = {}  # how many shapes each environment has
-        self.counted: set[tuple[object, ...]] = (
-            set()
-        )  # events all of whose names are: environment, kind, names
+        # Of events all of whose names are counted, as hashes: what is remembered grows with no sender's names.
+        self.counted: set[int] = set()
 
-    def note(self, names: tuple[object, ...]) -> None:
-        if len(names) <= _MOST_NOTED_NAMES:
-            if len(self.counted) >= _MOST_NOTED:
-                self.counted.clear()
-            self.counted.add(names)
+    def note(self, names: int) -> None:
+        """`names`: the hash of an event's environment, kind and names."""
+        if len(self.counted) >= _MOST_NOTED:
+            self.counted.clear()
+        self.counted.add(names)
 
 
 def _admit(known: set[str], new: Iterable[str], most: int) -> list[str]:

@@ -188,15 +188,7 @@ def set_properties(batch: Batch, parts: Parts) -> None:
         canonical_id = new.get(known_as, 0)
         if canonical_id and (draft.event_id not in batch.not_merged or draft.user_id == canonical_id):
             del new[known_as]
-            change = PropertyChange(
-                draft.environment_id,
-                canonical_id,
-                IDENTITY_KEY,
-                draft.identity,
-                draft.time_ms,
-                version_of(draft),
-            )
-            batch.properties[draft.environment_id, canonical_id, IDENTITY_KEY] = change
+            _set(batch, draft, canonical_id, IDENTITY_KEY, draft.identity)
 
 
 def name_elements(batch: Batch, parts: Parts) -> None:
