@@ -76,7 +76,7 @@ def create_access_token(call: Call) -> AccessToken:
 
 def request_deletion(call: Call, body: Users) -> Requested:
     """Delete users from every environment, for ever."""
-    deletion = privacy.delete_users(call, _leaving(body.users))
+    deletion = privacy.delete_users(call, _erased_users(body.users))
     return Requested(deletion.id, deletion.state, f"{PREFIX}/deletion_status/{deletion.id}")
 
 
@@ -123,12 +123,12 @@ def answer_as_heap(error: CairnError) -> Response:
     return Response(msgspec.json.encode({"err": str(error)}), status, headers, "application/json")
 
 
-def _leaving(users: Sequence[User]) -> list[ErasedUser]:
+def _erased_users(users: Sequence[User]) -> list[ErasedUser]:
     """Raises InvalidInput."""
-    return [_leaving_user(f"users[{number}]", user) for number, user in enumerate(users)]
+    return [_erased_user(f"users[{number}]", user) for number, user in enumerate(users)]
 
 
-def _leaving_user(named: str, user: User) -> ErasedUser:
+def _erased_user(named: str, user: User) -> ErasedUser:
     if (user.user_id is None) == (user.identity is None):
         raise InvalidInput(f"{named}: send a user_id or an identity", field="users")
     if user.identity is not None:

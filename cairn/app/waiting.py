@@ -21,11 +21,11 @@ def running_of(request: Request) -> Running:
 
 async def while_waited_for(request: Request, work: Callable[[], Answer]) -> Answer:
     """Run it in a thread, to its end in any case: only its questions end early. The request's body was read before."""
-    leaving = asyncio.create_task(_cancel_when_left(request))
+    watching = asyncio.create_task(_cancel_when_left(request))
     try:
         return await run_in_threadpool(work)
     finally:
-        leaving.cancel()
+        watching.cancel()
 
 
 async def _cancel_when_left(request: Request) -> None:

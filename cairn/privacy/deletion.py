@@ -37,7 +37,7 @@ from cairn.ingest.feed import Feed
 from cairn.members.rewrite import ask_rewrite
 from cairn.members.sets import Members, SetChange, alias_set, list_set, users_set
 from cairn.paths import Paths
-from cairn.privacy.erasure import Known, find_leaving
+from cairn.privacy.erasure import Known, find_erased
 from cairn.privacy.log_purge import log_places, purge_log, purge_set_aside
 from cairn.privacy.request import COMPLETE, Counts, ErasedUser, Receipt
 from cairn.store.erase import Erased
@@ -85,13 +85,13 @@ def delete_users(parts: Parts, payload: Any) -> None:  # Any: a job's payload is
         return
     until = _caught_up(parts.log)
     with reading(parts.engine) as connection:
-        found = find_leaving(connection, parts.store, list(work.places), work.users)
+        found = find_erased(connection, parts.store, list(work.places), work.users)
     known = _joined(found, work.found)
     _remember(parts.engine, work.deletion_id, known)
     removed = purge_log(parts.log, until, log_places(parts.store, known), known)
     removed += purge_set_aside(parts.paths.set_aside, known)
     with parts.pause_loader(), parts.pause_segments({one.environment_id for one in known}):
-        erased = parts.store.erase_users([one.leaving for one in known])
+        erased = parts.store.erase_users([user.erasure for user in known])
         counts = [
             _count(parts, work.places[one.environment_id], one, rows)
             for one, rows in zip(known, erased, strict=True)

@@ -33,7 +33,7 @@ class Known(Struct, frozen=True):
     other_names: frozenset[str]  # e-mails and anonymous ids, which lists and refusals may hold
 
     @property
-    def leaving(self) -> UserErasure:
+    def erasure(self) -> UserErasure:
         ids = sorted(self.raw_ids)
         # Short numbers are anything's; a refusal names a user by a long one.
         names = self.identities | self.other_names | {str(one) for one in ids}
@@ -53,7 +53,7 @@ class Known(Struct, frozen=True):
         )
 
 
-def find_leaving(
+def find_erased(
     connection: sa.Connection, store: Store, environment_ids: Sequence[int], users: Iterable[ErasedUser]
 ) -> list[Known]:
     """Shape: one entry for each environment, also where nothing is known of them."""

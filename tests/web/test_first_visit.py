@@ -100,7 +100,7 @@ def test_home_of_a_new_workspace_goes_from_the_snippet_to_naming_a_click(empty: 
     waiting = first_card(browser)
     assert "Waiting for your first event" in waiting
     assert f"/k/{fresh.environment.app_id}.js" in waiting and "data-copy=" in waiting
-    again = re.search(r'hx-get="([^"]+)" hx-trigger="every 2s"', waiting)
+    again = re.search(r'hx-get="([^"]+)"\s+hx-trigger="every 2s"', waiting)
     assert again and browser.get(again[1]).status_code == 204, "no news, no work"
     arrive(empty, fresh, "pageview")
     seen = browser.get(again[1])
@@ -108,7 +108,7 @@ def test_home_of_a_new_workspace_goes_from_the_snippet_to_naming_a_click(empty: 
     assert "snippet" not in seen.text
     assert seen.headers["HX-Refresh"] == "true", "the numbers around it are others now"
     arrive(empty, fresh, "session")
-    newer = re.search(r'hx-get="([^"]+)" hx-trigger="every 2s"', first_card(browser))
+    newer = re.search(r'hx-get="([^"]+)"\s+hx-trigger="every 2s"', first_card(browser))
     assert newer
     arrive(empty, fresh, "change")
     again = browser.get(html.unescape(newer[1]))
