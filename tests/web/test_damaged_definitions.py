@@ -16,8 +16,9 @@ from cairn.api.app import build_api
 from cairn.app import defined_events, flags, privacy, rules, segments
 from cairn.app.call import Call
 from cairn.conditions.tree import Attribute, UserProperty
+from cairn.db.columns import Json
 from cairn.db.engine import reading
-from cairn.db.tables import Json, metadata
+from cairn.db.tables import metadata
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.flags import groups
 from cairn.flags.definition import NewFlag, NewRule
