@@ -1,0 +1,43 @@
+"""A signature holds for one secret, one body to the byte, and a minute."""
+
+import base64
+import hashlib
+import hmac
+
+import pytest
+
+from cairn.sync.signature import is_signed, sign
+
+BODY = b'{"id_token":"5b1c"}'
+NOW = 1_800_000_000_000
+
+
+def test_the_header_is_what_the_contract_writes_down() -> None:
+    digest = hmac.new(b"secret", b"1800000000000" + BODY, hashlib.sha256).digest()
+    assert sign("secret", NOW, BODY) == f"ts:1800000000000,hmac:{base64.b64encode(digest).decode()}"
+
+
+AGES = [(-1_001, False), (-1_000, True), (0, True), (60_000, True), (60_001, False)]
+
+
+@pytest.mark.parametrize(("age_ms", "holds"), AGES)
+def test_it_holds_for_a_minute(age_ms: int, holds: bool) -> None:
+    assert is_signed("secret", sign("secret", NOW, BODY), BODY, NOW + age_ms) is holds
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "", "ts:,hmac:", "ts:1,hmac:", "hmac:AAAA,ts:1", "ts:-1,hmac:" + "A" * 43 + "=", "ts:1_0,hmac:" + "A" * 43 + "=",
+        "ts:１,hmac:" + "A" * 43 + "=", "ts:99999999999999999999,hmac:" + "A" * 43 + "=", "ts:1,hmac:" + "A" * 44,
+    ],
+)  # fmt: skip
+def test_what_is_no_header_is_no_signature(header: str) -> None:
+    assert not is_signed("secret", header, BODY, 1)
+
+
+def test_another_secret_time_or_byte_is_refused() -> None:
+    header = sign("secret", NOW, BODY)
+    assert not is_signed("secre", header, BODY, NOW)
+    assert not is_signed("secret", header, BODY + b" ", NOW)
+    assert not is_signed("secret", header.replace(str(NOW), str(NOW + 1)), BODY, NOW)
