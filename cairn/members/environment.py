@@ -14,7 +14,7 @@ from cairn.members.gate import Gate
 # Address space, not memory or disk: the file is as long as what it holds.
 MAP_BYTES = 64 * 2**30
 _READERS = 1024  # slots for reading threads of all processes
-_TABLES = ("sets", "values", "documents", "meta", "building", "garbage", "due", "due_of")
+_TABLES = ("sets", "values", "documents", "meta", "building", "garbage", "due", "due_of", "feeds", "feed")
 
 _Result = TypeVar("_Result")
 Transaction = Any  # lmdb has no type information

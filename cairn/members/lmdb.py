@@ -6,14 +6,15 @@ is exchanged by writing a new generation in pieces and changing one row (replace
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 
 from cairn.errors import InvalidInput, NotAllowed
+from cairn.members import between, feed
 from cairn.members.due import DueTimes
 from cairn.members.environment import MAP_BYTES, Transaction, acquire, release
-from cairn.members.replacement import collect_garbage, discard, exchange
+from cairn.members.replacement import PIECE, collect_garbage, discard, exchange
 from cairn.members.rows import (
     Head,
     name_key,
@@ -26,7 +27,7 @@ from cairn.members.rows import (
     value_row,
     write_head,
 )
-from cairn.members.sets import SetChange
+from cairn.members.sets import Changed, SetChange
 
 _ANY_SHORT = name_key("a")[:1]  # what the rows of sets with names of usual length begin with
 _DOCUMENT_NAME_BYTES = 500  # a document's name is its key, so that names can be listed by prefix
@@ -139,9 +140,7 @@ class LmdbMembers:
         def change(transaction: Transaction) -> dict[str, tuple[int, int]]:
             return {name: self._change(transaction, name, *rows) for name, rows in real.items()}
 
-        with ExitStack() as locks:
-            for name in sorted(real):  # in one order, so that two never wait for each other
-                locks.enter_context(self._changing(name))
+        with self._changing_all(*real):
             changed = self._environment.write(change) if real else {}
         return {name: changed.get(name, (0, 0)) for name in changes}
 
@@ -152,14 +151,16 @@ class LmdbMembers:
         head = read_head(transaction, self._tables, name) or Head(
             new_generation(transaction, self._tables), 0, 0
         )
-        gone = sum(transaction.delete(head.generation + key, db=values) for key in removed)
-        come = sum(
-            transaction.put(head.generation + key, row, db=values, overwrite=False) for key, row in added
-        )
+        gone = [key for key in removed if transaction.delete(head.generation + key, db=values)]
+        come = [
+            key for key, row in added
+            if transaction.put(head.generation + key, row, db=values, overwrite=False)
+        ]  # fmt: skip
         if come or gone:
-            head = Head(head.generation, head.size + come - gone, head.version + 1)
+            head = Head(head.generation, head.size + len(come) - len(gone), head.version + 1)
             write_head(transaction, self._tables, name, head)
-        return come, gone
+            feed.note(transaction, self._tables, name, head.version, [*come, *gone])
+        return len(come), len(gone)
 
     def replace(self, name: str, values: Mapping[str, int]) -> tuple[int, int]:
         self._check_writable()
@@ -176,10 +177,48 @@ class LmdbMembers:
                 discard(transaction, self._tables, head.generation)
                 head = Head(new_generation(transaction, self._tables), 0, head.version + 1)
                 write_head(transaction, self._tables, name, head)
+                feed.note(transaction, self._tables, name, head.version, None)
 
         with self._changing(name):
             self._environment.write(change)
         collect_garbage(self._environment)
+
+    def follow(self, name: str) -> int:
+        self._check_writable()
+        return self._environment.write(lambda transaction: feed.follow(transaction, self._tables, name))
+
+    def unfollow(self, name: str) -> None:
+        self._check_writable()
+        self._environment.write(lambda transaction: feed.unfollow(transaction, self._tables, name))
+
+    def changed_since(self, name: str, version: int, *, most: int) -> Changed:
+        values, until = self._environment.read(
+            lambda transaction: feed.changed_since(transaction, self._tables, name, version, most)
+        )
+        return Changed(None if values is None else frozenset(values), until)
+
+    def fill_difference(self, target: str, name: str, other: str) -> int:
+        self._check_writable()
+        with self._changing(target):
+            return between.fill(self._environment, target, between.only_in(self._environment, name, other))
+
+    def adopt(self, name: str, source: str) -> int:
+        self._check_writable()
+        with self._changing_all(name, source):
+            size = self._environment.write(
+                lambda transaction: between.adopt(transaction, self._tables, name, source)
+            )
+        collect_garbage(self._environment)
+        return size
+
+    def combine(self, name: str, *, add: str, remove: str) -> tuple[int, int]:
+        self._check_writable()
+        if self.size(add) + self.size(remove) <= PIECE:
+            return self.apply(
+                name, add=dict(self.values(add)), remove=[value for value, _ in self.values(remove)]
+            )
+        with self._changing(name):
+            return between.combine(self._environment, name, add, remove)
 
     def publish(self, documents: Mapping[str, bytes | None]) -> None:
         self._check_writable()
@@ -252,6 +291,13 @@ class LmdbMembers:
 
     def _changing(self, name: str) -> threading.Lock:
         return self._being_changed.setdefault(name, threading.Lock())
+
+    @contextmanager
+    def _changing_all(self, *names: str) -> Iterator[None]:
+        with ExitStack() as locks:
+            for name in sorted(names):  # in one order, so that two never wait for each other
+                locks.enter_context(self._changing(name))
+            yield
 
     def _check_writable(self) -> None:
         if self._read_only:

@@ -4,11 +4,13 @@ Building a generation takes many short transactions, so that others can write in
 switches. A builder that died leaves its generation named in `building`; the next exchange of that set removes it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 
 from msgspec import Struct
 
+from cairn.members import feed
 from cairn.members.environment import Environment, Tables, Transaction
 from cairn.members.rows import (
     GENERATION_BYTES,
@@ -23,7 +25,7 @@ from cairn.members.rows import (
     write_head,
 )
 
-_PIECE = 20_000  # rows per transaction: others wait for about 0.1 s at most
+PIECE = 20_000  # rows per transaction: others wait for about 0.1 s at most
 _ATTEMPTS = 3  # against writers in other processes; then the exchange shuts them out
 
 
@@ -65,7 +67,7 @@ def collect_garbage(environment: Environment) -> None:
             generation = cursor.key()
         with transaction.cursor(db=tables["values"]) as cursor:
             cursor.set_range(generation)
-            for _ in range(_PIECE):
+            for _ in range(PIECE):
                 if cursor.key()[:GENERATION_BYTES] != generation:
                     transaction.delete(generation, db=tables["garbage"])
                     break
@@ -96,7 +98,7 @@ def _plan(transaction: Transaction, tables: Tables, name: str, wanted: dict[byte
 def _exchange_as_planned(environment: Environment, name: str, plan: _Plan) -> bool:
     """False when another process changed the set since the plan was made."""
     tables = environment.tables
-    if len(plan.added) + len(plan.removed) <= _PIECE:
+    if len(plan.added) + len(plan.removed) <= PIECE:
 
         def patch(transaction: Transaction) -> bool:
             if read_head(transaction, tables, name) != plan.seen:
@@ -123,30 +125,51 @@ def _patch(transaction: Transaction, tables: Tables, name: str, plan: _Plan) -> 
     for key in plan.added:
         transaction.put(head.generation + key, plan.wanted[key], db=tables["values"])
     write_head(transaction, tables, name, Head(head.generation, len(plan.wanted), head.version + 1))
+    feed.note(transaction, tables, name, head.version + 1, [*plan.added, *plan.removed])
 
 
 def _build_and_switch(environment: Environment, name: str, plan: _Plan) -> bool:
+    rows = iter(sorted(plan.wanted.items()))
+    pieces = iter(lambda: list(islice(rows, PIECE)), [])
+    return build(environment, name, pieces, seen=plan.seen, changed=[*plan.added, *plan.removed]) is not None
+
+
+def build(
+    environment: Environment,
+    name: str,
+    pieces: Iterable[list[tuple[bytes, bytes]]],
+    *,
+    seen: Head | None,
+    changed: list[bytes] | None = None,
+) -> int | None:
+    """Write a new generation of a set in pieces, beside the old one, and switch to it; return how many rows it has.
+
+    `seen`: the set as the rows were made from it. `changed`: the keys that come or go, where they are known.
+    None: another process changed the set, or exchanges it too; nothing was switched.
+    """
     tables = environment.tables
     generation = environment.write(lambda transaction: _begin(transaction, tables, name))
-    rows = iter(sorted(plan.wanted.items()))
-    while piece := list(islice(rows, _PIECE)):
-        if not environment.write(lambda transaction: _add(transaction, tables, name, generation, piece)):
-            return False
+    size = 0
+    for piece in pieces:
+        if not environment.write(partial(_add, tables=tables, name=name, generation=generation, piece=piece)):
+            return None
+        size += len(piece)
 
     def switch(transaction: Transaction) -> bool:
         if not _is_building(transaction, tables, name, generation):
             return False
         transaction.delete(name_key(name), db=tables["building"])
-        if read_head(transaction, tables, name) != plan.seen:
+        if read_head(transaction, tables, name) != seen:
             discard(transaction, tables, generation)
             return False
-        if plan.seen is not None:
-            discard(transaction, tables, plan.seen.generation)
-        version = plan.seen.version if plan.seen else 0
-        write_head(transaction, tables, name, Head(generation, len(plan.wanted), version + 1))
+        if seen is not None:
+            discard(transaction, tables, seen.generation)
+        version = (seen.version if seen else 0) + 1
+        write_head(transaction, tables, name, Head(generation, size, version))
+        feed.note(transaction, tables, name, version, changed)
         return True
 
-    return environment.write(switch)
+    return size if environment.write(switch) else None
 
 
 def _begin(transaction: Transaction, tables: Tables, name: str) -> bytes:

@@ -37,6 +37,11 @@ def value_key(value: str) -> bytes:
     return _SHORT + text if text else _EMPTY
 
 
+def is_short(key: bytes) -> bool:
+    """Whether the key alone says which value it is."""
+    return key[:1] != _LONG
+
+
 def value_row(value: str, since_ms: int) -> bytes:
     row = _SINCE.pack(since_ms)
     if len(value) <= _SHORT_BYTES // 4:

@@ -34,6 +34,15 @@ class SetChange(Struct, frozen=True):
     remove: Iterable[str]
 
 
+class Changed(Struct, frozen=True):
+    """What became of a followed set since a version."""
+
+    values: (
+        frozenset[str] | None
+    )  # whose membership may have changed; None: not known any more, compare the sets
+    version: int  # up to which these are all
+
+
 class Members(Protocol):
     """Sets of text, each value with the epoch milliseconds since when it is in.
 
@@ -43,7 +52,7 @@ class Members(Protocol):
     - `replace` keeps `since` of values that stay.
     - `contains` needs no lock and answers in microseconds.
     - Values of any length and any Unicode text are kept apart exactly (no folding, no truncation).
-    - `version` rises with every change of the set's values, and only then.
+    - `version` rises with every change of the set's values, and only then; `adopt` always.
     """
 
     def contains(self, name: str, value: str) -> bool: ...
@@ -74,6 +83,26 @@ class Members(Protocol):
         """Make the set exactly these values; return how many were really added and removed."""
 
     def drop(self, name: str) -> None: ...
+
+    def follow(self, name: str) -> int:
+        """Keep a feed of the set's changes from now on; return its version. Following twice changes nothing."""
+
+    def unfollow(self, name: str) -> None: ...
+
+    def changed_since(self, name: str, version: int, *, most: int) -> Changed:
+        """Of a followed set; about `most` values, so ask again from the returned version while it is not the set's."""
+
+    def fill_difference(self, target: str, name: str, other: str) -> int:
+        """Make `target` what `name` has and `other` lacks; return its size. Costs no memory, however large they are."""
+
+    def adopt(self, name: str, source: str) -> int:
+        """Give the set, at once, what `source` holds, which is empty then; return the size."""
+
+    def combine(self, name: str, *, add: str, remove: str) -> tuple[int, int]:
+        """Take the values of `add` in and those of `remove` out; one in both comes, or stays, in.
+
+        Return how many were really added and removed. Costs no memory, however large the sets are.
+        """
 
     def sets(self, prefix: str) -> list[str]:
         """The names of the sets that begin so, in order. Limit: those over 480 bytes long are left out."""
