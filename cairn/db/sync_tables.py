@@ -10,7 +10,8 @@ partner_apps = Table(  # programs of others that ask for segments
     "partner_apps",
     metadata,
     id_column(),
-    belongs_to("workspaces"),
+    # None: it registered itself, and nobody has allowed it yet.
+    Column("workspace_id", ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=True),
     text("name"),
     Column("client_id", String(64), nullable=False, unique=True),
     Column("secret_hash", String(64), nullable=False),

@@ -28,6 +28,7 @@ Kind = Literal[
     "capture settings",
     "account ID property",
     "snapshot",
+    "partner app",
 ]
 TOLD = 3  # changes named in a refusal; the newest says most
 

@@ -24,6 +24,8 @@ class Verb(StrEnum):
     DELETE_USERS = "delete_users"  # for ever, with everything known of them
     CHANGE_PRIVACY = "change_privacy"  # what capture leaves out, and snapshots
     CHANGE_SOURCES = "change_sources"  # sources, connections, environments
+    # Partner apps, who may have segments, where segments can be synced to, the Heap account.
+    CHANGE_INTEGRATIONS = "change_integrations"
     CHANGE_KEYS = "change_keys"
     CHANGE_MEMBERS = "change_members"
     CHANGE_TOKENS = "change_tokens"
@@ -38,6 +40,7 @@ LEAST_ROLE: dict[Verb, Role] = {
     Verb.DELETE_USERS: Role.ADMIN,
     Verb.CHANGE_PRIVACY: Role.ADMIN,
     Verb.CHANGE_SOURCES: Role.ADMIN,
+    Verb.CHANGE_INTEGRATIONS: Role.ADMIN,
     Verb.CHANGE_KEYS: Role.ADMIN,
     Verb.CHANGE_MEMBERS: Role.ADMIN,
     Verb.CHANGE_TOKENS: Role.ADMIN,

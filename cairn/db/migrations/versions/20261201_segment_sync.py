@@ -11,7 +11,7 @@ def upgrade() -> None:
     op.create_table(
         "partner_apps",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
-        sa.Column("workspace_id", sa.Integer(), nullable=False),
+        sa.Column("workspace_id", sa.Integer(), nullable=True),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("client_id", sa.String(length=64), nullable=False),
         sa.Column("secret_hash", sa.String(length=64), nullable=False),
