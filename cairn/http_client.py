@@ -112,7 +112,7 @@ def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 class HttpClient:
-    """Thread-safe: each call has connections of its own.
+    """Thread-safe: each call has connections of its own, and so has each session.
 
     Limits: `timeout_s` for everything from the look-up to the last byte, `most_bytes` for the unpacked body.
     """
@@ -128,6 +128,27 @@ class HttpClient:
     ) -> None:
         self._allowed, self._timeout_s, self._most_bytes = allowed, timeout_s, most_bytes
         self._resolve, self._tls = resolve, tls or ssl.create_default_context()
+
+    def send(self, call: Call) -> Answer:
+        """Raises CallRefused and CallFailed."""
+        with self.session() as session:
+            return session.send(call)
+
+    @contextmanager
+    def session(self) -> Iterator["Session"]:
+        """For many calls one after the other, by one thread: connections are kept and used again."""
+        # A connection without encryption is opened to any public address, so none of these ever carries a secret.
+        lines = [_Line(_GuardedNetwork(self._resolve, self._allowed, is_secret=secret), self._tls)
+                 for secret in (False, True)]  # fmt: skip
+        with lines[0], lines[1]:
+            yield Session(lines[0], lines[1], self._timeout_s, self._most_bytes)
+
+
+class Session:
+    """Calls over connections that are kept. Not thread-safe."""
+
+    def __init__(self, plain: "_Line", secret: "_Line", timeout_s: float, most_bytes: int) -> None:
+        self._plain, self._secret, self._timeout_s, self._most_bytes = plain, secret, timeout_s, most_bytes
 
     def send(self, call: Call) -> Answer:
         """Raises CallRefused and CallFailed."""
@@ -149,17 +170,38 @@ class HttpClient:
             raise CallRefused(
                 f"url: {call.url[:200]!r} must be http or https, with a host and without a password"
             )
-        network = _GuardedNetwork(self._resolve, self._allowed, deadline)
+        line = self._plain
         headers = {**call.headers, "accept-encoding": "gzip"}
         if call.secret is not None and call.secret.host == url.host:
             headers |= call.secret.headers
-            network.is_secret = url.scheme == "http"
-        pool = httpcore2.ConnectionPool(ssl_context=self._tls, network_backend=network)
-        with pool, httpx2.Client(transport=_Transport(pool), trust_env=False) as client, _failures(call.url):
-            request = client.build_request(call.method, url, headers=headers, content=call.body)
-            response = client.send(request, stream=True)
-            body = _unpacked(response, self._most_bytes)
+            line = self._secret if url.scheme == "http" else self._plain
+        line.network.deadline = deadline
+        with _failures(call.url):
+            request = line.client.build_request(call.method, url, headers=headers, content=call.body)
+            response = line.client.send(request, stream=True)
+            try:
+                body = _unpacked(response, self._most_bytes)
+            finally:
+                response.close()
+                line.client.cookies.clear()  # a call tells nothing of an earlier one
             return Answer(response.status_code, dict(response.headers), body, str(url))
+
+
+class _Line:
+    """A pool of connections made by one network."""
+
+    def __init__(self, network: "_GuardedNetwork", tls: ssl.SSLContext) -> None:
+        self.network = network
+        self._pool = httpcore2.ConnectionPool(ssl_context=tls, network_backend=network, keepalive_expiry=30.0)
+        self.client = httpx2.Client(transport=_Transport(self._pool), trust_env=False)
+
+    def __enter__(self) -> None:
+        self._pool.__enter__()
+        self.client.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self.client.close()
+        self._pool.close()
 
 
 def _redirected(call: Call, url: str, status: int) -> Call:
@@ -235,10 +277,18 @@ class _Stream(httpx2.SyncByteStream):
 class _GuardedNetwork(httpcore2.NetworkBackend):
     """Connects to addresses that were checked, and to nothing else; every wait ends with the deadline."""
 
-    def __init__(self, resolve: Resolve, allowed: TrustedProxies, deadline: float) -> None:
-        self._resolve, self._allowed, self._deadline = resolve, allowed, deadline
+    def __init__(self, resolve: Resolve, allowed: TrustedProxies, *, is_secret: bool) -> None:
+        self._resolve, self._allowed = resolve, allowed
         self._network = httpcore2.SyncBackend()
-        self.is_secret = False  # secrets are on their way without encryption
+        self._is_secret = is_secret  # secrets are on their way without encryption
+        self.deadline = 0.0  # of the call that is made
+
+    def left(self) -> float:
+        """Seconds until the deadline. Raises CallFailed when it is over."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise CallFailed("the answer took too long")
+        return left
 
     def connect_tcp(
         self,
@@ -250,13 +300,13 @@ class _GuardedNetwork(httpcore2.NetworkBackend):
     ) -> httpcore2.NetworkStream:
         addresses = self._resolve(host, port)
         for address in addresses:
-            if address not in self._allowed and (self.is_secret or not is_public(address)):
+            if address not in self._allowed and (self._is_secret or not is_public(address)):
                 reason = "secrets go over https only" if is_public(address) else "it is not a public address"
                 raise CallRefused(
                     f"{host!r} is {address}: {reason}; an operator can allow it in outbound_networks"
                 )
-        stream = self._network.connect_tcp(addresses[0], port, _left(self._deadline), None, socket_options)
-        return _TimedStream(stream, self._deadline)
+        stream = self._network.connect_tcp(addresses[0], port, self.left(), None, socket_options)
+        return _TimedStream(stream, self)
 
     def connect_unix_socket(
         self,
@@ -270,14 +320,14 @@ class _GuardedNetwork(httpcore2.NetworkBackend):
 class _TimedStream(httpcore2.NetworkStream):
     """A stream whose every wait is cut at the deadline, so a server that drips costs no more than one that hangs."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, deadline: float) -> None:
-        self._stream, self._deadline = stream, deadline
+    def __init__(self, stream: httpcore2.NetworkStream, network: _GuardedNetwork) -> None:
+        self._stream, self._network = stream, network
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(min(max_bytes, _CHUNK_BYTES), _left(self._deadline))
+        return self._stream.read(min(max_bytes, _CHUNK_BYTES), self._network.left())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline))
+        self._stream.write(buffer, self._network.left())
 
     def close(self) -> None:
         self._stream.close()
@@ -285,15 +335,8 @@ class _TimedStream(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        secured = self._stream.start_tls(ssl_context, server_hostname, _left(self._deadline))
-        return _TimedStream(secured, self._deadline)
+        secured = self._stream.start_tls(ssl_context, server_hostname, self._network.left())
+        return _TimedStream(secured, self._network)
 
     def get_extra_info(self, info: str) -> object:
         return self._stream.get_extra_info(info)
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise CallFailed("the answer took too long")
-    return left

@@ -69,8 +69,11 @@ def test_other_schemes_and_passwords_in_addresses_are_refused(url: str) -> None:
 
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # which keeps connections
+
     def do_GET(self) -> None:
         self.server.seen.append((self.path, dict(self.headers)))  # type: ignore[attr-defined]
+        self.server.peers.append(self.client_address)  # type: ignore[attr-defined]
         body = b"ok"
         if self.path.startswith("/to/"):
             self.send_response(int(self.path.split("/")[2]))
@@ -79,6 +82,7 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(200)
+        self.send_header("set-cookie", "known=1")
         if self.path == "/bomb":
             body = gzip.compress(b"0" * 50_000_000)
             self.send_header("content-encoding", "gzip")
@@ -105,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[ThreadingHTTPServer]:
     served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     served.daemon_threads = True
-    served.seen, served.stop = [], threading.Event()  # type: ignore[attr-defined]
+    served.seen, served.peers, served.stop = [], [], threading.Event()  # type: ignore[attr-defined]
     thread = threading.Thread(target=served.serve_forever)
     thread.start()
     yield served
@@ -180,6 +184,41 @@ def test_secrets_go_over_encryption_only_unless_an_operator_allows() -> None:
     client = HttpClient(NOBODY, resolve=lambda *_: ["1.1.1.1"])
     with pytest.raises(CallRefused, match="https"):
         client.send(Call("GET", "http://one.test/", secret=Secret("one.test", {"x-key": "s3cret"})))
+
+
+def test_a_session_keeps_its_connections_and_nothing_else(server: ThreadingHTTPServer) -> None:
+    secret = Secret("one.test", {"authorization": "Bearer s3cret"})
+    at = f"http://one.test:{server.server_port}"
+    with HttpClient(LOOPBACK, resolve=named).session() as session:
+        for call in (Call("GET", at), Call("GET", at), Call("GET", at, secret=secret), Call("GET", at)):
+            assert session.send(call).body == b"ok"
+    assert len(set(server.peers)) == 2, "one connection for secrets without encryption, one for all else"  # type: ignore[attr-defined]
+    assert [headers.get("authorization") for _, headers in server.seen] == [None, None, "Bearer s3cret", None]  # type: ignore[attr-defined]
+    assert not any("cookie" in headers for _, headers in server.seen)  # type: ignore[attr-defined]
+
+
+def test_a_session_gives_up_one_call_and_makes_the_next(server: ThreadingHTTPServer) -> None:
+    at = f"http://127.0.0.1:{server.server_port}"
+    with HttpClient(LOOPBACK, timeout_s=0.3).session() as session:
+        for path in ("/drip", "/large", "/bomb"):
+            with pytest.raises(CallFailed):
+                session.send(Call("GET", at + path))
+            assert session.send(Call("GET", at)).body == b"ok"
+
+
+def test_a_kept_connection_carries_no_secret_where_a_new_one_may_not(server: ThreadingHTTPServer) -> None:
+    """As for a public address over http: what was opened without a secret is not used for one."""
+    asked: list[str] = []
+
+    def first_here_then_elsewhere(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"] if len(asked) == 1 else ["1.1.1.1"]
+
+    at = f"http://one.test:{server.server_port}"
+    with HttpClient(LOOPBACK, resolve=first_here_then_elsewhere).session() as session:
+        assert session.send(Call("GET", at)).body == b"ok"
+        with pytest.raises(CallRefused, match="https"):
+            session.send(Call("GET", at, secret=Secret("one.test", {"x-key": "s3cret"})))
 
 
 @pytest.mark.parametrize("path", ["/large", "/bomb"])

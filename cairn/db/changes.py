@@ -12,24 +12,34 @@ from sqlalchemy import event
 from cairn.db.tables import metadata, published_changes
 
 # Nothing that the edge or the gateway serves is made of these. Any other table counts, a new one too.
-# Counting a segment writes its state; what is published of a state is its list, which is a row of its own.
+# Counting a segment writes its state; what is published of a state is its list, which is a row of its own. So it is
+# with syncs.
 NOT_PUBLISHED = frozenset(
     {
         "aliases",
         "api_tokens",
         "deletions",
         "edits",
+        "heap_audiences",
+        "heap_connections",
+        "heap_pages",
+        "heap_tasks",
         "jobs",
         "label_grants",
         "label_sites",
         "members",
         "merges",
+        "outbound_hooks",
+        "outbound_messages",
         "partner_apps",
         "partner_codes",
         "partner_grants",
         "published_changes",
         "segment_states",
+        "segment_syncs",
         "sessions",
+        "sync_targets",
+        "sync_tasks",
         "user_map",
     }
 )
