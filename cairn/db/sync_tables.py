@@ -82,6 +82,7 @@ segment_syncs = Table(  # a segment kept the same at a target
     text("mapping", default="identity"),  # identity, email, or property:<key>
     text("every", default="continuous"),  # continuous, 15m, 1h, 4h, 1d, once
     switch("is_on", default=True),
+    switch("is_ending"),  # the target is told that nobody is in any more; then the sync is deleted
     Column("feed_version", sa.BigInteger, nullable=False, default=0),  # of the list, as last sent
     Column(
         "is_compared", sa.Boolean, nullable=False, default=False

@@ -120,6 +120,7 @@ def upgrade() -> None:
         sa.Column("mapping", sa.Text(), nullable=False),
         sa.Column("every", sa.Text(), nullable=False),
         sa.Column("is_on", sa.Boolean(), nullable=False),
+        sa.Column("is_ending", sa.Boolean(), nullable=False),
         sa.Column("feed_version", sa.BigInteger(), nullable=False),
         sa.Column("is_compared", sa.Boolean(), nullable=False),
         sa.Column("acknowledged", sa.Integer(), nullable=False),

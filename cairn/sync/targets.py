@@ -1,0 +1,97 @@
+"""Targets: where segments of an environment can be synced to. How is in `deliver/`, one module for each kind."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.db.sync_tables import partner_apps, partner_grants, sync_targets
+from cairn.errors import NotFound
+
+TargetKind = Literal["partner", "webhook", "files", "traits"]
+
+
+class Target(Struct, frozen=True):
+    id: int
+    environment_id: int
+    kind: TargetKind
+    name: str
+    settings: dict[str, Any]  # Any: each kind has its own
+    is_enabled: bool
+    created_at: datetime
+    # Of a partner: who the customer is, and where to.
+    id_token: str = ""
+    webhook_url: str = ""
+    is_revoked: bool = False
+
+    @property
+    def can_send(self) -> bool:
+        return self.is_enabled and not self.is_revoked
+
+
+class TargetNotFound(NotFound):
+    """There is no such target in this environment."""
+
+    code = "sync_target_not_found"
+
+
+_OF_TARGET = ("id", "environment_id", "kind", "name", "settings", "is_enabled", "created_at")
+_COLUMNS = (
+    *(sync_targets.c[name] for name in _OF_TARGET),
+    partner_grants.c.id_token,
+    partner_grants.c.revoked_at,
+    partner_apps.c.webhook_url,
+)
+_JOINED = sync_targets.outerjoin(partner_grants, partner_grants.c.id == sync_targets.c.grant_id).outerjoin(
+    partner_apps, partner_apps.c.id == partner_grants.c.app_id
+)
+
+
+def list_targets(connection: sa.Connection, environment_id: int) -> list[Target]:
+    """By name."""
+    query = sa.select(*_COLUMNS).select_from(_JOINED).where(sync_targets.c.environment_id == environment_id)
+    return [
+        _target(row) for row in connection.execute(query.order_by(sync_targets.c.name, sync_targets.c.id))
+    ]
+
+
+def get_target(connection: sa.Connection, environment_id: int, target_id: int) -> Target:
+    """Raises TargetNotFound."""
+    query = (
+        sa.select(*_COLUMNS)
+        .select_from(_JOINED)
+        .where(sync_targets.c.environment_id == environment_id, sync_targets.c.id == target_id)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        raise TargetNotFound(f"no sync target {target_id} in this environment", field="target_id")
+    return _target(row)
+
+
+def enable_target(
+    connection: sa.Connection, environment_id: int, target_id: int, *, is_enabled: bool, now: datetime
+) -> Target:
+    """Raises TargetNotFound."""
+    get_target(connection, environment_id, target_id)
+    connection.execute(
+        sa.update(sync_targets)
+        .where(sync_targets.c.id == target_id)
+        .values(is_enabled=is_enabled, updated_at=now)
+    )
+    return get_target(connection, environment_id, target_id)
+
+
+def _target(row: sa.Row[Any]) -> Target:  # Any: a joined row
+    return Target(
+        row.id,
+        row.environment_id,
+        row.kind,
+        row.name,
+        row.settings,
+        row.is_enabled,
+        row.created_at,
+        row.id_token or "",
+        row.webhook_url or "",
+        row.revoked_at is not None,
+    )
