@@ -28,6 +28,7 @@ from cairn.clock import Clock, PossibleClock, utc_now
 from cairn.definitions.matching import Definitions
 from cairn.demo.shop import shop_routes
 from cairn.health import health_of
+from cairn.http_client import HttpClient
 from cairn.ingest.attempts import DIED_VARIABLE, Attempts
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import Loader
@@ -45,6 +46,7 @@ from cairn.publisher import Publisher
 from cairn.seams import open_log, open_members, open_metadata, open_store
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
+from cairn.sync.sender import Sender
 from cairn.web.app import build_web
 from cairn.workspace.sealed import open_seal
 
@@ -69,7 +71,7 @@ class DirectoryReader:
 
 
 class Workers:
-    """The core's threads: loader, live segments, publisher and jobs, started and stopped together."""
+    """The core's threads: loader, live segments, publisher, sync and jobs, started and stopped together."""
 
     def __init__(self, parts: dict[str, Callable[[threading.Event], None]]) -> None:
         self._stop = threading.Event()
@@ -109,9 +111,11 @@ class CoreProcess:
             self.members,
             clock,
             recount_interval_s=settings.recount_interval_s,
-            on_change=self.publisher.lists_changed,
+            on_change=self._lists_changed,
             definitions=definitions,
         )
+        self.client = HttpClient(settings.outbound_networks)
+        self.sender = Sender(self.engine, self.store, self.members, seal, self.client, clock)
         self.publisher.publish_all()
         locate = open_locations(settings.location_file)
         self.loader = Loader(
@@ -137,6 +141,8 @@ class CoreProcess:
             clock=clock,
             changed=self.publisher.changed,
             touched=self.live.touched,
+            syncs_changed=self.sender.wake,
+            client=self.client,
             health=health_of(settings.data_dir, self.log, self.loader, self.live, self.publisher, clock),
             locate=locate,
         )
@@ -146,11 +152,16 @@ class CoreProcess:
                 "loader": self.loader.run,
                 "segments": self.live.run,
                 "publisher": self.publisher.run,
+                "sync": self.sender.run,
                 "jobs": Worker(
                     self.engine, self._jobs(paths), recurring={retention.JOB: retention.EVERY}, clock=clock
                 ).run,
             }
         )
+
+    def _lists_changed(self, environment_ids: set[int]) -> None:
+        self.publisher.lists_changed(environment_ids)
+        self.sender.wake()
 
     def _jobs(self, paths: Paths) -> dict[str, Callable[[Any], None]]:
         """What is done outside a request, by the kind of the job."""

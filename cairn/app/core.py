@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis.query.run import Questions
+from cairn.client_address import TrustedProxies
 from cairn.clock import Clock
 from cairn.db import engine as database
 from cairn.db.failure import explained
 from cairn.definitions.matching import Definitions
+from cairn.http_client import HttpClient
 from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
 from cairn.ingest.place import Locate, locate_nothing
@@ -51,6 +53,8 @@ class Core:
     touched: Callable[[list[Loaded]], None]
     health: Callable[[], list[HealthProblem]]  # what is wrong at the moment of asking
     locate: Locate = locate_nothing  # an address's location, by the operator's file
+    syncs_changed: Callable[[], None] = lambda: None  # called after every committed change of a sync
+    client: HttpClient = field(default_factory=lambda: HttpClient(TrustedProxies("")))  # to other machines
 
     @cached_property
     def questions(self) -> Questions:

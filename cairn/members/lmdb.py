@@ -272,11 +272,17 @@ class LmdbMembers:
             release(self._environment)
 
     def sets(self, prefix: str) -> list[str]:
+        return self._names("sets", prefix)
+
+    def followed(self) -> list[str]:
+        return self._names("feeds", "")
+
+    def _names(self, table: str, prefix: str) -> list[str]:
         start = name_key(prefix) if prefix else _ANY_SHORT
 
         def look(transaction: Transaction) -> list[str]:
             found: list[str] = []
-            with transaction.cursor(db=self._tables["sets"]) as cursor:
+            with transaction.cursor(db=self._tables[table]) as cursor:
                 if cursor.set_range(start):
                     for key in cursor.iternext(values=False):
                         if not key.startswith(start):

@@ -89,6 +89,9 @@ class Members(Protocol):
 
     def unfollow(self, name: str) -> None: ...
 
+    def followed(self) -> list[str]:
+        """The sets that have a feed. Limit: as of `sets`."""
+
     def changed_since(self, name: str, version: int, *, most: int) -> Changed:
         """Of a followed set; about `most` values, so ask again from the returned version while it is not the set's."""
 

@@ -1,5 +1,6 @@
 """Targets: where segments of an environment can be synced to. How is in `deliver/`, one module for each kind."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from msgspec import Struct
 
 from cairn.db.sync_tables import partner_apps, partner_grants, sync_targets
 from cairn.errors import NotFound
+from cairn.workspace.sealed import Seal
 
 TargetKind = Literal["partner", "webhook", "files", "traits"]
 
@@ -67,6 +69,33 @@ def get_target(connection: sa.Connection, environment_id: int, target_id: int) -
     if row is None:
         raise TargetNotFound(f"no sync target {target_id} in this environment", field="target_id")
     return _target(row)
+
+
+def read_targets(connection: sa.Connection, target_ids: Iterable[int]) -> dict[int, Target]:
+    """By id, of any environment: for the sender. Those that are gone are left out."""
+    query = sa.select(*_COLUMNS).select_from(_JOINED).where(sync_targets.c.id.in_(list(target_ids)))
+    return {row.id: _target(row) for row in connection.execute(query)}
+
+
+def secret_of(connection: sa.Connection, seal: Seal, target: Target, now: datetime) -> str:
+    """What signs the pages for this target now; empty where its kind has no secret. Raises TargetNotFound."""
+    query = (
+        sa.select(
+            sync_targets.c.secret_sealed,
+            partner_apps.c.webhook_secret_sealed,
+            partner_apps.c.next_webhook_secret_sealed,
+            partner_apps.c.next_webhook_secret_at,
+        )
+        .select_from(_JOINED)
+        .where(sync_targets.c.id == target.id)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        raise TargetNotFound(f"sync target {target.name!r} is gone", field="target_id")
+    sealed = row.webhook_secret_sealed or row.secret_sealed
+    if row.next_webhook_secret_at is not None and row.next_webhook_secret_at <= now:
+        sealed = row.next_webhook_secret_sealed
+    return seal.open(sealed) if sealed else ""
 
 
 def enable_target(
