@@ -107,6 +107,11 @@ class EmbeddedStore:
         """Apply missing migrations; return their names."""
         return migrate(self._engine.command, lambda sql: int(self._engine.query(sql).result_rows[0][0]))
 
+    def wait_for_ids(self) -> bool:
+        """Wait until the stored ids are in memory. False: they could not be read, and every look-up asks the engine."""
+        self._filling.join()
+        return self._ids_are_filled
+
     def query(
         self, statement: Statement, limits: Limits = USUAL, running: Running | None = None
     ) -> list[Row]:

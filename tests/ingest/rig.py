@@ -1,10 +1,11 @@
 """A loader with everything real around it, and a wire format so plain that each test shows the drafts it sends."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -90,6 +91,23 @@ def source(source_id: int, environments: tuple[int, ...], *, is_enabled: bool = 
     return Source(source_id, 1, 1, f"source {source_id}", "server", is_enabled, environments)
 
 
+class Watched:
+    """A store that counts its calls."""
+
+    def __init__(self, store: Store) -> None:
+        self.calls: Counter[str] = Counter()
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self.calls[name] += 1
+            return method(*arguments, **options)
+
+        return counted
+
+
 @dataclass
 class Rig:
     log: EventLog
@@ -104,7 +122,13 @@ class Rig:
     def __post_init__(self) -> None:
         self.restart()
 
-    def restart(self, *, log: EventLog | None = None, store: Store | None = None) -> None:
+    def restart(
+        self,
+        *,
+        log: EventLog | None = None,
+        store: Store | None = None,
+        on_loaded: Callable[[list[Loaded]], None] | None = None,
+    ) -> None:
         """What a new process would be: nothing in memory but what the disk has."""
         self.loader = Loader(
             log or self.log,
@@ -113,11 +137,17 @@ class Rig:
             lambda: self.directory,
             self.feed,
             lambda: NOW,
-            self.loaded.extend,
+            on_loaded or self.loaded.extend,
             parsers=PARSERS,
             published=self.published,
             locate=self.locate,
         )
+
+    def watch(self) -> Counter[str]:
+        """Restart on a store that counts: what it is asked from now on, by method."""
+        watched = Watched(self.store)
+        self.restart(store=cast(Store, watched))
+        return watched.calls
 
     def send(self, *events: dict[str, Any], **fields: Any) -> None:
         self.log.append([msgspec.msgpack.encode(arrival(*events, **fields))])

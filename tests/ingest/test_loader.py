@@ -382,7 +382,7 @@ class TestTouched:
             {},
             environment_id=environment_id,
         )
-        rig.loader._on_loaded = die
+        rig.restart(on_loaded=die)
         with pytest.raises(KeyboardInterrupt):
             rig.load()
         rig.restart()

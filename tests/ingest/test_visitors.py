@@ -103,7 +103,7 @@ class Counting(EmbeddedStore):
 def test_events_of_known_users_cost_nothing(flags: Rig, environment_id: int) -> None:
     store = flags.store
     assert isinstance(store, EmbeddedStore)
-    store._filling.join()
+    assert store.wait_for_ids()
     batch: list[dict[str, Any]] = [{"identity": "ann"}, {"user_id": 7}, {"anonymous_id": "a"}]
     flags.send(*batch, environment_id=environment_id)
     flags.load()

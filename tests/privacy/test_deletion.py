@@ -17,6 +17,7 @@ from cairn.members.environment import MAP_BYTES
 from cairn.members.rewrite import ask_rewrite, is_rewrite_asked, rewrite_if_asked
 from cairn.paths import Paths
 from cairn.privacy import deletion
+from cairn.store.question import ad_hoc
 from cairn.workspace.permission import Role
 from tests.privacy.conftest import Running, Tenant, eventually, files_holding
 from tests.seams import open_members
@@ -95,10 +96,13 @@ def leftovers(running: Running, identity: str) -> list[str]:
         ("user_properties", "value"),
         ("refusals", "payload"),
     ):
-        rows = running.core.store._read(
-            f"SELECT {column} FROM cairn.{table} WHERE {column} LIKE '%{identity}%'", {}
+        sql = (
+            f"SELECT {column} FROM cairn.{table} "
+            f"WHERE environment_id = {{environment:UInt32}} AND {column} LIKE '%{identity}%'"
         )
-        found += [f"{table}: {row}" for row in rows]
+        for (environment_id,) in running.row("SELECT id FROM environments"):
+            rows = running.core.store.query(ad_hoc(environment_id, sql))
+            found += [f"{table} of {environment_id}: {row}" for row in rows]
     after = START
     while entries := running.core.log.read(after, limit_items=100):
         found += [

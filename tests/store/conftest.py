@@ -11,16 +11,21 @@ _environments = count(1)
 
 
 def _embedded(folder: Path) -> Store:
-    return open_store(folder / "store", memory_mb=300)
+    return open_store(folder, memory_mb=300)
 
 
 # One more implementation is one more line: every test below runs over all of them.
 OPENERS: dict[str, Callable[[Path], Store]] = {"embedded": _embedded}
 
 
+@pytest.fixture(scope="module")
+def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
 @pytest.fixture(scope="module", params=OPENERS)
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    opened = OPENERS[request.param](tmp_path_factory.mktemp("store"))
+def store(request: pytest.FixtureRequest, store_folder: Path) -> Iterator[Store]:
+    opened = OPENERS[request.param](store_folder)
     yield opened
     opened.close()
 

@@ -6,6 +6,7 @@ from cairn.event import Draft
 from cairn.store.cut_off import cut_off_parts
 from cairn.store.embedded import EmbeddedStore, open_embedded
 from cairn.store.question import ad_hoc
+from tests.store.engine import engine_of
 
 COUNT = "SELECT count() FROM cairn.events WHERE environment_id = {environment:UInt32}"
 NOW_MS = 1_770_000_000_000
@@ -18,15 +19,16 @@ def events(first: int, count: int) -> list[Draft]:
     ]
 
 
-def merged(store: EmbeddedStore) -> None:
+def merged(store: EmbeddedStore, folder: Path) -> None:
     store.insert_events(events(1, 20))
     store.insert_events(events(100, 30))
-    store._command("OPTIMIZE TABLE cairn.events FINAL")
+    with engine_of(folder) as engine:
+        engine.run("OPTIMIZE TABLE cairn.events FINAL")
 
 
 def test_what_was_merged_into_it_is_there_again(tmp_path: Path) -> None:
     store = open_embedded(tmp_path / "store", memory_mb=512)
-    merged(store)
+    merged(store, tmp_path / "store")
     assert not list(cut_off_parts(tmp_path / "store"))
     # Two were merged into one; the engine keeps them for some minutes.
     [merge] = [path for path in (tmp_path / "store").glob("store/*/*/202602_1_2_1") if path.is_dir()]

@@ -15,6 +15,7 @@ from cairn.store.migrations import MIGRATIONS, Migration, migrate
 from cairn.store.question import ad_hoc
 from cairn.store.schema import FIRST_SEEN_KEY
 from cairn.store.store import MapChange, PropertyChange
+from tests.store.engine import Engine, engine_of
 
 NEXT = MIGRATIONS[-1].number + 1
 ONE = Draft(1, "custom", "Paid", 1_800_000_000_000, 1_800_000_000_000, user_id=1, event_id=5, log_position=6)
@@ -25,6 +26,12 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
     opened = open_embedded(tmp_path / "store", memory_mb=300)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def engine(store: EmbeddedStore, tmp_path: Path) -> Iterator[Engine]:
+    with engine_of(tmp_path / "store") as engine:
+        yield engine
 
 
 def test_what_is_stored_is_there_again(store: EmbeddedStore, tmp_path: Path) -> None:
@@ -81,7 +88,7 @@ def test_one_memory_limit_and_modest_caches(store: EmbeddedStore) -> None:
 
 
 class TestMigrations:
-    def test_are_applied_once_and_in_order(self, store: EmbeddedStore) -> None:
+    def test_are_applied_once_and_in_order(self, store: EmbeddedStore, engine: Engine) -> None:
         assert store.migrate() == []
         added = (
             Migration(NEXT, "a", ("CREATE TABLE cairn.x (a UInt8) ENGINE = Memory",)),
@@ -89,22 +96,24 @@ class TestMigrations:
                 NEXT + 1, "b", ("ALTER TABLE cairn.x ADD COLUMN b UInt8", "ALTER TABLE cairn.x DROP COLUMN a")
             ),
         )
-        run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
+        run, newest = engine.run, engine.number
         assert migrate(run, newest, migrations=(*MIGRATIONS, *added)) == ["a", "b"]
         assert migrate(run, newest, migrations=(*MIGRATIONS, *added)) == []
         with pytest.raises(StoreTooNew):
             store.migrate()
 
-    def test_one_that_broke_off_is_run_again(self, store: EmbeddedStore) -> None:
-        run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
+    def test_one_that_broke_off_is_run_again(self, store: EmbeddedStore, engine: Engine) -> None:
+        run, newest = engine.run, engine.number
         run("DELETE FROM cairn.versions WHERE 1")
         assert store.migrate() == [migration.name for migration in MIGRATIONS]
         store.insert_events([ONE])
         assert newest("SELECT count() FROM cairn.events") == 1
 
-    def test_events_of_the_first_form_are_kept(self, store: EmbeddedStore) -> None:
+    def test_events_of_the_first_form_are_kept(
+        self, store: EmbeddedStore, engine: Engine, tmp_path: Path
+    ) -> None:
         """A store as the first version left it, opened by this one."""
-        run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
+        run, newest = engine.run, engine.number
         run("DROP DICTIONARY cairn.merged_users SYNC")
         for table in ("events", "user_properties", "user_map", "refusals", "elements", "versions"):
             run(f"DROP TABLE cairn.{table} SYNC")
@@ -114,11 +123,18 @@ class TestMigrations:
         store.insert_events([ONE])
         asked = "SELECT event_id, path, element FROM cairn.events WHERE environment_id = {environment:UInt32}"
         assert sorted(store.query(ad_hoc(1, asked))) == [(5, "", 0), (9, "", 0)]
-        assert store.known([9, 5]) == {9: 0, 5: 6}
+        store.close()
+        again = open_embedded(
+            tmp_path / "store", memory_mb=300
+        )  # as `known` has seen only what came through it
+        assert again.known([9, 5]) == {9: 0, 5: 6}
+        again.close()
 
-    def test_properties_keep_their_values_and_lose_to_later_arrivals(self, store: EmbeddedStore) -> None:
+    def test_properties_keep_their_values_and_lose_to_later_arrivals(
+        self, store: EmbeddedStore, engine: Engine
+    ) -> None:
         """Versions as the fourth form wrote them, of ordinary properties and of those where the earliest wins."""
-        run, newest = store._engine.command, lambda sql: int(store._engine.query(sql).result_rows[0][0])
+        run, newest = engine.run, engine.number
         for table in ("user_properties", "account_properties", "versions"):
             run(f"DROP TABLE cairn.{table} SYNC")
         migrate(run, newest, migrations=MIGRATIONS[:4])
@@ -155,8 +171,7 @@ def test_what_is_known_is_read_again_at_the_start(tmp_path: Path, caplog: pytest
     store.insert_properties([seen])
     store.close()
     again = open_embedded(tmp_path / "store", memory_mb=300)
-    again._filling.join()
-    assert again._ids_are_filled
+    assert again.wait_for_ids()
     assert (again.known([5, 7]), again.first_seen([(3, 2**53), (3, 1)])) == ({5: 6}, {(3, 2**53): 77})
     assert not caplog.records
     again.close()

@@ -1,6 +1,7 @@
 """The engine names identities as flag SDKs and `ids.visitor_id` do."""
 
 from itertools import count
+from pathlib import Path
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from cairn.store.question import ad_hoc
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import IDENTITY, PropertyChange, VisitorRow
 from cairn.store.visitors import name_identities
+from tests.store.engine import engine_of
 
 environments = count(900_000)
 ODD = ["a", "\0", "NUL \0 within", "é", "\ufffd", "名前", "😀", "\U0010ffff", "'; DROP", "\\", "x" * 100_000]
@@ -52,12 +54,13 @@ def test_engine_and_python_give_an_identity_the_same_visitor(store: EmbeddedStor
     assert store.identities_behind(environment_id, account_id, asked) == []  # they have their rows
 
 
-def test_identities_of_many_pages_are_all_named_once(store: EmbeddedStore) -> None:
+def test_identities_of_many_pages_are_all_named_once(store: EmbeddedStore, store_folder: Path) -> None:
     environment_id = next(environments)
     expected = store_identities(store, environment_id, [f"user {number}" for number in range(100)])
-    for _ in range(2):
-        name_identities(store._read, store._command, environment_id, environment_id % 7 + 1, page=7)
-        assert by_user(stored(store, expected)) == by_user(expected)
+    with engine_of(store_folder) as engine:
+        for _ in range(2):
+            name_identities(engine.rows, engine.run, environment_id, environment_id % 7 + 1, page=7)
+            assert by_user(stored(store, expected)) == by_user(expected)
     sql = "SELECT count() FROM cairn.visitors WHERE environment_id = {environment:UInt32}"
     assert store.query(ad_hoc(environment_id, sql)) == [(100,)]
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from cairn.wire import capture_pb2
 
@@ -80,9 +81,9 @@ def protobuf(
             for key, one in given.items():
                 getattr(made, name)[key].string = str(one)
         elif field.is_repeated:
-            getattr(made, name).extend(protobuf(one, inner._concrete_class) for one in given)
+            getattr(made, name).extend(protobuf(one, GetMessageClass(inner)) for one in given)
         else:
-            getattr(made, name).CopyFrom(protobuf(given, inner._concrete_class))
+            getattr(made, name).CopyFrom(protobuf(given, GetMessageClass(inner)))
     return made
 
 
