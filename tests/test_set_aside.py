@@ -24,7 +24,8 @@ from cairn.store.question import ad_hoc
 from cairn.workspace.member import create_member
 from cairn.workspace.permission import Role
 from tests.privacy.conftest import Running, Tenant, eventually, running
-from tests.web.conftest import PASSWORD, Browser
+from tests.web.conftest import Browser
+from tests.world import PASSWORD
 
 __all__ = ["running"]
 REASON = "the core ended each time it was loaded (SIGSEGV)"

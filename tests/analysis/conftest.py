@@ -1,4 +1,4 @@
-"""A real embedded store and metadata database, filled by hand; two environments whose users share every id."""
+"""A core filled by hand; two environments whose users share every id."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,28 +9,25 @@ import pytest
 import sqlalchemy as sa
 
 from cairn.analysis.query.asker import Asker
-from cairn.analysis.query.run import Questions
 from cairn.clock import to_ms
 from cairn.event import Draft, Kind, Refused
 from cairn.identity.merges import Merge, merge
 from cairn.ids import event_id, identified_user_id
 from cairn.outcomes import Reason
 from cairn.store.schema import IDENTITY_KEY
-from cairn.store.store import PropertyChange, Store
-from tests.databases import open_test_metadata
-from tests.seams import open_store
+from cairn.store.store import PropertyChange
+from tests.world import World
 
 NOW = datetime(2026, 11, 22, 10, 42, tzinfo=UTC)
 HERE, ELSEWHERE = 7, 8  # environments
 
 
-class Past:
+class Past(World):
     """Writes what happened, in minutes before NOW."""
 
     def __init__(self, folder: Path) -> None:
-        self.engine = open_test_metadata(folder)
-        self.store: Store = open_store(folder / "store", memory_mb=1024)
-        self.questions = Questions(self.store)
+        super().__init__(folder, clock=lambda: NOW)
+        self.questions = self.core.questions
         self.ask = self.questions.ask
         self._count, self._environments = 0, itertools.count(100)
 
@@ -82,10 +79,6 @@ class Past:
 
     def reading(self) -> sa.Connection:
         return self.engine.connect().execution_options(read=True)
-
-    def close(self) -> None:
-        self.store.close()
-        self.engine.dispose()
 
 
 def _ms(ago: float) -> int:

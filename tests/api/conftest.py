@@ -1,8 +1,9 @@
-"""A real core without threads: SQLite, LMDB and the embedded store on disk; two workspaces that must never meet."""
+"""A core behind the API, with workspaces that have one of everything."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,22 +11,19 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from cairn import settings
 from cairn.api.app import build_api
 from cairn.app.core import Core
-from cairn.clock import to_ms, utc_now
+from cairn.clock import to_ms
 from cairn.conditions.tree import UserProperty
 from cairn.db.engine import reading
 from cairn.db.tables import environments, metadata, sources
 from cairn.definitions.defined_event import create_defined_event
-from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.event import Draft, Refused
 from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag
 from cairn.flags.model import Allocation
 from cairn.identity import merges
 from cairn.ids import event_id, identified_user_id
-from cairn.ingest.feed import Feed
 from cairn.members.sets import users_set
 from cairn.outcomes import Reason
 from cairn.privacy.request import ErasedUser, ask_deletion
@@ -33,15 +31,10 @@ from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.store.store import AccountChange, PropertyChange
 from cairn.workspace.account_key import write_account_key
-from cairn.workspace.api_token import create_token
-from cairn.workspace.environment import get_environment
 from cairn.workspace.label_site import name_site
 from cairn.workspace.permission import Role
-from cairn.workspace.sealed import open_seal
 from cairn.workspace.source import list_sources
-from cairn.workspace.workspace import create_workspace
-from tests.databases import open_test_metadata
-from tests.seams import open_members, open_store
+from tests import world
 
 
 @dataclass
@@ -85,14 +78,13 @@ class Tenant:
         }
 
 
-@dataclass
-class World:
-    core: Core
-    client: TestClient
-    a: Tenant
-    b: Tenant
-    changed: list[int] = field(default_factory=list)
-    touched: list[Any] = field(default_factory=list)
+class World(world.World):
+    """Two workspaces that must never meet, behind the API."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.a, self.b = make_tenant(self.core, "aardvark"), make_tenant(self.core, "zebra")
+        self.client = TestClient(Starlette(routes=build_api(self.core)))
 
     def call(self, method: str, path: str, *, role: Role = Role.EDITOR, **options: Any) -> Any:
         """One request of tenant A; below /api/v1."""
@@ -111,53 +103,35 @@ class World:
             }
 
 
-@pytest.fixture(scope="package")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("core")
-    engine = open_test_metadata(folder)
-    members = open_members(folder / "members")
-    store = open_store(folder / "store", memory_mb=1024)
-    changed: list[int] = []
-    core = Core(
-        settings=settings.load({"data_dir": folder}, {}),
-        engine=engine,
-        store=store,
-        members=members,
-        definitions=Definitions(store),
-        feed=Feed(),
-        seal=open_seal(folder),
-        clock=utc_now,
-        changed=changed.append,
-        touched=lambda loaded: world.touched.extend(loaded),
-        health=list,
-    )
-    a, b = make_tenant(core, "aardvark"), make_tenant(core, "zebra")
-    with TestClient(Starlette(routes=build_api(core))) as client:
-        world = World(core, client, a, b, changed)
-        yield world
-    store.close()
-    members.close()
-    engine.dispose()
+@pytest.fixture(scope="package", name="world")
+def open_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    opened = World(tmp_path_factory.mktemp("core"))
+    with opened.client:
+        yield opened
+    opened.close()
 
 
 def make_tenant(core: Core, name: str) -> Tenant:
     now = core.clock()
     with core.engine.begin() as connection:
-        workspace = create_workspace(connection, core.seal, name=name, now=now)
-        environment = get_environment(connection, workspace.id, "production")
-        own = sa.select(environments.c.id).where(environments.c.workspace_id == workspace.id)
+        made = world.add_tenant(connection, core.seal, name, now)
+        world.add_tokens(connection, made, now)
+        workspace_id, environment = made.workspace_id, made.environment
+        own = sa.select(environments.c.id).where(environments.c.workspace_id == workspace_id)
         connection.execute(sa.update(environments).where(environments.c.id.in_(own)).values(name=name))
-        named = name + sa.cast(sources.c.id, sa.Text)  # names of one environment differ
-        connection.execute(sa.update(sources).where(sources.c.environment_id.in_(own)).values(name=named))
+        named_apart = name + sa.cast(sources.c.id, sa.Text)  # names of one environment differ
+        connection.execute(
+            sa.update(sources).where(sources.c.environment_id.in_(own)).values(name=named_apart)
+        )
         new = NewSegment(key=name, name=name, condition=UserProperty("plan", "is", name))
-        segment = create_segment(connection, workspace.id, environment.project_id, new, now)
+        segment = create_segment(connection, workspace_id, environment.project_id, new, now)
         counted = Definition((Part("custom", f"{name} bought"),))
         named = NewDefinedEvent(name, counted)
-        defined = create_defined_event(connection, workspace.id, environment.project_id, named, now)
-        flag = create_flag(connection, workspace.id, environment.project_id, NewFlag(key=name), now)
+        defined = create_defined_event(connection, workspace_id, environment.project_id, named, now)
+        flag = create_flag(connection, workspace_id, environment.project_id, NewFlag(key=name), now)
         rule = add_rule(
             connection,
-            workspace.id,
+            workspace_id,
             flag.flag.id,
             environment.id,
             NewRule(kind="rollout", key=name, allocations=(Allocation(1),)),
@@ -166,15 +140,15 @@ def make_tenant(core: Core, name: str) -> Tenant:
         write_account_key(connection, environment.project_id, f"{name} company", now)
         tenant = Tenant(
             name=name,
-            workspace_id=workspace.id,
+            workspace_id=workspace_id,
             environment=environment.id,
-            source_id=list_sources(connection, workspace.id)[0].id,
+            source_id=list_sources(connection, workspace_id)[0].id,
             segment_id=segment.id,
             event_id=defined.id,
             flag_key=name,
             rule_id=rule.id,
             identity=f"{name}@example.com",
-            raw_id=1000 + workspace.id,
+            raw_id=1000 + workspace_id,
             snapshot_id=add_snapshot(
                 connection,
                 environment.id,
@@ -183,15 +157,12 @@ def make_tenant(core: Core, name: str) -> Tenant:
                 may_run_javascript=False,
             ).id,
             deletion_id=ask_deletion(
-                connection, workspace.id, [ErasedUser(identity="somebody")], by=name, now=now
+                connection, workspace_id, [ErasedUser(identity="somebody")], by=name, now=now
             ).id,
             site_id=name_site(
                 connection, environment.id, f"https://{name}.example", by=name, own="", now=now
             ).id,
-            tokens={
-                role: create_token(connection, workspace.id, name=role, role=role, now=now)[1]
-                for role in Role
-            },
+            tokens=made.tokens,
         )
         merge = merges.merge(
             connection, environment.id, tenant.raw_id, tenant.identity, "add_user_properties", now

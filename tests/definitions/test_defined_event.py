@@ -25,7 +25,7 @@ from cairn.definitions.model import Changes, Definition, NewDefinedEvent, Part
 from cairn.errors import InvalidInput, NotFound
 from cairn.segments.definition import NewSegment, create_segment, get_segment
 from tests.definitions.world import NOW, Project
-from tests.segments.world import add_workspace
+from tests.world import add_project
 
 CLICKS = Definition((Part("click", selector=".buy"),))
 
@@ -127,7 +127,7 @@ def test_combos_name_simple_events_only(project: Project) -> None:
 def test_another_workspace_has_nothing_here(project: Project) -> None:
     event = project.define(CLICKS, "Ours")
     with project.engine.begin() as connection:
-        theirs, their_project = add_workspace(connection, account_id=77)
+        theirs, their_project = add_project(connection, account_id=77, now=NOW)
     calls: list[Any] = [
         lambda c: get_defined_event(c, theirs, event.id),
         lambda c: update_defined_event(c, theirs, event.id, Changes(name="x"), NOW),

@@ -6,7 +6,6 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from cairn.clock import from_ms
-from cairn.db.tables import environments
 from cairn.definitions.defined_event import create_defined_event, list_defined_events
 from cairn.definitions.model import DefinedEvent, Definition, NewDefinedEvent
 from cairn.event import Draft
@@ -14,7 +13,7 @@ from cairn.store.rows import element_id
 from cairn.store.store import SeenElement, Store
 from tests.databases import open_test_metadata
 from tests.segments.histories import NOW_MS
-from tests.segments.world import add_environment, add_workspace
+from tests.world import add_environment, add_project
 
 NOW = from_ms(NOW_MS)
 
@@ -26,15 +25,18 @@ class Project:
         self.engine = open_test_metadata(folder)
         self._made = 0
         with self.engine.begin() as connection:
-            self.workspace_id, self.project_id = add_workspace(connection, account_id=start_id)
+            self.workspace_id, self.project_id = add_project(connection, account_id=start_id, now=NOW)
             self.environment_ids = [
-                self._environment(connection, start_id + number) for number in range(environments_in_it)
+                add_environment(
+                    connection,
+                    self.workspace_id,
+                    self.project_id,
+                    f"e{number}",
+                    now=NOW,
+                    environment_id=number,
+                )
+                for number in range(start_id, start_id + environments_in_it)
             ]
-
-    def _environment(self, connection: sa.Connection, number: int) -> int:
-        made = add_environment(connection, self.workspace_id, self.project_id, f"e{number}")
-        connection.execute(sa.update(environments).where(environments.c.id == made).values(id=number))
-        return number
 
     def define(self, definition: Definition, name: str = "", **more: object) -> DefinedEvent:
         self._made += 1

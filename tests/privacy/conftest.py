@@ -23,11 +23,11 @@ from cairn.paths import Paths
 from cairn.privacy.deletion import Parts
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.server import CoreProcess
-from cairn.workspace.api_token import create_token
-from cairn.workspace.environment import get_environment, set_inlines_lists
+from cairn.workspace.environment import set_inlines_lists
 from cairn.workspace.permission import Role
-from cairn.workspace.workspace import create_workspace
+from cairn.workspace.sealed import open_seal
 from tests.databases import postgresql_url
+from tests.world import add_tenant, add_tokens
 
 
 @dataclass
@@ -61,41 +61,33 @@ class Running:
     def tenant(self, name: str) -> Tenant:
         now = utc_now()
         with self.core.engine.begin() as connection:
-            workspace = create_workspace(connection, self.core_seal, name=name, now=now)
-            production = get_environment(connection, workspace.id, "production")
-            other = get_environment(connection, workspace.id, "development")
-            set_inlines_lists(connection, workspace.id, production.id, inlines_lists=True)
-            tokens = {
-                role: create_token(connection, workspace.id, name=role, role=role, now=now)[1]
-                for role in Role
-            }
+            tenant = add_tenant(connection, open_seal(self.folder), name, now)
+            add_tokens(connection, tenant, now)
+            workspace_id, production = tenant.workspace_id, tenant.environment
+            set_inlines_lists(connection, workspace_id, production.id, inlines_lists=True)
             premium = NewSegment(
                 key="premium", name="Premium", condition=UserProperty("plan", "is", "premium")
             )
-            segment = create_segment(connection, workspace.id, production.project_id, premium, now)
+            segment = create_segment(connection, workspace_id, production.project_id, premium, now)
             buyers = NewSegment(
                 key="buyers", name="Buyers",
                 condition=Did(EventMatch(name="Bought"), "at_least", 2, Last(30, "day")),
             )  # fmt: skip
-            create_segment(connection, workspace.id, production.project_id, buyers, now)
+            create_segment(connection, workspace_id, production.project_id, buyers, now)
             flag = create_flag(
-                connection, workspace.id, production.project_id,
+                connection, workspace_id, production.project_id,
                 NewFlag(key="checkout", variations=(Variation(1, "off"), Variation(2, "on"))), now,
             )  # fmt: skip
             rule = NewRule(
                 kind="rollout", key="premium", condition=InList("mail", segment_id=segment.id),
                 allocations=(Allocation(2),),
             )  # fmt: skip
-            add_rule(connection, workspace.id, flag.flag.id, production.id, rule, now)
-            set_flag_state(connection, workspace.id, flag.flag.id, production.id, True, now)
+            add_rule(connection, workspace_id, flag.flag.id, production.id, rule, now)
+            set_flag_state(connection, workspace_id, flag.flag.id, production.id, True, now)
         self.core.publisher.publish_all()
-        return Tenant(workspace.id, production.id, production.app_id, other.app_id, tokens, segment.id)
-
-    @property
-    def core_seal(self) -> Any:
-        from cairn.workspace.sealed import open_seal
-
-        return open_seal(self.folder)
+        return Tenant(
+            workspace_id, production.id, production.app_id, tenant.other.app_id, tenant.tokens, segment.id
+        )
 
     def send(self, tenant: Tenant, parser: str, *, environment_id: int = 0, **body: Any) -> None:
         arrival = Arrival(

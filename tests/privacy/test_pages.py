@@ -10,9 +10,9 @@ from cairn.privacy.capture import publish_capture
 from cairn.privacy.request import list_deletions
 from cairn.privacy.snapshot import list_snapshots
 from cairn.workspace.permission import Role
-from tests.web.conftest import Browser, World, browse, owner, world
+from tests.web.conftest import Browser, World, browse, open_world, owner
 
-__all__ = ["browse", "owner", "world"]  # the pages' own fixtures
+__all__ = ["browse", "open_world", "owner"]  # the pages' own fixtures
 
 
 def published(world: World) -> dict[str, object]:

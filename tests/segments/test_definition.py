@@ -34,7 +34,7 @@ from cairn.segments.definition import (
 )
 from tests.databases import open_test_metadata
 from tests.segments.histories import NOW_MS
-from tests.segments.world import add_environment, add_workspace
+from tests.world import add_environment, add_project
 
 NOW, LATER = from_ms(NOW_MS), from_ms(NOW_MS + 1000)
 PREMIUM = UserProperty("plan", "is", "premium")
@@ -43,9 +43,9 @@ PREMIUM = UserProperty("plan", "is", "premium")
 class Place:
     def __init__(self, connection: sa.Connection, account_id: int) -> None:
         self.connection = connection
-        self.workspace_id, self.project_id = add_workspace(connection, account_id=account_id)
+        self.workspace_id, self.project_id = add_project(connection, account_id=account_id, now=NOW)
         self.environments = [
-            add_environment(connection, self.workspace_id, self.project_id, key)
+            add_environment(connection, self.workspace_id, self.project_id, key, now=NOW)
             for key in ("production", "staging")
         ]
 
@@ -85,7 +85,7 @@ def test_a_segment_comes_with_a_list_in_every_environment(ours: Place, connectio
 
 def test_an_environment_made_later_gets_its_list_too(ours: Place, connection: sa.Connection) -> None:
     segment = ours.create()
-    later = add_environment(connection, ours.workspace_id, ours.project_id, "development")
+    later = add_environment(connection, ours.workspace_id, ours.project_id, "development", now=NOW)
     add_missing_states(connection, LATER)
     add_missing_states(connection, LATER)
     found = states(connection, ours.workspace_id, segment.id)

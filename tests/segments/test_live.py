@@ -22,7 +22,8 @@ from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
 from cairn.store.store import Store
 from tests.segments.histories import NOW_MS
-from tests.segments.world import World, add_environment
+from tests.segments.world import World
+from tests.world import add_environment
 
 DAY = 86_400_000
 PREMIUM = UserProperty("plan", "is", "premium")
@@ -174,7 +175,9 @@ def test_members_are_kept_over_a_restart_and_what_was_missed_is_caught_up(world:
 def test_a_new_environment_gets_its_own_list(world: World) -> None:
     segment = world.define("premium", PREMIUM)
     with world.engine.begin() as connection:
-        other = add_environment(connection, world.workspace_id, world.project_id, "staging")
+        other = add_environment(
+            connection, world.workspace_id, world.project_id, "staging", now=world.clock()
+        )
     world.settle(world.set_property(1, "plan", "premium"))
     assert world.users(segment) == {1}
     assert world.members.size(users_set(other, segment.id)) == 0
@@ -305,11 +308,11 @@ def test_a_stored_condition_that_cannot_be_read_stops_no_other(world: World) -> 
 def test_changes_of_lists_are_told_and_others_are_not(world: World) -> None:
     world.define("premium", PREMIUM)
     world.settle()
-    world.changed.clear()
+    world.recounted.clear()
     world.settle(world.set_property(1, "plan", "premium"))
-    assert world.changed == []
+    assert world.recounted == []
     world.settle(world.identify(1, "ann"))
-    assert world.changed == [{world.environment_id}]
+    assert world.recounted == [{world.environment_id}]
 
 
 def test_the_thread_evaluates_what_it_is_told_and_stops_when_asked(world: World) -> None:

@@ -4,17 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from cairn.clock import from_ms, to_ms
 from cairn.conditions.tree import Condition
 from cairn.db.engine import reading
-from cairn.db.tables import environments, projects, workspaces
 from cairn.event import Draft, Kind, Scalar
 from cairn.identity.merges import Merge, merge, unmerge
 from cairn.ids import identified_user_id
 from cairn.ingest.loaded import Loaded
-from cairn.members.sets import MembersAndDocuments, list_set, users_set
+from cairn.members.sets import list_set, users_set
 from cairn.segments.definition import (
     NewSegment,
     Segment,
@@ -23,75 +20,37 @@ from cairn.segments.definition import (
     states,
     update_segment,
 )
-from cairn.segments.live import LiveSegments
 from cairn.store.rows import text_of
 from cairn.store.store import PropertyChange, Store
-from tests.databases import open_test_metadata
-from tests.seams import open_members
+from tests import world
 from tests.segments.histories import NOW_MS
 from tests.segments.oracle import History, members
+from tests.world import add_environment, add_project
 
 
-def add_environment(connection: sa.Connection, workspace_id: int, project_id: int, key: str) -> int:
-    row = {
-        "workspace_id": workspace_id, "project_id": project_id, "key": key, "name": key, "created_at": from_ms(NOW_MS),
-        "app_id": f"{project_id}{key}", "sdk_key_hash": f"{project_id}{key}", "sdk_key_sealed": b"",
-    }  # fmt: skip
-    return connection.execute(sa.insert(environments).values(**row).returning(environments.c.id)).scalar_one()
-
-
-def add_workspace(connection: sa.Connection, *, account_id: int) -> tuple[int, int]:
-    """Return the ids of the workspace and its project."""
-    created = {"created_at": from_ms(NOW_MS)}
-    workspace_id = connection.execute(
-        sa.insert(workspaces).values(name="W", account_id=account_id, **created).returning(workspaces.c.id)
-    ).scalar_one()
-    project_id = connection.execute(
-        sa.insert(projects).values(workspace_id=workspace_id, name="P", **created).returning(projects.c.id)
-    ).scalar_one()
-    return workspace_id, project_id
-
-
-class World:
-    """`start_id`: keeps this world's environment apart from others in the same event store."""
+class World(world.World):
+    """One environment; its id keeps it apart from others in the same event store."""
 
     def __init__(
-        self, folder: Path, store: Store, start_id: int, *, recount_interval_s: float = 10**6
+        self, folder: Path, store: Store, environment_id: int, *, recount_interval_s: float = 10**6
     ) -> None:
-        self.store, self.folder, self.now_ms = store, folder, NOW_MS
+        self.now_ms = NOW_MS
+        super().__init__(
+            folder, store=store, clock=lambda: from_ms(self.now_ms), recount_interval_s=recount_interval_s
+        )
         self.history = History()
-        self.changed: list[set[int]] = []
-        self.engine = open_test_metadata(folder)
-        self.members: MembersAndDocuments = open_members(folder / "members")
-        self._number = start_id << 24
-        self._recount_interval_s = recount_interval_s
+        self._number = environment_id << 24
+        now = self.clock()
         with self.engine.begin() as connection:
-            self.workspace_id, self.project_id = add_workspace(connection, account_id=start_id)
+            self.workspace_id, self.project_id = add_project(connection, account_id=environment_id, now=now)
             self.environment_id = add_environment(
-                connection, self.workspace_id, self.project_id, "production"
+                connection,
+                self.workspace_id,
+                self.project_id,
+                "production",
+                now=now,
+                environment_id=environment_id,
             )
-            connection.execute(
-                sa.update(environments).where(environments.c.id == self.environment_id).values(id=start_id)
-            )
-        self.environment_id = start_id
-        self.live = self._live()
-
-    def _live(self) -> LiveSegments:
-        return LiveSegments(
-            self.engine, self.store, self.members, self.clock,
-            recount_interval_s=self._recount_interval_s, on_change=self.changed.append,
-        )  # fmt: skip
-
-    def clock(self) -> datetime:
-        return from_ms(self.now_ms)
-
-    def restart(self) -> None:
-        """As after a crash: what was touched and not yet evaluated is forgotten."""
-        self.live = self._live()
-
-    def close(self) -> None:
-        self.members.close()
-        self.engine.dispose()
 
     def define(self, key: str, condition: Condition) -> Segment:
         new = NewSegment(key, key, condition)

@@ -1,8 +1,7 @@
-"""A real core behind its pages: SQLite, LMDB and the embedded store on disk, two workspaces that must never meet."""
+"""A core behind its pages."""
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,52 +9,30 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from cairn import settings
 from cairn.app.core import Core
 from cairn.clock import to_ms
-from cairn.definitions.matching import Definitions
 from cairn.event import Draft, Kind, Refused
 from cairn.ids import event_id, identified_user_id
-from cairn.ingest.feed import Feed
-from cairn.segments.live import LiveSegments
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import PropertyChange
 from cairn.web.app import build_web
-from cairn.workspace.environment import Environment, list_environments
-from cairn.workspace.member import create_member, find_member
-from cairn.workspace.permission import Role
-from cairn.workspace.sealed import open_seal
+from cairn.workspace.member import find_member
 from cairn.workspace.session import COOKIE, start_session
-from cairn.workspace.workspace import create_workspace
-from tests.databases import open_test_metadata
-from tests.seams import open_members, open_store
+from tests import world
+from tests.web.reading import Reading
+from tests.world import PASSWORD
 
 NOW = datetime(2026, 11, 22, 10, 42, tzinfo=UTC)
 OPERATOR = "owner@shop.test"  # of tenant A; tenant B's owner does not run the machine
-PASSWORD = "correct horse battery"
 CSRF = re.compile(r'name="csrf" value="([^"]*)"')
 
 
-@dataclass
-class Tenant:
-    """One workspace and its first environment."""
+class World(world.World):
+    """Two workspaces that must never meet."""
 
-    name: str
-    workspace_id: int
-    environment: Environment
-    other: Environment
-
-    def email(self, role: Role = Role.OWNER) -> str:
-        return f"{role.value}@{self.name}.test"
-
-
-@dataclass
-class World:
-    core: Core
-    live: LiveSegments
-    a: Tenant
-    b: Tenant
-    changed: list[int] = field(default_factory=list)
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, clock=lambda: NOW, operators=OPERATOR)
+        self.a, self.b = self.add_tenant("shop"), self.add_tenant("rival")
 
     def event(
         self, name: str, identity: str = "ann@shop.test", *, minutes_ago: float = 1, **more: Any
@@ -105,6 +82,12 @@ class Browser:
             self.csrf = found[1]
         return answer
 
+    def read(self, path: str, **options: Any) -> Reading:
+        """The page at the path, as its reader finds it."""
+        answer = self.get(path, **options)
+        assert answer.status_code == 200, answer.text
+        return Reading(answer.text)
+
     def post(self, path: str, form: dict[str, str] | None = None, **options: Any) -> Any:
         return self.client.post(path, data={"csrf": self.csrf, **(form or {})}, **options)
 
@@ -124,46 +107,11 @@ class Browser:
         return self
 
 
-def open_core(folder: Path) -> tuple[Core, LiveSegments, list[int]]:
-    engine = open_test_metadata(folder)
-    members = open_members(folder / "members")
-    store = open_store(folder / "store", memory_mb=1024)
-    live = LiveSegments(
-        engine, store, members, lambda: NOW, recount_interval_s=600, on_change=lambda _ids: None
-    )
-    changed: list[int] = []
-    core = Core(
-        settings=settings.load({"data_dir": folder, "operators": OPERATOR}, {}), engine=engine, store=store,
-        members=members,
-        definitions=Definitions(store), feed=Feed(), seal=open_seal(folder), clock=lambda: NOW, changed=changed.append,
-        touched=live.touched, health=list,
-    )  # fmt: skip
-    return core, live, changed
-
-
-def close_core(core: Core) -> None:
-    core.store.close()
-    core.members.close()
-    core.engine.dispose()
-
-
-def make_tenant(core: Core, name: str) -> Tenant:
-    with core.engine.begin() as connection:
-        workspace = create_workspace(connection, core.seal, name=name.title(), now=NOW)
-        for role in Role:
-            create_member(
-                connection, workspace.id, email=f"{role.value}@{name}.test", name=f"{name} {role.value}",
-                password=PASSWORD, role=role, now=NOW,
-            )  # fmt: skip
-        production, development = list_environments(connection, workspace.id)
-    return Tenant(name, workspace.id, production, development)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    core, live, changed = open_core(tmp_path_factory.mktemp("core"))
-    yield World(core, live, make_tenant(core, "shop"), make_tenant(core, "rival"), changed)
-    close_core(core)
+@pytest.fixture(scope="module", name="world")
+def open_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    opened = World(tmp_path_factory.mktemp("core"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from cairn.segments.definition import NewSegment
 from cairn.workspace.api_token import create_token
 from cairn.workspace.permission import Role
 from tests.web.conftest import NOW, Browser, World
-from tests.web.test_pages import HERE
+from tests.web.editing import HERE
 
 BROKEN, FINE = "brokenone", "fineone"
 DAMAGES = [

@@ -8,7 +8,8 @@ import pytest
 from cairn.web.app import PAGES
 from cairn.web.guard import content_security_policy, safe_next
 from cairn.workspace.permission import Role
-from tests.web.conftest import PASSWORD, Browser, World
+from tests.web.conftest import Browser, World
+from tests.world import PASSWORD
 
 
 def test_sign_in_leads_back_to_the_wanted_page(world: World, browse: Callable[..., Browser]) -> None:

@@ -11,7 +11,7 @@ from cairn.db.tables import segments
 from cairn.workspace.api_token import create_token
 from cairn.workspace.permission import Role
 from tests.web.conftest import NOW, Browser, World
-from tests.web.test_pages import HERE, make_segment
+from tests.web.editing import HERE, make_segment
 
 UNKNOWN_EVENT = {
     "type": "did",

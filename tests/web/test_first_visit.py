@@ -13,17 +13,24 @@ from cairn.event import Draft, Element
 from cairn.ids import event_id
 from cairn.web.app import build_web
 from cairn.workspace.permission import Role
+from tests import world
 from tests.definitions.world import load
-from tests.web.conftest import NOW, PASSWORD, Browser, Tenant, close_core, make_tenant, open_core
+from tests.web.conftest import NOW, Browser
+from tests.world import PASSWORD, Tenant
 
 SIGN_UP = {"name": "Ann", "email": "ann@new.test", "password": PASSWORD, "workspace_name": "New"}
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    core, _, _ = open_core(tmp_path_factory.mktemp("empty"))
-    yield core
-    close_core(core)
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[world.World]:
+    opened = world.World(tmp_path_factory.mktemp("empty"), clock=lambda: NOW)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def empty(nothing: world.World) -> Core:
+    return nothing.core
 
 
 @pytest.fixture
@@ -70,8 +77,8 @@ def test_the_first_visitor_owns_the_workspace_and_the_door_closes(stranger: Brow
 
 
 @pytest.fixture
-def fresh(empty: Core) -> Tenant:
-    return make_tenant(empty, "fresh")
+def fresh(nothing: world.World) -> Tenant:
+    return nothing.add_tenant("fresh")
 
 
 def arrive(
@@ -128,8 +135,8 @@ def test_home_of_a_new_workspace_goes_from_the_snippet_to_naming_a_click(empty: 
     )
 
 
-def test_home_waits_for_no_click_where_only_servers_send(empty: Core) -> None:
-    tenant = make_tenant(empty, "servers")
+def test_home_waits_for_no_click_where_only_servers_send(nothing: world.World, empty: Core) -> None:
+    tenant = nothing.add_tenant("servers")
     browser = Browser(TestClient(build_web(empty), base_url="http://cairn.test")).sign_in(tenant.email())
     arrive(empty, tenant, "custom", library="python")
     assert 'id="first"' not in browser.get("/env/production").text

@@ -12,8 +12,9 @@ from cairn.app import privacy
 from cairn.app.call import Call
 from cairn.privacy.snapshot import NewSnapshot
 from cairn.workspace.permission import Role
-from tests.web.conftest import NOW, PASSWORD, Browser, World
+from tests.web.conftest import NOW, Browser, World
 from tests.web.test_editors import HERE, fields_of
+from tests.world import PASSWORD
 
 NEW = f"{HERE}/segments/new"
 TYPED = {"name": "Typed for long <b>", "key": "typed_for_long", "g0.r0.key": "plan", "g0.r0.value": "pro"}

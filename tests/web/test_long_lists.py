@@ -23,8 +23,9 @@ from cairn.store.store import PropertyChange
 from cairn.web.app import build_web
 from cairn.workspace.api_token import create_token
 from cairn.workspace.permission import Role
-from tests.web.conftest import NOW, Browser, Tenant, World, make_tenant
+from tests.web.conftest import NOW, Browser, World
 from tests.web.pages import addresses, url_of
+from tests.world import Tenant
 
 MANY = 5_000
 LARGEST = 1_000_000  # bytes of an answer
@@ -42,7 +43,7 @@ def copies(connection: sa.Connection, table: sa.Table, row_id: int, **changing: 
 
 @pytest.fixture(scope="module")
 def many(world: World) -> Tenant:
-    tenant = make_tenant(world.core, "many")
+    tenant = world.add_tenant("many")
     with world.core.engine.begin() as connection:
         define(connection, tenant)
     fill(world, tenant)

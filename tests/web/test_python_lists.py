@@ -34,8 +34,9 @@ from cairn.workspace.permission import Role
 from cairn.workspace.workspace import get_workspace
 from tests.gateway.serving import Port
 from tests.gateway.test_sdks import RUNNERS
-from tests.web.conftest import NOW, Browser, Tenant, World
-from tests.web.test_pages import HERE
+from tests.web.conftest import NOW, Browser, World
+from tests.web.editing import HERE
+from tests.world import Tenant
 
 MEMBER, OTHER = "mia@shop.test", "olga@shop.test"
 
