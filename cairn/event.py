@@ -96,7 +96,9 @@ class Draft(Struct, gc=False):  # no cycles, and the collector would walk tens o
     library: str = ""
     ip: str = ""
     user_agent: str = ""
-    log_position: int = 0  # where in the event log it lies (ingest/steps); a replay has the same one
+    log_position: int = (
+        0  # from where in which event log it came (log_position.py); a replay has the same one
+    )
     # The user is a flag SDK's visitor, which stands for somebody known by another name (ingest/visitors).
     is_visitor: bool = False
     # set when the draft is refused on the way

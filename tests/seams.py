@@ -13,8 +13,8 @@ from cairn.store import embedded
 from cairn.store.store import Store
 
 
-def open_log(path: Path) -> EventLog:
-    return sqlite.open_log(path)
+def open_log(path: Path, log_id: int = 0) -> EventLog:
+    return sqlite.open_log(path, log_id)
 
 
 def open_members(folder: Path) -> MembersAndDocuments:

@@ -17,7 +17,7 @@ from cairn.event import Arrival, Draft, Kind, Refused
 from cairn.ingest.attempts import MOST_LOADS, Attempts
 from cairn.ingest.batch import Item
 from cairn.ingest.loader import Loader
-from cairn.ingest.set_aside import list_set_aside, set_aside
+from cairn.ingest.set_aside import SetAside, list_set_aside, set_aside
 from cairn.paths import Paths
 from cairn.published.directory import Directory
 from cairn.store.question import ad_hoc
@@ -53,7 +53,7 @@ def command(running: Running, *words: str) -> Any:
 
 def test_home_names_position_and_reason(running: Running) -> None:
     tenant = running.tenant("aside")
-    set_aside(Paths(running.folder).set_aside, 12, 3, REASON, request(tenant, "Bought"))
+    set_aside(Paths(running.folder).set_aside, SetAside(0, 12, 3, REASON), request(tenant, "Bought"))
     page = home(running, tenant)
     assert "A request was set aside" in page
     assert f"request 12.3: {REASON}" in page
@@ -62,8 +62,8 @@ def test_home_names_position_and_reason(running: Running) -> None:
 def test_after_a_repair_a_request_is_listed_and_loaded_again(running: Running) -> None:
     tenant = running.tenant("aside")
     folder = Paths(running.folder).set_aside
-    set_aside(folder, 12, 3, REASON, request(tenant, "Bought"))
-    set_aside(folder, 12, 30, REASON, request(tenant, "Sold"))
+    set_aside(folder, SetAside(0, 12, 3, REASON), request(tenant, "Bought"))
+    set_aside(folder, SetAside(0, 12, 30, REASON), request(tenant, "Sold"))
     assert command(running).output.splitlines() == [f"12.3: {REASON}", f"12.30: {REASON}"]
     assert command(running, "--load", "12.3").exit_code == 0
     names = "SELECT name FROM cairn.events WHERE environment_id = {environment:UInt32} AND source = 'heap'"
@@ -76,7 +76,7 @@ def test_after_a_repair_a_request_is_listed_and_loaded_again(running: Running) -
 def test_requests_set_aside_are_forgotten_with_the_log(tmp_path: Path) -> None:
     folder = Paths(tmp_path / "data").set_aside
     for place, days in enumerate((6, 8)):
-        set_aside(folder, 1, place, REASON, b"a request")
+        set_aside(folder, SetAside(0, 1, place, REASON), b"a request")
         at = (utc_now() - timedelta(days=days)).timestamp()
         os.utime(folder / f"1-{place}.request", (at, at))
     running = Running(tmp_path / "data").start()  # the job runs at the start, then every hour

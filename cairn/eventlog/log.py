@@ -16,7 +16,8 @@ MOST_READ_BYTES = 8 << 20
 class Entry(Struct, frozen=True):
     """What one group commit made durable."""
 
-    position: int  # strictly rising, never used again
+    # Strictly rising, never used again. Within this log: with the log's id it names the entry among those of all logs.
+    position: int
     items: tuple[bytes, ...]
 
 
@@ -28,6 +29,10 @@ class EventLog(Protocol):
     - `commit` is idempotent, never moves a cursor back, and one reader's cursor never moves another's.
     - A damaged entry is skipped and reported by `damaged`, never returned and never fatal.
     """
+
+    @property
+    def id(self) -> int:
+        """Names the log among all that fill one event store, as long as they exist. 0: it is the only one."""
 
     def append(self, items: Sequence[bytes]) -> int:
         """Return the position of the new entry, after the disk has it. Raises Unavailable when it cannot."""
@@ -45,14 +50,16 @@ class EventLog(Protocol):
     def forget(self, before: int) -> int:
         """Delete entries before a position that every reader has passed; return how many."""
 
-    def replace(self, position: int, items: Sequence[bytes]) -> None:
-        """Put other items in an entry's place, for what must not stay. Readers that passed it never see them.
+    def erase(self, position: int, kept: Sequence[bytes]) -> None:
+        """Erase an entry for good and append what stays of it, under the position it had.
 
-        A position without an entry stays without one.
+        Readers that passed the entry never see what stays; all others read it in the entry's place. After a crash it
+        is done or not done at all. A position without an entry stays without one. A log that can only append at its
+        end keeps what stays in a second log, by position, and reads the two as one.
         """
 
     def scrub(self) -> bool:
-        """Leave nothing on the disk of what was forgotten or replaced; False when a writer was in the way."""
+        """Leave nothing on the disk of what was forgotten or erased; False when a writer was in the way."""
 
     def damaged(self) -> list[tuple[int, str]]:
         """Positions that could not be read back, each with the reason, as long as their time in the log lasts."""

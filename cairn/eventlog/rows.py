@@ -9,16 +9,16 @@ from msgspec import Struct
 
 from cairn.eventlog.damage import NotALog, SqliteTrouble
 from cairn.eventlog.log import START, Entry
+from cairn.log_position import LARGEST_ENTRY
 
 SCHEMA = (
     "CREATE TABLE entries"
     " (position INTEGER PRIMARY KEY AUTOINCREMENT, checksum INTEGER NOT NULL, items BLOB NOT NULL)"
 )
 PAGE_BYTES = 4096
-LARGEST_POSITION = 2**53  # a greater one is damage, not a position
 # After a file is lost together with the note of its end nobody knows how far it went, so its successor starts far
 # beyond what readers have seen.
-GAP_AFTER_LOSS = 2**32
+GAP_AFTER_LOSS = 2**28
 
 _items = msgspec.msgpack.Decoder(tuple[bytes, ...])
 
@@ -60,7 +60,7 @@ def insert(connection: sqlite3.Connection, body: bytes) -> int:
     connection.execute("BEGIN IMMEDIATE")
     try:
         position = last_given(connection) + 1
-        if position > LARGEST_POSITION:
+        if position > LARGEST_ENTRY:
             raise NotALog(f"position {position} was never given")
         connection.execute(
             "INSERT INTO entries VALUES (?, ?, ?)", (position, _checksum(position, body), body)
@@ -104,11 +104,19 @@ def forget(connection: sqlite3.Connection, before: int, *, rows: int) -> int:
     ).rowcount
 
 
-def replace(connection: sqlite3.Connection, position: int, body: bytes) -> None:
-    connection.execute(
-        "UPDATE entries SET checksum = ?, items = ? WHERE position = ?",
-        (_checksum(position, body), body, position),
-    )
+def erase(connection: sqlite3.Connection, position: int, kept: bytes) -> None:
+    """Delete an entry and add what stays of it, in one transaction. Without the entry nothing is added."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.execute("DELETE FROM entries WHERE position = ?", (position,)).rowcount:
+            connection.execute(
+                "INSERT INTO entries VALUES (?, ?, ?)", (position, _checksum(position, kept), kept)
+            )
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def newest(connection: sqlite3.Connection) -> int:
@@ -119,7 +127,7 @@ def last_given(connection: sqlite3.Connection) -> int:
     """The greatest position ever given, also when its entry was lost."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
     sequence = row[0] if row else START
-    if not isinstance(sequence, int) or not START <= sequence <= LARGEST_POSITION:
+    if not isinstance(sequence, int) or not START <= sequence <= LARGEST_ENTRY:
         sequence = START
     return max(newest(connection), sequence)
 

@@ -40,12 +40,12 @@ _FORGET_ROWS = 200  # per transaction: the collector waits for at most one of th
 _Result = TypeVar("_Result")
 
 
-def open_log(path: Path) -> "SqliteLog":
+def open_log(path: Path, log_id: int = 0) -> "SqliteLog":
     """Open the log, making it if there is none. A file damaged beyond opening is moved aside and reported.
 
     Raises: Unavailable when the disk does not let us.
     """
-    log = SqliteLog(path)
+    log = SqliteLog(path, log_id)
     try:
         log.end()
     except LogUnavailable:
@@ -55,13 +55,14 @@ def open_log(path: Path) -> "SqliteLog":
 
 
 class SqliteLog:
-    """Implements EventLog. Any number of threads and processes may use the same file.
+    """Implements EventLog. Any number of threads and processes may use the same file, under the same id.
 
     It opens the file when it is first used, and again after trouble: a full disk keeps nobody from starting.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log_id: int = 0) -> None:
         self._path = path
+        self.id = log_id
         with contextlib.suppress(OSError):  # whoever uses it is told
             path.parent.mkdir(parents=True, exist_ok=True)
         self._cursors = Cursors(path.with_name(path.name + ".cursors"))
@@ -102,9 +103,9 @@ class SqliteLog:
                 self._cursors.forget_holes(before)
                 return forgotten
 
-    def replace(self, position: int, items: Sequence[bytes]) -> None:
-        body = msgspec.msgpack.encode(items)
-        self._writer.use(lambda connection: rows.replace(connection, position, body))
+    def erase(self, position: int, kept: Sequence[bytes]) -> None:
+        body = msgspec.msgpack.encode(kept)
+        self._writer.use(lambda connection: rows.erase(connection, position, body))
 
     def scrub(self) -> bool:
         """Rows are overwritten as they go; what is left is in the write-ahead file, which this empties."""

@@ -19,7 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from cairn.ingest.batch import Item
-from cairn.ingest.set_aside import list_set_aside, set_aside
+from cairn.ingest.set_aside import SetAside, list_set_aside, set_aside
+from cairn.log_position import log_position
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,9 @@ class Attempts:
         self._descriptor = -1
         self._cause = _cause(died)
         self._suspects = self._read_note()
-        self._aside = {(request.entry, request.place) for request in list_set_aside(folder)}
+        self._aside = {
+            log_position(request.log_id, request.entry, request.place) for request in list_set_aside(folder)
+        }
 
     def loads(self, items: Sequence[Item]) -> list[Load]:
         """These requests in order, without those set aside: all at once, unless the core died over some of them."""
@@ -87,7 +90,7 @@ class Attempts:
         return load.deaths >= (_MOST_DEATHS if self._cause else _MOST_UNEXPLAINED_DEATHS)
 
     def is_aside(self, item: Item) -> bool:
-        return _position(item) in self._aside
+        return item.log_position in self._aside
 
     def begin(self, load: Load) -> None:
         suspects = Suspects(_position(load.items[0]), _position(load.items[-1]), load.deaths)
@@ -103,9 +106,9 @@ class Attempts:
     def set_aside(self, item: Item) -> None:
         """Keep it in a file, durably. The caller refuses it."""
         reason = f"the core ended each time it was loaded ({self._cause or 'killed, or cause unknown'})"
-        set_aside(self._folder, item.entry, item.place, reason, item.body)
+        set_aside(self._folder, SetAside(item.log_id, item.entry, item.place, reason), item.body)
         logger.error("request_set_aside", extra={"log_position": item.log_position, "reason": reason})
-        self._aside.add(_position(item))
+        self._aside.add(item.log_position)
 
     def _read_note(self) -> Suspects | None:
         try:

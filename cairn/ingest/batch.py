@@ -15,6 +15,7 @@ from cairn.ingest.feed import sent_user
 from cairn.ingest.followed import Followed
 from cairn.ingest.place import Locate
 from cairn.ingest.remembered import Remembered
+from cairn.log_position import ORDER_BITS, log_position, order_of
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory
 from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement, Store, VisitorRow
@@ -23,26 +24,20 @@ from cairn.wire.parsers import Event
 Parser = Callable[[Arrival], Sequence[Event]]
 
 PAYLOAD_CHARACTERS = 2_000
-_EVENT_BITS = 14  # of a log position; a request carries at most 5,000 events
-MOST_EVENTS = (
-    1 << _EVENT_BITS
-) - 1  # per request with a place of their own; all beyond are refusals and share one
-_ITEM_BITS = 15  # of a log position; group commits are far smaller, and one that is larger runs into the next
-ORDER_BITS = 64  # of a property's version, below its time: the whole log position
-_ENTRY_SHIFT = _EVENT_BITS + _ITEM_BITS  # leaves 35 bits: ten years of a hundred commits a second
 
 
 class Item(Struct, frozen=True, gc=False):
-    """One request of the log: its entry, and its place in it."""
+    """One request of a log: its entry, and its place in it."""
 
     entry: int
     place: int
     body: bytes
+    log_id: int = 0
 
     @property
     def log_position(self) -> int:
-        """Where its first event lies in the log; the others follow. It depends on the log only, never on the batch."""
-        return (self.entry << _ENTRY_SHIFT) + (self.place << _EVENT_BITS)
+        """Of its first event; the others follow."""
+        return log_position(self.log_id, self.entry, self.place)
 
 
 class Parsed(Struct, frozen=True):
@@ -113,18 +108,12 @@ class Parts:
     clock: Clock  # for what carries no time of its own; never for a decision about an event
 
 
-def entry_of(log_position: int) -> int:
-    return log_position >> _ENTRY_SHIFT
-
-
-def place_of(log_position: int) -> int:
-    """Which of its entry's items it came in."""
-    return log_position >> _EVENT_BITS & (1 << _ITEM_BITS) - 1
-
-
 def version_of(draft: Draft) -> int:
-    """Of the properties a draft sets: the newest time wins, then what arrived last."""
-    return (draft.time_ms + draft.late_ms) << ORDER_BITS | draft.log_position
+    """Of the properties a draft sets: the newest time wins, then what arrived last.
+
+    Limit: what arrived in two logs at equal times, in entries of equal number, has no order; either is kept.
+    """
+    return (draft.time_ms + draft.late_ms) << ORDER_BITS | order_of(draft.log_position)
 
 
 def _payload(draft: Draft) -> str:

@@ -9,8 +9,9 @@ Source: contracts/heap.md section 7 (initial_* come from the first session seen)
 from collections.abc import Iterator
 
 from cairn.event import Draft, Scalar
-from cairn.ingest.batch import ORDER_BITS, Batch, Parts
+from cairn.ingest.batch import Batch, Parts
 from cairn.ingest.channel import UTM, Landing, landing_facts
+from cairn.log_position import ORDER_BITS, order_of
 from cairn.store.rows import text_of
 from cairn.store.schema import FIRST_SEEN_KEY, INITIAL
 from cairn.store.store import PropertyChange
@@ -45,7 +46,7 @@ def set_first_seen(batch: Batch, parts: Parts) -> None:
 
 def first_version(draft: Draft) -> int:
     """Rises as the event lies earlier, and among equal times as it arrived earlier."""
-    order = (1 << ORDER_BITS) - 1 - draft.log_position
+    order = (1 << ORDER_BITS) - 1 - order_of(draft.log_position)
     return (_LATEST_MS - draft.time_ms - draft.late_ms) << ORDER_BITS | order
 
 

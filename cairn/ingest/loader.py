@@ -144,7 +144,9 @@ class Loader:
             if not entries:
                 break
             for entry in entries:
-                items.extend(Item(entry.position, place, body) for place, body in enumerate(entry.items))
+                items.extend(
+                    Item(entry.position, place, body, self._log.id) for place, body in enumerate(entry.items)
+                )
                 size_bytes += sum(map(len, entry.items))
             after = entries[-1].position
         return items

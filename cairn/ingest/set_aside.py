@@ -24,23 +24,26 @@ class NotSetAside(NotFound):
 
 
 class SetAside(Struct, frozen=True, order=True):
+    log_id: int
     entry: int
     place: int
     reason: str
 
     @property
     def position(self) -> str:
-        return f"{self.entry}.{self.place}"
+        """Such as 12.0, or 3.12.0 where it came from another log than number 0."""
+        numbers = (self.log_id, self.entry, self.place)
+        return ".".join(map(str, numbers if self.log_id else numbers[1:]))
 
 
-def set_aside(folder: Path, entry: int, place: int, reason: str, body: bytes) -> None:
+def set_aside(folder: Path, request: SetAside, body: bytes) -> None:
     """Durable when it returns, and whole or not there at all."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = _path(folder, f"{entry}.{place}")
+    path = _path(folder, request.position)
     unfinished = path.with_suffix(".unfinished")
     descriptor = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:
-        file.write(reason.encode() + b"\n" + body)
+        file.write(request.reason.encode() + b"\n" + body)
         file.flush()
         os.fsync(descriptor)
     unfinished.rename(path)
@@ -84,9 +87,11 @@ def _delete(folder: Path, is_over: Callable[[Path], bool]) -> int:
 
 
 def _described(path: Path) -> SetAside:
-    entry, place = path.stem.split("-")
+    numbers = [int(number) for number in path.stem.split("-")]
+    entry, place = numbers[-2:]
     with path.open("rb") as file:
-        return SetAside(int(entry), int(place), file.readline().decode(errors="replace").strip())
+        reason = file.readline().decode(errors="replace").strip()
+    return SetAside(numbers[0] if len(numbers) == 3 else 0, entry, place, reason)
 
 
 def _body(path: Path) -> bytes:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import msgspec
 
 from cairn.event import Arrival, Draft, Refused
-from cairn.ingest.batch import MOST_EVENTS, Batch, Parts
+from cairn.ingest.batch import Batch, Parts
+from cairn.log_position import MOST_EVENTS
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory
 from cairn.routing.destinations import heap_builtin

@@ -88,7 +88,7 @@ def delete_users(parts: Parts, payload: Any) -> None:  # Any: a job's payload is
         found = find_erased(connection, parts.store, list(work.places), work.users)
     known = _joined(found, work.found)
     _remember(parts.engine, work.deletion_id, known)
-    removed = purge_log(parts.log, until, log_places(parts.store, known), known)
+    removed = purge_log(parts.log, until, log_places(parts.log, parts.store, known), known)
     removed += purge_set_aside(parts.paths.set_aside, known)
     with parts.pause_loader(), parts.pause_segments({one.environment_id for one in known}):
         erased = parts.store.erase_users([user.erasure for user in known])

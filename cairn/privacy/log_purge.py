@@ -1,7 +1,8 @@
 """Taking a user's requests out of the event log once they are loaded: the log keeps them only to be read again.
 
 A request is taken out whole, also a bulk request that carries others' events beside the user's; those are stored
-already. Its place stays, so that no other request's place changes.
+already. What stays of its entry keeps its position, and every other request its place: they are what makes an event
+that is read again the same event.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,8 +13,8 @@ import msgspec
 
 from cairn.event import Arrival
 from cairn.eventlog.log import START, EventLog
-from cairn.ingest.batch import entry_of, place_of
 from cairn.ingest.set_aside import forget_where
+from cairn.log_position import entry_of, item_of, log_of
 from cairn.privacy.erasure import Known
 from cairn.query.user_rows import log_positions
 from cairn.store.store import Store
@@ -26,17 +27,18 @@ _ID_DIGITS = 10  # a user id with fewer digits may be any number
 _arrivals = msgspec.msgpack.Decoder(Arrival)
 
 
-def log_places(store: Store, some: Iterable[Known]) -> set[tuple[int, int]]:
-    """Where in the log the users' stored events came from. Shape: (entry, item)."""
-    found: set[tuple[int, int]] = set()
-    for known in some:
-        positions = log_positions(store, known.environment_id, known.raw_ids)
-        found.update((entry_of(position), place_of(position)) for position in positions)
-    return found
+def log_places(log: EventLog, store: Store, some: Iterable[Known]) -> set[tuple[int, int]]:
+    """Where in this log the users' stored events came from. Shape: (entry, item)."""
+    return {
+        (entry_of(position), item_of(position))
+        for known in some
+        for position in log_positions(store, known.environment_id, known.raw_ids)
+        if log_of(position) == log.id
+    }
 
 
 def purge_log(log: EventLog, until: int, places: set[tuple[int, int]], some: Sequence[Known]) -> int:
-    """Replace these requests, and every other up to a position that names one of the users; return how many.
+    """Erase these requests, and every other up to a position that names one of the users; return how many.
 
     `until`: what every reader has passed. Only requests of the environments in `some` are touched.
     """
@@ -54,7 +56,7 @@ def purge_log(log: EventLog, until: int, places: set[tuple[int, int]], some: Seq
                     items[place] = emptied
                     removed += 1
             if items != list(entry.items):
-                log.replace(entry.position, items)
+                log.erase(entry.position, items)
         after = entries[-1].position
     return removed
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cairn.event import FACTS
+from cairn.log_position import position_of
 from cairn.query.cursor import later_events
 from cairn.query.scope import Scope
 from cairn.store.statement import Limits
@@ -40,11 +41,11 @@ def did_anything(store: Store, environment_id: int, raw_ids: Sequence[int]) -> b
 
 
 def log_positions(store: Store, environment_id: int, raw_ids: Iterable[int]) -> list[int]:
-    """Where in the event log their stored events came from."""
+    """From where in which event log their stored events came."""
     scope = Scope(environment_id)
-    sql = f"SELECT DISTINCT log_position FROM {scope.events(_OF_USERS)}"
+    sql = f"SELECT DISTINCT log_id, log_position FROM {scope.events(_OF_USERS)}"
     rows = store.query(scope.statement(sql, ids=sorted(raw_ids)), Limits(timeout_s=120.0))
-    return [int(row[0]) for row in rows]
+    return [position_of(int(row[0]), int(row[1])) for row in rows]
 
 
 def properties(store: Store, environment_id: int, raw_ids: Sequence[int]) -> list[Document]:

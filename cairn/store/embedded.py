@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from cairn.disk_space import disk_space_of
 from cairn.event import Draft, Refused
+from cairn.log_position import order_of, position_of
 from cairn.store import rows
 from cairn.store.asking import Asking
 from cairn.store.cut_off import set_aside
@@ -189,8 +190,9 @@ class EmbeddedStore:
             maybes = ids[self._ids.maybe(ids)].tolist()
         if not maybes:
             return {}
-        sql = f"SELECT event_id, log_position FROM {DATABASE}.events WHERE event_id IN {{ids:Array(UInt64)}}"
-        return dict(self._read(sql, {"ids": maybes}))
+        sql = f"""SELECT event_id, log_id, log_position FROM {DATABASE}.events
+                  WHERE event_id IN {{ids:Array(UInt64)}}"""
+        return {row[0]: position_of(row[1], row[2]) for row in self._read(sql, {"ids": maybes})}
 
     def erase_users(self, some: Sequence[UserErasure]) -> list[Erased]:
         with self._states.changing_all(), self._changing_map():
@@ -357,7 +359,7 @@ class EmbeddedStore:
             return set()
         times = [refusal.received_ms for refusal in refusals]
         sql = f"""
-            SELECT log_position FROM {DATABASE}.refusals
+            SELECT log_id, log_position FROM {DATABASE}.refusals
             WHERE environment_id IN {{environments:Array(UInt32)}}
               AND received_at >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC')
               AND received_at <= fromUnixTimestamp64Milli({{last:Int64}}, 'UTC')
@@ -367,9 +369,9 @@ class EmbeddedStore:
             "environments": sorted({refusal.environment_id for refusal in refusals}),
             "first": min(times),
             "last": max(times),
-            "positions": [refusal.log_position for refusal in refusals],
+            "positions": [order_of(refusal.log_position) for refusal in refusals],
         }
-        return {row[0] for row in self._read(sql, parameters)}
+        return {position_of(*row) for row in self._read(sql, parameters)}
 
     def _stored_elements(self, elements: Sequence[SeenElement]) -> set[Row]:
         if not elements:

@@ -16,6 +16,7 @@ from cairn.store.schema import (
     DETAILS,
     DICTIONARY,
     ELEMENTS,
+    LOG_IDS,
     MORE_CAPTURED,
     ORDERED_PROPERTIES,
     TABLES,
@@ -37,6 +38,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(5, "properties in the order of arrival", ORDERED_PROPERTIES),
     Migration(6, "users behind flag visitors", VISITORS),
     Migration(7, "what was left out of events", (DETAILS,)),
+    Migration(8, "which log an event came from", LOG_IDS),
 )
 
 _VERSIONS = f"""

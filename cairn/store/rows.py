@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from cairn import ids
 from cairn.event import FACTS, Draft, Element, Refused, Scalar
+from cairn.log_position import log_of, order_of
 from cairn.outcomes import outcome_of
 from cairn.store.errors import RowsNotStorable
 from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement, VisitorRow
@@ -59,7 +60,7 @@ def events_table(events: Sequence[Draft]) -> pa.Table:
                 "source": _repeated([e.source for e in events]),
                 "library": _repeated([e.library for e in events]),
                 "properties": _maps([e.properties for e in events]),
-                "log_position": _numbers([e.log_position for e in events], pa.uint64()),
+                **_log_positions(events),
                 **_captured(events),
             }
         )
@@ -192,9 +193,18 @@ def refusals_table(refusals: Sequence[Refused]) -> pa.Table:
             "user": pa.array([_valid(r.user) for r in refusals], pa.string()),
             "source": _repeated(_valid(r.source) for r in refusals),
             "payload": pa.array([_valid(r.payload) for r in refusals], pa.string()),
-            "log_position": _numbers([r.log_position for r in refusals], pa.uint64()),
+            **_log_positions(refusals),
         }
     )
+
+
+def _log_positions(rows: Sequence[Draft] | Sequence[Refused]) -> dict[str, pa.Array]:
+    """A column for the order within the log and, where they did not come from log 0, one for the log's id."""
+    positions = [row.log_position for row in rows]
+    columns = {"log_position": _numbers(map(order_of, positions), pa.uint64())}
+    if any(map(log_of, positions)):
+        columns["log_id"] = pa.array(map(log_of, positions), pa.uint16())
+    return columns
 
 
 def prepare() -> None:

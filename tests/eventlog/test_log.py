@@ -131,6 +131,74 @@ def test_many_threads_append_and_read(log: EventLog) -> None:
         ]
 
 
+def test_what_stays_of_an_erased_entry_keeps_its_position(log: EventLog) -> None:
+    """A reader that passed it reads on behind it; one that has not come to it, or starts over, reads what stays."""
+    first, second, third = (log.append([b"secret %d" % number, b"stays %d" % number]) for number in range(3))
+    log.commit("ahead", second)
+    log.erase(first, [b"", b"stays 0"])
+    log.erase(second, [b"", b"stays 1"])
+    log.erase(third + 1, [b"nobody sent this"])
+    assert read_all(log, log.committed("ahead")) == [Entry(third, (b"secret 2", b"stays 2"))]
+    assert read_all(log) == [
+        Entry(first, (b"", b"stays 0")),
+        Entry(second, (b"", b"stays 1")),
+        Entry(third, (b"secret 2", b"stays 2")),
+    ]
+    assert (log.end(), log.committed("ahead"), log.damaged()) == (third, second, [])
+    assert log.append([b"next"]) == third + 1
+
+
+@pytest.mark.parametrize("kept", [[], [b""], [b"x" * 900_000]], ids=["nothing", "less", "more"])
+def test_whatever_stays_of_the_newest_entry_it_is_no_damage(
+    opener: Callable[[Path], EventLog], tmp_path: Path, kept: list[bytes]
+) -> None:
+    log = opener(tmp_path / "log")
+    before, newest = log.append([b"before"]), log.append([b"secret" * 900])
+    log.erase(newest, kept)
+    log.close()
+    log = opener(tmp_path / "log")
+    assert read_all(log) == [Entry(before, (b"before",)), Entry(newest, tuple(kept))]
+    assert log.damaged() == []
+    assert log.append([b"next"]) > newest
+    log.close()
+
+
+ERASER = """
+import sys
+from pathlib import Path
+from cairn.eventlog.sqlite import open_log
+log = open_log(Path(sys.argv[1]))
+for entry in log.read(0, limit_items=10**6, limit_bytes=10**9):
+    if entry.items[0]:
+        log.erase(entry.position, [b"", entry.items[1]])
+        print(entry.position, flush=True)
+"""
+
+
+def test_killed_while_it_erases_nothing_that_stays_is_lost(tmp_path: Path) -> None:
+    """Killed at several moments and run again, until nothing is left of what was to go."""
+    path, count = tmp_path / "log", 600
+    log = open_log(path)
+    for number in range(count):
+        log.append([b"secret" * 1_500, b"stays %d" % number])
+    for erasures in (1, 40, 90, count):
+        with subprocess.Popen(
+            [sys.executable, "-c", ERASER, str(path)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            lines = iter(process.stdout)
+            said = [int(line) for line, _ in zip(lines, range(erasures), strict=False)]
+            os.kill(process.pid, signal.SIGKILL)
+        entries = log.read(START, limit_items=10**6, limit_bytes=10**9)
+        assert [entry.items[1] for entry in entries] == [b"stays %d" % number for number in range(count)]
+        assert {entry.items[0] for entry in entries[: said[-1]]} == {b""}
+        assert log.damaged() == []
+    assert {entry.items[0] for entry in entries} == {b""}
+    assert log.scrub()
+    assert b"secret" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    log.close()
+
+
 WRITER = """
 import sys
 from pathlib import Path

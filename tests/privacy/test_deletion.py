@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from cairn.clock import to_ms, utc_now
 from cairn.event import Arrival
 from cairn.eventlog.log import START
+from cairn.eventlog.readers import LOADER
 from cairn.ids import identified_user_id
-from cairn.ingest.set_aside import list_set_aside, set_aside
+from cairn.ingest.set_aside import SetAside, list_set_aside, set_aside
 from cairn.members.environment import MAP_BYTES
 from cairn.members.rewrite import ask_rewrite, is_rewrite_asked, rewrite_if_asked
 from cairn.paths import Paths
@@ -46,8 +48,8 @@ def tell_story(running: Running, tenant: Tenant) -> None:
             tenant, "heap.track", environment_id=tenant.environment_id + 1, event="Tried", identity=identity
         )
         arrival = Arrival("heap.track", tenant.environment_id, 0, "heap", 0, "", "", identity.encode())
-        place = int(identity == BEN)
-        set_aside(Paths(running.folder).set_aside, 1, place, "crash", msgspec.msgpack.encode(arrival))
+        request = SetAside(0, 1, int(identity == BEN), "crash")
+        set_aside(Paths(running.folder).set_aside, request, msgspec.msgpack.encode(arrival))
     running.send(
         tenant, "heap.track", events=[{"event": "Bulk", "identity": one} for one in (ANN, BEN)], note=JUNK
     )
@@ -178,7 +180,7 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
     request = delete(running, tenant, {"identity": ANN})
     for name, method in (
         ("store", "query"),
-        ("log", "replace"),
+        ("log", "erase"),
         ("store", "erase_users"),
         ("members", "apply_all"),
         ("feed", "forget"),
@@ -197,6 +199,54 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
     assert running.members(tenant) == [BEN]
     assert leftovers(running, ANN) == []
     assert running.row("SELECT users, found FROM deletions") == [(None, None)]
+    running.close()
+
+
+def outcome_counts(running: Running, tenant: Tenant, identity: str) -> list[Any]:
+    """Rows of a user in the store, by what became of them; a request loaded twice would add some."""
+    where = "environment_id = {environment:UInt32}"
+    sql = f"""SELECT name, count() FROM cairn.events
+              WHERE {where} AND properties['by'] = '{identity}' GROUP BY name
+              UNION ALL SELECT reason, count() FROM cairn.refusals
+              WHERE {where} AND user = '{identity}' GROUP BY reason"""
+    return sorted(running.core.store.query(ad_hoc(tenant.environment_id, sql)))
+
+
+def test_what_stays_of_the_log_is_the_same_when_it_is_read_again(tmp_path: Path) -> None:
+    """Requests of both users in one entry of the log, erased while the log was still pending; then it is replayed."""
+    running = Running(tmp_path / "data").start()
+    tenant = running.tenant("leaver")
+    running.core.workers.stop()
+    requests = []
+    for number in range(3):
+        for identity in (ANN, BEN):
+            for event in (
+                {"event": "Bought", "identity": identity, "properties": {"by": identity, "number": number}},
+                {"event": "Late", "identity": identity, "timestamp": "1971-01-01T00:00:00Z"},
+            ):
+                body = msgspec.json.encode({"app_id": tenant.app_id, **event})
+                arrival = Arrival(
+                    "heap.track", tenant.environment_id, 0, "heap", to_ms(utc_now()), "", "test", body
+                )
+                requests.append(msgspec.msgpack.encode(arrival))
+    running.core.log.append(requests)
+    request = delete(running, tenant, {"identity": ANN})
+    running.close()
+
+    running = Running(tmp_path / "data").start()
+    eventually(lambda: status(running, tenant, request) == "complete")
+    kept = outcome_counts(running, tenant, BEN)
+    assert kept == [("Bought", 3), ("time_too_old", 3)]
+    assert leftovers(running, ANN) == []
+    running.close()
+    for file in Paths(running.folder).log.parent.glob("*.cursors*"):
+        file.unlink()
+
+    running = Running(tmp_path / "data").start()
+    eventually(lambda: running.core.log.committed(LOADER) == running.core.log.end())
+    assert outcome_counts(running, tenant, BEN) == kept
+    assert leftovers(running, ANN) == []
+    assert running.core.log.damaged() == []
     running.close()
 
 

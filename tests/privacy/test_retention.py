@@ -55,11 +55,11 @@ def test_the_slowest_reader_counts(tmp_path: Path) -> None:
     log.close()
 
 
-def test_what_was_replaced_or_forgotten_is_off_the_disk(tmp_path: Path) -> None:
+def test_what_was_erased_or_forgotten_is_off_the_disk(tmp_path: Path) -> None:
     log = open_log(tmp_path / "log")
     first, second = log.append([b"secret-one" * 900]), log.append([b"secret-two" * 900, b"stays"])
     log.append([b"newest"])
-    log.replace(second, [b"", b"stays"])
+    log.erase(second, [b"", b"stays"])
     assert log.forget(second) == 1
     assert log.scrub()
     assert next((one.position, one.items) for one in log.read(0, limit_items=9)) == (second, (b"", b"stays"))
