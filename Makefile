@@ -43,12 +43,12 @@ tests/clients/node_modules/.setup-done: tests/clients/package-lock.json
 test: test-setup check
 	$(BIN)/pytest -n 3 --dist loadfile || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
-# A second, shorter run: what touches the metadata database, on PostgreSQL.
+# A second, shorter run: what touches the metadata database, on PostgreSQL. `make test-postgres WHOLE=1`: every test.
 ON_POSTGRES := tests/db tests/jobs tests/identity tests/workspace tests/flags tests/api
 
-test-postgres: setup
+test-postgres: $(if $(WHOLE),test-setup,setup)
 	@sh tests/postgresql_setup.sh
-	CAIRN_TEST_DATABASE=postgresql $(BIN)/pytest -n 2 --dist loadfile $(ON_POSTGRES)
+	CAIRN_TEST_DATABASE=postgresql $(BIN)/pytest -n 2 --dist loadfile $(if $(WHOLE),,$(ON_POSTGRES))
 
 check: setup
 	$(BIN)/ruff check .

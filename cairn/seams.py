@@ -39,7 +39,14 @@ def open_store(settings: Settings, *, on_cut_off: Callable[[], None] = lambda: N
 
 
 def open_metadata(settings: Settings) -> "sa.Engine":
-    """SQLite in the data directory, unless `database_url` names another. Raises DatabaseTooNew."""
+    """SQLite in the data directory, unless `database_url` names another. Raises DatabaseTooNew, Unavailable."""
     from cairn.db.metadata import open_metadata
 
     return open_metadata(settings)
+
+
+def wait_for_metadata(settings: Settings) -> "sa.Engine":
+    """The same, however long a database on PostgreSQL is away. Raises DatabaseTooNew."""
+    from cairn.db.metadata import wait_for_metadata
+
+    return wait_for_metadata(settings)

@@ -43,7 +43,7 @@ from cairn.privacy.request import JOB as DELETE_USERS
 from cairn.private_files import SOCKET_MODE
 from cairn.published.directory import DOCUMENT, Directory, decode
 from cairn.publisher import Publisher
-from cairn.seams import open_log, open_members, open_metadata, open_store
+from cairn.seams import open_log, open_members, open_store, wait_for_metadata
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
 from cairn.sync.sender import Sender
@@ -97,7 +97,7 @@ class CoreProcess:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         paths = Paths(settings.data_dir)
         self.settings, self.clock = settings, clock
-        self.engine = open_metadata(settings)
+        self.engine = wait_for_metadata(settings)
         seal = open_seal(settings.data_dir)
         self.log = open_log(settings)
         self.members = open_members(settings)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from cairn.db.engine import sqlite_url
 from cairn.db.metadata import open_metadata
 from cairn.settings import Settings, load
-from tests.postgresql import server
+from tests.postgresql import EMPTY, MIGRATED, databases
 
 IS_POSTGRESQL = os.environ.get("CAIRN_TEST_DATABASE", "sqlite") == "postgresql"
 only_on_postgresql = pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer at a time")
@@ -35,12 +35,17 @@ def open_test_metadata(folder: Path) -> sa.Engine:
 
 def database_url(folder: Path) -> str:
     """Of the database that belongs to this folder; on PostgreSQL it is made, migrated, at the first call."""
-    return server().database(str(folder), template="migrated") if IS_POSTGRESQL else sqlite_url(folder)
+    return databases().url(str(folder), template=MIGRATED) if IS_POSTGRESQL else sqlite_url(folder)
 
 
 def postgresql_url(folder: Path) -> str | None:
     """The value of the setting `database_url` for a core in this folder; None: its default, SQLite."""
     return database_url(folder) if IS_POSTGRESQL else None
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """What a process of ours with this data directory has in its environment, to find its database."""
+    return {"CAIRN_DATABASE_URL": database_url(folder)} if IS_POSTGRESQL else {}
 
 
 @functools.cache
@@ -52,8 +57,8 @@ def _migrated() -> Path:
     return folder
 
 
-def empty_database_url(folder: Path, name: str = "empty") -> str:
+def empty_database_url(folder: Path, name: str = "empty", *, template: str = EMPTY) -> str:
     """Of a database that may have no tables yet."""
     if IS_POSTGRESQL:
-        return server().database(f"{folder}/{name}", template="template0")
+        return databases().url(f"{folder}/{name}", template=template)
     return f"sqlite:///{folder / name}.db"

@@ -79,5 +79,10 @@ if __name__ == "__main__":
         return [sys.executable, "-m", "tests.deadly", role, "--data-dir", data_dir, *fds]
 
     sys.exit(
-        serve(load({"data_dir": data_dir, "port": "0"}, {}), as_json=True, commands=command, hang_s=hang_s)
+        serve(
+            load({"data_dir": data_dir, "port": "0"}, os.environ),
+            as_json=True,
+            commands=command,
+            hang_s=hang_s,
+        )
     )

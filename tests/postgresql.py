@@ -1,7 +1,8 @@
 """Debian's PostgreSQL for tests, started at the first use and ended with the process that started it.
 
 It listens on a socket in a folder of its own, on no port, and runs as an unprivileged user, since it refuses root.
-What a crash would lose does not matter here, so it never waits for the disk.
+What a crash of the machine would lose does not matter here, so it never waits for the disk. Processes that a test
+starts find it by RUNNING in their environment.
 """
 
 import atexit
@@ -15,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import sqlalchemy as sa
 
@@ -23,74 +24,127 @@ from cairn.db.engine import open_engine
 from cairn.db.migrate import migrate
 
 UNPRIVILEGED = "nobody"
-MOST_DATABASES = 12  # each has 8 MB of files
+# Each has 8 MB of files.
+MOST_DATABASES = 12
+# PostgreSQL's own database without anything in it, and one with our tables.
+EMPTY, MIGRATED = "template0", "migrated"
+# As an operator's server has it: by a language's rules "b" stands before "C", and "a-b" beside "ab".
+LOCALE = ("--locale-provider=icu", "--icu-locale=en-US")
 READY = "ready to accept connections"
 OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB")
 PR_SET_PDEATHSIG = 1
+# Where the server's socket is.
+RUNNING = "CAIRN_TEST_POSTGRESQL"
 
 
 @functools.cache
-def server() -> "Server":
-    return Server()
+def databases() -> "Databases":
+    """Of the server of this process, or of the test that started this process."""
+    if folder := os.environ.get(RUNNING):
+        return Databases(Path(folder))
+    server = Server()
+    server.start()
+    os.environ[RUNNING] = str(server.folder)
+    atexit.register(os.environ.pop, RUNNING)
+    return Databases(server.folder)
 
 
 class Server:
+    """One PostgreSQL with data of its own, empty at first."""
+
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="cairn-postgresql-"))
-        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
-        self._owner: dict[str, Any] = {"cwd": self._folder, "env": {**os.environ, "LC_ALL": "C.UTF-8"}}
+        self.folder = Path(tempfile.mkdtemp(prefix="cairn-postgresql-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self._data = self.folder / "data"
+        self._owner: dict[str, Any] = {"cwd": self.folder, "env": {**os.environ, "LC_ALL": "C.UTF-8"}}
         if os.geteuid() == 0:
-            shutil.chown(self._folder, UNPRIVILEGED)
+            shutil.chown(self.folder, UNPRIVILEGED)
             self._owner |= {"user": UNPRIVILEGED, "extra_groups": []}
-        self._process = self._start()
-        atexit.register(self._stop)
-        self._admin = sa.create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
-        self._made: list[str] = []
-        self._create("migrated", "template0")
-        engine = open_engine(self._url("migrated"))
-        migrate(engine)
-        engine.dispose()  # a database that is copied may have no connection
+        self._process: subprocess.Popen[str] | None = None
+        made = [programs() / "initdb", "-D", self._data, "-U", "cairn", "-A", "trust", "-E", "UTF8", *LOCALE]
+        subprocess.run([*made, "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self._owner)
+        atexit.register(self.kill)
 
-    def database(self, key: str, *, template: str) -> str:
-        """The address of the database of this key, made as a copy of `template` at the first call."""
-        name = "test_" + hashlib.sha256(key.encode()).hexdigest()[:16]
-        if name not in self._made:
-            self._drop_unused()
-            self._create(name, template)
-            self._made.append(name)
-        return self._url(name)
-
-    def _start(self) -> "subprocess.Popen[str]":
-        programs, data = _programs(), self._folder / "data"
-        made = [programs / "initdb", "-D", data, "-U", "cairn", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(made, check=True, stdout=subprocess.DEVNULL, **self._owner)
+    def start(self) -> None:
         options = [part for option in OPTIONS for part in ("-c", option)]
-        process = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-k", self._folder, "-c", "listen_addresses=", *options],
+        self._process = subprocess.Popen(
+            [
+                programs() / "postgres",
+                "-D",
+                self._data,
+                "-k",
+                self.folder,
+                "-c",
+                "listen_addresses=",
+                *options,
+            ],
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=_end_with_the_parent,
             **self._owner,
         )
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line)
+        assert self._process.stderr is not None
+        lines = []
+        for line in self._process.stderr:
+            lines.append(line)
             if READY in line:
                 break
         else:
-            raise RuntimeError("PostgreSQL did not start: " + "".join(said))
-        log = (self._folder / "log").open("w")
-        threading.Thread(target=shutil.copyfileobj, args=(process.stderr, log), daemon=True).start()
-        return process
+            raise RuntimeError("PostgreSQL did not start: " + "".join(lines))
+        self._log = threading.Thread(target=self._keep_log, args=(self._process.stderr,), daemon=True)
+        self._log.start()
 
-    def _stop(self) -> None:
-        self._admin.dispose()
-        self._process.send_signal(signal.SIGQUIT)  # at once: nothing is kept
+    def _keep_log(self, lines: IO[str]) -> None:
+        with lines, (self.folder / "log").open("a") as log:
+            shutil.copyfileobj(lines, log)
+
+    def kill(self) -> None:
+        """Kill −9 of all its processes; what was committed is there at the next start."""
+        if self._process is None:
+            return
+        pid = self._process.pid
+        self._process.send_signal(signal.SIGSTOP)  # it starts no more of them
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for process in (pid, *map(int, children)):
+            os.kill(process, signal.SIGKILL)
         self._process.wait()
+        self._process = None
+        self._log.join()
 
-    def _url(self, name: str) -> str:
-        return f"postgresql+psycopg://cairn@/{name}?host={self._folder}"
+
+class Databases:
+    """Those of a running server, each made at its first use."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._admin = sa.create_engine(
+            _url(folder, "postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool
+        )
+        self._made: list[str] = []
+
+    def url(self, key: str, *, template: str) -> str:
+        """The address of the database of this key, made as a copy of `template` at the first call."""
+        name = "test_" + hashlib.sha256(key.encode()).hexdigest()[:16]
+        if template == MIGRATED:
+            self._migrated()
+        if not self._exists(name):
+            self._drop_unused()
+            self._create(name, template)
+            self._made.append(name)
+        return _url(self._folder, name)
+
+    def _migrated(self) -> None:
+        if self._exists(MIGRATED):
+            return
+        self._create(MIGRATED, EMPTY)
+        engine = open_engine(_url(self._folder, MIGRATED))
+        migrate(engine)
+        engine.dispose()  # a database that is copied may have no connection
+
+    def _exists(self, name: str) -> bool:
+        query = sa.text("SELECT count(*) FROM pg_database WHERE datname = :name")
+        with self._admin.connect() as connection:
+            return bool(connection.execute(query, {"name": name}).scalar())
 
     def _create(self, name: str, template: str) -> None:
         with self._admin.connect() as connection:
@@ -106,7 +160,11 @@ class Server:
                 self._made.remove(name)
 
 
-def _programs() -> Path:
+def _url(folder: Path, name: str) -> str:
+    return f"postgresql+psycopg://cairn@/{name}?host={folder}"
+
+
+def programs() -> Path:
     """The folder of `initdb` and `postgres`: Debian keeps them off the PATH."""
     known = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if known:

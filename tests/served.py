@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.databases import environment_of
 
 CAIRN = Path(sys.executable).with_name("cairn")
 READY_TIMEOUT_S = 60.0
@@ -15,12 +18,18 @@ READY_TIMEOUT_S = 60.0
 
 class Served:
     def __init__(
-        self, data_dir: Path, *, options: tuple[str, ...] = (), command: tuple[str, ...] = ()
+        self,
+        data_dir: Path,
+        *,
+        options: tuple[str, ...] = (),
+        command: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`command`: what serves instead of `cairn serve`, on a free port."""
+        """`command`: what serves instead of `cairn serve`, on a free port. `environment`: instead of the database's."""
         self.data_dir = data_dir
         self._options = options
         self._command = command
+        self._environment = environment
         self.demo: dict[str, Any] = {}
         self.ready: dict[str, Any] = {}
         self._process: subprocess.Popen[str] | None = None
@@ -29,6 +38,12 @@ class Served:
     def errors(self) -> Path:
         """What its processes said on standard error."""
         return self.data_dir.parent / f"{self.data_dir.name}.err"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its processes, and of commands that are to find its database."""
+        own = environment_of(self.data_dir) if self._environment is None else self._environment
+        return {**os.environ, **own}
 
     @property
     def url(self) -> str:
@@ -40,7 +55,11 @@ class Served:
 
     def make_demo(self) -> "Served":
         made = subprocess.run(
-            [CAIRN, "demo", "--data-dir", self.data_dir, "--json"], check=True, capture_output=True, text=True
+            [CAIRN, "demo", "--data-dir", self.data_dir, "--json"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=self.environment,
         )
         self.demo = json.loads(made.stdout)
         return self
@@ -53,6 +72,7 @@ class Served:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                env=self.environment,
             )
         assert self._process.stdout is not None
         started = time.monotonic()

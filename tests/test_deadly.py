@@ -16,6 +16,7 @@ from cairn.eventlog.readers import LOADER
 from cairn.ingest.set_aside import list_set_aside
 from cairn.paths import Paths
 from cairn.store.question import ad_hoc
+from tests.databases import environment_of
 from tests.deadly import record
 from tests.seams import open_log, open_store
 
@@ -27,7 +28,7 @@ def serving(data_dir: Path, notes: Path) -> Iterator[None]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.deadly", str(data_dir)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "DEADLY_NOTES": str(notes)},
+        env={**os.environ, **environment_of(data_dir), "DEADLY_NOTES": str(notes)},
     )
     assert process.stdout
     try:

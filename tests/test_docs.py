@@ -16,6 +16,7 @@ from cairn.client_address import TrustedProxies
 from cairn.http_server.connections import Connections, Refused
 from cairn.http_server.limits import limits_for
 from tests.chaos.slow import BEGINNINGS
+from tests.databases import environment_of
 from tests.served import Served
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +61,7 @@ def test_make_run_prints_address_sign_in_and_keys_and_opens_nothing(tmp_path: Pa
         "CAIRN_DATA_DIR": str(tmp_path / "data"),
         "CAIRN_PORT": "0",
         "BROWSER": str(browser),
+        **environment_of(tmp_path / "data"),
     }
     run = subprocess.Popen(
         ["make", "--silent", "run"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
@@ -106,7 +108,7 @@ def test_what_the_guide_types_works(cairn: Served, guide: Path) -> None:
     blocks = [block for block in SHELL.findall(guide.read_text()) if block.strip() != "make run"]
     if not blocks:
         return
-    environment = os.environ | {"CAIRN_DATA_DIR": str(cairn.data_dir), "CAIRN_PUBLIC_URL": cairn.url}
+    environment = cairn.environment | {"CAIRN_DATA_DIR": str(cairn.data_dir), "CAIRN_PUBLIC_URL": cairn.url}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
         cwd=ROOT,

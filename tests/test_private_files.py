@@ -40,7 +40,7 @@ def test_files_folders_and_sockets_are_their_owners_alone_and_wider_ones_are_nar
         assert cairn.stop() == 0
     assert open_to_others(data) == []
     data.chmod(0o755)
-    (data / "cairn.db").chmod(0o644)
+    (data / "secret.key").chmod(0o644)
     (data / "log").chmod(0o777)
     (data / "elsewhere").symlink_to(tmp_path)
     tmp_path.chmod(0o755)

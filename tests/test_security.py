@@ -21,6 +21,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
+from tests.databases import environment_of
 from tests.served import CAIRN, Served
 
 SOURCES = sorted((Path(__file__).parent.parent / "cairn").rglob("*.py"))
@@ -95,7 +96,10 @@ def test_no_two_installations_share_a_secret(tmp_path: Path) -> None:
     told = []
     for name in ("one", "two"):
         made = subprocess.run(
-            [CAIRN, "demo", "--data-dir", tmp_path / name, "--json"], check=True, capture_output=True
+            [CAIRN, "demo", "--data-dir", tmp_path / name, "--json"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, **environment_of(tmp_path / name)},
         )
         told.append(json.loads(made.stdout))
         assert (tmp_path / name / "secret.key").stat().st_mode & 0o077 == 0
@@ -122,7 +126,7 @@ import json, os, sys
 from starlette.routing import Mount, Route
 from cairn.server import CoreProcess
 from cairn.settings import load
-core = CoreProcess(load({"data_dir": sys.argv[1]}, {}))
+core = CoreProcess(load({"data_dir": sys.argv[1]}, os.environ))
 print(json.dumps([(route.path, sorted(getattr(route, "methods", None) or {"GET"}))
                   for route in core.app.routes]), flush=True)
 os._exit(0)  # nothing was asked of it, so there is nothing to end
@@ -132,7 +136,11 @@ os._exit(0)  # nothing was asked of it, so there is nothing to end
 def test_strangers_see_only_what_is_meant_for_them(tmp_path: Path, cairn: Served) -> None:
     """Over every address there is, so that no helper page of the developers is left open."""
     told = subprocess.run(
-        [sys.executable, "-c", ROUTES, tmp_path / "data"], check=True, capture_output=True, text=True
+        [sys.executable, "-c", ROUTES, tmp_path / "data"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment_of(tmp_path / "data")},
     )
     routes = json.loads(told.stdout.splitlines()[-1])
     assert len(routes) > 60

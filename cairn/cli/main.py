@@ -3,8 +3,10 @@
 import json
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +16,9 @@ from cairn.logs import set_up_logging
 from cairn.private_files import set_private_umask
 from cairn.redact import redacted
 from cairn.settings import SETTINGS, Settings, load
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 ROLES = ("all", "edge", "core")
 
@@ -122,15 +127,10 @@ def demo(as_json: bool, as_shell: bool, **options: Any) -> None:
 @click.password_option(help="The new password; asked for when it is not given.")
 def set_member_password(email: str, password: str, **options: Any) -> None:
     """Give a member a new password and end their sessions."""
-    from cairn.seams import open_metadata
     from cairn.workspace.member import find_member, set_password
 
-    engine = open_metadata(_settings(options))
-    try:
-        with engine.begin() as connection:
-            set_password(connection, find_member(connection, email), password)
-    finally:
-        engine.dispose()
+    with _metadata(_settings(options)) as engine, engine.begin() as connection:
+        set_password(connection, find_member(connection, email), password)
     click.echo(f"{email} has a new password and is signed out everywhere.")
 
 
@@ -179,20 +179,29 @@ def reference(folder: Path) -> None:
         (folder / name).write_text(text())
 
 
+@contextmanager
+def _metadata(settings: Settings) -> Iterator["sa.Engine"]:
+    """The opened metadata database; what goes wrong with it is told in one line."""
+    from cairn.db.failure import explained
+    from cairn.seams import open_metadata
+
+    engine = open_metadata(settings)
+    try:
+        with explained():
+            yield engine
+    finally:
+        engine.dispose()
+
+
 def _make_demo(settings: Settings) -> dict[str, Any]:
     from cairn.clock import utc_now
     from cairn.demo.workspace import ensure
-    from cairn.seams import open_log, open_metadata
+    from cairn.seams import open_log
     from cairn.supervise import address_of
     from cairn.workspace.sealed import open_seal
 
-    engine = open_metadata(settings)
-    log = open_log(settings)
-    try:
+    with _metadata(settings) as engine, closing(open_log(settings)) as log:
         made = ensure(engine, open_seal(settings.data_dir), log, now=utc_now())
-    finally:
-        log.close()
-        engine.dispose()
     return {"url": address_of(settings), **made}
 
 

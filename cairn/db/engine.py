@@ -8,6 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from cairn.db.changes import count_changes
+from cairn.errors import Misconfigured
+
+# For a server that is on another machine, and may be gone without saying so: seconds to connect, milliseconds without
+# an acknowledgement, seconds of silence before asking whether the other side is there. An address may say otherwise.
+_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10}
 
 
 class Lock(IntEnum):
@@ -20,8 +25,8 @@ class Lock(IntEnum):
 
 def open_engine(url: str) -> sa.Engine:
     """`sqlite:///path` or `postgresql+psycopg://…`. SQLite runs in WAL mode, writers lock at once."""
-    # Errors end up in logs: they name the statement, not the values, which may be anybody's.
-    engine = sa.create_engine(url, hide_parameters=True)
+    address = sa.make_url(url)
+    engine = _engine_for(address)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)
@@ -29,6 +34,20 @@ def open_engine(url: str) -> sa.Engine:
         event.listen(engine, "connect", _configure_postgresql)
     count_changes(engine)
     return engine
+
+
+def _engine_for(address: sa.URL) -> sa.Engine:
+    # Errors end up in logs: they name the statement, not the values, which may be anybody's.
+    if address.get_backend_name() == "sqlite":
+        return sa.create_engine(address, hide_parameters=True)
+    patience = {name: value for name, value in _PATIENCE.items() if name not in address.query}
+    try:  # a connection that the server has closed meanwhile is replaced before it is used
+        return sa.create_engine(address, hide_parameters=True, pool_pre_ping=True, connect_args=patience)
+    except ModuleNotFoundError as error:
+        raise Misconfigured(
+            f"database_url: {error.name} is not installed; pip install 'cairn[postgres]'",
+            field="database_url",
+        ) from error
 
 
 def sqlite_url(data_dir: Path) -> str:
@@ -55,11 +74,14 @@ def _configure_postgresql(connection: Any, _record: Any) -> None:  # Any: the dr
     connection.commit()
 
 
-def take(connection: sa.Connection, lock: Lock) -> None:
-    """Until the transaction ends nobody else takes this lock. SQLite's write lock does it already."""
+def take(connection: sa.Connection, lock: Lock, *, is_patient: bool = False) -> None:
+    """Until the transaction ends nobody else takes this lock. SQLite's write lock does it already.
+
+    `is_patient`: however long somebody else holds it.
+    """
     if connection.dialect.name == "postgresql":
-        if lock is Lock.MIGRATION:
-            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # however long another process migrates
+        if is_patient:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock.value})")
 
 

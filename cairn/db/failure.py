@@ -11,9 +11,28 @@ from cairn.errors import Conflict, InvalidInput, Unavailable
 
 # What people call a column, where it is not its name.
 _FIELDS = {"edition": "version"}
+# What PostgreSQL says of a value that it cannot keep, by its code. NUL characters are refused before they reach it.
+_VALUES = {
+    "22001": "a text is too long",
+    "22003": "a number is too large",
+}
+_NO_TEXT = "a text holds a character the database cannot keep; leave out control characters"
+_ABOUT_VALUES = (sa.exc.DataError, sa.exc.IntegrityError)
 _UNIQUE = (sa.UniqueConstraint, sa.PrimaryKeyConstraint, sa.Index)
 
 logger = logging.getLogger(__name__)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database is at fault, whatever was asked of it: gone, busy, full, read-only, not ours to change.
+
+    Trying again may help, and what was to be written must be kept until then.
+    """
+    if isinstance(error, sa.exc.ProgrammingError):
+        return bool(
+            _code(error)
+        )  # a table or a right is missing; without a code the driver could not even ask
+    return isinstance(error, sa.exc.DBAPIError | sa.exc.TimeoutError) and not isinstance(error, _ABOUT_VALUES)
 
 
 @contextmanager
@@ -24,12 +43,17 @@ def explained() -> Iterator[None]:
     except sa.exc.IntegrityError as error:
         raise _conflict(error) from error
     except sa.exc.DataError as error:
-        raise InvalidInput(
-            "a text holds a character the database cannot keep; leave out control characters"
-        ) from error
-    except sa.exc.OperationalError as error:
+        raise InvalidInput(_VALUES.get(_code(error), _NO_TEXT)) from error
+    except sa.exc.SQLAlchemyError as error:
+        if not is_away(error):
+            raise
         logger.warning("metadata_database_away", exc_info=error)
-        raise Unavailable("the metadata database is busy; try again") from error
+        raise Unavailable("the metadata database is busy or away; try again") from error
+
+
+def _code(error: sa.exc.DBAPIError) -> str:
+    """PostgreSQL's own; empty: it did not answer, or it is SQLite."""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _conflict(error: sa.exc.IntegrityError) -> Conflict:

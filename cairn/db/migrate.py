@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from cairn.db.collation import check_encoding, compare_by_bytes
 from cairn.db.engine import Lock, reading, take
 from cairn.errors import Misconfigured
 
@@ -23,8 +24,9 @@ class DatabaseTooNew(Misconfigured):
 def migrate(engine: sa.Engine) -> bool:
     """Bring the database to the newest revision; True when there was something to do.
 
-    Guarantee: all or nothing, and safe when several processes start at once. Raises DatabaseTooNew.
+    Guarantee: all or nothing, and safe when several processes start at once. Raises DatabaseTooNew, Misconfigured.
     """
+    check_encoding(engine)
     known = revisions()
     current = _current(engine)
     if current == known[-1]:
@@ -39,9 +41,10 @@ def migrate(engine: sa.Engine) -> bool:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with engine.begin() as connection:
-        take(connection, Lock.MIGRATION)
+        take(connection, Lock.MIGRATION, is_patient=True)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        compare_by_bytes(connection)
     return True
 
 

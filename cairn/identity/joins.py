@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.db.among import among
+from cairn.db.engine import Lock, take
 from cairn.db.tables import merges, user_map
 from cairn.identity.merges import Merge, canonical
 from cairn.store.store import MapChange
@@ -33,6 +34,7 @@ def join_all(connection: sa.Connection, joins: Sequence[Join]) -> list[Merge]:
 
     A visitor that has a history stays as it is: what a person took apart stays apart. Idempotent.
     """
+    take(connection, Lock.MERGES)
     done: list[Merge] = []
     for environment_id in sorted({join.environment_id for join in joins}):
         own = {join.visitor_id: join for join in joins if join.environment_id == environment_id}

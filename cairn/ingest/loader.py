@@ -11,6 +11,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from cairn.clock import Clock
+from cairn.db.failure import is_away
 from cairn.errors import Unavailable
 from cairn.eventlog.log import EventLog
 from cairn.eventlog.readers import LOADER
@@ -83,7 +84,8 @@ class Loader:
     def load_once(self) -> int:
         """Load what is there, up to a batch; return how many requests it was.
 
-        Raises Unavailable or OperationalError when the store or the metadata is away; nothing is lost, call again.
+        Raises Unavailable or the database's error when the store or the metadata is away; nothing is lost, call
+        again.
         """
         with self._loading:
             return self._load_next()
@@ -182,9 +184,11 @@ class Loader:
             for step in (*STEPS, *WRITES):
                 with self._timed(step.__name__):
                     step(batch, self._parts)
-        except (Unavailable, sa.exc.OperationalError, OSError, MemoryError):
+        except (Unavailable, OSError, MemoryError):
             raise  # the machine's fault, not the request's
         except Exception as error:  # a job boundary: one request's fault must not stop the others
+            if is_away(error):
+                raise
             if len(items) == 1:
                 logger.exception("request_not_loaded", extra={"log_position": items[0].log_position})
                 return [self._refuse(items[0], repr(error))]

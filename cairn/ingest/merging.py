@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from cairn import ids
 from cairn.clock import from_ms
-from cairn.db.engine import reading
+from cairn.db.engine import Lock, reading, take
 from cairn.db.tables import merges
 from cairn.event import Draft, Kind
 from cairn.identity.joins import joined_to
@@ -34,6 +34,7 @@ def merge_users(batch: Batch, parts: Parts) -> None:
         return
     identified = _identified(asking, batch, parts)
     with parts.engine.begin() as connection:
+        take(connection, Lock.MERGES)  # before looking: nobody appends between that and what is appended here
         remembered.check_history(_history_end(connection))
         answers = merge_all(connection, [_request(draft, identified) for draft in asking])
     refused: set[int] = set()

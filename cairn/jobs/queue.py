@@ -185,7 +185,7 @@ class Worker:
             try:
                 if not self.run_one():
                     stop.wait(POLL_S)
-            except sa.exc.DBAPIError:
+            except sa.exc.SQLAlchemyError:
                 # The database is locked, full or away: the job's lease ends, and it is done later.
                 logger.warning("jobs_database_away", exc_info=True)
                 stop.wait(POLL_S)
@@ -235,7 +235,7 @@ class Worker:
                     heartbeat(connection, job, now=self._clock())
             except LeaseLost:
                 return
-            except sa.exc.OperationalError:
+            except sa.exc.SQLAlchemyError:
                 continue  # three more beats fit into the lease
 
     def _tick(self) -> None:

@@ -11,8 +11,14 @@ from cairn.cli.main import cli
 from cairn.db.engine import open_engine, reading
 from cairn.errors import Misconfigured, NotFound
 from cairn.workspace.member import authenticate
-from tests.databases import database_url
+from tests.databases import database_url, environment_of
 from tests.served import CAIRN
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment_of(tmp_path).items():
+        monkeypatch.setenv(name, value)
 
 
 def test_demo_is_made_once_and_tells_the_same_keys(tmp_path: Path) -> None:

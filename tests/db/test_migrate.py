@@ -14,6 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from cairn.clock import utc_now
+from cairn.db.collation import compare_by_bytes
 from cairn.db.engine import open_engine
 from cairn.db.migrate import MIGRATIONS, DatabaseTooNew, migrate, revisions
 from cairn.db.tables import metadata, sources, workspaces
@@ -51,6 +52,8 @@ def _schema(engine: sa.Engine) -> dict[str, Any]:
 
 def test_migrated_schema_equals_fresh_schema(engine: sa.Engine, tmp_path: Path) -> None:
     metadata.create_all(engine)
+    with engine.begin() as connection:
+        compare_by_bytes(connection)
     fresh = _schema(engine)
     migrated = open_engine(empty_database_url(tmp_path, "migrated"))
     migrate(migrated)

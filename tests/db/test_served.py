@@ -6,17 +6,19 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.databases import database_url, only_on_postgresql
+from tests.databases import empty_database_url, only_on_postgresql
 from tests.served import Served
 
 pytestmark = only_on_postgresql
 
 
 @pytest.fixture
-def cairn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    address = database_url(tmp_path).replace("postgresql+psycopg://cairn@", "postgresql://cairn:hunter2@")
-    monkeypatch.setenv("CAIRN_DATABASE_URL", address)
-    served = Served(tmp_path / "data").make_demo().start()
+def cairn(tmp_path: Path) -> Iterator[Served]:
+    """Of an empty database."""
+    address = empty_database_url(tmp_path).replace(
+        "postgresql+psycopg://cairn@", "postgresql://cairn:hunter2@"
+    )
+    served = Served(tmp_path / "data", environment={"CAIRN_DATABASE_URL": address}).make_demo().start()
     yield served
     served.stop()
 

@@ -1,14 +1,14 @@
 """Who may no longer see Live stops getting it, also in a window that was open before; and nobody holds many of them."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from cairn.db.engine import open_engine
 from cairn.web.pages.live import MOST_STREAMS
+from tests.databases import database_url
 from tests.served import Served
 from tests.whole.conftest import Whole, number, token_in
 
@@ -29,9 +29,10 @@ def sign_out(browser: httpx2.Client, _: Path) -> None:
 
 def in_database(change: str) -> Callable[[httpx2.Client, Path], None]:
     def run(_: httpx2.Client, data_dir: Path) -> None:
-        with closing(sqlite3.connect(data_dir / "cairn.db", timeout=20)) as database, database:
-            database.execute("PRAGMA foreign_keys = ON")
-            assert database.execute(change).rowcount > 0
+        engine = open_engine(database_url(data_dir))
+        with engine.begin() as connection:
+            assert connection.exec_driver_sql(change).rowcount > 0
+        engine.dispose()
 
     return run
 
