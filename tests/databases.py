@@ -5,6 +5,7 @@ import functools
 import os
 import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,12 @@ def settings_of(folder: Path) -> Settings:
 
 
 def open_test_metadata(folder: Path) -> sa.Engine:
-    """What `open_metadata` would open, without waiting for migrations each time."""
+    """What `open_metadata` would open, without waiting for migrations each time. Closed when nobody has it any more."""
     if not (IS_POSTGRESQL or (folder / NAME).exists()):
         shutil.copyfile(_migrated() / NAME, folder / NAME)
-    return open_metadata(settings_of(folder))
+    engine = open_metadata(settings_of(folder))
+    weakref.finalize(engine, engine.pool.dispose)
+    return engine
 
 
 def database_url(folder: Path) -> str:

@@ -241,7 +241,9 @@ def _definitions_naming(connection: sa.Connection, known: Sequence[Known]) -> li
         ("flag", flags, flags.c.variations, flags.c.workspace_id.in_(own)),
         ("rule", rules, rules.c.body, rules.c.environment_id.in_(environment_ids)),
     ):
-        rows = connection.execute(sa.select(table.c.key, sa.cast(column, sa.Text)).where(where))
+        rows = connection.execute(
+            sa.select(table.c.key, sa.cast(column, sa.Text)).where(where).order_by(table.c.id)
+        )
         told += [
             f"{word} {key}: its definition names a user; edit it"
             for key, body in rows

@@ -73,6 +73,7 @@ def _askers(connection: sa.Connection, workspace_id: int) -> Iterator[tuple[Use,
         sa.select(flags.c.key, flags.c.name, rules.c.environment_id, flags.c.archived_at, rules.c.body)
         .join(rules, rules.c.flag_id == flags.c.id)
         .where(flags.c.workspace_id == workspace_id)
+        .order_by(flags.c.key, rules.c.environment_id, rules.c.position, rules.c.id)
     )
     for row in stored_rules:
         yield Use("flag", row.key, row.name, row.environment_id, row.archived_at is not None), row.body
@@ -80,6 +81,7 @@ def _askers(connection: sa.Connection, workspace_id: int) -> Iterator[tuple[Use,
         sa.select(holdouts.c.name, holdouts.c.environment_id, holdouts.c.body)
         .join(environments, environments.c.id == holdouts.c.environment_id)
         .where(environments.c.workspace_id == workspace_id)
+        .order_by(holdouts.c.id)
     )
     for name, environment_id, body in held:
         yield Use("holdout", name, name, environment_id), body

@@ -24,6 +24,10 @@ def postgresql() -> Iterator[Server]:
     server.kill()
 
 
+# The demo's history is loaded first.
+PATIENCE_S = 300.0
+
+
 @pytest.fixture
 def cairn(tmp_path: Path, postgresql: Server) -> Iterator[Served]:
     """Of a database that was empty."""
@@ -31,6 +35,13 @@ def cairn(tmp_path: Path, postgresql: Server) -> Iterator[Served]:
     served = Served(tmp_path / "data", environment={"CAIRN_DATABASE_URL": address}).make_demo()
     yield served
     served.stop()
+
+
+@pytest.fixture
+def whole(cairn: Served) -> Iterator[Whole]:
+    whole = Whole(cairn.start())
+    yield whole
+    whole.http.close()
 
 
 def decided(cairn: Served) -> bool:
@@ -42,11 +53,10 @@ def decided(cairn: Served) -> bool:
 
 
 def test_while_postgresql_is_killed_pages_say_so_and_events_wait_for_it(
-    cairn: Served, postgresql: Server
+    cairn: Served, whole: Whole, postgresql: Server
 ) -> None:
-    whole = Whole(cairn.start())
     whole.send("/api/track", identity="ann@shop.test", event="Before")
-    eventually(lambda: whole.events("ann@shop.test"))
+    eventually(lambda: whole.events("ann@shop.test"), PATIENCE_S)
     with whole.signed_in() as browser:
         postgresql.kill()
         page = browser.get("/env/development/live")
@@ -56,15 +66,14 @@ def test_while_postgresql_is_killed_pages_say_so_and_events_wait_for_it(
         whole.send("/api/track", identity="ann@shop.test", event="While it is away")
         assert decided(cairn)
         postgresql.start()
-        eventually(lambda: len(whole.events("ann@shop.test")) == 2)
-        assert eventually(lambda: whole.user(7))["user"]["identity"] == "ann@shop.test"
+        eventually(lambda: len(whole.events("ann@shop.test")) == 2, PATIENCE_S)
+        eventually(lambda: 7 in whole.user("ann@shop.test")["user_ids"], PATIENCE_S)
         assert browser.get("/env/development/live").status_code == 200
     ready = cairn.ready
     assert all(Path(f"/proc/{ready[pid]}").exists() for pid in ("core_pid", "edge_pid")), (
         "nothing was restarted"
     )
     rename(whole, "After its return")
-    whole.http.close()
 
 
 def rename(whole: Whole, name: str) -> None:
@@ -74,23 +83,19 @@ def rename(whole: Whole, name: str) -> None:
 
 
 def test_a_start_without_postgresql_takes_events_and_goes_on_when_it_is_back(
-    cairn: Served, postgresql: Server
+    cairn: Served, whole: Whole, postgresql: Server
 ) -> None:
-    whole = Whole(cairn.start())
-    assert eventually(lambda: decided(cairn))
+    eventually(lambda: decided(cairn), PATIENCE_S)
     port = cairn.port
-    whole.http.close()
     assert cairn.stop() == 0
     postgresql.kill()
     starting = threading.Thread(target=cairn.start, kwargs={"port": port})
     starting.start()
-    eventually(lambda: accepts(whole, port))
+    eventually(lambda: accepts(whole, port), PATIENCE_S)
     assert decided(cairn) and starting.is_alive()
     postgresql.start()
     starting.join()
-    again = Whole(cairn)
-    eventually(lambda: again.events("ann@shop.test"))
-    again.http.close()
+    eventually(lambda: whole.events("ann@shop.test"), PATIENCE_S)
     log = cairn.errors.read_text()
     assert "metadata_database_away" in log and "the core ended" not in log
 
