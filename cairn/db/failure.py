@@ -47,7 +47,10 @@ def explained() -> Iterator[None]:
     except sa.exc.SQLAlchemyError as error:
         if not is_away(error):
             raise
-        logger.warning("metadata_database_away", exc_info=error)
+        why = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        logger.warning(
+            "metadata_database_away", extra={"why": why}
+        )  # one line: it is said with every request
         raise Unavailable("the metadata database is busy or away; try again") from error
 
 
