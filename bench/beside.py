@@ -26,7 +26,7 @@ from cairn.members.lmdb import LmdbMembers, open_members
 from cairn.members.sets import users_set
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.segments.live import LiveSegments
-from cairn.store.embedded import EmbeddedStore
+from cairn.store.clickhouse import ClickHouseStore
 
 SHARING = 20  # segments that mention the same event
 LEAVING = 50  # users whose window ends
@@ -54,7 +54,7 @@ def condition(number: int) -> Condition:
 class Beside:
     """One environment of its own, with so many segments that are kept live."""
 
-    def __init__(self, folder: Path, store: EmbeddedStore, segments: int) -> None:
+    def __init__(self, folder: Path, store: ClickHouseStore, segments: int) -> None:
         folder.mkdir(parents=True)
         self.environment_id, self.store, self._number = 1000 + segments, store, segments << 32
         self.engine, self.members = _metadata(folder, self.environment_id), open_members(folder / "members")
@@ -92,7 +92,7 @@ class Beside:
             thread.join()
 
 
-def beside(folder: Path, store: EmbeddedStore, segments: int) -> dict[str, Any]:
+def beside(folder: Path, store: ClickHouseStore, segments: int) -> dict[str, Any]:
     here = Beside(folder, store, segments)
     started = time.perf_counter()
     here.live.settle()

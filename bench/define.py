@@ -21,7 +21,8 @@ from cairn.db.engine import open_engine, reading, sqlite_url
 from cairn.db.migrate import migrate
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Definition, Part
-from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.clickhouse import ClickHouseStore
+from cairn.store.embedded import open_embedded
 
 LIMIT_MS = 300
 ENVIRONMENT = 1
@@ -64,7 +65,7 @@ def fill(folder: Path, shapes: int, events: int) -> None:
 
 
 def count(
-    store: EmbeddedStore, definitions: Definitions, connection: object, selector: str
+    store: ClickHouseStore, definitions: Definitions, connection: object, selector: str
 ) -> tuple[float, float, int]:
     """Milliseconds from a definition to its count over all history; of the processor, to find its shapes; the count."""
     started, worked = time.perf_counter(), time.thread_time()

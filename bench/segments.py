@@ -32,7 +32,8 @@ from cairn.segments.definition import NewSegment, create_segment
 from cairn.segments.leaves import Leaves
 from cairn.segments.live import LiveSegments
 from cairn.segments.questions import count_everybody
-from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.clickhouse import ClickHouseStore
+from cairn.store.embedded import open_embedded
 from cairn.store.schema import DATABASE
 
 USERS = 350_000
@@ -146,7 +147,7 @@ def measured(work: Callable[[int], object]) -> dict[str, float]:
     }
 
 
-def counts(store: EmbeddedStore, conditions: list[Condition], now_ms: int) -> dict[str, object]:
+def counts(store: ClickHouseStore, conditions: list[Condition], now_ms: int) -> dict[str, object]:
     """A full count, due times included, as segments are counted."""
     leaves = Leaves()
     ready = [leaves.ready(condition) for condition in conditions]
@@ -158,7 +159,7 @@ def counts(store: EmbeddedStore, conditions: list[Condition], now_ms: int) -> di
     }
 
 
-def live(folder: Path, store: EmbeddedStore, now: datetime) -> dict[str, object]:
+def live(folder: Path, store: ClickHouseStore, now: datetime) -> dict[str, object]:
     """Through LiveSegments as the core runs it: merges from the metadata, members written and synced."""
     moments = itertools.count(to_ms(now))
 

@@ -1,11 +1,10 @@
-"""Taking users out of the event store: first out of every answer, then off the disk.
+"""Taking users out of every answer of the event store; `scrub` then takes them off the disk.
 
 What is to go stands in a table in memory while the statements run, because the engine keeps the text of the last
-hundred mutations, and a text must not name anybody. The rows vanish at once (a mask); `rewrite` then writes the parts
-that held them anew and lets go of the old ones.
+hundred mutations, and a text must not name anybody. The rows vanish at once (a mask). The table in memory is on one
+machine, so a cluster needs another way to hand over what is to go.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,13 +25,6 @@ _USERS = f"(SELECT environment_id, id FROM {LEAVING} WHERE what = 'user')"
 _ROWS_PER_INSERT = 5_000  # of the table in memory
 _LONG_ENOUGH = 6  # characters; a shorter name is looked for in a refused payload only between quotes
 _SYNC = "SETTINGS lightweight_deletes_sync = 2, mutations_sync = 2"
-_TABLES = ("events", "user_properties", "user_map", "refusals", "elements", "visitors")
-_LET_GO = (
-    "old_parts_lifetime = 0, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1"
-)
-_SETTINGS = "old_parts_lifetime, min_rows_to_fsync_after_merge, min_compressed_bytes_to_fsync_after_merge"
-OLD_PARTS_S = 60.0  # s; how long to wait for the engine to let go of old parts; it looks every 5 s
-_PAUSE_S = 1.0  # s; between looks
 
 
 class UserErasure(Struct, frozen=True):
@@ -69,28 +61,6 @@ def erase(run: Run, read: Read, some: Sequence[UserErasure]) -> list[Erased]:
         return counts
     finally:
         run(f"TRUNCATE TABLE {LEAVING}")
-
-
-def rewrite(run: Run, read: Read) -> bool:
-    """Write anew what held masked rows, and let go of the old files. False: some are still there after a while.
-
-    The engine keeps old parts for some minutes because it does not sync the new ones; here it does sync them.
-    """
-    for table in _TABLES:
-        run(f"ALTER TABLE {DATABASE}.{table} MODIFY SETTING {_LET_GO}")
-    try:
-        for table in _TABLES:
-            if _has_masks(read, table):
-                run(f"ALTER TABLE {DATABASE}.{table} APPLY DELETED MASK SETTINGS mutations_sync = 2")
-        old, deadline = _old_parts(read), time.monotonic() + OLD_PARTS_S
-        while old & _old_parts(read):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_PAUSE_S)
-        return True
-    finally:
-        for table in _TABLES:
-            run(f"ALTER TABLE {DATABASE}.{table} RESET SETTING {_SETTINGS}")
 
 
 _HASH = "cityHash64(received_at, reason, user, name, payload, log_position)"
@@ -162,20 +132,3 @@ def _count(read: Read, environment_id: int) -> Erased:
     return Erased(
         found["events"], found["user_properties"], found["user_map"], found["refusals"], found["elements"]
     )
-
-
-def _has_masks(read: Read, table: str) -> bool:
-    sql = (
-        "SELECT count() FROM system.parts WHERE database = {database:String} AND table = {table:String} "
-        "AND active AND has_lightweight_delete"
-    )
-    return bool(read(sql, {"database": DATABASE, "table": table})[0][0])
-
-
-def _old_parts(read: Read) -> set[tuple[str, str]]:
-    """Shape: (table, part)."""
-    sql = (
-        "SELECT table, name FROM system.parts WHERE database = {database:String} AND NOT active "
-        "AND table IN {tables:Array(String)}"
-    )
-    return {(row[0], row[1]) for row in read(sql, {"database": DATABASE, "tables": list(_TABLES)})}

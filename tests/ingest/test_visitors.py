@@ -10,7 +10,7 @@ from cairn.eventlog.log import EventLog
 from cairn.identity.merges import canonical
 from cairn.ids import identified_user_id, key_hash, visitor_id
 from cairn.published.directory import Directory, Sdk
-from cairn.store.embedded import EmbeddedStore
+from cairn.store.clickhouse import ClickHouseStore
 from cairn.store.question import ad_hoc
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import PropertyChange, VisitorRow
@@ -86,7 +86,7 @@ def test_a_join_whose_load_was_killed_is_told_again(flags: Rig, environment_id: 
     assert owners(flags, environment_id) == [ann]
 
 
-class Counting(EmbeddedStore):
+class Counting(ClickHouseStore):
     """Counts the questions about flag visitors."""
 
     asked = 0
@@ -102,7 +102,7 @@ class Counting(EmbeddedStore):
 
 def test_events_of_known_users_cost_nothing(flags: Rig, environment_id: int) -> None:
     store = flags.store
-    assert isinstance(store, EmbeddedStore)
+    assert isinstance(store, ClickHouseStore)
     assert store.wait_for_ids()
     batch: list[dict[str, Any]] = [{"identity": "ann"}, {"user_id": 7}, {"anonymous_id": "a"}]
     flags.send(*batch, environment_id=environment_id)

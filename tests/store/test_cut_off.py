@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from cairn.event import Draft
+from cairn.store.clickhouse import ClickHouseStore
 from cairn.store.cut_off import cut_off_parts
-from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.embedded import open_embedded
 from cairn.store.question import ad_hoc
 from tests.store.engine import engine_of
 
@@ -19,7 +20,7 @@ def events(first: int, count: int) -> list[Draft]:
     ]
 
 
-def merged(store: EmbeddedStore, folder: Path) -> None:
+def merged(store: ClickHouseStore, folder: Path) -> None:
     store.insert_events(events(1, 20))
     store.insert_events(events(100, 30))
     with engine_of(folder) as engine:

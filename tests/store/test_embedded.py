@@ -9,7 +9,8 @@ import pytest
 
 from cairn.errors import Unavailable
 from cairn.event import Draft
-from cairn.store.embedded import EmbeddedStore, open_embedded
+from cairn.store.clickhouse import ClickHouseStore
+from cairn.store.embedded import open_embedded
 from cairn.store.errors import StoreInUse, StoreTooNew
 from cairn.store.migrations import MIGRATIONS, Migration, migrate
 from cairn.store.question import ad_hoc
@@ -22,19 +23,19 @@ ONE = Draft(1, "custom", "Paid", 1_800_000_000_000, 1_800_000_000_000, user_id=1
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+def store(tmp_path: Path) -> Iterator[ClickHouseStore]:
     opened = open_embedded(tmp_path / "store", memory_mb=300)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def engine(store: EmbeddedStore, tmp_path: Path) -> Iterator[Engine]:
+def engine(store: ClickHouseStore, tmp_path: Path) -> Iterator[Engine]:
     with engine_of(tmp_path / "store") as engine:
         yield engine
 
 
-def test_what_is_stored_is_there_again(store: EmbeddedStore, tmp_path: Path) -> None:
+def test_what_is_stored_is_there_again(store: ClickHouseStore, tmp_path: Path) -> None:
     store.insert_events([ONE])
     store.close()
     again = open_embedded(tmp_path / "store", memory_mb=300)
@@ -42,7 +43,7 @@ def test_what_is_stored_is_there_again(store: EmbeddedStore, tmp_path: Path) -> 
     again.close()
 
 
-def test_what_is_known_of_the_data_is_read_again(store: EmbeddedStore, tmp_path: Path) -> None:
+def test_what_is_known_of_the_data_is_read_again(store: ClickHouseStore, tmp_path: Path) -> None:
     store.insert_events([ONE])
     store.insert_user_map([MapChange(2, 1, 9, 1)])
     store.close()
@@ -56,7 +57,7 @@ def test_what_is_known_of_the_data_is_read_again(store: EmbeddedStore, tmp_path:
     again.close()
 
 
-def test_another_process_is_told_that_the_store_is_in_use(store: EmbeddedStore, tmp_path: Path) -> None:
+def test_another_process_is_told_that_the_store_is_in_use(store: ClickHouseStore, tmp_path: Path) -> None:
     program = f"""
 from pathlib import Path
 from cairn.store.embedded import open_embedded
@@ -71,7 +72,7 @@ except StoreInUse as error:
     assert issubclass(StoreInUse, Exception)
 
 
-def test_a_closed_store_is_unavailable(store: EmbeddedStore) -> None:
+def test_a_closed_store_is_unavailable(store: ClickHouseStore) -> None:
     store.close()
     with pytest.raises(Unavailable):
         store.query(ad_hoc(1, "SELECT {environment:UInt32}"))
@@ -79,7 +80,7 @@ def test_a_closed_store_is_unavailable(store: EmbeddedStore) -> None:
         store.insert_events([ONE])
 
 
-def test_one_memory_limit_and_modest_caches(store: EmbeddedStore) -> None:
+def test_one_memory_limit_and_modest_caches(store: ClickHouseStore) -> None:
     settings = dict(
         store.query(ad_hoc(1, "SELECT name, toUInt64(value) FROM system.server_settings WHERE name IN "
         "('max_server_memory_usage', 'mark_cache_size') AND 1 = {environment:UInt32}"))
@@ -88,7 +89,7 @@ def test_one_memory_limit_and_modest_caches(store: EmbeddedStore) -> None:
 
 
 class TestMigrations:
-    def test_are_applied_once_and_in_order(self, store: EmbeddedStore, engine: Engine) -> None:
+    def test_are_applied_once_and_in_order(self, store: ClickHouseStore, engine: Engine) -> None:
         assert store.migrate() == []
         added = (
             Migration(NEXT, "a", ("CREATE TABLE cairn.x (a UInt8) ENGINE = Memory",)),
@@ -102,7 +103,7 @@ class TestMigrations:
         with pytest.raises(StoreTooNew):
             store.migrate()
 
-    def test_one_that_broke_off_is_run_again(self, store: EmbeddedStore, engine: Engine) -> None:
+    def test_one_that_broke_off_is_run_again(self, store: ClickHouseStore, engine: Engine) -> None:
         run, newest = engine.run, engine.number
         run("DELETE FROM cairn.versions WHERE 1")
         assert store.migrate() == [migration.name for migration in MIGRATIONS]
@@ -110,7 +111,7 @@ class TestMigrations:
         assert newest("SELECT count() FROM cairn.events") == 1
 
     def test_events_of_the_first_form_are_kept(
-        self, store: EmbeddedStore, engine: Engine, tmp_path: Path
+        self, store: ClickHouseStore, engine: Engine, tmp_path: Path
     ) -> None:
         """A store as the first version left it, opened by this one."""
         run, newest = engine.run, engine.number
@@ -131,7 +132,7 @@ class TestMigrations:
         again.close()
 
     def test_properties_keep_their_values_and_lose_to_later_arrivals(
-        self, store: EmbeddedStore, engine: Engine
+        self, store: ClickHouseStore, engine: Engine
     ) -> None:
         """Versions as the fourth form wrote them, of ordinary properties and of those where the earliest wins."""
         run, newest = engine.run, engine.number

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cairn.ids import identified_user_id, visitor_id
-from cairn.store.embedded import EmbeddedStore
+from cairn.store.clickhouse import ClickHouseStore
 from cairn.store.question import ad_hoc
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import IDENTITY, PropertyChange, VisitorRow
@@ -18,7 +18,7 @@ environments = count(900_000)
 ODD = ["a", "\0", "NUL \0 within", "é", "\ufffd", "名前", "😀", "\U0010ffff", "'; DROP", "\\", "x" * 100_000]
 
 
-def store_identities(store: EmbeddedStore, environment_id: int, names: list[str]) -> list[VisitorRow]:
+def store_identities(store: ClickHouseStore, environment_id: int, names: list[str]) -> list[VisitorRow]:
     """Returns what is expected of them."""
     users = {name: identified_user_id(environment_id, name) for name in names}
     store.insert_properties(
@@ -31,7 +31,7 @@ def store_identities(store: EmbeddedStore, environment_id: int, names: list[str]
     ]
 
 
-def stored(store: EmbeddedStore, expected: list[VisitorRow]) -> list[VisitorRow]:
+def stored(store: ClickHouseStore, expected: list[VisitorRow]) -> list[VisitorRow]:
     return store.visitors([(row.environment_id, row.visitor_id) for row in expected])
 
 
@@ -42,7 +42,9 @@ def by_user(rows: list[VisitorRow]) -> list[VisitorRow]:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(), min_size=1, max_size=50))
 @example(ODD)
-def test_engine_and_python_give_an_identity_the_same_visitor(store: EmbeddedStore, names: list[str]) -> None:
+def test_engine_and_python_give_an_identity_the_same_visitor(
+    store: ClickHouseStore, names: list[str]
+) -> None:
     environment_id = next(environments)
     account_id = environment_id % 7 + 1
     expected = store_identities(store, environment_id, names)
@@ -54,7 +56,7 @@ def test_engine_and_python_give_an_identity_the_same_visitor(store: EmbeddedStor
     assert store.identities_behind(environment_id, account_id, asked) == []  # they have their rows
 
 
-def test_identities_of_many_pages_are_all_named_once(store: EmbeddedStore, store_folder: Path) -> None:
+def test_identities_of_many_pages_are_all_named_once(store: ClickHouseStore, store_folder: Path) -> None:
     environment_id = next(environments)
     expected = store_identities(store, environment_id, [f"user {number}" for number in range(100)])
     with engine_of(store_folder) as engine:
@@ -65,7 +67,7 @@ def test_identities_of_many_pages_are_all_named_once(store: EmbeddedStore, store
     assert store.query(ad_hoc(environment_id, sql)) == [(100,)]
 
 
-def test_who_waits_makes_an_environment_be_followed(store: EmbeddedStore) -> None:
+def test_who_waits_makes_an_environment_be_followed(store: ClickHouseStore) -> None:
     environment_id = next(environments)
     [ann] = store_identities(store, environment_id, ["ann"])
     assert environment_id not in store.waiting_environments()
