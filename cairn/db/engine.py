@@ -14,6 +14,10 @@ from cairn.errors import Misconfigured
 # an acknowledgement, seconds of silence before asking whether the other side is there. An address may say otherwise.
 _PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10}
 
+# How long a writer waits for another one, on either engine.
+_LOCK_MS = 5_000
+_HOUR_MS = 3_600_000
+
 
 class Lock(IntEnum):
     """What only one transaction at a time does. The numbers are PostgreSQL's keys; any constants of our own."""
@@ -58,7 +62,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:  # Any: the driver
     connection.isolation_level = None  # we say BEGIN ourselves
     # secure_delete: what was deleted is overwritten, because some of it was deleted for a user who asked for that
     for pragma in (
-        "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "secure_delete=ON"
+        "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_LOCK_MS}", "foreign_keys=ON", "secure_delete=ON"
     ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 
@@ -66,21 +70,27 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:  # Any: the driver
 def _begin_immediate(connection: sa.Connection) -> None:
     """`engine.begin()` writes, so it takes the lock first, not half-way; reads use `reading(engine)`."""
     options = connection.get_execution_options()
+    if options.get("is_patient"):
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_HOUR_MS}")
     connection.exec_driver_sql("BEGIN" if options.get("read") else "BEGIN IMMEDIATE")
+    if options.get("is_patient"):
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOCK_MS}")
 
 
 def _configure_postgresql(connection: Any, _record: Any) -> None:  # Any: the driver's own types
-    connection.execute("SET lock_timeout = '5s'")  # as long as SQLite waits for its writer
+    connection.execute(f"SET lock_timeout = {_LOCK_MS}")
     connection.commit()
 
 
-def take(connection: sa.Connection, lock: Lock, *, is_patient: bool = False) -> None:
-    """Until the transaction ends nobody else takes this lock. SQLite's write lock does it already.
+def patient(engine: sa.Engine) -> sa.Engine:
+    """The same, for transactions that wait however long somebody else holds what they take."""
+    return engine.execution_options(is_patient=True)
 
-    `is_patient`: however long somebody else holds it.
-    """
+
+def take(connection: sa.Connection, lock: Lock) -> None:
+    """Until the transaction ends nobody else takes this lock. SQLite's write lock does it already."""
     if connection.dialect.name == "postgresql":
-        if is_patient:
+        if connection.get_execution_options().get("is_patient"):
             connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock.value})")
 

@@ -1,7 +1,7 @@
 """What a failure of the metadata database means to whoever asked: the one place that reads the driver's errors."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -43,7 +43,7 @@ def explained() -> Iterator[None]:
     except sa.exc.IntegrityError as error:
         raise _conflict(error) from error
     except sa.exc.DataError as error:
-        raise InvalidInput(_VALUES.get(_code(error), _NO_TEXT)) from error
+        raise _invalid(error) from error
     except sa.exc.SQLAlchemyError as error:
         if not is_away(error):
             raise
@@ -52,6 +52,13 @@ def explained() -> Iterator[None]:
             "metadata_database_away", extra={"why": why}
         )  # one line: it is said with every request
         raise Unavailable("the metadata database is busy or away; try again") from error
+
+
+def _invalid(error: sa.exc.DataError) -> InvalidInput:
+    values = error.params if isinstance(error.params, Mapping) else {}
+    nul = (name for name, value in values.items() if isinstance(value, str) and "\0" in value)
+    field, message = next(nul, ""), _VALUES.get(_code(error), _NO_TEXT)
+    return InvalidInput(f"{field}: {message}" if field else message, field=field)
 
 
 def _code(error: sa.exc.DBAPIError) -> str:

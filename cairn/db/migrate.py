@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from cairn.db.collation import check_encoding, compare_by_bytes
-from cairn.db.engine import Lock, reading, take
+from cairn.db.engine import Lock, patient, reading, take
 from cairn.errors import Misconfigured
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,8 +40,8 @@ def migrate(engine: sa.Engine) -> bool:
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
-        take(connection, Lock.MIGRATION, is_patient=True)
+    with patient(engine).begin() as connection:
+        take(connection, Lock.MIGRATION)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         compare_by_bytes(connection)

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cairn.conditions.tree import Did, EventMatch, InList, Last, PropertyFilter, UserProperty
-from cairn.db.engine import Lock, reading, take
+from cairn.db.engine import Lock, patient, reading, take
 from cairn.db.tables import workspaces
 from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
@@ -42,8 +42,8 @@ def ensure(engine: sa.Engine, seal: Seal, log: EventLog, *, now: datetime) -> di
         told = _told(connection, seal)
     if told is not None:
         return told
-    with engine.begin() as connection:
-        take(connection, Lock.DEFINITIONS, is_patient=True)
+    with patient(engine).begin() as connection:
+        take(connection, Lock.DEFINITIONS)
         told = _told(connection, seal)  # somebody else may be making it
         if told is None:
             told = _make(connection, seal, now)

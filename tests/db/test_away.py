@@ -35,18 +35,19 @@ def test_more_readers_than_connections_are_told_to_come_again(engine: sa.Engine)
 
 @only_on_postgresql
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "field", "message"),
     [
-        pytest.param({"account_id": 2**40}, "a number is too large", id="number"),
-        pytest.param({"name": "a\0b"}, "a character", id="text"),
+        pytest.param({"account_id": 2**40}, "", "a number is too large", id="number"),
+        pytest.param({"name": "a\0b"}, "name", "name: a text holds a character", id="text"),
     ],
 )
 def test_a_value_the_database_cannot_keep_is_described(
-    engine: sa.Engine, values: dict[str, object], message: str
+    engine: sa.Engine, values: dict[str, object], field: str, message: str
 ) -> None:
     row = {"name": "a", "account_id": 1, "created_at": None, "is_demo": False} | values
-    with pytest.raises(InvalidInput, match=message), explained(), engine.begin() as connection:
+    with pytest.raises(InvalidInput, match=message) as refused, explained(), engine.begin() as connection:
         connection.execute(sa.insert(workspaces).values(row))
+    assert refused.value.field == field
 
 
 @only_on_postgresql

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 
+from cairn.db.engine import open_engine
+from cairn.db.tables import flag_states
+from cairn.settings import load
 from tests.databases import empty_database_url, only_on_postgresql
 from tests.served import Served
+from tests.whole.conftest import eventually
 
 pytestmark = only_on_postgresql
 
@@ -23,13 +28,27 @@ def cairn(tmp_path: Path) -> Iterator[Served]:
     served.stop()
 
 
+def settings_file(cairn: Served) -> bytes:
+    query = {"a": cairn.demo["account_id"], "i": cairn.production["sdk_key"], "s": "prod"}
+    answer = httpx2.get(f"{cairn.url}/server-side/v2-settings", params=query, timeout=30)
+    assert answer.status_code == 200 and answer.json()["features"]
+    return answer.content
+
+
+def test_what_another_process_commits_is_served(cairn: Served) -> None:
+    before = settings_file(cairn)
+    other = open_engine(load({}, cairn.environment).database_url)
+    with other.begin() as connection:
+        connection.execute(sa.update(flag_states).values(is_on=False))
+    other.dispose()
+    eventually(lambda: settings_file(cairn) != before)
+
+
 def test_a_cairn_on_postgresql_serves_its_demo_and_keeps_its_password(cairn: Served) -> None:
     headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
     with httpx2.Client(base_url=cairn.url, headers=headers, timeout=30) as caller:
         assert caller.get("/api/v1/segments").status_code == 200
-        account, key = cairn.demo["account_id"], cairn.production["sdk_key"]
-        settings = caller.get("/server-side/v2-settings", params={"a": account, "i": key, "s": "prod"})
-        assert settings.status_code == 200 and settings.json()["features"]
+    assert settings_file(cairn)
     assert not (cairn.data_dir / "cairn.db").exists()
     lines = [Path(f"/proc/{cairn.ready[pid]}/cmdline").read_text() for pid in ("pid", "edge_pid", "core_pid")]
     assert all("cairn" in line and "hunter2" not in line for line in lines)
