@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.patience import WAIT_MS
+from tests.prepared import Demos
 
 BROWSER = Path(__file__).parents[1] / "browser"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"  # Debian's; `make test` installs it
@@ -37,9 +40,16 @@ def script_folder(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
+@pytest.fixture(scope="session")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Demos:
+    own = tmp_path_factory.getbasetemp()
+    return Demos(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+
+
 # One a module, never longer: while Playwright runs, its thread can run no event loop, and there can be no second one.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]

@@ -15,9 +15,9 @@ from msgspec import Struct
 from playwright.sync_api import Browser, Page, expect
 
 from cairn.outcomes import REASONS, Reason
+from tests.patience import WAIT_MS
+from tests.prepared import Demos
 from tests.served import Served
-
-WAIT_MS = 20_000
 
 
 class Case(Struct, frozen=True):
@@ -169,8 +169,8 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("bad") / "data").make_demo().start()
+def cairn(tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[Served]:
+    served = demos.served(tmp_path_factory.mktemp("bad") / "data").start()
     yield served
     assert served.stop() == 0
 

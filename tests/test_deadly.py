@@ -18,9 +18,8 @@ from cairn.paths import Paths
 from cairn.store.question import ad_hoc
 from tests.databases import environment_of
 from tests.deadly import record
+from tests.patience import PATIENCE_S
 from tests.seams import open_log, open_store
-
-PATIENCE_S = 120.0
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from cairn.http_server.connections import Connections, Refused
 from cairn.http_server.limits import limits_for
 from tests.chaos.slow import BEGINNINGS
 from tests.databases import environment_of
+from tests.prepared import Demos
 from tests.served import Served
 
 ROOT = Path(__file__).parent.parent
@@ -93,8 +94,8 @@ def test_make_run_prints_address_sign_in_and_keys_and_opens_nothing(tmp_path: Pa
 
 
 @pytest.fixture(scope="module")
-def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("docs") / "data").make_demo().start()
+def cairn(tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[Served]:
+    served = demos.served(tmp_path_factory.mktemp("docs") / "data").start()
     yield served
     served.stop()
 

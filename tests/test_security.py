@@ -22,6 +22,7 @@ import httpx2
 import pytest
 
 from tests.databases import environment_of
+from tests.prepared import Demos
 from tests.served import CAIRN, Served
 
 SOURCES = sorted((Path(__file__).parent.parent / "cairn").rglob("*.py"))
@@ -41,8 +42,8 @@ LOADERS = {"pickle", "marshal", "shelve", "yaml", "code"}
 
 
 @pytest.fixture(scope="module")
-def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("security") / "data").make_demo().start()
+def cairn(tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[Served]:
+    served = demos.served(tmp_path_factory.mktemp("security") / "data").start()
     yield served
     assert served.stop() == 0
 

@@ -23,7 +23,8 @@ from cairn.published.directory import Directory
 from cairn.store.question import ad_hoc
 from cairn.workspace.member import create_member
 from cairn.workspace.permission import Role
-from tests.privacy.conftest import Running, Tenant, eventually, running
+from tests.patience import eventually
+from tests.privacy.conftest import Running, Tenant, running
 from tests.web.conftest import Browser
 from tests.world import PASSWORD
 

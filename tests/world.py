@@ -4,17 +4,19 @@ Folders add what their tests speak of: `tests/web`, `tests/api`, `tests/analysis
 a core with its threads, and the same workspaces.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 
 from cairn import settings
 from cairn.app.core import Core
 from cairn.clock import utc_now
-from cairn.db.tables import environments, projects, workspaces
+from cairn.db.tables import environments, members, projects, workspaces
 from cairn.definitions.matching import Definitions
 from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
@@ -22,7 +24,6 @@ from cairn.segments.live import LiveSegments
 from cairn.store.store import Store
 from cairn.workspace.api_token import create_token
 from cairn.workspace.environment import Environment, list_environments
-from cairn.workspace.member import create_member
 from cairn.workspace.permission import Role
 from cairn.workspace.sealed import Seal, open_seal
 from cairn.workspace.workspace import create_workspace
@@ -55,12 +56,20 @@ def add_tenant(
 
 
 def add_members(connection: sa.Connection, tenant: Tenant, now: datetime) -> None:
-    """One of each role, all with the same password."""
-    for role in Role:
-        name = f"{tenant.name} {role.value}"
-        create_member(
-            connection, tenant.workspace_id, email=tenant.email(role), name=name, password=PASSWORD, role=role, now=now
-        )  # fmt: skip
+    """One of each role, all with the same password, which is hashed once: that is slow on purpose."""
+    rows = [
+        {
+            "workspace_id": tenant.workspace_id, "email": tenant.email(role), "name": f"{tenant.name} {role.value}",
+            "role": role.value, "password_hash": _password_hash(), "created_at": now,
+        }
+        for role in Role
+    ]  # fmt: skip
+    connection.execute(sa.insert(members), rows)
+
+
+@functools.cache
+def _password_hash() -> str:
+    return PasswordHasher().hash(PASSWORD)
 
 
 def add_tokens(connection: sa.Connection, tenant: Tenant, now: datetime) -> None:

@@ -101,6 +101,7 @@ class Gateway:
         refuse: Callable[[Refused], None] = lambda _: None,
         poll_interval_ms: int = 30_000,
         look_up_s: float = LOOK_UP_S,
+        details_s: float = DETAILS_S,
         locate: Locate = locate_nothing,
     ) -> None:
         self._members = members
@@ -117,7 +118,7 @@ class Gateway:
         self._routes: dict[tuple[str, str], _Route] = {
             ("GET", "/server-side/v2-settings"): _Route(self._settings, _NO_SETTINGS, None),
             ("GET", "/server-side/v2-pull"): _Route(self._settings, _NO_SETTINGS, None),
-            ("GET", "/get-user-details"): _Route(self._details, EMPTY, DETAILS_S),
+            ("GET", "/get-user-details"): _Route(self._details, EMPTY, details_s),
             ("GET", "/check-attribute"): _Route(self._list_check, FALSE, look_up_s),
             ("POST", EVENT_PATH): _Route(self._event, refusal("the event could not be stored"), None),
             ("POST", BATCH_PATH): _Route(self._batch, refusal("the events could not be stored"), None),

@@ -21,7 +21,7 @@ from cairn.store.running import Running
 from cairn.store.statement import USUAL, Limits, Statement
 from cairn.store.store import Row, Store
 from tests.analysis.conftest import HERE, NOW, Past
-from tests.privacy.conftest import eventually
+from tests.patience import eventually
 
 DAYS = BehaviourByDay(last_days(NOW, UTC, 3))
 ENDLESS = 10**13

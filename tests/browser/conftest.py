@@ -1,6 +1,5 @@
 """A site that records what the script sends, and pages on it."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser import snippets
-from tests.browser.site import PATIENCE_S, Site, serve
+from tests.browser.site import Site, serve
+from tests.patience import WAIT_MS, eventually
 
 Visit = Callable[..., Page]
 
@@ -31,6 +31,7 @@ def site(_served: Site) -> Site:
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context(has_touch=True)
+    context.set_default_timeout(WAIT_MS)
     yield context
     context.close()
 
@@ -69,10 +70,7 @@ def visit(site: Site, context: BrowserContext) -> Visit:
 def ready(page: Page) -> None:
     """Wait until the script runs, the part that loads late too."""
     arrived = "performance.getEntriesByType('resource').some((one) => one.name.endsWith('later.js'))"
-    deadline = time.monotonic() + PATIENCE_S
     # Asked again and again from here: a policy against eval would stop a page from asking itself.
-    while not page.evaluate(f"window.cairn && window.cairn.loaded && {arrived}"):
-        assert time.monotonic() < deadline, "the script never came"
-        time.sleep(0.01)
+    eventually(lambda: page.evaluate(f"window.cairn && window.cairn.loaded && {arrived}"), "the script")
     # The file is here; it runs in a task of its own before this one ends.
     page.evaluate("new Promise((done) => setTimeout(done, 30))")

@@ -1,8 +1,6 @@
 """A served Cairn, pages elsewhere that load its script, and a person with the labeller over them."""
 
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,10 +20,9 @@ from cairn.workspace.member import list_members
 from cairn.workspace.session import start_session
 from tests.browser.site import Site
 from tests.databases import database_url
+from tests.patience import WAIT_MS
 from tests.served import Served
 
-PATIENCE_S = 20.0
-WAIT_MS = 15_000
 # Tests look into the labeller; pages cannot, its root is closed.
 OPEN_ROOT = """
   const attach = Element.prototype.attachShadow
@@ -33,15 +30,6 @@ OPEN_ROOT = """
     return attach.call(this, this.localName === 'cairn-labeller' ? { ...init, mode: 'open' } : init)
   }
 """
-
-
-def eventually(what: Callable[[], Any], about: str = "it") -> Any:
-    """The first true answer of `what`."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (answer := what()):
-        assert time.monotonic() < deadline, f"{about} never came"
-        time.sleep(0.1)
-    return answer
 
 
 @dataclass

@@ -18,9 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from cairn.collect.script import NEUTRAL_CAPTURE, ScriptFiles
 from tests.browser.snippets import ENVIRONMENT
+from tests.patience import PATIENCE_S
 
 CAPTURE = "/api/capture/v2/"
-PATIENCE_S = 10.0
 BUILTINS = {1: "click", 2: "touch", 3: "change", 4: "submit"}
 
 

@@ -7,16 +7,18 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.labelling import OPEN_ROOT, WAIT_MS, Labelling, eventually
+from tests.browser.labelling import OPEN_ROOT, Labelling
 from tests.browser.site import Site
 from tests.browser.test_hostile import STILL_A_PAGE, STILL_CAPTURED
+from tests.patience import WAIT_MS, eventually
+from tests.prepared import Demos
 from tests.served import Served
 from tests.web.axe import WIDE, findings, source
 
 
 @pytest.fixture(scope="module")
-def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("labeller") / "data").make_demo().start()
+def cairn(tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[Served]:
+    served = demos.served(tmp_path_factory.mktemp("labeller") / "data").start()
     yield served
     assert served.stop() == 0
 

@@ -29,11 +29,11 @@ from cairn.settings import load
 from cairn.wire.parsers import PARSERS
 from tests.browser import snippets
 from tests.collect.conftest import DIRECTORY
+from tests.patience import PATIENCE_S
 from tests.seams import open_log, open_members
 from tests.wire.arrivals import delivered
 
 APP_ID = snippets.ENVIRONMENT
-PATIENCE_S = 10.0
 LOADERS = [f"/js/heap-{APP_ID}.js", f"/config/{APP_ID}/heap_config.js", f"/k/{APP_ID}.js"]
 
 

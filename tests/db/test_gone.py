@@ -8,9 +8,10 @@ import httpx2
 import pytest
 
 from tests.databases import only_on_postgresql
+from tests.patience import eventually
 from tests.postgresql import EMPTY, Databases, Server
 from tests.served import Served
-from tests.whole.conftest import Whole, eventually
+from tests.whole.conftest import Whole
 
 pytestmark = only_on_postgresql
 
@@ -22,10 +23,6 @@ def postgresql() -> Iterator[Server]:
     server.start()
     yield server
     server.kill()
-
-
-# The demo's history is loaded first.
-PATIENCE_S = 300.0
 
 
 @pytest.fixture
@@ -56,7 +53,7 @@ def test_while_postgresql_is_killed_pages_say_so_and_events_wait_for_it(
     cairn: Served, whole: Whole, postgresql: Server
 ) -> None:
     whole.send("/api/track", identity="ann@shop.test", event="Before")
-    eventually(lambda: whole.events("ann@shop.test"), PATIENCE_S)
+    eventually(lambda: whole.events("ann@shop.test"))
     with whole.signed_in() as browser:
         postgresql.kill()
         page = browser.get("/env/development/live")
@@ -66,8 +63,8 @@ def test_while_postgresql_is_killed_pages_say_so_and_events_wait_for_it(
         whole.send("/api/track", identity="ann@shop.test", event="While it is away")
         assert decided(cairn)
         postgresql.start()
-        eventually(lambda: "While it is away" in names(whole), PATIENCE_S)
-        eventually(lambda: 7 in whole.user("ann@shop.test")["user_ids"], PATIENCE_S)
+        eventually(lambda: "While it is away" in names(whole))
+        eventually(lambda: 7 in whole.user("ann@shop.test")["user_ids"])
         assert browser.get("/env/development/live").status_code == 200
     ready = cairn.ready
     assert all(Path(f"/proc/{ready[pid]}").exists() for pid in ("core_pid", "edge_pid")), (
@@ -89,18 +86,18 @@ def rename(whole: Whole, name: str) -> None:
 def test_a_start_without_postgresql_takes_events_and_goes_on_when_it_is_back(
     cairn: Served, whole: Whole, postgresql: Server
 ) -> None:
-    eventually(lambda: decided(cairn), PATIENCE_S)
+    eventually(lambda: decided(cairn))
     port = cairn.port
     assert cairn.stop() == 0
     postgresql.kill()
     starting = threading.Thread(target=cairn.start, kwargs={"port": port})
     starting.start()
-    eventually(lambda: accepts(whole, port), PATIENCE_S)
-    eventually(lambda: "metadata_database_away" in cairn.errors.read_text(), PATIENCE_S)
+    eventually(lambda: accepts(whole, port))
+    eventually(lambda: "metadata_database_away" in cairn.errors.read_text())
     assert decided(cairn) and starting.is_alive()
     postgresql.start()
     starting.join()
-    eventually(lambda: whole.events("ann@shop.test"), PATIENCE_S)
+    eventually(lambda: whole.events("ann@shop.test"))
     assert "the core ended" not in cairn.errors.read_text()
 
 

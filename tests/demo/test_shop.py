@@ -16,7 +16,7 @@ from cairn.db.tables import environments
 from cairn.privacy.capture import CaptureSettings, write_capture
 from cairn.privacy.snapshot import NewSnapshot, add_snapshot, list_snapshots
 from tests.databases import database_url
-from tests.privacy.conftest import eventually
+from tests.patience import eventually
 from tests.served import Served
 
 EMAIL = "walker@shop.test"

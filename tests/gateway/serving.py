@@ -19,6 +19,7 @@ from cairn.ids import key_hash
 from cairn.ingest.place import open_locations
 from cairn.members.sets import Members, MembersAndDocuments, list_set
 from cairn.published.directory import Directory, Sdk
+from tests.patience import PATIENCE_S
 from tests.seams import open_members
 
 KEY = "abcdef0123456789abcdef0123456789"
@@ -51,7 +52,12 @@ def needing_server_key() -> Directory:
 
 class Serving:
     def __init__(
-        self, folder: Path, port: int, members: Members | None = None, locations: Path | None = None
+        self,
+        folder: Path,
+        port: int,
+        members: Members | None = None,
+        locations: Path | None = None,
+        look_up_s: float = PATIENCE_S,
     ) -> None:
         self.store: MembersAndDocuments = open_members(folder / "members")
         self.directory = directory()
@@ -70,6 +76,8 @@ class Serving:
             refresh=self._refresh,
             refuse=self.refusals.append,
             locate=open_locations(locations),
+            look_up_s=look_up_s,
+            details_s=PATIENCE_S,
         )
 
     @property
@@ -175,9 +183,13 @@ class Port:
 
 @contextmanager
 def serving(
-    port: Port, folder: Path, members: Members | None = None, locations: Path | None = None
+    port: Port,
+    folder: Path,
+    members: Members | None = None,
+    locations: Path | None = None,
+    look_up_s: float = PATIENCE_S,
 ) -> Iterator[Serving]:
-    served = Serving(folder, port.number, members, locations)
+    served = Serving(folder, port.number, members, locations, look_up_s)
     port.app = served.gateway
     try:
         yield served

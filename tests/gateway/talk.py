@@ -3,10 +3,12 @@
 import json
 import os
 import sys
-import time
+import threading
 from typing import Any
 
 from vwo import init
+
+PATIENCE_S = 20
 
 
 def main() -> None:
@@ -33,7 +35,9 @@ def main() -> None:
     aliased = client.set_alias({"id": "u1"}, "visitor-1") if asked["withAlias"] else None
     if asked["withAlias"]:
         client.get_flag("f", {"id": "visitor-1", "custom_variables": {"who": asked["values"][0]}})
-    time.sleep(1)  # its own threads still deliver; it has no way to wait for them
+    for thread in threading.enumerate():  # its own still deliver
+        if thread is not threading.current_thread():
+            thread.join(PATIENCE_S)
     sys.__stdout__.write("\n" + json.dumps({"enabled": enabled, "tracked": tracked, "aliased": aliased}))
     sys.__stdout__.flush()
     os._exit(0)

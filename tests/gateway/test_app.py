@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from cairn.event import Draft, Refused
-from cairn.gateway.app import Gateway
+from cairn.gateway.app import LOOK_UP_S, Gateway
 from cairn.ids import key_hash
 from cairn.members.sets import Members, list_set
 from cairn.outcomes import Reason
@@ -573,7 +573,7 @@ class StalledMembers:
 def test_a_stalled_members_store_makes_no_sdk_wait(port: Port, tmp_path: Path) -> None:
     stalled = StalledMembers()
     members: Members = stalled  # type: ignore[assignment]
-    with serving(port, tmp_path, members) as served:
+    with serving(port, tmp_path, members, look_up_s=LOOK_UP_S) as served:
         try:
             check = f"/check-attribute?attribute=a&listId={EXACT}&accountId={ACCOUNT}".encode()
             answers = [served.get(check)[2] for _ in range(8)]  # more than there are threads

@@ -1,8 +1,7 @@
 """A whole core with its threads, in this process: what arrives in the log is loaded, counted, listed and published."""
 
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -122,14 +121,6 @@ class Running:
     def row(self, sql: str) -> Any:
         with reading(self.core.engine) as connection:
             return connection.exec_driver_sql(sql).all()
-
-
-def eventually(holds: Callable[[], Any], timeout_s: float = 240.0) -> None:
-    """Wait until it holds; what it last said stands in the failure."""
-    deadline = time.monotonic() + timeout_s
-    while not (said := holds()):
-        assert time.monotonic() < deadline, said
-        time.sleep(0.05)
 
 
 def files_holding(folder: Path, text: str) -> list[str]:

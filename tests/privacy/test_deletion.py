@@ -21,7 +21,8 @@ from cairn.paths import Paths
 from cairn.privacy import deletion
 from cairn.store.question import ad_hoc
 from cairn.workspace.permission import Role
-from tests.privacy.conftest import Running, Tenant, eventually, files_holding
+from tests.patience import eventually
+from tests.privacy.conftest import Running, Tenant, files_holding
 from tests.seams import open_members
 from tests.served import Served
 

@@ -9,7 +9,7 @@ import pytest
 
 from cairn.ids import identified_user_id
 from tests.clients.test_reference_story import SDKS, ask
-from tests.privacy.conftest import eventually
+from tests.patience import eventually
 from tests.served import Served
 
 

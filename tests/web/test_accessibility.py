@@ -8,12 +8,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
 from cairn.away_page import away_form, away_page
+from tests.patience import WAIT_MS
+from tests.prepared import Demos
 from tests.served import Served
 from tests.web.axe import PHONE, WIDE, axe_context, findings
 from tests.web.pages import addresses, sign_in, url_of, values_of
 
-# A machine that runs everything else too takes long for a page.
-WAIT_MS = 60_000
 LONG = "correct horse battery"
 PATHS = [page.path for page in addresses()]
 
@@ -33,8 +33,8 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    served = Served(tmp_path_factory.mktemp("axe") / "data").make_demo().start()
+def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[Demo]:
+    served = demos.served(tmp_path_factory.mktemp("axe") / "data").start()
     context = axe_context(chromium)
     context.set_default_timeout(WAIT_MS)
     expect.set_options(timeout=WAIT_MS)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.patience import WAIT_MS
 from tests.served import CAIRN, Served
 
-WAIT_MS = 15_000
 PASSWORD = "correct horse battery"
 TYPED = 'Ada’s "new" <b>flag</b> & more'
 

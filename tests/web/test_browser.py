@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
+from tests.patience import WAIT_MS, eventually
 from tests.served import Served
 
-WAIT_MS = 15_000
 EMAIL, PASSWORD = "ann@shop.test", "correct horse battery"
 
 
@@ -146,12 +146,7 @@ def test_a_segment_is_made_row_by_row(cairn: Served, page: Page) -> None:
     second.get_by_label("Times").fill("1")
     page.get_by_role("button", name="Create the segment").click()
     expect(page.get_by_role("heading", name="Premium users")).to_be_visible()
-    for _ in range(20):
-        if page.locator("td a", has_text="ann@shop.test").count():
-            break
-        page.wait_for_timeout(250)
-        page.reload()
-    expect(page.locator("td a", has_text="ann@shop.test")).to_be_visible()
+    eventually(lambda: page.reload() and page.locator("td a", has_text="ann@shop.test").count())
     page.keyboard.press("/")
     page.keyboard.type("ann@shop.test")
     page.keyboard.press("Enter")

@@ -9,17 +9,18 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.patience import WAIT_MS, eventually
+from tests.prepared import Demos
 from tests.served import Served
 
-WAIT_MS = 30_000
 A_SECOND, SECONDS = 500, 4
 HERE = "/env/production"
 
 
 @pytest.fixture(scope="module")
-def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("captured") / "data", options=("--rate-limits", "false"))
-    yield served.make_demo().start()
+def cairn(tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[Served]:
+    served = demos.served(tmp_path_factory.mktemp("captured") / "data", "--rate-limits", "false")
+    yield served.start()
     assert served.stop() == 0
 
 
@@ -145,17 +146,16 @@ def segment(cairn: Served, page: Page, what: str) -> tuple[str, int]:
     page.get_by_role("button", name="Create the segment").click()
     expect(page.get_by_role("heading", name=f"Ordering {what}")).to_be_visible()
     headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
-    for _ in range(100):
+
+    def size() -> int:
         found = httpx2.get(f"{cairn.url}/api/v1/segments", headers=headers, timeout=20).json()["segments"]
         own = next(each for each in found if each["key"] == f"ordering_{what}")
-        size = next(
-            (state["users"] for state in own["environments"] if state["environment"] == "production"), None
-        )
-        if size:
-            break
-        page.wait_for_timeout(200)
+        states = {state["environment"]: state["users"] for state in own["environments"]}
+        return int(states.get("production") or 0)
+
+    counted = eventually(size)
     page.reload()
-    return page.locator("main").inner_text(), size or 0
+    return page.locator("main").inner_text(), counted
 
 
 def test_a_timeline_is_split_by_sessions_and_by_any_silence(cairn: Served, page: Page) -> None:

@@ -9,8 +9,9 @@ from urllib.parse import parse_qsl, urldefrag, urljoin, urlsplit
 import httpx2 as httpx
 import pytest
 
-from tests.served import Served
-from tests.whole.conftest import Whole, eventually
+from tests.patience import eventually
+from tests.prepared import Demos
+from tests.whole.conftest import Whole
 
 # Sites that pages may lead to; the product itself needs none.
 ELSEWHERE: frozenset[str] = frozenset()
@@ -37,8 +38,8 @@ class Links(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    served = Served(tmp_path_factory.mktemp("links") / "data").make_demo().start()
+def pages(tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[httpx.Client]:
+    served = demos.served(tmp_path_factory.mktemp("links") / "data").start()
     whole = Whole(served, "production")
     whole.send("/api/track", identity="last@shop.test", event="After the history")
     eventually(lambda: whole.live(search="After the history"))

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.patience import WAIT_MS, eventually
 from tests.served import Served
-from tests.whole.conftest import eventually
 
 CLIENTS = Path(__file__).parents[1] / "clients"
-WAIT_MS = 30_000
 PASSWORD = "correct horse battery"
 
 

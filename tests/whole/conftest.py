@@ -3,7 +3,7 @@
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from tests.prepared import Demos
 from tests.served import Served
 
 CAPTURE = "/api/capture/v2"
@@ -86,19 +87,10 @@ def token_in(page: str) -> str:
     return found[1]
 
 
-def eventually(holds: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """Wait until it holds and return what it said; what it last said stands in the failure."""
-    deadline = time.monotonic() + timeout_s
-    while not (said := holds()):
-        assert time.monotonic() < deadline, said
-        time.sleep(0.05)
-    return said
-
-
 @pytest.fixture(scope="package")
-def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def cairn(tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("whole") / "data"
-    served = Served(folder).make_demo().start()
+    served = demos.served(folder).start()
     yield served
     assert served.stop() == 0
 

@@ -1,6 +1,7 @@
 """Account properties from a server and from a browser, and where they are read."""
 
-from tests.whole.conftest import CAPTURE, Whole, eventually, number
+from tests.patience import eventually
+from tests.whole.conftest import CAPTURE, Whole, number
 
 
 def test_account_properties_are_kept_with_the_account_of_a_user(whole: Whole) -> None:

@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 from tests.ingest.mmdb import write_mmdb
-from tests.served import Served
-from tests.whole.conftest import Whole, eventually, number
+from tests.patience import eventually
+from tests.prepared import Demos
+from tests.whole.conftest import Whole, number
 
 ADDRESS = "203.0.113.77"
 CHROME = (
@@ -18,9 +19,9 @@ def holding(folder: Path, text: str) -> list[str]:
     return sorted(found.stdout.split())
 
 
-def test_the_place_stays_and_the_address_goes(tmp_path: Path) -> None:
+def test_the_place_stays_and_the_address_goes(tmp_path: Path, demos: Demos) -> None:
     places = write_mmdb(tmp_path / "city.mmdb", {"203.0.113.0/24": {"country": "AT", "city": "Graz"}})
-    cairn = Served(tmp_path / "data", options=("--location-file", str(places))).make_demo().start()
+    cairn = demos.served(tmp_path / "data", "--location-file", str(places)).start()
     try:
         whole, device = Whole(cairn), number()
         sent = {"x-forwarded-for": ADDRESS, "user-agent": CHROME}

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.patience import eventually
 from tests.served import Served
-from tests.whole.conftest import Whole, eventually, number
+from tests.whole.conftest import Whole, number
 
 TIMES = 8  # devices per case; by chance alone the raw ids decide for the later one every second time
 

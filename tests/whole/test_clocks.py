@@ -11,7 +11,8 @@ import pytest
 
 from cairn.ids import anonymous_user_id
 from cairn.wire import capture_pb2
-from tests.whole.conftest import CAPTURE, Whole, eventually, number
+from tests.patience import eventually
+from tests.whole.conftest import CAPTURE, Whole, number
 from tests.wire.captured import batch
 from tests.wire.test_heap_mobile import ANDROID, IOS, TOUCH, VIEW
 

@@ -9,8 +9,9 @@ import pytest
 from cairn.db.engine import open_engine
 from cairn.workspace.source import connect_analytics, list_sources
 from tests.databases import database_url
+from tests.patience import eventually
 from tests.served import Served
-from tests.whole.conftest import Whole, eventually, number
+from tests.whole.conftest import Whole, number
 
 KINDS = ("server", "web")
 

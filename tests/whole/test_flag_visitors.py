@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from cairn.ids import anonymous_user_id, identified_user_id, visitor_id
+from tests.patience import eventually
 from tests.served import Served
-from tests.whole.conftest import Whole, eventually, number
+from tests.whole.conftest import Whole, number
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 SDKS = ("node", "python")

@@ -9,7 +9,8 @@ import pytest
 
 from cairn.wire import capture_pb2
 from tests.ingest.test_device import CHROME, GOOGLEBOT
-from tests.whole.conftest import CAPTURE, Whole, eventually, number
+from tests.patience import eventually
+from tests.whole.conftest import CAPTURE, Whole, number
 from tests.wire.captured import CLICK, batch, message
 from tests.wire.test_heap_mobile import ANDROID, IOS, TOUCH, VIEW
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from cairn.ids import identified_user_id
+from tests.patience import eventually
 from tests.served import Served
-from tests.whole.conftest import CAPTURE, Whole, eventually, number, token_in
+from tests.whole.conftest import CAPTURE, Whole, number, token_in
 
 HOUR_MS = 3_600_000
 

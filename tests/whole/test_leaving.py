@@ -4,7 +4,8 @@ import re
 import time
 from typing import Any
 
-from tests.whole.conftest import CAPTURE, Whole, eventually, number, token_in
+from tests.patience import eventually
+from tests.whole.conftest import CAPTURE, Whole, number, token_in
 
 
 def page_of(whole: Whole, path: str = "") -> str:

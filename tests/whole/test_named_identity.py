@@ -10,8 +10,9 @@ import pytest
 
 from cairn.ids import anonymous_user_id, identified_user_id
 from cairn.wire import capture_pb2
+from tests.patience import eventually
 from tests.served import Served
-from tests.whole.conftest import Whole, eventually, number
+from tests.whole.conftest import Whole, number
 from tests.wire.captured import batch
 from tests.wire.test_heap_mobile import ANDROID, IOS, TOUCH, VIEW
 

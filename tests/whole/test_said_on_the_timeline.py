@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cairn.ingest.names import MOST_USER_PROPERTIES
-from tests.whole.conftest import Whole, eventually, number
+from tests.patience import eventually
+from tests.whole.conftest import Whole, number
 
 Send = Callable[[Whole, str, dict[str, Any]], None]
 

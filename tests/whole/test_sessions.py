@@ -3,7 +3,8 @@
 import re
 import time
 
-from tests.whole.conftest import Whole, eventually, number
+from tests.patience import eventually
+from tests.whole.conftest import Whole, number
 
 MINUTE_MS = 60_000
 

@@ -9,6 +9,7 @@ import pytest
 from cairn.db.engine import open_engine
 from cairn.web.pages.live import MOST_STREAMS
 from tests.databases import database_url
+from tests.prepared import Demos
 from tests.served import Served
 from tests.whole.conftest import Whole, number, token_in
 
@@ -16,8 +17,8 @@ LIVE = "/env/development/live"
 
 
 @pytest.fixture(scope="module")
-def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("signed-out") / "data").make_demo().start()
+def cairn(tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[Served]:
+    served = demos.served(tmp_path_factory.mktemp("signed-out") / "data").start()
     yield served
     assert served.stop() == 0
 

@@ -4,7 +4,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.whole.conftest import Whole, eventually, number
+from tests.patience import eventually
+from tests.whole.conftest import Whole, number
 
 SEGMENTS = 20  # beside the one that is watched, three windows each
 
@@ -57,5 +58,5 @@ def test_members_leave_and_enter_when_a_window_ends_beside_many_segments_with_wi
     whole.send("/api/track", identity=identity, event=name, timestamp=sent.isoformat())
     eventually(lambda: inside in segments_of(whole, identity))
     assert outside not in segments_of(whole, identity)
-    eventually(lambda: {inside, outside} & segments_of(whole, identity) == {outside}, timeout_s=60)
+    eventually(lambda: {inside, outside} & segments_of(whole, identity) == {outside})
     assert set(keys) <= segments_of(whole, identity)

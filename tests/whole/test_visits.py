@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.whole.conftest import Whole, eventually, number
+from tests.patience import eventually
+from tests.whole.conftest import Whole, number
 
 CHROME = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
