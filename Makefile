@@ -38,10 +38,9 @@ tests/clients/node_modules/.setup-done: tests/clients/package-lock.json
 	touch $@
 
 # Browsers and servers share the machine's cores here, and much of a test is waiting for them: so three at once on two
-# cores. What failed beside the others is run once more, alone:
-# a real failure fails again.
+# cores. Nothing is run twice: a test that fails beside the others has a race, or the product has.
 test: test-setup check
-	$(BIN)/pytest -n 3 --dist loadfile || $(BIN)/pytest --last-failed --last-failed-no-failures none
+	$(BIN)/pytest -n 3 --dist loadfile
 
 # A second, shorter run: what touches the metadata database, on PostgreSQL. `make test-postgres WHOLE=1`: every test.
 ON_POSTGRES := tests/db tests/jobs tests/identity tests/workspace tests/flags tests/api

@@ -19,6 +19,7 @@ from cairn.ids import key_hash
 from cairn.paths import Paths
 from cairn.published.directory import DOCUMENT, App, Directory, Sdk, encode
 from tests.gateway.serving import read_answer
+from tests.patience import PATIENCE_S
 from tests.seams import open_log, open_members
 from tests.served import CAIRN
 
@@ -71,7 +72,7 @@ class EdgeAlone:
             return read_answer(connection)
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

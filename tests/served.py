@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.databases import environment_of
+from tests.patience import PATIENCE_S
 
 CAIRN = Path(sys.executable).with_name("cairn")
 READY_TIMEOUT_S = 60.0
@@ -115,6 +116,6 @@ class Served:
     def _ended(self) -> int:
         assert self._process is not None
         assert self._process.stdout is not None
-        status = self._process.wait(20)
+        status = self._process.wait(PATIENCE_S)
         self._process.stdout.close()
         return status

@@ -15,7 +15,7 @@ from msgspec import Struct
 from playwright.sync_api import Browser, Page, expect
 
 from cairn.outcomes import REASONS, Reason
-from tests.patience import WAIT_MS
+from tests.patience import PATIENCE_S, WAIT_MS
 from tests.prepared import Demos
 from tests.served import Served
 
@@ -201,7 +201,7 @@ def sent(cairn: Served, case: Case, word: str) -> tuple[int, str]:
     if path.startswith("/v1/") and not case.has_unknown_key:
         key = cairn.production["write_keys"]["server"]
         headers["Authorization"] = "Basic " + base64.b64encode(f"{key}:".encode()).decode()
-    connection = http.client.HTTPConnection("127.0.0.1", cairn.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", cairn.port, timeout=PATIENCE_S)
     try:
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
@@ -263,7 +263,7 @@ def test_a_list_value_with_signs_of_the_query_is_that_value(cairn: Served, live:
     def check(value: str) -> tuple[int, str]:
         target = f"/check-attribute?attribute={value}&listId={list_id}&accountId={cairn.demo['account_id']}"
         # By hand, as Node sends it: no Python client leaves such an address as it is.
-        with socket.create_connection(("127.0.0.1", cairn.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", cairn.port), timeout=PATIENCE_S) as connection:
             connection.sendall(
                 f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
             )

@@ -23,6 +23,7 @@ from cairn.ids import key_hash
 from cairn.members.sets import MembersAndDocuments, list_set
 from cairn.paths import Paths
 from cairn.published.directory import DOCUMENT, App, Directory, Sdk, encode
+from tests.patience import PATIENCE_S
 from tests.seams import open_log, open_members
 from tests.test_supervise import Running, until
 
@@ -54,7 +55,7 @@ class Served:
         self.pair = Running(data_dir, edge="real", core="real").wait_ready()
 
     def connection(self) -> HTTPConnection:
-        return HTTPConnection("127.0.0.1", self.pair.port, timeout=20)
+        return HTTPConnection("127.0.0.1", self.pair.port, timeout=PATIENCE_S)
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         connection = self.connection()
@@ -297,7 +298,7 @@ def edge_pid(served: Served) -> int:
 
 
 def test_it_ends_in_order_while_people_listen_and_events_come(served: Served) -> None:
-    listener = socket.create_connection(("127.0.0.1", served.pair.port), timeout=20)
+    listener = socket.create_connection(("127.0.0.1", served.pair.port), timeout=PATIENCE_S)
     listener.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"200" in listener.recv(4096)
     sender = Sender(served, "s")

@@ -18,6 +18,7 @@ from cairn.client_address import TrustedProxies
 from cairn.http_server.limits import limits_for
 from cairn.proxy import Proxy
 from tests.gateway.serving import Port, read_answer
+from tests.patience import PATIENCE_S
 
 
 class StandIn:
@@ -54,13 +55,13 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 @pytest.fixture(scope="module")
 def port(core: StandIn) -> Iterator[Port]:
     port = Port()
-    port.app = Proxy(core.socket, limits_for(1024), TrustedProxies("127.0.0.1"), first_byte_s=0.5)
+    port.app = Proxy(core.socket, limits_for(1024), TrustedProxies("127.0.0.1"), first_byte_s=PATIENCE_S)
     yield port
     port.close()
 
 
 def call(port: Port, request: bytes) -> tuple[int, bytes, bytes]:
-    with socket.create_connection(("127.0.0.1", port.number), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port.number), timeout=PATIENCE_S) as connection:
         connection.sendall(request)
         return read_answer(connection)
 
@@ -105,7 +106,7 @@ def test_the_word_of_a_proxy_in_front_is_passed_on(port: Port) -> None:
 
 
 def test_answer_headers_are_kept_and_the_connection_stays(port: Port) -> None:
-    with socket.create_connection(("127.0.0.1", port.number), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port.number), timeout=PATIENCE_S) as connection:
         for _ in range(3):
             connection.sendall(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
             status, head, _ = read_answer(connection)
@@ -129,7 +130,7 @@ def test_bodies_are_passed_on(port: Port, size: int, chunked: bool) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "found out"])
 def test_a_body_over_ten_megabytes_is_refused(port: Port, chunked: bool) -> None:
-    with socket.create_connection(("127.0.0.1", port.number), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port.number), timeout=PATIENCE_S) as connection:
         if not chunked:
             connection.sendall(b"POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 10485761\r\n\r\n")
         else:
@@ -142,7 +143,7 @@ def test_a_body_over_ten_megabytes_is_refused(port: Port, chunked: bool) -> None
 
 
 def test_long_answers_are_streamed_whole(port: Port) -> None:
-    connection = HTTPConnection("127.0.0.1", port.number, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port.number, timeout=PATIENCE_S)
     connection.request("GET", "/long")
     body = connection.getresponse().read()
     connection.close()
@@ -150,7 +151,7 @@ def test_long_answers_are_streamed_whole(port: Port) -> None:
 
 
 def test_head_and_empty_answers(port: Port) -> None:
-    with socket.create_connection(("127.0.0.1", port.number), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port.number), timeout=PATIENCE_S) as connection:
         connection.sendall(b"HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n")
         head = b""
         while b"\r\n\r\n" not in head:
@@ -163,7 +164,7 @@ def test_head_and_empty_answers(port: Port) -> None:
 
 
 def test_server_sent_events_flow_and_end_with_their_reader(port: Port, core: StandIn) -> None:
-    with socket.create_connection(("127.0.0.1", port.number), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port.number), timeout=PATIENCE_S) as connection:
         connection.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
         data = b""
         while b"data: 5\n\n" not in data:
@@ -172,7 +173,9 @@ def test_server_sent_events_flow_and_end_with_their_reader(port: Port, core: Sta
     until(core.left.exists)
 
 
-def test_a_silent_core_is_given_up(port: Port) -> None:
+def test_a_silent_core_is_given_up(port: Port, core: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    hasty = Proxy(core.socket, limits_for(1024), TrustedProxies("127.0.0.1"), first_byte_s=0.1)
+    monkeypatch.setattr(port, "app", hasty)
     status, _, body = get(port, "/silent")
     assert (status, json.loads(body)["code"]) == (504, "core_silent")
 

@@ -16,6 +16,7 @@ import pytest
 
 from cairn.settings import load
 from cairn.supervise import address_of, pause_s
+from tests.patience import PATIENCE_S
 
 STARTS = Callable[..., "Running"]
 
@@ -43,7 +44,7 @@ class Running:
 
     def edge_pid(self) -> int:
         """Ask over the public port; waits in the backlog while there is no edge."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S) as connection:
             connection.sendall(b"who")
             return int(connection.recv(100))
 

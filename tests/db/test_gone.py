@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from tests.databases import only_on_postgresql
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.postgresql import EMPTY, Databases, Server
 from tests.served import Served
 from tests.whole.conftest import Whole
@@ -43,7 +43,7 @@ def whole(cairn: Served) -> Iterator[Whole]:
 
 def decided(cairn: Served) -> bool:
     """Whether the gateway serves the flags of the demo."""
-    with httpx2.Client(base_url=cairn.url, timeout=30) as caller:
+    with httpx2.Client(base_url=cairn.url, timeout=PATIENCE_S) as caller:
         query = {"a": cairn.demo["account_id"], "i": cairn.production["sdk_key"], "s": "prod"}
         settings = caller.get("/server-side/v2-settings", params=query)
         return settings.status_code == 200 and bool(settings.json()["features"])
@@ -104,7 +104,7 @@ def test_a_start_without_postgresql_takes_events_and_goes_on_when_it_is_back(
 def accepts(whole: Whole, port: int) -> bool:
     body = {"app_id": whole.app_id, "identity": "ann@shop.test", "event": "While it is away"}
     try:
-        answer = httpx2.post(f"http://127.0.0.1:{port}/api/track", json=body, timeout=30)
+        answer = httpx2.post(f"http://127.0.0.1:{port}/api/track", json=body, timeout=PATIENCE_S)
     except httpx2.TransportError:
         return False
     return answer.status_code == 200

@@ -11,6 +11,7 @@ from cairn.db.engine import open_engine
 from cairn.db.tables import flag_states
 from cairn.settings import load
 from tests.databases import empty_database_url, only_on_postgresql
+from tests.patience import PATIENCE_S
 from tests.served import Served
 from tests.whole.conftest import eventually
 
@@ -30,7 +31,7 @@ def cairn(tmp_path: Path) -> Iterator[Served]:
 
 def settings_file(cairn: Served) -> bytes:
     query = {"a": cairn.demo["account_id"], "i": cairn.production["sdk_key"], "s": "prod"}
-    answer = httpx2.get(f"{cairn.url}/server-side/v2-settings", params=query, timeout=30)
+    answer = httpx2.get(f"{cairn.url}/server-side/v2-settings", params=query, timeout=PATIENCE_S)
     assert answer.status_code == 200 and answer.json()["features"]
     return answer.content
 
@@ -46,7 +47,7 @@ def test_what_another_process_commits_is_served(cairn: Served) -> None:
 
 def test_a_cairn_on_postgresql_serves_its_demo_and_keeps_its_password(cairn: Served) -> None:
     headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
-    with httpx2.Client(base_url=cairn.url, headers=headers, timeout=30) as caller:
+    with httpx2.Client(base_url=cairn.url, headers=headers, timeout=PATIENCE_S) as caller:
         assert caller.get("/api/v1/segments").status_code == 200
     assert settings_file(cairn)
     assert not (cairn.data_dir / "cairn.db").exists()

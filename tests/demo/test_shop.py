@@ -16,7 +16,7 @@ from cairn.db.tables import environments
 from cairn.privacy.capture import CaptureSettings, write_capture
 from cairn.privacy.snapshot import NewSnapshot, add_snapshot, list_snapshots
 from tests.databases import database_url
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.served import Served
 
 EMAIL = "walker@shop.test"
@@ -53,7 +53,7 @@ def until(page: Page, holds: str) -> None:
 def events(cairn: Served, user: str) -> list[dict[str, Any]]:
     headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
     address = f"{cairn.url}/api/v1/users/{user}/export?environment=production"
-    answer = httpx2.get(address, headers=headers, timeout=20)
+    answer = httpx2.get(address, headers=headers, timeout=PATIENCE_S)
     return list(answer.json()["events"]) if answer.status_code == 200 else []
 
 
@@ -97,15 +97,17 @@ def test_a_walk_through_the_shop_is_captured(cairn: Served, page: Page) -> None:
 
 
 def test_only_the_demo_has_a_shop(cairn: Served) -> None:
-    there = httpx2.get(shop(cairn), timeout=20)
+    there = httpx2.get(shop(cairn), timeout=PATIENCE_S)
     assert there.status_code == 200
     assert (
         "'self'" not in there.headers["content-security-policy"].partition("script-src")[2].partition(";")[0]
     )
     assert "'unsafe-inline'" not in there.headers["content-security-policy"]
-    assert httpx2.get(shop(cairn).rstrip("/"), timeout=20).status_code == 307
-    assert httpx2.get(f"{cairn.url}/demo/shop/1234567890/", timeout=20).status_code == 404
-    assert httpx2.get(f"{shop(cairn)}%2e%2e/%2e%2e/shop.py", timeout=20).text.startswith("<!doctype html>")
+    assert httpx2.get(shop(cairn).rstrip("/"), timeout=PATIENCE_S).status_code == 307
+    assert httpx2.get(f"{cairn.url}/demo/shop/1234567890/", timeout=PATIENCE_S).status_code == 404
+    assert httpx2.get(f"{shop(cairn)}%2e%2e/%2e%2e/shop.py", timeout=PATIENCE_S).text.startswith(
+        "<!doctype html>"
+    )
 
 
 OPENINGS = [
@@ -166,8 +168,8 @@ def snapshot(cairn: Served, code: str) -> str:
     address = f"{cairn.url}/config/{cairn.production['app_id']}/heap_config.js"
 
     def functions() -> list[str]:
-        return re.findall(r"/v5/functions/\d+/[0-9a-f]+\.js", httpx2.get(address, timeout=20).text)
+        return re.findall(r"/v5/functions/\d+/[0-9a-f]+\.js", httpx2.get(address, timeout=PATIENCE_S).text)
 
     eventually(lambda: len(functions()) > 0)
-    assert "/v5/functions" not in httpx2.get(f"{address}?functions=none", timeout=20).text
+    assert "/v5/functions" not in httpx2.get(f"{address}?functions=none", timeout=PATIENCE_S).text
     return functions()[0]

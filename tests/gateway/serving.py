@@ -100,7 +100,7 @@ class Serving:
 
     def raw(self, request: bytes, *, pieces: int = 1) -> tuple[int, bytes, bytes]:
         """Send bytes as they are; return status, head and body of the answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S) as connection:
             size = max(1, len(request) // pieces)
             for start in range(0, len(request), size):
                 connection.sendall(request[start : start + size])

@@ -34,6 +34,7 @@ from tests.gateway.serving import (
     serving,
 )
 from tests.ingest.mmdb import write_mmdb
+from tests.patience import PATIENCE_S
 
 SETTINGS = (
     "/server-side/v2-settings?i={key}&r=0.5&a=12345&platform=server&sn={sn}&sv=1.60.0&api-version=1&s=prod"
@@ -261,7 +262,7 @@ def test_list_check_finds_exactly_the_value(served: Serving, value: str, written
 def test_list_checks_share_a_connection(served: Serving) -> None:
     """Node keeps connections alive; each request line is mended, not only the first."""
     served.members_of(EXACT, "é", "a#b")
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S) as connection:
         answers = []
         for value in (b"\xe9", b"a#b", b"\xe8", b"a#c", b"\xe9"):
             line = (

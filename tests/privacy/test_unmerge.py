@@ -9,7 +9,7 @@ import pytest
 
 from cairn.ids import identified_user_id
 from tests.clients.test_reference_story import SDKS, ask
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.served import Served
 
 
@@ -27,7 +27,7 @@ class Caller:
     def __init__(self, cairn: Served) -> None:
         self.cairn = cairn
         headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
-        self.client = httpx2.Client(base_url=cairn.url, headers=headers, timeout=20)
+        self.client = httpx2.Client(base_url=cairn.url, headers=headers, timeout=PATIENCE_S)
 
     def send(self, path: str, **body: Any) -> None:
         answer = self.client.post(path, json={"app_id": self.cairn.production["app_id"], **body})

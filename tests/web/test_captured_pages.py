@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.patience import WAIT_MS, eventually
+from tests.patience import PATIENCE_S, WAIT_MS, eventually
 from tests.prepared import Demos
 from tests.served import Served
 
@@ -44,7 +44,7 @@ def page(cairn: Served, chromium: Browser) -> Iterator[Page]:
 def until_loaded(page: Page, cairn: Served) -> None:
     """The demo's history is loaded when the event that comes after it is there."""
     body = {"app_id": cairn.production["app_id"], "identity": "last@shop.test", "event": "After the history"}
-    assert httpx2.post(f"{cairn.url}/api/track", json=body, timeout=20).status_code == 200
+    assert httpx2.post(f"{cairn.url}/api/track", json=body, timeout=PATIENCE_S).status_code == 200
     page.goto(f"{cairn.url}{HERE}/live?q=After+the+history")
     expect(page.locator("[data-live] li")).to_have_count(1)
 
@@ -106,7 +106,7 @@ def test_live_stays_at_ease_with_five_hundred_a_second(cairn: Served, page: Page
 
 
 def send_many(cairn: Served) -> None:
-    with httpx2.Client(timeout=30) as client:
+    with httpx2.Client(timeout=PATIENCE_S) as client:
         for second in range(SECONDS):
             began = time.monotonic()
             events = [
@@ -148,7 +148,9 @@ def segment(cairn: Served, page: Page, what: str) -> tuple[str, int]:
     headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
 
     def size() -> int:
-        found = httpx2.get(f"{cairn.url}/api/v1/segments", headers=headers, timeout=20).json()["segments"]
+        found = httpx2.get(f"{cairn.url}/api/v1/segments", headers=headers, timeout=PATIENCE_S).json()[
+            "segments"
+        ]
         own = next(each for each in found if each["key"] == f"ordering_{what}")
         states = {state["environment"]: state["users"] for state in own["environments"]}
         return int(states.get("production") or 0)

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.prepared import Demos
 from tests.served import Served
 
@@ -29,7 +30,7 @@ class Whole:
         self.cairn, self.environment = cairn, environment
         self.app_id = cairn.demo["environments"][environment]["app_id"]
         self.environment_id = int(cairn.demo["environments"][environment]["environment_id"])
-        self.http = httpx.Client(base_url=cairn.url, timeout=30)
+        self.http = httpx.Client(base_url=cairn.url, timeout=PATIENCE_S)
         self._headers = {"Authorization": f"Bearer {cairn.demo['api_token']}"}
 
     def send(self, path: str, status: int = 200, **body: Any) -> None:
