@@ -86,7 +86,8 @@ def rename(whole: Whole, name: str) -> None:
 def test_a_start_without_postgresql_takes_events_and_goes_on_when_it_is_back(
     cairn: Served, whole: Whole, postgresql: Server
 ) -> None:
-    eventually(lambda: decided(cairn))
+    whole.send("/api/track", identity="ann@shop.test", event="Before")
+    eventually(lambda: decided(cairn) and "Before" in names(whole))
     port = cairn.port
     assert cairn.stop() == 0
     postgresql.kill()
@@ -97,7 +98,7 @@ def test_a_start_without_postgresql_takes_events_and_goes_on_when_it_is_back(
     assert decided(cairn) and starting.is_alive()
     postgresql.start()
     starting.join()
-    eventually(lambda: whole.events("ann@shop.test"))
+    eventually(lambda: "While it is away" in names(whole))
     assert "the core ended" not in cairn.errors.read_text()
 
 

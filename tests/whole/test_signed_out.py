@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from cairn.db.engine import open_engine
+from cairn.db.engine import open_engine, patient
 from cairn.web.pages.live import MOST_STREAMS
 from tests.databases import database_url
 from tests.prepared import Demos
@@ -31,7 +31,7 @@ def sign_out(browser: httpx2.Client, _: Path) -> None:
 def in_database(change: str) -> Callable[[httpx2.Client, Path], None]:
     def run(_: httpx2.Client, data_dir: Path) -> None:
         engine = open_engine(database_url(data_dir))
-        with engine.begin() as connection:
+        with patient(engine).begin() as connection:
             assert connection.exec_driver_sql(change).rowcount > 0
         engine.dispose()
 
