@@ -11,7 +11,7 @@ from cairn.event import FIRST_SEEN
 from cairn.outcomes import Outcome
 from cairn.query.behaviour import BEHAVIOUR, EXPOSURE, IDENTIFY
 from cairn.query.scope import BOUNDED_GROUPS, Scope
-from cairn.query.time_range import TimeRange, of_days, since_day_of, start_of_day
+from cairn.query.time_range import TimeRange, month_before, of_days, start_of_day
 from cairn.store.store import Row
 
 MOST_REASONS = 50
@@ -122,10 +122,9 @@ class Senders(Struct, frozen=True):
     """Sources and libraries that sent something in these days: what is connected, first steps done."""
 
     now: datetime
-    span: timedelta = timedelta(days=30)
 
     def plan(self) -> Plan:
-        return Plan(since_day_of(self.now - self.span))
+        return Plan(month_before(self.now))
 
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""

@@ -1,13 +1,13 @@
 """The sites whose pages people viewed, as events tell. They prove nothing: whoever has the app id can send any host."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 
 from cairn.analysis.query.plan import Plan, events
 from cairn.query.behaviour import PAGEVIEW
 from cairn.query.scope import BOUNDED_GROUPS, Scope
-from cairn.query.time_range import since_day_of
+from cairn.query.time_range import month_before
 from cairn.store.store import Row
 
 MOST_PAGES = 10  # of one site
@@ -26,10 +26,9 @@ class SitesSeen(Struct, frozen=True):
     """By host, those that the script ran on in sessions first, then by users; each with its pages viewed most."""
 
     now: datetime
-    span: timedelta = timedelta(days=30)
 
     def plan(self) -> Plan:
-        return Plan(since_day_of(self.now - self.span))
+        return Plan(month_before(self.now))
 
     def select(self, plan: Plan, scope: Scope) -> str:
         script, demo = scope.bindings.text(SCRIPT), scope.bindings.text(DEMO)

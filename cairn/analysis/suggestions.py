@@ -1,13 +1,13 @@
 """What editors suggest: names of events, keys of user properties, and their values, the most frequent first."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 
 from cairn.analysis.query.plan import Plan, events
 from cairn.query.behaviour import CUSTOM
 from cairn.query.scope import BOUNDED_GROUPS, Scope
-from cairn.query.time_range import since_day_of
+from cairn.query.time_range import month_before
 from cairn.store.store import Row
 
 MOST_NAMES, MOST_KEYS = 200, 500
@@ -19,10 +19,9 @@ class EventNames(Struct, frozen=True):
     """Of custom events in these days."""
 
     now: datetime
-    span: timedelta = timedelta(days=30)
 
     def plan(self) -> Plan:
-        return Plan(since_day_of(self.now - self.span))
+        return Plan(month_before(self.now))
 
     def select(self, plan: Plan, scope: Scope) -> str:
         return f"""

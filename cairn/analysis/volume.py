@@ -10,7 +10,7 @@ from msgspec import Struct
 from cairn.analysis.query.asker import Asker
 from cairn.analysis.query.plan import Plan, canonical_user, events
 from cairn.calendar import Days
-from cairn.conditions.clause import event_clause
+from cairn.conditions.clause import event_clauses
 from cairn.conditions.tree import EventMatch
 from cairn.event import Element
 from cairn.query.behaviour import CUSTOM
@@ -94,11 +94,10 @@ class Volumes(Struct, frozen=True):
         return Plan(of_days(self.days), self.matches)
 
     def select(self, plan: Plan, scope: Scope) -> str:
-        clauses = [event_clause(match, scope.bindings) for match in self.matches]
         counts = ", ".join(
             f"countIf({clause}), groupBitXorIf(cityHash64(event_id), {clause}), "
             f"toUnixTimestamp64Milli(maxIf(time, {clause}))"
-            for clause in clauses
+            for clause in event_clauses(self.matches, scope.bindings)
         )
         return (
             f"SELECT {start_of_day(self.days)} AS start, {counts} FROM {events(plan, scope)} GROUP BY start"
@@ -121,9 +120,9 @@ class Recents(Struct, frozen=True):
         return Plan(of_days(self.days), self.matches)
 
     def select(self, plan: Plan, scope: Scope) -> str:
-        clauses = [event_clause(match, scope.bindings) for match in self.matches]
         counts = (
-            f"countIf({clause}), uniqExactIf({canonical_user(plan, scope)}, {clause})" for clause in clauses
+            f"countIf({clause}), uniqExactIf({canonical_user(plan, scope)}, {clause})"
+            for clause in event_clauses(self.matches, scope.bindings)
         )
         return f"SELECT {', '.join(counts)} FROM {events(plan, scope)}"
 

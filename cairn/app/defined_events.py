@@ -1,7 +1,9 @@
 """Defined events: names for what was captured, counted over all history at once, and the plan of event names."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
+import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis import event_health, volume
@@ -121,21 +123,24 @@ def change_defined_event(
 
 def archive_defined_event(call: Call, event_id: int, *, expected: int | None = None) -> Edited[DefinedEvent]:
     """Raises DefinedEventNotFound, StaleVersion, and DefinedEventInUse naming where."""
-    with call.writing() as connection:
-        check_edition(connection, "defined event", event_id, expected)
-        before = stored.get_defined_event(connection, call.workspace_id, event_id)
-        event = stored.archive_defined_event(connection, call.workspace_id, event_id, call.now)
-        edition = record(call, connection, "defined event", event_id, differences(before, event, ["state"]))
-    _changed(call, event)
-    return Edited(event, edition)
+    return _change_state(call, event_id, stored.archive_defined_event, expected)
 
 
 def restore_defined_event(call: Call, event_id: int, *, expected: int | None = None) -> Edited[DefinedEvent]:
     """Raises DefinedEventNotFound, DefinedEventNameTaken and StaleVersion."""
+    return _change_state(call, event_id, stored.restore_defined_event, expected)
+
+
+def _change_state(
+    call: Call,
+    event_id: int,
+    change: Callable[[sa.Connection, int, int, datetime], DefinedEvent],
+    expected: int | None,
+) -> Edited[DefinedEvent]:
     with call.writing() as connection:
         check_edition(connection, "defined event", event_id, expected)
         before = stored.get_defined_event(connection, call.workspace_id, event_id)
-        event = stored.restore_defined_event(connection, call.workspace_id, event_id, call.now)
+        event = change(connection, call.workspace_id, event_id, call.now)
         edition = record(call, connection, "defined event", event_id, differences(before, event, ["state"]))
     _changed(call, event)
     return Edited(event, edition)

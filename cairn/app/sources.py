@@ -1,7 +1,8 @@
 """Projects, environments, the sources that send into them, and their keys."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis.overview import Heard, Senders
@@ -13,6 +14,7 @@ from cairn.workspace import source as sources
 from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment, Project
 from cairn.workspace.permission import Verb, may
+from cairn.workspace.sealed import Seal
 from cairn.workspace.source import Connection, Source, SourceKind, SourceNotFound
 
 FIRST_SOURCES: tuple[tuple[str, SourceKind], ...] = (("Website", "web"), ("Server", "server"))
@@ -132,19 +134,25 @@ def read_sdk_key(call: Call, environment: Environment) -> str:
 
 def rotate_sdk_key(call: Call, environment: Environment, *, expected: int | None = None) -> None:
     """The old one ends when the directory is published again. Raises StaleVersion: a new key is not lost unseen."""
-    with call.writing() as connection:
-        check_edition(connection, "environment", environment.id, expected)
-        record(call, connection, "environment", environment.id, ["SDK key"])
-        environments.rotate_sdk_key(connection, call.workspace_id, environment.id, call.core.seal)
-    call.changed([environment.id])
+    _rotate(call, environment, "SDK key", environments.rotate_sdk_key, expected)
 
 
 def rotate_server_key(call: Call, environment: Environment, *, expected: int | None = None) -> None:
-    """The old one ends when the directory is published again."""
+    """As `rotate_sdk_key`."""
+    _rotate(call, environment, "server SDK key", environments.rotate_server_key, expected)
+
+
+def _rotate(
+    call: Call,
+    environment: Environment,
+    name: str,
+    rotate: Callable[[sa.Connection, int, int, Seal], str],
+    expected: int | None,
+) -> None:
     with call.writing() as connection:
         check_edition(connection, "environment", environment.id, expected)
-        record(call, connection, "environment", environment.id, ["server SDK key"])
-        environments.rotate_server_key(connection, call.workspace_id, environment.id, call.core.seal)
+        record(call, connection, "environment", environment.id, [name])
+        rotate(connection, call.workspace_id, environment.id, call.core.seal)
     call.changed([environment.id])
 
 

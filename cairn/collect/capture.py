@@ -10,12 +10,11 @@ from urllib.parse import parse_qs
 
 from cairn.collect.answer import HEAP_ACCEPTED, Answer, heap_error, preflight
 from cairn.collect.parts import Parts
+from cairn.collect.refusals import UnknownKey
 from cairn.collect.request import Receive, Request, read_body
 from cairn.collect.script import NEUTRAL_CAPTURE
 from cairn.event import LONGEST_USER_AGENT, Arrival
-from cairn.outcomes import Reason
 from cairn.published.directory import App
-from cairn.redact import shown_key
 from cairn.wire import heap_android, heap_capture, heap_mobile, pixel
 from cairn.wire.heap_account import first_app_id as account_app_id
 from cairn.wire.heap_open import is_json
@@ -53,16 +52,6 @@ _ENCODINGS = ("gzip", "deflate")
 Extra = dict[str, str | int]
 
 
-class UnknownEnvironment(Rejected):
-    def __init__(self, app_id: str) -> None:
-        said = (
-            f"{shown_key(app_id)!r} is no environment's id; copy it from Environments"
-            if app_id
-            else "is missing"
-        )
-        super().__init__(Reason.UNKNOWN_KEY, f"environment id: {said}")
-
-
 async def collect_capture(request: Request, receive: Receive, parts: Parts) -> Answer:
     if request.method == "OPTIONS":
         return preflight(request)
@@ -81,7 +70,7 @@ async def collect_capture(request: Request, receive: Receive, parts: Parts) -> A
         first = await parts.read(body, partial(_first_app_id, parser, body, content_type))
         app_id = named or first[:40]
         app = _app(parts, app_id)
-    except UnknownEnvironment as rejected:
+    except UnknownKey as rejected:
         parts.refuse(request, rejected, body, source=SOURCE)
         return heap_error(404, rejected.detail)
     except Rejected as rejected:
@@ -112,7 +101,7 @@ async def _collect_image(request: Request, parts: Parts) -> Answer:
 def _app(parts: Parts, app_id: str) -> App:
     app = parts.directory().app(app_id) if app_id else None
     if app is None:
-        raise UnknownEnvironment(app_id)
+        raise UnknownKey("environment id", app_id, wrong="is no environment's id; copy it from Environments")
     return app
 
 

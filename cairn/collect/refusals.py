@@ -4,11 +4,21 @@ import msgspec
 
 from cairn.collect.commit import GroupCommit
 from cairn.event import Arrival, Refused
-from cairn.wire.refusal import without_keys
+from cairn.outcomes import Reason
+from cairn.redact import shown_key
+from cairn.wire.refusal import Rejected, without_keys
 
 MOST_PER_S = 50  # records; the rest of that second is counted
 # Of requests without a known key, which anyone can send at any rate: 70 MB a day in the log, whatever comes.
 MOST_KEYLESS_PER_MINUTE, KEYLESS_CHARACTERS = 60, 500
+
+
+class UnknownKey(Rejected):
+    """The request names no environment or source that there is."""
+
+    def __init__(self, field: str, key: str, *, wrong: str, missing: str = "is missing") -> None:
+        said = f"{shown_key(key)!r} {wrong}" if key else missing
+        super().__init__(Reason.UNKNOWN_KEY, f"{field}: {said}")
 
 
 class RefusalRecord:

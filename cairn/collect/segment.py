@@ -13,11 +13,11 @@ from msgspec import Raw, Struct
 
 from cairn.collect.answer import ACCEPTED, Answer, preflight, segment_error
 from cairn.collect.parts import Parts
+from cairn.collect.refusals import UnknownKey
 from cairn.collect.request import Receive, Request, read_body
 from cairn.event import LONGEST_USER_AGENT, Arrival
 from cairn.outcomes import Reason
 from cairn.published.directory import Source
-from cairn.redact import shown_key
 from cairn.wire import pixel
 from cairn.wire.reading import open_batch, open_single
 from cairn.wire.refusal import Rejected
@@ -51,18 +51,6 @@ _heads = msgspec.json.Decoder(_Head)
 _batch_heads = msgspec.json.Decoder(_BatchHead)
 
 
-class UnknownWriteKey(Rejected):
-    """No source has the write key."""
-
-    def __init__(self, write_key: str) -> None:
-        shown = (
-            f"{shown_key(write_key)!r} is no source's; copy it again"
-            if write_key
-            else "is missing; send Basic auth"
-        )
-        super().__init__(Reason.UNKNOWN_KEY, f"writeKey: {shown}")
-
-
 async def collect_segment(request: Request, receive: Receive, parts: Parts) -> Answer:
     if request.method == "OPTIONS":
         return preflight(request)
@@ -88,7 +76,7 @@ async def _collect_call(request: Request, receive: Receive, parts: Parts) -> Ans
         source = _source(parts, write_key)
         if events > MOST_ITEMS:
             raise Rejected(Reason.TOO_MANY_EVENTS, f"batch: one request carries {MOST_EVENTS} events at most")
-    except UnknownWriteKey as rejected:
+    except UnknownKey as rejected:
         parts.refuse(request, rejected, body, source="segment")
         if parts.settings.unknown_key_status == 200:
             return ACCEPTED
@@ -146,7 +134,12 @@ def _text(value: Any) -> str:  # Any: foreign JSON
 def _source(parts: Parts, write_key: str) -> Source:
     source = parts.directory().source(write_key) if write_key else None
     if source is None:
-        raise UnknownWriteKey(write_key)
+        raise UnknownKey(
+            "writeKey",
+            write_key,
+            wrong="is no source's; copy it again",
+            missing="is missing; send Basic auth",
+        )
     return source
 
 

@@ -29,6 +29,7 @@ from cairn.conditions.tree import (
     UserProperty,
     Visitor,
 )  # fmt: skip
+from cairn.conditions.walk import leaves
 from cairn.errors import InvalidInput
 from cairn.event import Kind
 from cairn.query.bindings import END_MS, FIRST_MS
@@ -135,17 +136,13 @@ def _check(node: Condition, place: str, *, depth: int) -> int:
     return 1
 
 
-def _value_lists(node: Condition) -> Iterator[tuple[str, ...]]:
-    match node:
-        case And(nodes) | Or(nodes):
-            for child in nodes:
-                yield from _value_lists(child)
-        case Not(child):
-            yield from _value_lists(child)
-        case UserProperty():
-            yield node.values
-        case Did():
-            yield from (filter.values for filter in node.event.filters)
+def _value_lists(condition: Condition) -> Iterator[tuple[str, ...]]:
+    for leaf in leaves(condition):
+        match leaf:
+            case UserProperty():
+                yield leaf.values
+            case Did():
+                yield from (filter.values for filter in leaf.event.filters)
 
 
 def _check_did(node: Did, place: str) -> None:

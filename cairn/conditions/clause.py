@@ -3,7 +3,7 @@
 Whatever a person wrote is bound as a parameter, never part of the text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cairn.conditions.check import NUMBER, ORDERING, ConditionNotAccepted, as_number, check_pattern
 from cairn.conditions.tree import (
@@ -40,6 +40,10 @@ Window = Last | Between | None
 def event_clause(event: EventMatch, bindings: Bindings) -> str:
     """A boolean over the columns of `events`: is it one of these?"""
     return all_of([*named(event, bindings), *filtered(event, bindings)])
+
+
+def event_clauses(events: Iterable[EventMatch], bindings: Bindings) -> list[str]:
+    return [event_clause(event, bindings) for event in events]
 
 
 def time_clause(window: Window, now_ms: int, bindings: Bindings) -> str:

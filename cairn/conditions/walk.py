@@ -7,24 +7,23 @@ from cairn.conditions.tree import And, Condition, Leaf, Not, Or
 
 def leaves(condition: Condition) -> Iterator[Leaf]:
     """In the order they are written."""
-    match condition:
-        case And(nodes) | Or(nodes):
-            for node in nodes:
-                yield from leaves(node)
-        case Not(node):
-            yield from leaves(node)
-        case _:
-            yield condition
+    return (leaf for leaf, _ in _placed(condition, is_negated=False))
 
 
 def negated(condition: Condition) -> Iterator[Leaf]:
     """The leaves below a `Not`."""
+    return (leaf for leaf, is_negated in _placed(condition, is_negated=False) if is_negated)
+
+
+def _placed(condition: Condition, *, is_negated: bool) -> Iterator[tuple[Leaf, bool]]:
     match condition:
         case And(nodes) | Or(nodes):
             for node in nodes:
-                yield from negated(node)
+                yield from _placed(node, is_negated=is_negated)
         case Not(node):
-            yield from leaves(node)
+            yield from _placed(node, is_negated=True)
+        case _:
+            yield condition, is_negated
 
 
 def replaced(condition: Condition, change: Callable[[Leaf], Condition]) -> Condition:

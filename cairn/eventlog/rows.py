@@ -3,11 +3,12 @@
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
 
-from cairn.eventlog.damage import NotALog, SqliteTrouble
+from cairn.eventlog.damage import NotALog
 from cairn.eventlog.log import START, Entry
 from cairn.log_position import LARGEST_ENTRY
 
@@ -56,38 +57,40 @@ def check_schema(connection: sqlite3.Connection) -> None:
         raise NotALog("its schema is not ours")
 
 
-def insert(connection: sqlite3.Connection, body: bytes) -> int:
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        position = last_given(connection) + 1
-        if position > LARGEST_ENTRY:
-            raise NotALog(f"position {position} was never given")
-        connection.execute(
-            "INSERT INTO entries VALUES (?, ?, ?)", (position, _checksum(position, body), body)
-        )
+        yield
         connection.execute("COMMIT")
-    except SqliteTrouble:
+    except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def insert(connection: sqlite3.Connection, body: bytes) -> int:
+    with _transaction(connection):
+        position = last_given(connection) + 1
+        if position > LARGEST_ENTRY:
+            raise NotALog(f"position {position} was never given")
+        _add(connection, position, body)
     return position
 
 
 def put(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     """Add entries under their own positions, in one transaction. Those there already stay as they are."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         for entry in entries:
             body = msgspec.msgpack.encode(entry.items)
             connection.execute(
                 "INSERT OR IGNORE INTO entries VALUES (?, ?, ?)",
                 (entry.position, _checksum(entry.position, body), body),
             )
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+
+
+def _add(connection: sqlite3.Connection, position: int, body: bytes) -> None:
+    connection.execute("INSERT INTO entries VALUES (?, ?, ?)", (position, _checksum(position, body), body))
 
 
 def positions(connection: sqlite3.Connection, after: int) -> list[int]:
@@ -106,17 +109,9 @@ def forget(connection: sqlite3.Connection, before: int, *, rows: int) -> int:
 
 def erase(connection: sqlite3.Connection, position: int, kept: bytes) -> None:
     """Delete an entry and add what stays of it, in one transaction. Without the entry nothing is added."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         if connection.execute("DELETE FROM entries WHERE position = ?", (position,)).rowcount:
-            connection.execute(
-                "INSERT INTO entries VALUES (?, ?, ?)", (position, _checksum(position, kept), kept)
-            )
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+            _add(connection, position, kept)
 
 
 def newest(connection: sqlite3.Connection) -> int:
@@ -133,10 +128,9 @@ def last_given(connection: sqlite3.Connection) -> int:
 
 
 def set_last_given(connection: sqlite3.Connection, position: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'entries'")
-    connection.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (position,))
-    connection.execute("COMMIT")
+    with _transaction(connection):
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'entries'")
+        connection.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (position,))
 
 
 def walk(connection: sqlite3.Connection, after: int) -> Iterator[Entry | Hole]:

@@ -69,6 +69,11 @@ def since_day_of(moment: datetime) -> TimeRange:
     return TimeRange(max(0, to_ms(moment) // DAY_MS * DAY_MS))
 
 
+def month_before(now: datetime) -> TimeRange:
+    """The last 30 days, from the beginning of the first."""
+    return since_day_of(now - timedelta(days=30))
+
+
 def start_of_day(days: Days, time_ms: str = TIME_MS) -> str:
     """The beginning of the day that a time lies in, which must not be before the first. Units: epoch milliseconds.
 

@@ -1,7 +1,8 @@
 """Events, properties, merges and refusals as Arrow tables: a column at a time, repeated text as a dictionary."""
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, chain
 from typing import Any
 
@@ -18,7 +19,15 @@ from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElem
 _CODES = {pa.uint32(): "I", pa.uint64(): "Q", pa.int32(): "i", pa.timestamp("ms", "UTC"): "q"}
 _TIME = pa.timestamp("ms", "UTC")
 _elements = msgspec.msgpack.Encoder(order="deterministic")  # so that equal attributes give equal bytes
-_WRONG = (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError)
+_NOT_STORABLE = (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError)
+
+
+@contextmanager
+def _storable(row: str, field: str) -> Iterator[None]:
+    try:
+        yield
+    except _NOT_STORABLE as error:
+        raise RowsNotStorable(f"{row} has a value that cannot be stored: {error}", field=field) from error
 
 
 def element_id(element: Element) -> int:
@@ -45,7 +54,7 @@ _TEXT: dict[type, Callable[[Any], str]] = {  # Any: the type beside it
 
 def events_table(events: Sequence[Draft]) -> pa.Table:
     """Raises RowsNotStorable."""
-    try:
+    with _storable("an event", "events"):
         return pa.table(
             {
                 "environment_id": _numbers([e.environment_id for e in events], pa.uint32()),
@@ -64,10 +73,6 @@ def events_table(events: Sequence[Draft]) -> pa.Table:
                 **_captured(events),
             }
         )
-    except _WRONG as error:
-        raise RowsNotStorable(
-            f"an event has a value that cannot be stored: {error}", field="events"
-        ) from error
 
 
 def _captured(events: Sequence[Draft]) -> dict[str, pa.Array]:
@@ -94,7 +99,7 @@ def _element_id(event: Draft) -> int:
 def elements_table(elements: Sequence[SeenElement]) -> pa.Table:
     """Raises RowsNotStorable."""
     shapes = [one.element for one in elements]
-    try:
+    with _storable("an element", "elements"):
         return pa.table(
             {
                 "environment_id": _numbers([one.environment_id for one in elements], pa.uint32()),
@@ -110,52 +115,39 @@ def elements_table(elements: Sequence[SeenElement]) -> pa.Table:
                 "first_seen": _numbers([one.first_seen_ms for one in elements], _TIME),
             }
         )
-    except _WRONG as error:
-        raise RowsNotStorable(
-            f"an element has a value that cannot be stored: {error}", field="elements"
-        ) from error
 
 
 def properties_table(changes: Sequence[PropertyChange]) -> pa.Table:
     """Raises RowsNotStorable."""
-    try:
+    with _storable("a user property", "properties"):
         return pa.table(
             {
                 "environment_id": _numbers([c.environment_id for c in changes], pa.uint32()),
-                "key": _repeated([c.key for c in changes]),
                 "user_id": _numbers([c.user_id for c in changes], pa.uint64()),
-                "value": pa.array([c.value for c in changes], pa.string()),
-                "time": _numbers([c.time_ms for c in changes], _TIME),
-                "version": _versions(changes),
+                **_values(changes),
             }
         )
-    except _WRONG as error:
-        raise RowsNotStorable(
-            f"a user property has a value that cannot be stored: {error}", field="properties"
-        ) from error
 
 
 def account_properties_table(changes: Sequence[AccountChange]) -> pa.Table:
     """Raises RowsNotStorable."""
-    try:
+    with _storable("an account property", "account_properties"):
         return pa.table(
             {
                 "environment_id": _numbers([c.environment_id for c in changes], pa.uint32()),
                 "account_id": pa.array([c.account_id for c in changes], pa.string()),
-                "key": _repeated([c.key for c in changes]),
-                "value": pa.array([c.value for c in changes], pa.string()),
-                "time": _numbers([c.time_ms for c in changes], _TIME),
-                "version": _versions(changes),
+                **_values(changes),
             }
         )
-    except _WRONG as error:
-        raise RowsNotStorable(
-            f"an account property has a value that cannot be stored: {error}", field="account_properties"
-        ) from error
 
 
-def _versions(changes: Sequence[PropertyChange] | Sequence[AccountChange]) -> pa.Array:
-    return pa.array([change.version.to_bytes(16, "little") for change in changes], pa.binary(16))
+def _values(changes: Sequence[PropertyChange] | Sequence[AccountChange]) -> dict[str, pa.Array]:
+    return {
+        "key": _repeated([change.key for change in changes]),
+        "value": pa.array([change.value for change in changes], pa.string()),
+        "time": _numbers([change.time_ms for change in changes], _TIME),
+        "version": pa.array([change.version.to_bytes(16, "little") for change in changes], pa.binary(16)),
+    }
 
 
 def user_map_table(changes: Sequence[MapChange]) -> pa.Table:

@@ -13,7 +13,10 @@ from cairn.errors import Conflict, InvalidInput, NotFound
 from cairn.ids import key_hash, new_app_id, new_sdk_key
 from cairn.workspace.naming import clean_key, clean_name
 from cairn.workspace.sealed import Seal
+from cairn.workspace.stored_key import StoredKey
 
+_SDK_KEY = StoredKey(environments, "sdk_key")
+_SERVER_KEY = StoredKey(environments, "server_key")
 PRODUCTION = "production"
 DEVELOPMENT = "development"
 _APP_ID = re.compile(r"[1-9][0-9]{0,15}")
@@ -171,39 +174,25 @@ def _of_workspace(workspace_id: int) -> sa.Select[Any]:
 def reveal_sdk_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> str:
     """The key flag SDKs need. Raises EnvironmentNotFound."""
     get_environment(connection, workspace_id, environment_id)
-    query = sa.select(environments.c.sdk_key_sealed).where(environments.c.id == environment_id)
-    return seal.open(connection.execute(query).scalar_one())
+    return _SDK_KEY.reveal(connection, environment_id, seal)
 
 
 def rotate_sdk_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> str:
     """A new SDK key; the old one ends when the directory is published again. Raises EnvironmentNotFound."""
     get_environment(connection, workspace_id, environment_id)
-    sdk_key = new_sdk_key()
-    connection.execute(
-        sa.update(environments)
-        .where(environments.c.id == environment_id)
-        .values(sdk_key_hash=key_hash(sdk_key), sdk_key_sealed=seal.close(sdk_key))
-    )
-    return sdk_key
+    return _SDK_KEY.replace(connection, environment_id, seal, new_sdk_key())
 
 
 def reveal_server_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> str:
     """The key of flag SDKs on servers; empty while there is none. Raises EnvironmentNotFound."""
     get_environment(connection, workspace_id, environment_id)
-    query = sa.select(environments.c.server_key_sealed).where(environments.c.id == environment_id)
-    sealed = connection.execute(query).scalar_one()
-    return seal.open(sealed) if sealed else ""
+    return _SERVER_KEY.reveal(connection, environment_id, seal)
 
 
-def rotate_server_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> None:
+def rotate_server_key(connection: sa.Connection, workspace_id: int, environment_id: int, seal: Seal) -> str:
     """A new server SDK key; the old one ends when the directory is published again. Raises EnvironmentNotFound."""
     get_environment(connection, workspace_id, environment_id)
-    server_key = new_sdk_key()
-    connection.execute(
-        sa.update(environments)
-        .where(environments.c.id == environment_id)
-        .values(server_key_hash=key_hash(server_key), server_key_sealed=seal.close(server_key))
-    )
+    return _SERVER_KEY.replace(connection, environment_id, seal, new_sdk_key())
 
 
 def set_needs_server_key(

@@ -12,6 +12,9 @@ from cairn.ids import key_hash, new_write_key
 from cairn.workspace.environment import get_environment
 from cairn.workspace.naming import clean_name
 from cairn.workspace.sealed import Seal
+from cairn.workspace.stored_key import StoredKey
+
+_WRITE_KEY = StoredKey(sources, "write_key")
 
 HEAP = "heap"  # the destination that stands for Cairn's own analytics
 
@@ -103,20 +106,13 @@ def set_source_enabled(
 def reveal_write_key(connection: sa.Connection, workspace_id: int, source_id: int, seal: Seal) -> str:
     """The key that clients send with their events. Raises SourceNotFound."""
     get_source(connection, workspace_id, source_id)
-    query = sa.select(sources.c.write_key_sealed).where(sources.c.id == source_id)
-    return seal.open(connection.execute(query).scalar_one())
+    return _WRITE_KEY.reveal(connection, source_id, seal)
 
 
 def rotate_write_key(connection: sa.Connection, workspace_id: int, source_id: int, seal: Seal) -> str:
     """A new write key; the old one ends when the directory is published again. Raises SourceNotFound."""
     get_source(connection, workspace_id, source_id)
-    write_key = new_write_key()
-    connection.execute(
-        sa.update(sources)
-        .where(sources.c.id == source_id)
-        .values(write_key_hash=key_hash(write_key), write_key_sealed=seal.close(write_key))
-    )
-    return write_key
+    return _WRITE_KEY.replace(connection, source_id, seal, new_write_key())
 
 
 def list_connections(connection: sa.Connection, workspace_id: int) -> list[Connection]:

@@ -123,6 +123,19 @@ def groups(drafts: list[Draft], gap_minutes: int | None) -> list[list[Draft]]:
     return found
 
 
+def all_sessions(past: Past, environment_id: int, user_id: int, gap_ms: int | None) -> list[UserSession]:
+    """Page after page."""
+    sessions: list[UserSession] = []
+    before = None
+    with past.reading() as connection:
+        while True:
+            asker = past.asker(environment_id)
+            page = user_sessions(asker, connection, user_id, gap_ms=gap_ms, before_ms=before)
+            sessions += page.sessions
+            if (before := page.next) is None:
+                return sessions
+
+
 @pytest.mark.parametrize("gap", [None, 1, 30, 600])
 def test_a_users_sessions_over_all_her_ids(visited: tuple[Past, list[Draft]], gap: int | None) -> None:
     past, drafts = visited
@@ -135,16 +148,8 @@ def test_a_users_sessions_over_all_her_ids(visited: tuple[Past, list[Draft]], ga
         expected.append(UserSession(session[0].time_ms, session[-1].time_ms, len(session), pages, *ends))
     expected.sort(key=lambda session: -session.start_ms)
     gap_ms = gap * MINUTE_MS if gap else None
-    found: list[UserSession] = []
-    with past.reading() as connection:
-        before = None
-        while True:
-            page = user_sessions(past.asker(HERE), connection, ann, gap_ms=gap_ms, before_ms=before)
-            found += page.sessions
-            if (before := page.next) is None:
-                break
-        assert user_sessions(past.asker(ELSEWHERE), connection, ann, gap_ms=gap_ms).sessions == []
-    assert found == expected
+    assert all_sessions(past, HERE, ann, gap_ms) == expected
+    assert all_sessions(past, ELSEWHERE, ann, gap_ms) == []
 
 
 def test_sessions_split_anew_are_the_same_however_many_events_are_looked_at_at_once(
@@ -157,14 +162,7 @@ def test_sessions_split_anew_are_the_same_however_many_events_are_looked_at_at_o
     assert len(expected) > 40
     for most in (max(len(one) for one in sessions) + 1, 40):
         monkeypatch.setattr(sessions_module, "MOST_EVENTS", most)
-        found: list[UserSession] = []
-        with past.reading() as connection:
-            before = None
-            while True:
-                page = user_sessions(past.asker(HERE), connection, ann, gap_ms=gap_ms, before_ms=before)
-                found += page.sessions
-                if (before := page.next) is None:
-                    break
+        found = all_sessions(past, HERE, ann, gap_ms)
         assert [(session.start_ms, session.events) for session in found] == expected
 
 

@@ -13,6 +13,7 @@ from tests.prepared import Demos
 from tests.served import Served
 from tests.web.axe import PHONE, WIDE, axe_context, findings
 from tests.web.pages import addresses, sign_in, url_of, values_of
+from tests.web.sign_up import fill_sign_up, send_sign_up
 
 LONG = "correct horse battery"
 PATHS = [page.path for page in addresses()]
@@ -120,15 +121,12 @@ def test_no_page_of_a_newcomer_has_a_finding(newcomer: Demo) -> None:
     tab = newcomer.go("/sign-up")
     assert findings(tab) == []
     tab.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    for label, value in (
-        ("Your name", "Ann"), ("E-mail", "ann@shop.test"), ("Password", "short"), ("Workspace", "Shop"),
-    ):  # fmt: skip
-        tab.get_by_label(label).fill(value)
-    tab.get_by_role("button", name="Create the workspace").click()
+    fill_sign_up(tab, password="short")
+    send_sign_up(tab)
     expect(tab.get_by_role("alert")).to_be_visible()
     assert findings(tab) == []
     tab.get_by_label("Password").fill("correct horse battery")
-    tab.get_by_role("button", name="Create the workspace").click()
+    send_sign_up(tab)
     tab.wait_for_url("**/env/production")
     for path in LISTS:
         assert findings(newcomer.go(path)) == [], path

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.patience import WAIT_MS
 from tests.served import CAIRN, Served
+from tests.web.sign_up import fill_sign_up, send_sign_up
 
 PASSWORD = "correct horse battery"
 TYPED = 'Ada’s "new" <b>flag</b> & more'
@@ -41,11 +42,8 @@ def test_a_form_sent_while_the_core_is_down_is_sent_again_and_saved(
     expect.set_options(timeout=WAIT_MS)
     page = context.new_page()
     page.goto(f"{edge.url}/sign-up")
-    for label, value in (
-        ("Your name", "Ann"), ("E-mail", "ann@shop.test"), ("Password", PASSWORD), ("Workspace", "Shop"),
-    ):  # fmt: skip
-        page.get_by_label(label).fill(value)
-    page.get_by_role("button", name="Create the workspace").click()
+    fill_sign_up(page)
+    send_sign_up(page)
     page.goto(f"{edge.url}/env/production/keys")
     page.locator('form[action$="/keys/sources"] input[name=name]').fill(TYPED)
     assert core.stop() == 0
@@ -70,12 +68,9 @@ def test_a_password_is_never_shown_again(pair: tuple[Served, Served], chromium: 
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{edge.url}/sign-up")
-    for label, value in (
-        ("Your name", "Ann"), ("E-mail", "ann@shop.test"), ("Password", PASSWORD), ("Workspace", "Shop"),
-    ):  # fmt: skip
-        page.get_by_label(label).fill(value)
+    fill_sign_up(page)
     assert core.stop() == 0
-    page.get_by_role("button", name="Create the workspace").click()
+    send_sign_up(page)
     expect(page.get_by_text("What you sent was not saved")).to_be_visible()
     assert PASSWORD not in page.content()
     core.start()

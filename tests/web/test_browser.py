@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 from tests.patience import WAIT_MS, eventually
 from tests.served import Served
+from tests.web.sign_up import fill_sign_up, send_sign_up
 
 EMAIL, PASSWORD = "ann@shop.test", "correct horse battery"
 
@@ -43,11 +44,8 @@ def page(cairn: Served, context: BrowserContext) -> Iterator[Page]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(cairn.url)
     expect(page.get_by_role("heading", name="Welcome to Cairn")).to_be_visible()
-    for label, value in (
-        ("Your name", "Ann"), ("E-mail", EMAIL), ("Password", PASSWORD), ("Workspace", "Shop"),
-    ):  # fmt: skip
-        page.get_by_label(label).fill(value)
-    page.get_by_role("button", name="Create the workspace").click()
+    fill_sign_up(page)
+    send_sign_up(page)
     expect(page.get_by_text("Waiting for your first event")).to_be_visible()
     yield page
     assert complaints == []

@@ -34,6 +34,14 @@ class Addresses(Struct, frozen=True):
     action: str
     back: str
 
+    @classmethod
+    def below(cls, visit: Visit, path: str, stored_id: int | None) -> "Addresses":
+        """Of a thing with a page of its own below a list's path; None: of a new one."""
+        if stored_id is None:
+            return cls(visit.url(f"{path}/new"), visit.url(path))
+        page = visit.url(f"{path}/{stored_id}")
+        return cls(f"{page}/edit", page)
+
 
 @dataclass(frozen=True)
 class Editor(Generic[ThingT, DraftT]):

@@ -127,10 +127,7 @@ def _draft_of(visit: Visit, event: DefinedEvent) -> Draft:
 
 
 def _addresses(visit: Visit, event: DefinedEvent | None) -> Addresses:
-    if event is None:
-        return Addresses(visit.url("/events/new"), visit.url("/events"))
-    page = visit.url(f"/events/{event.id}")
-    return Addresses(f"{page}/edit", page)
+    return Addresses.below(visit, "/events", event.id if event else None)
 
 
 def _values(visit: Visit, event: DefinedEvent | None, draft: Draft) -> Mapping[str, object]:

@@ -143,10 +143,7 @@ def _draft_of(visit: Visit, segment: Segment) -> Draft:
 
 
 def _addresses(visit: Visit, segment: Segment | None) -> Addresses:
-    if segment is None:
-        return Addresses(visit.url("/segments/new"), visit.url("/segments"))
-    page = visit.url(f"/segments/{segment.id}")
-    return Addresses(f"{page}/edit", page)
+    return Addresses.below(visit, "/segments", segment.id if segment else None)
 
 
 def _values(visit: Visit, segment: Segment | None, draft: Draft) -> Mapping[str, object]:
