@@ -14,22 +14,24 @@ const { version } = JSON.parse(readFileSync(here('package.json'), 'utf8'))
 
 /**
  * Each file with its entry and its budget in bytes of gzip. The runtime comes without and with what rules of an
- * environment need, which few have: lists of pages, and snapshots. Only members who label load the labeller, and it speaks JSON, so its names stay as they are.
+ * environment need, which few have: lists of pages, and snapshots. Only members who label load the labeller.
  */
 const FILES = {
   'core.js': { entry: 'capture/main.ts', budget: 8192 },
   'core-rules.js': { entry: 'capture/main.ts', rules: true, budget: 9216 },
   'later.js': { entry: 'capture/later.ts', budget: 4096 },
   'loader.js': { entry: 'capture/loader.ts', budget: 768 },
-  'labeller.js': { entry: 'labeller/main.ts', budget: 14_336, keepsNames: true },
+  'labeller.js': { entry: 'labeller/main.ts', budget: 14_336 },
 }
 
-/** Members that only our own files use: no page, no wire format, no cookie and no browser interface has these names. */
-const INTERNAL =
-  /^(announce|classes|early|eventProperties|hear|isHeld|isNewSession|isNewUser|onLeave|opened|openPage|restore|roots|wants|switchUser|sessionInfo|keepEventProperties|tag|attr|resolve|kind|page|items|text|flush|save|refresh|sink|queue|read|write|transform|run|start|stop)$/
+/**
+ * Members that only our own files use end in an underscore and get short names. No page, no wire format, no cookie and
+ * no browser interface has such names, so a new member needs no entry anywhere.
+ */
+const INTERNAL = /_$/
 const nameCache = {}
 
-const bundle = async ({ entry, rules = false, keepsNames = false }) => {
+const bundle = async ({ entry, rules = false }) => {
   const { outputFiles } = await build({
     entryPoints: [here(entry)],
     bundle: true,
@@ -46,9 +48,8 @@ const bundle = async ({ entry, rules = false, keepsNames = false }) => {
     ecma: 2020,
     // Without sequences: gzip packs statements better than commas.
     compress: { passes: 3, sequences: false, pure_getters: true, unsafe: true },
-    // builtins: some of these names are also those of browser interfaces, none of which we call by them
-    mangle: { toplevel: true, properties: !keepsNames && { regex: INTERNAL, builtins: true } },
-    nameCache: keepsNames ? {} : nameCache, // the late script speaks with the runtime by these names
+    mangle: { toplevel: true, properties: { regex: INTERNAL } },
+    nameCache, // the late script speaks with the runtime by these names
   })
   return Buffer.from(code)
 }

@@ -24,9 +24,9 @@ export const methodsOf = (
   environment: string,
   tracking: () => Tracking | undefined,
   pipeline: Pipeline,
-  consent: { start: () => void; stop: () => void },
+  consent: { start_: () => void; stop_: () => void },
 ): Record<string, Method> => {
-  const post = ({ queue, session }: Tracking, path: string, body: object): void =>
+  const post = ({ queue_: queue, session }: Tracking, path: string, body: object): void =>
     queue.add(path, { env_id: environment, user_id: session.userId, ...body, library: LIBRARY })
 
   const identify: Call = (now, given) => {
@@ -35,10 +35,10 @@ export const methodsOf = (
     if (!identity) return say('identify(): no identity')
     if (identity === session.identity) return
     // Somebody else: what this device did before stays with the one who did it.
-    if (session.identity) session.switchUser()
+    if (session.identity) session.switchUser_()
     session.identity = identity
-    session.save()
-    capture.announce()
+    session.save_()
+    capture.announce_()
     post(now, 'identify', { identity, time: Date.now() })
   }
 
@@ -53,10 +53,10 @@ export const methodsOf = (
   const changeEvent =
     (change: Change): Call =>
     ({ session }, given) =>
-      session.keepEventProperties(change(session.eventProperties, given))
+      session.keepEventProperties_(change(session.eventProperties_, given))
   const changePage =
     (change: Change): Call =>
-    ({ session: { page } }, given) =>
+    ({ session: { page_: page } }, given) =>
       page && (page.properties = change(page.properties ?? {}, given))
 
   const whileTracking: Record<string, Call> = {
@@ -66,8 +66,8 @@ export const methodsOf = (
     identifyHashed: identify,
     resetIdentity: ({ session, capture }) => {
       if (!session.identity) return
-      session.switchUser()
-      capture.announce()
+      session.switchUser_()
+      capture.announce_()
     },
     addUserProperties: sendProperties('add_user_properties'),
     addAccountProperties: sendProperties('add_account_properties'),
@@ -80,17 +80,17 @@ export const methodsOf = (
     removePageviewProperty: changePage(remove),
     clearPageviewProperties: changePage(clear),
     getUserId: ({ session }) => session.userId,
-    getSessionId: ({ session }) => session.sessionInfo?.id,
+    getSessionId: ({ session }) => session.sessionInfo_?.id,
     getIdentity: ({ session }) => session.identity || null,
   }
   const always: Record<string, Method> = {
-    startTracking: consent.start,
-    stopTracking: consent.stop,
-    addAdapter: pipeline.addAdapter,
-    markAdapterAsResolved: pipeline.resolve,
-    addTransformer: (given) => pipeline.addTransformer(given.fn ?? given.transformerFn ?? given, given.phase),
+    startTracking: consent.start_,
+    stopTracking: consent.stop_,
+    addAdapter: pipeline.addAdapter_,
+    markAdapterAsResolved: pipeline.resolve_,
+    addTransformer: (given) => pipeline.addTransformer_(given.fn ?? given.transformerFn ?? given, given.phase),
     // Both (name, fn, phase) and (fn) are written.
-    addTransformerFn: (name, run, phase) => pipeline.addTransformer(run ?? name, phase),
+    addTransformerFn: (name, run, phase) => pipeline.addTransformer_(run ?? name, phase),
     // The v5 snippet queues an init with what the loader has already read.
     init: () => 0,
     onReady: (run) => run(),

@@ -24,10 +24,10 @@ const OURSELVES = 'cairn'
 export const device: Record<string, unknown> = { user_agent: navigator.userAgent }
 
 export interface Capture {
-  sink(captured: Captured): void
+  sink_(captured: Captured): void
   track(name: unknown, properties: unknown, library: any): void // any: whatever the page passes
   pageview(properties?: Properties): void
-  announce(): void
+  announce_(): void
 }
 
 export const openCapture = (environment: string, config: Config, session: Session, queue: Queue): Capture => {
@@ -40,10 +40,10 @@ export const openCapture = (environment: string, config: Config, session: Sessio
       time,
       base_library: LIBRARY,
       device,
-      session_info: session.sessionInfo,
+      session_info: session.sessionInfo_,
       // References: a title set late and properties an adapter adds reach every message not sent yet.
-      pageview_info: kind.session ? undefined : session.page,
-      properties: { ...session.eventProperties, ...properties },
+      pageview_info: kind.session ? undefined : session.page_,
+      properties: { ...session.eventProperties_, ...properties },
       ...kind,
     })
   }
@@ -53,10 +53,10 @@ export const openCapture = (environment: string, config: Config, session: Sessio
 
   /** Tell the server of a user and session it has not seen; each once. */
   const announce = (): void => {
-    const { sessionInfo: info } = session
+    const { sessionInfo_: info } = session
     if (!info) return
-    const { isNewUser, isNewSession } = session
-    session.isNewUser = session.isNewSession = false
+    const { isNewUser_: isNewUser, isNewSession_: isNewSession } = session
+    session.isNewUser_ = session.isNewSession_ = false
     if (isNewUser) {
       send({
         user: {
@@ -72,20 +72,20 @@ export const openCapture = (environment: string, config: Config, session: Sessio
   }
 
   const pageview = (properties?: Properties): void => {
-    if (session.page) leavePage(true)
-    if (!session.openPage(properties)) return
+    if (session.page_) leavePage(true)
+    if (!session.openPage_(properties)) return
     announce()
-    const { page } = session
+    const { page_: page } = session
     send({ pageview: {} }, taken('pageview', null), page!.id, page!.time)
   }
 
   /** Events before the first pageview, or with pageviews switched off, still belong to a page. */
   const isOnPage = (): boolean => {
     if (!isPageCaptured(config.capture)) return false
-    if (!session.page && session.openPage()) announce()
+    if (!session.page_ && session.openPage_()) announce()
     // Applications set the title after they changed the address; what is not sent yet has the title of now.
-    if (session.page) session.page.title = maskText(document.title)
-    return !!session.page
+    if (session.page_) session.page_.title = maskText(document.title)
+    return !!session.page_
   }
 
   const custom = (name: string, properties: Record<string, unknown>, library?: string): void => {
@@ -97,7 +97,7 @@ export const openCapture = (environment: string, config: Config, session: Sessio
   }
 
   const sink = (captured: Captured): void => {
-    const { kind } = captured
+    const { kind_: kind } = captured
     if (kind === 'pageview') return pageview()
     if (!isOnPage()) return
     const { target } = captured
@@ -117,9 +117,9 @@ export const openCapture = (environment: string, config: Config, session: Sessio
   }
 
   return {
-    sink,
+    sink_: sink,
     pageview,
-    announce,
+    announce_: announce,
     track: (name, properties, library) => {
       const clean = typeof name === 'string' ? name.trim() : ''
       if (clean && clean.length <= NAME_LIMIT) {

@@ -27,8 +27,8 @@ const see = (element: Element): Seen => {
   const names = attributeNames(element)
   // Nearly all that is asked for is not there, which the list says sooner; it may have a name in other letters.
   return {
-    tag: tagOf(element),
-    attr: (name) => (names.includes(name) || /[A-Z]/.test(name) ? attribute(element, name) : null),
+    tag_: tagOf(element),
+    attr_: (name) => (names.includes(name) || /[A-Z]/.test(name) ? attribute(element, name) : null),
   }
 }
 
@@ -39,12 +39,12 @@ export const chainOf = (target: Element): [Element[], Seen[]] => {
   return [elements, elements.map(see)]
 }
 
-const collect = (parent: Node, budget: { text: string; nodes: number }): void => {
+const collect = (parent: Node, budget: { text_: string; nodes: number }): void => {
   for (let child = firstChild(parent); child; child = nextSibling(child)) {
-    if (budget.text.length > TEXT_READ || --budget.nodes < 0) return
+    if (budget.text_.length > TEXT_READ || --budget.nodes < 0) return
     if (child.nodeType === 3) {
       // substringData: a text node may hold megabytes, and `data` would copy them
-      budget.text += (child as Text).substringData(0, TEXT_READ + 1)
+      budget.text_ += (child as Text).substringData(0, TEXT_READ + 1)
     } else if (child.nodeType === 1) {
       const seen = see(child as Element)
       if (!holdsValue(seen) && !hidesText([seen])) collect(child, budget)
@@ -56,23 +56,23 @@ const collect = (parent: Node, budget: { text: string; nodes: number }): void =>
 export const textOf = (element: Element, chain: Seen[]): string => {
   // In design mode a whole document is one text field.
   if (hidesText(chain) || chain.some(holdsValue) || documentOf(element).designMode === 'on') return ''
-  const budget = { text: '', nodes: TEXT_NODES_LIMIT }
+  const budget = { text_: '', nodes: TEXT_NODES_LIMIT }
   collect(element, budget)
-  return maskText(budget.text.replace(/\s+/g, ' ').trim())
+  return maskText(budget.text_.replace(/\s+/g, ' ').trim())
 }
 
 const factsOf = (seen: Seen, names: string[]): Facts => {
   const redacted = redactedAttributes(seen)
-  const read = (name: string) => (redacted.includes(name.toLowerCase()) ? '' : (seen.attr(name) ?? '').trim())
+  const read = (name: string) => (redacted.includes(name.toLowerCase()) ? '' : (seen.attr_(name) ?? '').trim())
   const attributes: Record<string, string> = {}
   for (const name of names) {
     const value = read(name)
     if (value) attributes[name] = name === 'href' ? maskUrl(value) : maskText(value)
   }
   return {
-    tag: seen.tag,
+    tag_: seen.tag_,
     id: maskText(read('id')),
-    classes: cut(read('class')).split(/\s+/).filter(Boolean),
+    classes_: cut(read('class')).split(/\s+/).filter(Boolean),
     attributes,
   }
 }
@@ -97,7 +97,7 @@ export const describe = (
   const nodes: ElementNode[] = []
   for (let i = 0; i < chain.length && path.length < NODES_LIMIT; i++) {
     const element = elements[i]!
-    const isWholePage = /^(html|body)$/.test(chain[i]!.tag)
+    const isWholePage = /^(html|body)$/.test(chain[i]!.tag_)
     if (i && isWholePage) continue
     const facts = factsOf(chain[i]!, names)
     path.push(facts)
@@ -105,10 +105,10 @@ export const describe = (
     const nth = positionOf(element)
     if (nth <= SIBLINGS_LIMIT) attributes.nth = '' + nth
     // The text of a whole page is the text of nothing that was hit.
-    const isLabelled = !i || /^(a|button|label|summary)$/.test(facts.tag)
+    const isLabelled = !i || /^(a|button|label|summary)$/.test(facts.tag_)
     nodes.push({
-      node_name: facts.tag,
-      node_html_class: facts.classes!.join(' ') || undefined,
+      node_name: facts.tag_,
+      node_html_class: facts.classes_!.join(' ') || undefined,
       node_id: facts.id || undefined,
       node_text: (!quiet && isLabelled && !isWholePage && textOf(element, chain.slice(i))) || undefined,
       href: href || undefined,

@@ -2,9 +2,9 @@
 
 /** One node of the path, already redacted and masked. */
 export interface Facts {
-  tag: string
+  tag_: string
   id?: string
-  classes?: string[]
+  classes_?: string[]
   attributes?: Record<string, string>
 }
 
@@ -14,7 +14,7 @@ const HIERARCHY_LIMIT = 1024 // characters, filled from the target upwards
 const plain = (text: string): string => text.replace(/[;|]/g, '')
 
 /** `@tag;#id;.class;[attr=value];|` with classes and attributes sorted. */
-const parts = ({ tag, id, classes = [], attributes = {} }: Facts): string[] =>
+const parts = ({ tag_: tag, id, classes_: classes = [], attributes = {} }: Facts): string[] =>
   [
     '@' + tag,
     id ? '#' + plain(id) : '',

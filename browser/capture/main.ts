@@ -38,16 +38,16 @@ const boot = guard((): void => {
   let tracking: Tracking | undefined
   const api: Global = { boot, envId: environment, appid: environment, config: client, clientConfig: client }
 
-  const pipeline = openPipeline(api, () => tracking?.queue.flush())
+  const pipeline = openPipeline(api, () => tracking?.queue_.flush_())
   const start = (): void => {
     tracking ??= startTracking(environment, config, pipeline, boot.late)
   }
   const stop = (): void => {
-    tracking?.stop()
+    tracking?.stop_()
     tracking = undefined
   }
 
-  const methods = methodsOf(environment, () => tracking, pipeline, { start, stop })
+  const methods = methodsOf(environment, () => tracking, pipeline, { start_: start, stop_: stop })
   methods.load = () => say(ONCE)
 
   const run = guard((entry: Global): void => {

@@ -8,16 +8,16 @@ const HOLD_MS = 5000 // longest an adapter may hold events
 const TYPES = ['user', 'session', 'pageview'] // kinds that transformers know as metadata
 
 interface Transformer {
-  run: (messages: Body[]) => Body[]
+  run_: (messages: Body[]) => Body[]
   phase?: string
 }
 
 export interface Pipeline {
-  addAdapter(adapter: any, options: any): void
-  resolve(name: string): void
-  isHeld(): boolean
-  addTransformer(run: any, phase?: string): void
-  transform(path: string, body: Body): Body | null
+  addAdapter_(adapter: any, options: any): void
+  resolve_(name: string): void
+  isHeld_(): boolean
+  addTransformer_(run: any, phase?: string): void
+  transform_(path: string, body: Body): Body | null
 }
 
 /** `resumed` is called when the last holding adapter is done. */
@@ -28,9 +28,9 @@ export const openPipeline = (api: object, resumed: () => void): Pipeline => {
     if (holding.delete(name) && !holding.size) resumed()
   }
   return {
-    resolve,
-    isHeld: () => holding.size > 0,
-    addAdapter: (adapter, options) => {
+    resolve_: resolve,
+    isHeld_: () => holding.size > 0,
+    addAdapter_: (adapter, options) => {
       const { name, fn } = adapter
       if (options?.isBlocking) {
         holding.add(name)
@@ -38,14 +38,14 @@ export const openPipeline = (api: object, resumed: () => void): Pipeline => {
       }
       fn(api)
     },
-    addTransformer: (run, phase) => {
-      if (typeof run === 'function') transformers.push({ run, phase })
+    addTransformer_: (run, phase) => {
+      if (typeof run === 'function') transformers.push({ run_: run, phase })
     },
-    transform: (path, body) => {
+    transform_: (path, body) => {
       if (path !== 'track') return body
       const kind = TYPES.find((one) => one in body)
       let data: Body | null = body
-      for (const { run, phase } of transformers) {
+      for (const { run_: run, phase } of transformers) {
         if (phase && (phase === 'metadata') !== !!kind) continue
         try {
           const type = kind ? 'meta_' + kind : 'core_track'

@@ -4,8 +4,8 @@ import type { PageRules } from './types'
 
 /** One element as the rules see it. A chain is a list of them, the target first. */
 export interface Seen {
-  tag: string
-  attr: (name: string) => string | null
+  tag_: string
+  attr_: (name: string) => string | null
 }
 
 const TEXT_LIMIT = 1024 // UTF-16 units, as published for target text, titles and property values
@@ -77,28 +77,28 @@ const isOn = (value: string | null): boolean => value !== null && value !== 'fal
 
 /** Password and card fields, and other fields that hold a secret: nothing is captured on them, not even the fact. */
 export const isSecretField = (target: Seen): boolean =>
-  /^(input|textarea|select)$/.test(target.tag) &&
-  (/^(password|hidden)$/i.test(target.attr('type') ?? '') ||
-    /\bcc-|password|one-time-code/i.test(target.attr('autocomplete') ?? '') ||
+  /^(input|textarea|select)$/.test(target.tag_) &&
+  (/^(password|hidden)$/i.test(target.attr_('type') ?? '') ||
+    /\bcc-|password|one-time-code/i.test(target.attr_('autocomplete') ?? '') ||
     /passw|card.?(n|c[vs]|ex|se)|cv[vc]|cc.?(num|exp)|(^|[^a-z])(cc|csc|ssn|iban)([^a-z]|$)/i.test(
-      target.attr('name') + ' ' + target.attr('id'),
+      target.attr_('name') + ' ' + target.attr_('id'),
     ))
 
 /** heap-ignore as attribute or class, on the target or around it. */
 export const isIgnored = (chain: Seen[]): boolean =>
   isSecretField(chain[0]!) ||
-  chain.some((seen) => isOn(seen.attr('heap-ignore')) || /(^|\s)heap-ignore(\s|$)/.test(seen.attr('class') ?? ''))
+  chain.some((seen) => isOn(seen.attr_('heap-ignore')) || /(^|\s)heap-ignore(\s|$)/.test(seen.attr_('class') ?? ''))
 
 /** data-heap-redact-text on the element or around it. */
-export const hidesText = (chain: Seen[]): boolean => chain.some((seen) => isOn(seen.attr('data-heap-redact-text')))
+export const hidesText = (chain: Seen[]): boolean => chain.some((seen) => isOn(seen.attr_('data-heap-redact-text')))
 
 /** Elements whose text is what the person typed or chose, or is not text for people. */
 export const holdsValue = (seen: Seen): boolean =>
-  /^(input|textarea|select|option|output|script|style|noscript)$/.test(seen.tag) || isOn(seen.attr('contenteditable'))
+  /^(input|textarea|select|option|output|script|style|noscript)$/.test(seen.tag_) || isOn(seen.attr_('contenteditable'))
 
 /** The names in data-heap-redact-attributes. */
 export const redactedAttributes = (seen: Seen): string[] =>
-  (seen.attr('data-heap-redact-attributes') ?? '').toLowerCase().split(/[\s,]+/)
+  (seen.attr_('data-heap-redact-attributes') ?? '').toLowerCase().split(/[\s,]+/)
 
 /**
  * `*` stands for anything; a pattern that begins with / is a path on every domain, else domain and path.

@@ -21,20 +21,20 @@ type Body = Record<string, any> // any: transformers may change messages as they
 interface Item {
   path: string
   body?: Body
-  text?: string // encoded; from then on the item does not change
+  text_?: string // encoded; from then on the item does not change
 }
 interface Batch {
   path: string
-  items: Item[]
+  items_: Item[]
   size: number
 }
 
 export interface Queue {
   add(path: string, body: Body): void
   /** Send what is here; when the page may be going away, everything at once. */
-  flush(isLeaving?: boolean): void
+  flush_(isLeaving?: boolean): void
   /** Take back what earlier pages could not send. */
-  restore(): void
+  restore_(): void
   clear(): void
 }
 
@@ -65,7 +65,7 @@ export const openQueue = (
     timer = later(
       guard(() => {
         timer = 0
-        queue.flush()
+        queue.flush_()
       }),
       delay,
     )
@@ -73,31 +73,31 @@ export const openQueue = (
 
   /** Encode the head of the queue into one batch: consecutive events together, anything else alone. */
   const nextBatch = (limit: number): Batch | undefined => {
-    const batch: Batch = { path: items[0]?.path ?? '', items: [], size: 0 }
-    while (items[0]?.path === batch.path && batch.items.length < BATCH_MESSAGES) {
+    const batch: Batch = { path: items[0]?.path ?? '', items_: [], size: 0 }
+    while (items[0]?.path === batch.path && batch.items_.length < BATCH_MESSAGES) {
       const item = items[0]!
-      if (item.text === undefined) {
+      if (item.text_ === undefined) {
         const body = prepare(item.path, item.body!)
-        item.text = body ? encode(body) : ''
+        item.text_ = body ? encode(body) : ''
       }
-      const size = bytesOf(item.text)
-      if (batch.items.length && batch.size + size > limit) break
+      const size = bytesOf(item.text_)
+      if (batch.items_.length && batch.size + size > limit) break
       items.shift()
       batch.size += size
-      if (item.text) batch.items.push(item)
-      if (batch.path !== 'track' && batch.items.length) break
+      if (item.text_) batch.items_.push(item)
+      if (batch.path !== 'track' && batch.items_.length) break
     }
-    return batch.items.length ? batch : items.length ? nextBatch(limit) : undefined
+    return batch.items_.length ? batch : items.length ? nextBatch(limit) : undefined
   }
 
   const deliver = async (batch: Batch): Promise<void> => {
     const { path, size } = batch
     const survives = flying + size < KEEPALIVE_BYTES
-    if (!survives) risky = batch.items
+    if (!survives) risky = batch.items_
     flying += size
     let status = 0
     try {
-      const bodies = batch.items.map((item) => item.text).join(',')
+      const bodies = batch.items_.map((item) => item.text_).join(',')
       const body = path === 'track' ? `{"events":[${bodies}]}` : bodies
       // The send time lets the server correct this clock; the environment routes without opening the body.
       const query = `?a=${environment}&b=web&st=${Date.now()}`
@@ -124,7 +124,7 @@ export const openQueue = (
 
   const settle = (batch: Batch, survives: boolean, status: number): void => {
     flying -= batch.size
-    const isStored = !survives && risky !== batch.items
+    const isStored = !survives && risky !== batch.items_
     if (!survives) risky = []
     // Any other refusal would be the same next time: the data counts as consumed.
     if (/^(?!408|429)[1-4]/.test('' + status)) {
@@ -132,7 +132,7 @@ export const openQueue = (
       schedule(items.length < BATCH_MESSAGES ? BUSY_MS : 0)
       return
     }
-    if (!isStored) items = batch.items.concat(items)
+    if (!isStored) items = batch.items_.concat(items)
     schedule(Math.min(RETRY_LONGEST_MS, RETRY_MS * 2 ** failures++) * (0.5 + Math.random()))
     if (document.hidden) store()
   }
@@ -141,21 +141,21 @@ export const openQueue = (
     items = risky.concat(items)
     risky = []
     if (!items.length) return
-    const kept: string[][] = storage.read('_cairn_queue') ?? []
+    const kept: string[][] = storage.read_('_cairn_queue') ?? []
     let size = encode(kept).length
     for (let batch = nextBatch(BATCH_BYTES); batch; batch = nextBatch(BATCH_BYTES)) {
-      for (const { path, text } of batch.items) {
+      for (const { path, text_: text } of batch.items_) {
         size += text!.length
         if (size < STORED_CHARS) kept.push([path, text!])
       }
     }
-    storage.write('_cairn_queue', kept, 'localstorage')
+    storage.write_('_cairn_queue', kept, 'localstorage')
   }
 
   /** When whoever is speaking has said all. */
   const leaving = async (): Promise<void> => {
     await 0
-    guard(queue.flush)(true)
+    guard(queue.flush_)(true)
   }
 
   const queue: Queue = {
@@ -171,7 +171,7 @@ export const openQueue = (
       }
       schedule(SOON_MS)
     },
-    flush: (isLeaving) => {
+    flush_: (isLeaving) => {
       // Where the server did not answer last time, a page that goes would not hear that it fails again.
       const isWaiting = isHeld() || !navigator.onLine || (isLeaving && failures)
       // A page that is gone cannot hear that a request was too much: it sends what surely fits and keeps the rest.
@@ -181,16 +181,16 @@ export const openQueue = (
       }
       if (isLeaving) store()
     },
-    restore: () => {
-      const kept = storage.read('_cairn_queue')
+    restore_: () => {
+      const kept = storage.read_('_cairn_queue')
       if (!Array.isArray(kept)) return
-      storage.write('_cairn_queue', null, 'localstorage')
-      items = kept.map(([path, text]: string[]) => ({ path: path!, text }) as Item).concat(items)
+      storage.write_('_cairn_queue', null, 'localstorage')
+      items = kept.map(([path, text]: string[]) => ({ path: path!, text_: text }) as Item).concat(items)
       schedule(SOON_MS)
     },
     clear: () => {
       items = []
-      storage.write('_cairn_queue', null, 'localstorage')
+      storage.write_('_cairn_queue', null, 'localstorage')
     },
   }
   return queue

@@ -29,20 +29,20 @@ type Kept = Record<string, any> // any: written by earlier versions and other sc
 export interface Session {
   userId: string
   identity: string
-  eventProperties: Properties
-  page: PageInfo | undefined
-  sessionInfo: SessionInfo | undefined
+  eventProperties_: Properties
+  page_: PageInfo | undefined
+  sessionInfo_: SessionInfo | undefined
   /** What the server has not been told of yet. */
-  isNewUser: boolean
-  isNewSession: boolean
+  isNewUser_: boolean
+  isNewSession_: boolean
   /** Begin a pageview; false where the environment captures nothing. */
-  openPage(properties?: Properties): boolean
+  openPage_(properties?: Properties): boolean
   /** A new user in the middle of a page: a new session, and the page under a new id, so that no two users share one. */
-  switchUser(): void
-  keepEventProperties(properties: Properties): void
-  save(): void
+  switchUser_(): void
+  keepEventProperties_(properties: Properties): void
+  save_(): void
   /** Called after each pageview. */
-  opened?: () => void
+  opened_?: () => void
 }
 
 export const openSession = (storage: Storage, config: Config): Session => {
@@ -51,18 +51,18 @@ export const openSession = (storage: Storage, config: Config): Session => {
   const renewUser = (): void => {
     session.userId = newId()
     session.identity = ''
-    session.isNewUser = true
-    session.sessionInfo = undefined
-    if (config.clearEventPropertiesOnNewUser) session.keepEventProperties({})
+    session.isNewUser_ = true
+    session.sessionInfo_ = undefined
+    if (config.clearEventPropertiesOnNewUser) session.keepEventProperties_({})
   }
 
   /** Read what is kept: our own and v5's cookie, the classic one, and the one a native app set for its web view. */
   const restore = (): void => {
-    storage.refresh()
-    const meta: Kept = storage.read('_hp5_meta') ?? {}
-    const app: Kept | null = storage.read('_hp2_wv_id')
+    storage.refresh_()
+    const meta: Kept = storage.read_('_hp5_meta') ?? {}
+    const app: Kept | null = storage.read_('_hp2_wv_id')
     const isOurs = idOf(meta.userId)
-    let classic = (!isOurs && storage.read('_hp2_id')) || {}
+    let classic = (!isOurs && storage.read_('_hp2_id')) || {}
     if (classic.split) {
       const [userId, , sessionId] = classic.split('.') // the oldest form: user.pageview.session
       classic = { userId, sessionId }
@@ -71,17 +71,17 @@ export const openSession = (storage: Storage, config: Config): Session => {
     const userId = idOf(kept.userId)
     if (!userId) return session.userId ? undefined : renewUser()
     // Another tab may have signed in or out since; a session in memory then belongs to somebody else.
-    if (userId !== session.userId) session.sessionInfo = undefined
+    if (userId !== session.userId) session.sessionInfo_ = undefined
     session.userId = userId
     session.identity = cut('' + (kept.identity ?? ''), 255)
     const id = idOf(kept.sessionId)
-    if (!id || id === session.sessionInfo?.id) return
-    const last = +storage.read('_hp5_let') || meta.lastEventTime
-    const visit: Kept | null = storage.read('_hp2_ses_props') // lives as long as a classic session
+    if (!id || id === session.sessionInfo_?.id) return
+    const last = +storage.read_('_hp5_let') || meta.lastEventTime
+    const visit: Kept | null = storage.read_('_hp2_ses_props') // lives as long as a classic session
     if (id === '' + meta.sessionId && meta.sessionProperties?.time && (app || Date.now() - last < SESSION_MS)) {
-      session.sessionInfo = { ...meta.sessionProperties, id }
-    } else if (app) session.sessionInfo = describeVisit(id)
-    else if (kept === classic && visit) session.sessionInfo = classicVisit(id, visit)
+      session.sessionInfo_ = { ...meta.sessionProperties, id }
+    } else if (app) session.sessionInfo_ = describeVisit(id)
+    else if (kept === classic && visit) session.sessionInfo_ = classicVisit(id, visit)
   }
 
   const classicVisit = (id: string, { r, e, us, um, ut, uc, ua, ts, d, h, q, g }: Kept): SessionInfo => ({
@@ -105,32 +105,32 @@ export const openSession = (storage: Storage, config: Config): Session => {
       referrer: ownPath(referrer) ? '' : maskUrl(referrer),
       search_keyword: '', // the server finds it in the referrer
       utm,
-      initial_pageview_info: session.page,
+      initial_pageview_info: session.page_,
     }
   }
 
   const enter = (page: PageInfo): void => {
-    session.page = page
-    if (session.sessionInfo) return
-    session.isNewSession = true
-    session.sessionInfo = describeVisit(newId())
+    session.page_ = page
+    if (session.sessionInfo_) return
+    session.isNewSession_ = true
+    session.sessionInfo_ = describeVisit(newId())
   }
 
   const session: Session = {
     userId: '',
     identity: '',
-    eventProperties: {},
-    page: undefined,
-    sessionInfo: undefined,
-    isNewUser: false,
-    isNewSession: false,
-    openPage: (properties) => {
+    eventProperties_: {},
+    page_: undefined,
+    sessionInfo_: undefined,
+    isNewUser_: false,
+    isNewSession_: false,
+    openPage_: (properties) => {
       const { hostname, pathname, search, hash } = location
-      const previous = session.page?.url.path ?? ownPath(document.referrer)
+      const previous = session.page_?.url.path ?? ownPath(document.referrer)
       const now = Date.now()
-      session.page = undefined
+      session.page_ = undefined
       if (!isPageCaptured(config.capture)) return false
-      if (now - written >= SESSION_MS) session.sessionInfo = undefined
+      if (now - written >= SESSION_MS) session.sessionInfo_ = undefined
       restore()
       enter({
         id: newId(),
@@ -141,24 +141,24 @@ export const openSession = (storage: Storage, config: Config): Session => {
         previous_page: maskUrl(previous),
         properties,
       })
-      if (now - written > WRITE_AGAIN_MS) storage.write('_hp5_let', (written = now), config.metadataStorage)
-      session.save()
-      session.opened?.()
+      if (now - written > WRITE_AGAIN_MS) storage.write_('_hp5_let', (written = now), config.metadataStorage)
+      session.save_()
+      session.opened_?.()
       return true
     },
-    switchUser: () => {
+    switchUser_: () => {
       renewUser()
-      if (session.page) enter({ ...session.page, id: newId(), time: Date.now() })
-      session.save()
+      if (session.page_) enter({ ...session.page_, id: newId(), time: Date.now() })
+      session.save_()
     },
-    keepEventProperties: (properties) => {
-      session.eventProperties = properties
+    keepEventProperties_: (properties) => {
+      session.eventProperties_ = properties
       for (const medium of [config.eventPropertiesStorage, 'localstorage']) {
-        if (storage.write('_hp5_event_props', properties, medium)) return
+        if (storage.write_('_hp5_event_props', properties, medium)) return
       }
     },
-    save: () => {
-      const { userId, identity, sessionInfo } = session
+    save_: () => {
+      const { userId, identity, sessionInfo_: sessionInfo } = session
       // An endless address must not cost the user its cookie: the session then keeps less.
       for (const sessionProperties of [
         sessionInfo,
@@ -166,11 +166,11 @@ export const openSession = (storage: Storage, config: Config): Session => {
         undefined,
       ]) {
         const meta = { userId, sessionId: sessionInfo?.id, identity: identity || null, sessionProperties }
-        if (storage.write('_hp5_meta', meta, config.metadataStorage)) return
+        if (storage.write_('_hp5_meta', meta, config.metadataStorage)) return
       }
     },
   }
   restore()
-  session.eventProperties = cleanProperties(storage.read('_hp5_event_props') ?? storage.read('_hp2_props'))
+  session.eventProperties_ = cleanProperties(storage.read_('_hp5_event_props') ?? storage.read_('_hp2_props'))
   return session
 }

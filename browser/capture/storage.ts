@@ -10,12 +10,12 @@ const COOKIE_LIMIT = 3800 // bytes; browsers refuse cookies of 4 kB without a wo
 
 export interface Storage {
   /** Look at the cookies as they are now: reading them asks another process, so once for many reads. */
-  refresh(): void
+  refresh_(): void
   /** The object kept under a name; null when there is none. */
-  read(name: string): any // any: written by earlier versions and other scripts
+  read_(name: string): any // any: written by earlier versions and other scripts
   /** False when it does not fit. `medium` is 'localstorage' or anything else for a cookie; null removes. It is kept
    * in one of them: a copy left in the other would come back when it is long out of date. */
-  write(name: string, value: unknown, medium?: string): boolean
+  write_(name: string, value: unknown, medium?: string): boolean
 }
 
 export const openStorage = (environment: string, config: Config): Storage => {
@@ -36,7 +36,7 @@ export const openStorage = (environment: string, config: Config): Storage => {
 
   let domain = ''
   let holdsCookies: unknown
-  if (config.cookieless) return { refresh, read: () => null, write: () => true }
+  if (config.cookieless) return { refresh_: refresh, read_: () => null, write_: () => true }
   // The shortest domain the browser lets us set a cookie on; none for single hosts and addresses. Pages of files, of
   // applications with a scheme of their own, and in frames of other sites may hold no cookie at all.
   const labels = location.hostname.split('.')
@@ -50,8 +50,8 @@ export const openStorage = (environment: string, config: Config): Storage => {
   }
 
   return {
-    refresh,
-    read: (name) => {
+    refresh_: refresh,
+    read_: (name) => {
       const key = name + '.' + environment
       const cookie = readCookie(key)
       const text = cookie
@@ -59,7 +59,7 @@ export const openStorage = (environment: string, config: Config): Storage => {
         : attempt(() => localStorage.getItem(key))
       return text && (attempt(() => parse(text)) ?? text)
     },
-    write: (name, value, medium) => {
+    write_: (name, value, medium) => {
       const key = name + '.' + environment
       const text = encode(value)
       // Compressed: only what a cookie cannot hold is escaped.

@@ -20,37 +20,47 @@ const OBSERVERS = [pageviews, clicks, changes, submits, late]
 export interface Tracking {
   session: Session
   capture: Capture
-  queue: Queue
-  stop: Stop
+  queue_: Queue
+  stop_: Stop
 }
 
 /** Nothing is read from or written to this browser before this is called. */
 export const startTracking = (environment: string, config: Config, pipeline: Pipeline, load: () => void): Tracking => {
   const storage = openStorage(environment, config)
   const session = openSession(storage, config)
-  const queue = openQueue(environment, config, storage, pipeline.isHeld, (path, body) => {
-    const { page } = session
+  const queue = openQueue(environment, config, storage, pipeline.isHeld_, (path, body) => {
+    const { page_: page } = session
     if (page && body.pageview_info === page) page.title = maskText(document.title)
-    return pipeline.transform(path, body)
+    return pipeline.transform_(path, body)
   })
   const capture = openCapture(environment, config, session, queue)
-  const shared = { hear, targetOf, roots, wants, onLeave, early: [], device, load, session }
-  queue.restore()
+  const shared = {
+    hear_: hear,
+    targetOf_: targetOf,
+    roots_: roots,
+    wants_: wants,
+    onLeave_: onLeave,
+    early_: [],
+    device,
+    load,
+    session,
+  }
+  queue.restore_()
   const stops = [
-    ...OBSERVERS.map((start) => guard(start)(capture.sink, config, shared)),
+    ...OBSERVERS.map((start) => guard(start)(capture.sink_, config, shared)),
     watchLeaving(
-      () => queue.flush(true),
+      () => queue.flush_(true),
       () => {
-        queue.restore()
-        queue.flush()
+        queue.restore_()
+        queue.flush_()
       },
     ),
   ]
   return {
     session,
     capture,
-    queue,
-    stop: () => {
+    queue_: queue,
+    stop_: () => {
       stops.forEach((stop) => stop?.())
       queue.clear()
     },

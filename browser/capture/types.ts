@@ -10,24 +10,24 @@ export type Interaction = 'click' | 'touch' | 'change' | 'submit'
 
 /** What an observer saw. The sink decides whether and how it is sent. */
 export type Captured =
-  | { kind: Interaction; target: Element }
-  | { kind: 'pageview' }
-  | { kind: 'custom'; name: string; properties: Properties; target?: Element }
+  | { kind_: Interaction; target: Element }
+  | { kind_: 'pageview' }
+  | { kind_: 'custom'; name: string; properties: Properties; target?: Element }
 
 export type Sink = (captured: Captured) => void
 
 /** What observers share of the page, so that those that load late hear the same as those that were there first. */
 export interface Page {
-  hear(type: string, run: (event: Event) => void, inShadow?: boolean): Stop
+  hear_(type: string, run: (event: Event) => void, inShadow?: boolean): Stop
   /** What the person really hit; the late script also knows what was pressed. */
-  targetOf(event: Event): Element | null
-  onLeave(leave: (isForGood: boolean) => void): Stop
+  targetOf_(event: Event): Element | null
+  onLeave_(leave: (isForGood: boolean) => void): Stop
   /** Fetch the late script. */
   load(): void
-  roots: Set<Root>
-  wants: Set<(root: Root) => void>
+  roots_: Set<Root>
+  wants_: Set<(root: Root) => void>
   /** JavaScript errors from before the late observers arrived. */
-  early: Event[]
+  early_: Event[]
   /** What every message says of the device; filled as the browser tells. */
   device: Record<string, unknown>
   session: Session

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import hierarchyCases from '../../contract/hierarchy.json'
 import cases from '../../contract/privacy.json'
 import proposals from '../../contract/proposals.json'
-import { hierarchy } from '../capture/hierarchy'
+import { type Facts, hierarchy } from '../capture/hierarchy'
 import {
   hidesText,
   isIgnored,
@@ -22,13 +22,17 @@ import { eventName, readable } from '../labeller/words'
 type Case = Record<string, any> // any: each list has its own shape
 const named = (list: Case[]): [string, Case][] => list.map((one) => [one.name, one])
 
-const seen = ({ tag = 'div', attributes = {} }: Case): Seen => ({ tag, attr: (name) => attributes[name] ?? null })
+const seen = ({ tag = 'div', attributes = {} }: Case): Seen => ({
+  tag_: tag,
+  attr_: (name) => attributes[name] ?? null,
+})
+const facts = ({ tag, classes, ...others }: Case): Facts => ({ ...others, tag_: tag, classes_: classes })
 const chain = (one: Case): Seen[] => one.chain.map(seen)
 
 describe('hierarchy', () => {
   test.each(named(hierarchyCases.cases))('%s', (_name, { chain, repeat, expect: expected, expect_repeat }) => {
     const nodes = chain ?? Array.from({ length: repeat.times }, () => repeat.node)
-    expect(hierarchy(nodes)).toBe(expected ?? expect_repeat.text.repeat(expect_repeat.times))
+    expect(hierarchy(nodes.map(facts))).toBe(expected ?? expect_repeat.text.repeat(expect_repeat.times))
   })
 })
 

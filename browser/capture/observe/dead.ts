@@ -67,13 +67,13 @@ export const start: Observer = (sink, config, page) => {
     if (left > 0) return wait(left)
     forget()
     const isTaken = closestTo(target, ELSEWHERE) || isFollowed(event, target) || (submit && !submit.defaultPrevented)
-    if (location.href === url && !isTaken) sink({ kind: 'custom', name: 'Dead click', properties: {}, target })
+    if (location.href === url && !isTaken) sink({ kind_: 'custom', name: 'Dead click', properties: {}, target })
   })
   const wait = (ms: number): void => {
     timer ||= window.setTimeout(judge, ms)
   }
   const onClick = (event: Event): void => {
-    const target = page.targetOf(event)
+    const target = page.targetOf_(event)
     const now = performance.now() // an event of a frame has that frame's time
     lookLater(now)
     const { detail, ctrlKey, metaKey, shiftKey, altKey } = event as MouseEvent
@@ -112,11 +112,11 @@ export const start: Observer = (sink, config, page) => {
   const stops = [
     wrap('click'),
     wrap('dispatchEvent'),
-    page.hear('click', onClick),
+    page.hear_('click', onClick),
     ...EFFECTS.map((type) => on(document, type, forget)),
     ...WINDOW_EFFECTS.map((type) => on(window, type, forget)),
     ...(navigation ? [on(navigation, 'navigate', guard(onNavigate))] : []),
-    page.hear('submit', (event) => waiting && (waiting.submit = event)),
+    page.hear_('submit', (event) => waiting && (waiting.submit = event)),
   ]
   return () => {
     stops.forEach((stop) => stop())

@@ -7,7 +7,7 @@ import type { Observer } from '../types'
 
 const PER_PAGE = 10 // an error in a loop must not become thousands of events
 
-export const start: Observer = (sink, config, { early }) => {
+export const start: Observer = (sink, config, { early_: early }) => {
   const seen: string[] = []
   if (!config.captureErrors) return () => 0
   const report = guard((event: Event): void => {
@@ -18,7 +18,7 @@ export const start: Observer = (sink, config, { early }) => {
     // Without a message an image or a script did not load: no error of the page's code.
     if (!text || seen.includes(text + place) || seen.length >= PER_PAGE) return
     seen.push(text + place)
-    sink({ kind: 'custom', name: 'JavaScript error', properties: { message: text, place } })
+    sink({ kind_: 'custom', name: 'JavaScript error', properties: { message: text, place } })
   })
   early.splice(0).forEach(report)
   const stops = [on(window, 'error', report), on(window, 'unhandledrejection', report)]

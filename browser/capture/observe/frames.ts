@@ -8,7 +8,7 @@ const TOUCHED = ['focusin', 'pointerdown', 'input', 'click']
 
 const isShown = (root: Root): boolean => !!(root as Document).defaultView || !!(root as ShadowRoot).host?.isConnected
 
-export const start: Observer = (_sink, _config, { hear, roots, wants }) => {
+export const start: Observer = (_sink, _config, { hear_: hear, roots_: roots, wants_: wants }) => {
   const add = (root: Root | null): void => {
     if (!root || roots.has(root)) return
     // Frames come and go: what is no longer shown is forgotten, else every closed frame would stay in memory.

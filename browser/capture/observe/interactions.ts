@@ -6,11 +6,11 @@ import type { Interaction, Observer } from '../types'
 const watch =
   (kind: Interaction, tags?: RegExp): Observer =>
   (sink, _config, page) =>
-    page.hear(
+    page.hear_(
       kind,
       (event) => {
-        const target = page.targetOf(event)
-        if (target && (!tags || tags.test(tagOf(target)))) sink({ kind, target })
+        const target = page.targetOf_(event)
+        if (target && (!tags || tags.test(tagOf(target)))) sink({ kind_: kind, target })
       },
       !!tags, // those of form fields stop at a shadow root
     )

@@ -19,7 +19,7 @@ export const start: Observer = (sink, config, page) => {
   const stops: Stop[] = []
   if (config.captureErrors) {
     for (const type of ['error', 'unhandledrejection'])
-      stops.push(on(window, type, (event) => page.early.length < MOST_EARLY && page.early.push(event)))
+      stops.push(on(window, type, (event) => page.early_.length < MOST_EARLY && page.early_.push(event)))
   }
   begin = () => {
     stops.splice(0).forEach((stop) => stop())

@@ -12,7 +12,7 @@ export const start: Observer = (sink, config) => {
     const { href } = location
     if (href === shown) return
     shown = href
-    sink({ kind: 'pageview' })
+    sink({ kind_: 'pageview' })
   })
   look()
   const wrap = (name: 'pushState' | 'replaceState') => {

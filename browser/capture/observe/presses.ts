@@ -10,18 +10,18 @@ export const start: Observer = (_sink, _config, page) => {
   let pressed: EventTarget[] = [] // the element, and all around it
   let x = 0
   let y = 0
-  page.targetOf = (event) => {
+  page.targetOf_ = (event) => {
     const { type, detail, clientX, clientY, composedPath } = event as MouseEvent
     const isHere = Math.hypot(clientX - x, clientY - y) < SLIP_PX
     const isAround = type === 'click' && detail && isHere && pressed.includes(composedPath.call(event)[0]!)
     return isAround ? (pressed[0] as Element) : targetOf(event)
   }
-  const stop = page.hear('pointerdown', (event) => {
+  const stop = page.hear_('pointerdown', (event) => {
     pressed = event.composedPath()
     ;({ clientX: x, clientY: y } = event as MouseEvent)
   })
   return () => {
-    page.targetOf = targetOf
+    page.targetOf_ = targetOf
     stop()
   }
 }

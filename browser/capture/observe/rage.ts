@@ -20,9 +20,9 @@ export const start: Observer = (sink, config, page) => {
   let isRaging = false
   let clicks: { x: number; y: number; time: number }[] = []
   if (config.captureRageClicks === false) return () => 0
-  return page.hear('click', (event) => {
+  return page.hear_('click', (event) => {
     const { clientX: x, clientY: y, timeStamp: time, detail } = event as MouseEvent
-    const target = page.targetOf(event)
+    const target = page.targetOf_(event)
     // A click without a pointer (detail 0) comes from a script or the keyboard.
     if (!target || !detail) return
     clicks = clicks.filter(
@@ -33,6 +33,6 @@ export const start: Observer = (sink, config, page) => {
     const wasRaging = isRaging
     isRaging = clicks.length >= (selects(target) ? SELECTING : CLICKS)
     if (isRaging && !wasRaging && !closestTo(target, TEXT_FIELDS))
-      sink({ kind: 'custom', name: 'Rage click', properties: {}, target })
+      sink({ kind_: 'custom', name: 'Rage click', properties: {}, target })
   })
 }

@@ -4,7 +4,7 @@ import { on } from '../dom'
 import { guard } from '../guard'
 import type { Observer } from '../types'
 
-export const start: Observer = (sink, config, { onLeave }) => {
+export const start: Observer = (sink, config, { onLeave_: onLeave }) => {
   let deepest = 0
   let reported = 0
   let isMeasuring = false
@@ -24,7 +24,7 @@ export const start: Observer = (sink, config, { onLeave }) => {
     }),
     onLeave((isForGood) => {
       const percent = Math.round(deepest * 100)
-      if (percent > reported) sink({ kind: 'custom', name: 'Scroll depth', properties: { percent } })
+      if (percent > reported) sink({ kind_: 'custom', name: 'Scroll depth', properties: { percent } })
       reported = percent
       if (isForGood) deepest = reported = 0
     }),

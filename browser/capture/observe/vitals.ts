@@ -8,7 +8,7 @@ const SHIFT_WINDOW_MS = 5000
 
 type Entry = PerformanceEntry & Record<string, any> // any: entry types newer than the DOM types
 
-export const start: Observer = (sink, config, { onLeave }) => {
+export const start: Observer = (sink, config, { onLeave_: onLeave }) => {
   const vitals: Properties = {}
   const observers: PerformanceObserver[] = []
   if (config.captureWebVitals === false) return () => 0
@@ -64,7 +64,7 @@ export const start: Observer = (sink, config, { onLeave }) => {
     const durations = [...slowest.values()].sort((a, b) => b - a)
     if (durations.length) vitals.inp_ms = durations[Math.floor(durations.length / 50)]!
     stop()
-    sink({ kind: 'custom', name: 'Web vitals', properties: vitals })
+    sink({ kind_: 'custom', name: 'Web vitals', properties: vitals })
   })
   return stop
 }

@@ -11,13 +11,13 @@ export const start: Observer = (_sink, _config, { session }) => {
     if (!bridge || !/(^|; )_hp2_wv_id\./.test(document.cookie)) return
     bridge.postMessage({
       type: 'heapjs-extend-session',
-      sessionId: session.sessionInfo?.id,
+      sessionId: session.sessionInfo_?.id,
       expirationDate: Date.now() + SESSION_MS,
     })
   })
-  session.opened = extend
+  session.opened_ = extend
   extend()
   return () => {
-    session.opened = undefined
+    session.opened_ = undefined
   }
 }
