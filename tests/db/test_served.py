@@ -11,9 +11,8 @@ from cairn.db.engine import open_engine
 from cairn.db.tables import flag_states
 from cairn.settings import load
 from tests.databases import empty_database_url, only_on_postgresql
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 from tests.served import Served
-from tests.whole.conftest import eventually
 
 pytestmark = only_on_postgresql
 
