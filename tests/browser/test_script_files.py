@@ -27,6 +27,17 @@ def version(script_folder: Path) -> str:
     return str(json.loads((script_folder / "manifest.json").read_text())["version"])
 
 
+@pytest.mark.parametrize("name", ["core.js", "core-rules.js", "later.js", "loader.js", "labeller.js"])
+def test_members_of_our_own_have_short_names_and_those_of_the_browser_keep_theirs(
+    script_folder: Path, name: str
+) -> None:
+    """Whatever ends in an underscore in the sources; names of browser interfaces stay as they are."""
+    script = (script_folder / name).read_text()
+    assert re.findall(r"[.{,]\s*([A-Za-z]\w*_)\b", script) == []
+    if name != "loader.js":
+        assert ".splice(" in script and ".length" in script
+
+
 LOADERS = ["/js/heap-1234567890.js", "/config/1234567890/heap_config.js", "/k/1234567890.js"]
 
 
