@@ -22,6 +22,7 @@ from cairn.api.resources import (
     rules,
     segments,
     sessions,
+    syncs,
     users,
 )
 from cairn.app.core import Core
@@ -29,6 +30,7 @@ from cairn.app.core import Core
 ENDPOINTS: tuple[Endpoint, ...] = (
     *environments.ENDPOINTS,
     *segments.ENDPOINTS,
+    *syncs.ENDPOINTS,
     *flags.ENDPOINTS,
     *rules.ENDPOINTS,
     *users.ENDPOINTS,

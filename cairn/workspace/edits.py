@@ -29,6 +29,7 @@ Kind = Literal[
     "account ID property",
     "snapshot",
     "partner app",
+    "sync",
 ]
 TOLD = 3  # changes named in a refusal; the newest says most
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -16,6 +17,7 @@ from cairn.app.core import Core
 from cairn.clock import to_ms
 from cairn.conditions.tree import UserProperty
 from cairn.db.engine import reading
+from cairn.db.sync_tables import sync_targets
 from cairn.db.tables import environments, metadata, sources
 from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
@@ -30,6 +32,8 @@ from cairn.privacy.request import ErasedUser, ask_deletion
 from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.store.store import AccountChange, PropertyChange
+from cairn.sync.syncs import NewSync, create_sync
+from cairn.sync.tasks import new_sample, save_new
 from cairn.workspace.account_key import write_account_key
 from cairn.workspace.label_site import name_site
 from cairn.workspace.permission import Role
@@ -54,6 +58,7 @@ class Tenant:
     snapshot_id: int
     deletion_id: str
     site_id: int  # to label on
+    sync_id: int  # of its segment to a webhook
     tokens: dict[Role, str]
 
     @property
@@ -74,6 +79,7 @@ class Tenant:
             "snapshot_id": self.snapshot_id,
             "deletion_id": self.deletion_id,
             "site_id": self.site_id,
+            "sync_id": self.sync_id,
             "account": f"{self.name} ltd",
         }
 
@@ -162,6 +168,7 @@ def make_tenant(core: Core, name: str) -> Tenant:
             site_id=name_site(
                 connection, environment.id, f"https://{name}.example", by=name, own="", now=now
             ).id,
+            sync_id=_sync(connection, workspace_id, environment.id, segment.id, name, now),
             tokens=made.tokens,
         )
         merge = merges.merge(
@@ -170,6 +177,25 @@ def make_tenant(core: Core, name: str) -> Tenant:
     assert isinstance(merge, merges.Merge)
     _behaviour(core, tenant, merge)
     return tenant
+
+
+def _sync(
+    connection: sa.Connection,
+    workspace_id: int,
+    environment_id: int,
+    segment_id: int,
+    name: str,
+    now: datetime,
+) -> int:
+    target = sa.insert(sync_targets).values(
+        environment_id=environment_id, kind="webhook", name=name, settings={"url": f"https://{name}.example"},
+        created_at=now, updated_at=now,
+    )  # fmt: skip
+    target_id = connection.execute(target.returning(sync_targets.c.id)).scalar_one()
+    new = NewSync(target_id, every="once")
+    sync = create_sync(connection, workspace_id, environment_id, segment_id, new, now)
+    save_new(connection, structs.replace(new_sample(sync, now), state="failed", error=name))
+    return sync.id
 
 
 def _behaviour(core: Core, tenant: Tenant, merge: merges.Merge) -> None:
