@@ -11,6 +11,7 @@ from cairn.api.endpoint import PREFIX, Endpoint, Surface, nothing_here, routes
 from cairn.api.heap_deletion import heap_deletion_surfaces
 from cairn.api.labeller import EXCHANGE, labeller_surface
 from cairn.api.openapi import openapi
+from cairn.api.partner import partner_routes, partner_surface
 from cairn.api.resources import (
     accounts,
     defined_events,
@@ -18,6 +19,7 @@ from cairn.api.resources import (
     events,
     flags,
     label_sites,
+    partner_apps,
     privacy,
     rules,
     segments,
@@ -40,6 +42,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *defined_events.ENDPOINTS,
     *privacy.ENDPOINTS,
     *label_sites.ENDPOINTS,
+    *partner_apps.ENDPOINTS,
 )
 
 
@@ -55,10 +58,17 @@ def build_api(core: Core) -> list[BaseRoute]:
         # Made when asked for: by then every module has declared its errors.
         return HTMLResponse(docs_page(document), headers=HEADERS)
 
-    surfaces = (*heap_deletion_surfaces(), EXCHANGE, labeller_surface(), Surface(PREFIX, ENDPOINTS, by_token))
+    surfaces = (
+        *heap_deletion_surfaces(),
+        EXCHANGE,
+        labeller_surface(),
+        partner_surface(),
+        Surface(PREFIX, ENDPOINTS, by_token),
+    )
     return [
         Route(f"{PREFIX}/openapi.json", openapi_json),
         Route(f"{PREFIX}/docs", docs),
+        *partner_routes(core),
         *(route for surface in surfaces for route in routes(core, surface)),
         nothing_here(surfaces),
     ]

@@ -18,6 +18,7 @@ from cairn.web.guard import SecurityHeaders, is_secure
 from cairn.web.pages import (
     account,
     accounts,
+    consent,
     deletion,
     entry,
     environments,
@@ -27,6 +28,7 @@ from cairn.web.pages import (
     keys,
     label,
     live,
+    partner_apps,
     privacy,
     rules,
     segments,
@@ -48,6 +50,7 @@ PAGES: tuple[Page, ...] = (
     *rules.PAGES,
     *keys.PAGES,
     *environments.PAGES,
+    *partner_apps.PAGES,
     *privacy.PAGES,
     *deletion.PAGES,
     *account.PAGES,
@@ -71,8 +74,7 @@ class Static(StaticFiles):
         return response
 
 
-def web_routes(core: Core) -> list[BaseRoute]:
-    door = Door(core)
+def web_routes(door: Door) -> list[BaseRoute]:
 
     async def nothing_here(request: Request) -> Response:
         page = Page(request.url.path, _not_found)
@@ -89,4 +91,7 @@ def web_routes(core: Core) -> list[BaseRoute]:
 def build_web(core: Core, *, api: Sequence[BaseRoute] = ()) -> Starlette:
     """The application of one core. `api` routes come first; what they do not know is the pages' business."""
     headers = Middleware(SecurityHeaders, secure=is_secure(core.settings.public_url))
-    return Starlette(routes=[*api, *web_routes(core)], middleware=[headers])
+    door = Door(core)
+    # Its address is below that of the API, which answers for every path there.
+    first = [door.route(page) for page in consent.PAGES]
+    return Starlette(routes=[*first, *api, *web_routes(door)], middleware=[headers])

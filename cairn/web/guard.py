@@ -11,6 +11,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HOST = re.compile(r"[a-z0-9.:_-]+")  # nothing that ends a directive of the header
+# The page of a partner app's consent, at the address that the contract gives it.
+CONSENT = "/api/partner/oauth/authorize"
+PAGES = ("/env/", f"{CONSENT}?")  # what addresses to come back to begin with
 NONCE = "nonce"  # in the request's state; only scripts that carry it run
 
 
@@ -115,5 +118,5 @@ def came_from_elsewhere(request: Request) -> bool:
 
 def safe_next(path: str) -> str:
     """Where to go after signing in: a path of this site, or the start page for anything else."""
-    plain = path.startswith("/env/") and "\\" not in path and not any(ord(c) < 33 for c in path)
+    plain = path.startswith(PAGES) and "\\" not in path and not any(ord(c) < 33 for c in path)
     return path if plain else "/"

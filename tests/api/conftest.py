@@ -32,6 +32,9 @@ from cairn.privacy.request import ErasedUser, ask_deletion
 from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.store.store import AccountChange, PropertyChange
+from cairn.sync.addresses import rules_of
+from cairn.sync.grants import give
+from cairn.sync.partner_apps import NewPartnerApp, create_app
 from cairn.sync.syncs import NewSync, create_sync
 from cairn.sync.tasks import new_sample, save_new
 from cairn.workspace.account_key import write_account_key
@@ -59,6 +62,8 @@ class Tenant:
     deletion_id: str
     site_id: int  # to label on
     sync_id: int  # of its segment to a webhook
+    app_id: int  # a partner app
+    grant_id: int  # what it was allowed
     tokens: dict[Role, str]
 
     @property
@@ -80,6 +85,8 @@ class Tenant:
             "deletion_id": self.deletion_id,
             "site_id": self.site_id,
             "sync_id": self.sync_id,
+            "app_id": self.app_id,
+            "grant_id": self.grant_id,
             "account": f"{self.name} ltd",
         }
 
@@ -144,6 +151,16 @@ def make_tenant(core: Core, name: str) -> Tenant:
             now,
         )
         write_account_key(connection, environment.project_id, f"{name} company", now)
+        asked = NewPartnerApp(name, (f"https://{name}.example/back",), f"https://{name}.example/webhook")
+        app, _ = create_app(connection, workspace_id, core.seal, asked, rules_of(core.settings), now)
+        customer, _ = give(
+            connection,
+            app_id=app.id,
+            workspace_id=workspace_id,
+            environment_id=environment.id,
+            granted_by=name,
+            now=now,
+        )
         tenant = Tenant(
             name=name,
             workspace_id=workspace_id,
@@ -169,6 +186,8 @@ def make_tenant(core: Core, name: str) -> Tenant:
                 connection, environment.id, f"https://{name}.example", by=name, own="", now=now
             ).id,
             sync_id=_sync(connection, workspace_id, environment.id, segment.id, name, now),
+            app_id=app.id,
+            grant_id=customer.grant_id,
             tokens=made.tokens,
         )
         merge = merges.merge(

@@ -14,6 +14,8 @@ from cairn.api.app import ENDPOINTS, build_api
 from cairn.api.endpoint import PREFIX, Endpoint
 from cairn.api.labeller import ENDPOINTS as LABELLERS_ENDPOINTS
 from cairn.api.labeller import EXCHANGE
+from cairn.api.partner import ENDPOINTS as PARTNERS_ENDPOINTS
+from cairn.api.partner import OAUTH, PARTNER
 from cairn.workspace.permission import LEAST_ROLE, Role, Verb, may
 from tests.api.conftest import Tenant, World
 
@@ -22,6 +24,8 @@ APPROVED = [
     "DELETE /flags/{key}",
     "DELETE /flags/{key}/environments/{environment}/rules/{rule_id}",
     "DELETE /label-sites/{site_id}",
+    "DELETE /partner-apps/{app_id}",
+    "DELETE /partner-grants/{grant_id}",
     "DELETE /segments/{segment_id}",
     "DELETE /snapshots/{snapshot_id}",
     "DELETE /users/{user}",
@@ -44,6 +48,9 @@ APPROVED = [
     "GET /flags/{key}/environments/{environment}/rules",
     "GET /flags/{key}/environments/{environment}/rules/{rule_id}",
     "GET /label-sites",
+    "GET /partner-apps",
+    "GET /partner-apps/{app_id}",
+    "GET /partner-grants",
     "GET /segments",
     "GET /segments/{segment_id}",
     "GET /segments/{segment_id}/members",
@@ -61,6 +68,7 @@ APPROVED = [
     "PATCH /environments/{environment}",
     "PATCH /flags/{key}",
     "PATCH /flags/{key}/environments/{environment}/rules/{rule_id}",
+    "PATCH /partner-apps/{app_id}",
     "PATCH /segments/{segment_id}",
     "PATCH /sources/{source_id}",
     "POST /defined-events",
@@ -70,6 +78,9 @@ APPROVED = [
     "POST /flags/{key}/environments/{environment}/rules",
     "POST /flags/{key}/restore",
     "POST /label-sites",
+    "POST /partner-apps",
+    "POST /partner-apps/{app_id}/client-secret",
+    "POST /partner-apps/{app_id}/webhook-secret",
     "POST /segments",
     "POST /segments/preview",
     "POST /snapshots",
@@ -90,6 +101,11 @@ LABELLERS = {
     *(f"/api/label{endpoint.path}" for endpoint in LABELLERS_ENDPOINTS),
     *(f"{EXCHANGE.prefix}{endpoint.path}" for endpoint in EXCHANGE.endpoints),
 }  # by a grant of its own: test_labeller.py
+PARTNERS = {
+    "/.well-known/oauth-authorization-server",
+    *(f"{OAUTH}/{name}" for name in ("token", "revoke", "register")),
+    *(f"{PARTNER}{endpoint.path}" for endpoint in PARTNERS_ENDPOINTS),
+}  # by client id and secret, or by an access token: sync/test_oauth.py
 PUBLIC = {f"{PREFIX}/openapi.json", f"{PREFIX}/docs", "/api/{rest:path}"}
 
 # They answer with numbers, or with what is wrong.
@@ -101,7 +117,7 @@ every_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each:
 def test_routes_are_the_approved_ones(world: World) -> None:
     assert sorted(f"{each.method} {each.path}" for each in ENDPOINTS) == APPROVED
     routes = {route.path for route in build_api(world.core) if isinstance(route, Route)}
-    assert routes - PUBLIC - HEAPS_OWN - LABELLERS == {PREFIX + each.path for each in ENDPOINTS}
+    assert routes - PUBLIC - HEAPS_OWN - LABELLERS - PARTNERS == {PREFIX + each.path for each in ENDPOINTS}
     assert not any("identify" in path for path in routes), "/api/v1/identify is the collector's"
 
 
@@ -179,6 +195,8 @@ def test_role_decides(world: World, endpoint: Endpoint, role: Role) -> None:
         sync_id=2**31 - 1,
         deletion_id="nothing",
         account="nothing",
+        app_id=2**31 - 1,
+        grant_id=2**31 - 1,
     )
     body = {} if endpoint.body_type is None else {"json": {"no_such_field": 1}}
     response = world.call(endpoint.method, path, role=role, **body)

@@ -49,6 +49,19 @@ def linked(tab: Tab, url: str, pattern: str) -> str:
     raise AssertionError(f"no link on {url} fits {pattern}")
 
 
+def registered(tab: Tab, url: str) -> str:
+    """The id of a partner app, which the demo has none of."""
+    tab.goto(url)
+    for label, value in (
+        ("Name", "Mailer"), ("Redirect addresses", "https://mailer.example/heap/callback"),
+        ("Webhook address", "https://hooks.mailer.example/heap"),
+    ):  # fmt: skip
+        tab.get_by_label(label, exact=True).fill(value)
+    tab.get_by_role("button", name="Register").click()
+    tab.wait_for_url(re.compile(r"/partner-apps/\d+"))
+    return tab.url.partition("?")[0].rpartition("/")[2]
+
+
 def values_of(tab: Tab, served: Served) -> dict[str, str]:
     """A value for every name in a path, as the demo's own pages link them."""
     here = f"{served.url}/env/production"
@@ -61,5 +74,6 @@ def values_of(tab: Tab, served: Served) -> dict[str, str]:
     }
     return {
         "environment": "production",
+        "app_id": registered(tab, f"{here}/partner-apps"),
         **{name: linked(tab, url, pattern) for name, (url, pattern) in sought.items()},
     }

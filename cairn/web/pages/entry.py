@@ -13,6 +13,8 @@ from cairn.web.visit import Page, Visit, address_of, get, post
 from cairn.workspace.permission import Verb
 from cairn.workspace.session import COOKIE, LIFETIME
 
+LONGEST_NEXT = 8_000  # characters; what a partner app sends along belongs to the address to come back to
+
 
 def start(visit: Visit) -> Response:
     if visit.session is not None:
@@ -39,7 +41,7 @@ def sign_up_now(visit: Visit) -> Response:
 
 
 def sign_in_page(visit: Visit, error: CairnError | None = None) -> Response:
-    back = safe_next(visit.ask("next") or visit.form("next"))
+    back = safe_next(visit.ask("next", longest=LONGEST_NEXT) or visit.form("next"))
     if visit.session is not None and error is None:
         return visit.go(back)
     if access.is_first_visit(visit.core):
