@@ -8,8 +8,9 @@ from cairn.app.segments import get_segment
 from cairn.members.sets import list_set, users_set
 from cairn.segments import definition
 from cairn.segments.definition import Segment
-from cairn.sync import syncs, targets, tasks
+from cairn.sync import new_target, syncs, targets, tasks
 from cairn.sync.mapping import mapped_set
+from cairn.sync.new_target import NewTarget
 from cairn.sync.syncs import IDENTITY, Every, NewSync, Sync, Task
 from cairn.sync.targets import Target
 from cairn.workspace.edits import check_edition, differences, edition_of
@@ -53,20 +54,45 @@ def list_targets(call: Call, environment: Environment) -> list[Target]:
         return targets.list_targets(connection, environment.id)
 
 
-def get_target(call: Call, environment: Environment, target_id: int) -> Target:
+def get_target(call: Call, environment: Environment, target_id: int) -> Edited[Target]:
     """Raises TargetNotFound."""
     with call.reading() as connection:
-        return targets.get_target(connection, environment.id, target_id)
+        target = targets.get_target(connection, environment.id, target_id)
+        return Edited(target, edition_of(connection, "sync target", target_id))
 
 
-def switch_target(call: Call, environment: Environment, target_id: int, *, is_enabled: bool) -> Target:
-    """Its syncs wait while it is off. Raises TargetNotFound."""
+def create_target(call: Call, environment: Environment, new: NewTarget) -> tuple[Edited[Target], str]:
+    """The target, and its secret, to be shown once. Raises InvalidInput and TargetNameTaken."""
     with call.writing() as connection:
+        target, secret = new_target.create_target(connection, call.core.seal, environment.id, new, call.now)
+        return Edited(target, record(call, connection, "sync target", target.id, [CREATED])), secret
+
+
+def switch_target(
+    call: Call, environment: Environment, target_id: int, *, is_enabled: bool, expected: int | None = None
+) -> Edited[Target]:
+    """Its syncs wait while it is off. Raises TargetNotFound and StaleVersion."""
+    with call.writing() as connection:
+        before = targets.get_target(connection, environment.id, target_id)
+        check_edition(connection, "sync target", target_id, expected)
         target = targets.enable_target(
             connection, environment.id, target_id, is_enabled=is_enabled, now=call.now
         )
+        changed = differences(before, target, ("is_enabled",))
+        edition = record(call, connection, "sync target", target_id, changed)
     call.core.syncs_changed()
-    return target
+    return Edited(target, edition)
+
+
+def delete_target(
+    call: Call, environment: Environment, target_id: int, *, expected: int | None = None
+) -> None:
+    """With its syncs; what it holds stays there. Raises TargetNotFound and StaleVersion."""
+    with call.writing() as connection:
+        new_target.delete_target(connection, environment.id, target_id)
+        check_edition(connection, "sync target", target_id, expected)
+        record(call, connection, "sync target", target_id, [DELETED])
+    call.core.syncs_changed()
 
 
 def list_syncs(call: Call, environment: Environment, segment: Segment) -> list[SyncView]:

@@ -30,6 +30,7 @@ Kind = Literal[
     "snapshot",
     "partner app",
     "sync",
+    "sync target",
 ]
 TOLD = 3  # changes named in a refusal; the newest says most
 

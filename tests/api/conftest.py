@@ -35,7 +35,7 @@ from cairn.store.store import AccountChange, PropertyChange
 from cairn.sync.addresses import rules_of
 from cairn.sync.grants import give
 from cairn.sync.partner_apps import NewPartnerApp, create_app
-from cairn.sync.syncs import NewSync, create_sync
+from cairn.sync.syncs import NewSync, Sync, create_sync
 from cairn.sync.tasks import new_sample, save_new
 from cairn.workspace.account_key import write_account_key
 from cairn.workspace.label_site import name_site
@@ -62,6 +62,7 @@ class Tenant:
     deletion_id: str
     site_id: int  # to label on
     sync_id: int  # of its segment to a webhook
+    target_id: int
     app_id: int  # a partner app
     grant_id: int  # what it was allowed
     tokens: dict[Role, str]
@@ -85,6 +86,7 @@ class Tenant:
             "deletion_id": self.deletion_id,
             "site_id": self.site_id,
             "sync_id": self.sync_id,
+            "target_id": self.target_id,
             "app_id": self.app_id,
             "grant_id": self.grant_id,
             "account": f"{self.name} ltd",
@@ -161,6 +163,7 @@ def make_tenant(core: Core, name: str) -> Tenant:
             granted_by=name,
             now=now,
         )
+        sync = _sync(connection, workspace_id, environment.id, segment.id, name, now)
         tenant = Tenant(
             name=name,
             workspace_id=workspace_id,
@@ -185,7 +188,8 @@ def make_tenant(core: Core, name: str) -> Tenant:
             site_id=name_site(
                 connection, environment.id, f"https://{name}.example", by=name, own="", now=now
             ).id,
-            sync_id=_sync(connection, workspace_id, environment.id, segment.id, name, now),
+            sync_id=sync.id,
+            target_id=sync.target_id,
             app_id=app.id,
             grant_id=customer.grant_id,
             tokens=made.tokens,
@@ -205,7 +209,7 @@ def _sync(
     segment_id: int,
     name: str,
     now: datetime,
-) -> int:
+) -> Sync:
     target = sa.insert(sync_targets).values(
         environment_id=environment_id, kind="webhook", name=name, settings={"url": f"https://{name}.example"},
         created_at=now, updated_at=now,
@@ -214,7 +218,7 @@ def _sync(
     new = NewSync(target_id, every="once")
     sync = create_sync(connection, workspace_id, environment_id, segment_id, new, now)
     save_new(connection, structs.replace(new_sample(sync, now), state="failed", error=name))
-    return sync.id
+    return sync
 
 
 def _behaviour(core: Core, tenant: Tenant, merge: merges.Merge) -> None:

@@ -130,8 +130,11 @@ def test_a_save_that_changes_nothing_keeps_the_version(editors: Editors) -> None
 def test_every_collection_but_those_that_make_new_things_is_covered() -> None:
     """A POST without a version makes something new, or changes nothing that is stored."""
     made = {"/segments", "/flags", "/defined-events", "/snapshots", "/label-sites"}
-    made |= {"/segments/{segment_id}/syncs"}
+    made |= {"/segments/{segment_id}/syncs", "/sync-targets", "/partner-apps"}
     sent = {"/syncs/{sync_id}/now", "/syncs/{sync_id}/sample"}  # nothing that people edit changes
+    sent |= {
+        f"/partner-apps/{{app_id}}/{secret}" for secret in ("client-secret", "webhook-secret")
+    }  # new ones
     posts = {known.path for known in ENDPOINTS if known.method == "POST" and known.verb is not Verb.SEE}
     assert posts - {known.path for known in CHANGING} - sent == made | {
         RULES.replace("production", "{environment}").replace("{flag}", "{key}")

@@ -11,8 +11,9 @@ from cairn.app.call import Call
 from cairn.app.editions import Edited
 from cairn.app.segments import get_segment
 from cairn.app.syncs import SyncChanges, SyncView
+from cairn.sync.new_target import NewTarget
 from cairn.sync.syncs import Every, NewSync, Sync, Task
-from cairn.sync.targets import TargetKind
+from cairn.sync.targets import Target, TargetKind
 from cairn.workspace.permission import Verb
 
 
@@ -26,6 +27,15 @@ class TargetAnswer(Struct, frozen=True):
 
 class TargetList(Struct, frozen=True):
     targets: list[TargetAnswer]
+
+
+class NewTargetAnswer(Struct, frozen=True):
+    target: TargetAnswer
+    secret: str  # of a webhook; not shown again
+
+
+class TargetChanges(Struct, frozen=True, forbid_unknown_fields=True):
+    is_enabled: bool
 
 
 class SyncAnswer(Struct, frozen=True):
@@ -74,9 +84,34 @@ class EndQuery(Query, frozen=True):
 def read_targets(call: Call, query: EnvironmentQuery) -> TargetList:
     """List where segments of an environment can be synced to."""
     found = syncs.list_targets(call, call.environment(query.environment))
-    return TargetList(
-        [TargetAnswer(one.id, one.kind, one.name, one.is_enabled, one.is_revoked) for one in found]
-    )
+    return TargetList([_target(target) for target in found])
+
+
+def create_a_target(call: Call, query: EnvironmentQuery, body: NewTarget) -> Versioned[NewTargetAnswer]:
+    """Set up a webhook, files or Segment traits as a target. The answer alone holds a webhook's secret."""
+    made, secret = syncs.create_target(call, call.environment(query.environment), body)
+    shown = secret if body.kind == "webhook" else ""
+    return Versioned(NewTargetAnswer(_target(made.value), shown), made.edition)
+
+
+def read_target(call: Call, target_id: Id, query: EnvironmentQuery) -> Versioned[TargetAnswer]:
+    """Read one target."""
+    read = syncs.get_target(call, call.environment(query.environment), target_id)
+    return Versioned(_target(read.value), read.edition)
+
+
+def change_target(
+    call: Call, target_id: Id, query: EnvironmentQuery, body: TargetChanges, expected: int | None
+) -> Versioned[TargetAnswer]:
+    """Turn a target on or off. Its syncs wait while it is off."""
+    environment = call.environment(query.environment)
+    changed = syncs.switch_target(call, environment, target_id, is_enabled=body.is_enabled, expected=expected)
+    return Versioned(_target(changed.value), changed.edition)
+
+
+def remove_target(call: Call, target_id: Id, query: EnvironmentQuery, expected: int | None) -> None:
+    """Delete a target with its syncs and their history. What it holds stays there."""
+    syncs.delete_target(call, call.environment(query.environment), target_id, expected=expected)
 
 
 def read_syncs(call: Call, segment_id: Id, query: EnvironmentQuery) -> SyncList:
@@ -133,6 +168,10 @@ def read_tasks(call: Call, sync_id: Id, query: HistoryQuery) -> TaskList:
     return TaskList(syncs.list_tasks(call, environment, sync_id, limit=query.limit))
 
 
+def _target(target: Target) -> TargetAnswer:
+    return TargetAnswer(target.id, target.kind, target.name, target.is_enabled, target.is_revoked)
+
+
 def _versioned(call: Call, query: EnvironmentQuery, edited: Edited[Sync]) -> Versioned[SyncAnswer]:
     view = syncs.get_sync(call, call.environment(query.environment), edited.value.id)
     return Versioned(_answer(view), edited.edition)
@@ -148,9 +187,17 @@ def _answer(view: SyncView) -> SyncAnswer:
     )  # fmt: skip
 
 
+_TARGET = "/sync-targets/{target_id}"
 _OF_SEGMENT, _SYNC = "/segments/{segment_id}/syncs", "/syncs/{sync_id}"
 ENDPOINTS = (
     Endpoint("GET", "/sync-targets", Verb.SEE, read_targets),
+    Endpoint(
+        "POST", "/sync-targets", Verb.CHANGE_INTEGRATIONS, create_a_target, status=201,
+        example={"kind": "webhook", "name": "CRM", "url": "https://crm.example/hooks/cairn"},
+    ),
+    Endpoint("GET", _TARGET, Verb.SEE, read_target),
+    Endpoint("PATCH", _TARGET, Verb.CHANGE_INTEGRATIONS, change_target, example={"is_enabled": False}),
+    Endpoint("DELETE", _TARGET, Verb.CHANGE_INTEGRATIONS, remove_target),
     Endpoint("GET", _OF_SEGMENT, Verb.SEE, read_syncs),
     Endpoint(
         "POST", _OF_SEGMENT, Verb.DEFINE, create_a_sync, example={"target_id": 1, "every": "continuous"}, status=201
