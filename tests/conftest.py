@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.patience import WAIT_MS
 from tests.prepared import Demos
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("cairn", deadline=None)
+settings.load_profile("cairn")
 
 BROWSER = Path(__file__).parents[1] / "browser"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"  # Debian's; `make test` installs it
