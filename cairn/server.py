@@ -46,6 +46,7 @@ from cairn.publisher import Publisher
 from cairn.seams import open_log, open_members, open_store, wait_for_metadata
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
+from cairn.sync.applying import Applying
 from cairn.sync.sender import Sender
 from cairn.web.app import build_web
 from cairn.workspace.sealed import open_seal
@@ -130,6 +131,7 @@ class CoreProcess:
             attempts=Attempts(paths.loading, paths.set_aside, os.environ.get(DIED_VARIABLE, "")),
             locate=locate,
         )
+        applying = Applying(self.engine, self.members, clock, on_change=self.publisher.lists_changed)
         core = Core(
             settings=settings,
             engine=self.engine,
@@ -145,6 +147,7 @@ class CoreProcess:
             client=self.client,
             health=health_of(settings.data_dir, self.log, self.loader, self.live, self.publisher, clock),
             locate=locate,
+            received=applying.completed,
         )
         self.app: Starlette = build_web(core, api=[*build_api(core), *shop_routes(self.engine)])
         self.workers = Workers(
@@ -153,6 +156,7 @@ class CoreProcess:
                 "segments": self.live.run,
                 "publisher": self.publisher.run,
                 "sync": self.sender.run,
+                "audiences": applying.run,
                 "jobs": Worker(
                     self.engine, self._jobs(paths), recurring={retention.JOB: retention.EVERY}, clock=clock
                 ).run,

@@ -9,6 +9,7 @@ from cairn.api.caller import by_token
 from cairn.api.docs_page import HEADERS, docs_page
 from cairn.api.endpoint import PREFIX, Endpoint, Surface, nothing_here, routes
 from cairn.api.heap_deletion import heap_deletion_surfaces
+from cairn.api.heap_webhook import heap_webhook_route
 from cairn.api.labeller import EXCHANGE, labeller_surface
 from cairn.api.openapi import openapi
 from cairn.api.partner import partner_routes, partner_surface
@@ -70,5 +71,6 @@ def build_api(core: Core) -> list[BaseRoute]:
         Route(f"{PREFIX}/docs", docs),
         *partner_routes(core),
         *(route for surface in surfaces for route in routes(core, surface)),
+        heap_webhook_route(core),
         nothing_here(surfaces),
     ]

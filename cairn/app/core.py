@@ -55,6 +55,7 @@ class Core:
     locate: Locate = locate_nothing  # an address's location, by the operator's file
     syncs_changed: Callable[[], None] = lambda: None  # called after every committed change of a sync
     client: HttpClient = field(default_factory=lambda: HttpClient(TrustedProxies("")))  # to other machines
+    received: Callable[[], None] = lambda: None  # a segment webhook has completed a task, to be applied
 
     @cached_property
     def questions(self) -> Questions:

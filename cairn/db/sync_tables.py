@@ -174,7 +174,7 @@ heap_tasks = Table(  # webhook pages of one task, applied together; the history 
     Column("audience_id", ForeignKey("heap_audiences.id", ondelete="CASCADE"), nullable=True),
     Column("task_id", String(128), nullable=False),
     text("action"),  # sync, drain, refused
-    text("state"),  # receiving, applied, refused, expired
+    text("state"),  # receiving, complete, applied, refused, expired
     Column("pages", Integer, nullable=False, default=0),
     Column("pages_received", Integer, nullable=False, default=0),
     Column("added", Integer, nullable=False, default=0),

@@ -27,6 +27,14 @@ def alias_set(environment_id: int, alias_id: str) -> str:
     return f"alias/{environment_id}/{alias_id}"
 
 
+INCOMING = "incoming/"  # what the names of incoming sets begin with
+
+
+def incoming_set(task: int, part: str) -> str:
+    """Name of the set of the values that a webhook's task has brought so far: to `add`, or to `remove`."""
+    return f"{INCOMING}{task}/{part}"
+
+
 class SetChange(Struct, frozen=True):
     """Values to take into a set, with their since, and values to take out. One in both stays, or comes, in."""
 

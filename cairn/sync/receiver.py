@@ -1,0 +1,201 @@
+"""Pages of segment webhooks on their way into lists: noted in the metadata database, waiting in the members store.
+
+A task is applied when all its pages are there, in whatever order they came (applying.py). A page that is repeated
+changes nothing. A page that contradicts its task ends the task, and the list stays as it is.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from cairn.db.sync_tables import heap_pages, heap_tasks
+from cairn.errors import CairnError, LimitExceeded
+from cairn.members.sets import SetChange, incoming_set
+from cairn.sync.audiences import note_failure, offer
+from cairn.sync.heap_connection import HeapConnection
+from cairn.sync.webhook import Page
+
+MOST_OPEN = 64  # tasks of one account that wait for pages
+OPEN_FOR = timedelta(hours=24)
+MOST_REFUSALS = 200  # kept for one account
+
+
+class TaskState:
+    RECEIVING = "receiving"
+    COMPLETE = "complete"  # every page is there; it is applied next
+    APPLIED = "applied"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+
+class PageContradicts(CairnError):
+    """A page of a segment webhook contradicts one that came before. The task is not applied."""
+
+    code = "page_contradicts"
+    status = 400
+
+
+class TooManyTasks(LimitExceeded):
+    """A Heap account may have 64 unfinished tasks here. Send the missing pages of those first, or wait a day."""
+
+    code = "too_many_tasks"
+    status = 429
+
+
+class Task(Struct, frozen=True):
+    id: int
+    audience_id: int | None
+    task_id: str
+    action: str
+    state: str
+    pages: int
+    pages_received: int
+    added: int
+    removed: int
+    error: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+TASK_COLUMNS = [heap_tasks.c[name] for name in Task.__struct_fields__]
+
+
+def register(connection: sa.Connection, account: HeapConnection, page: Page, now: datetime) -> Task | None:
+    """The task of a page that is new; None: the page is a repeat, which is answered and changes nothing.
+
+    Raises PageContradicts, TooManyTasks and TooManyAudiences.
+    """
+    of_task = (heap_tasks.c.connection_id == account.id) & (heap_tasks.c.task_id == page.task_id)
+    of_task &= heap_tasks.c.action != TaskState.REFUSED
+    row = connection.execute(sa.select(*TASK_COLUMNS).where(of_task)).first()
+    audience = offer(
+        connection, account.id, account.environment_id, heap_id=page.segment_id, name=page.segment_name, now=now
+    )  # fmt: skip
+    if row is None:
+        _check_room(connection, account.id)
+        values = {
+            "connection_id": account.id, "audience_id": audience.id, "task_id": page.task_id, "action": page.action,
+            "state": TaskState.RECEIVING, "pages": page.total, "started_at": now,
+        }  # fmt: skip
+        inserted = connection.execute(sa.insert(heap_tasks).values(**values).returning(*TASK_COLUMNS))
+        return Task(*inserted.one())
+    task = Task(*row)
+    _check_agrees(task, audience.id, page)
+    return None if _is_repeat(connection, task, page) else task
+
+
+def _check_room(connection: sa.Connection, connection_id: int) -> None:
+    is_open = (heap_tasks.c.connection_id == connection_id) & (heap_tasks.c.state == TaskState.RECEIVING)
+    if connection.execute(sa.select(sa.func.count()).where(is_open)).scalar_one() >= MOST_OPEN:
+        raise TooManyTasks(f"{MOST_OPEN} tasks of this account wait for pages; send those first")
+
+
+def _check_agrees(task: Task, audience_id: int, page: Page) -> None:
+    if task.state == TaskState.REFUSED:
+        raise PageContradicts(f"data.sync_info.sync_task_id: this task was refused: {task.error}")
+    if task.state == TaskState.EXPIRED:
+        raise PageContradicts("data.sync_info.sync_task_id: this task has expired; begin a new one")
+    if task.pages != page.total:
+        raise PageContradicts(
+            f"data.sync_info.total_pages: it is {page.total}, and was {task.pages} on an earlier page of this task"
+        )
+    if task.audience_id != audience_id or task.action != page.action:
+        raise PageContradicts(
+            "data.sync_info.sync_task_id: another segment or action had it on an earlier page"
+        )
+
+
+def _is_repeat(connection: sa.Connection, task: Task, page: Page) -> bool:
+    """Raises PageContradicts when the page has other members than the one that came before."""
+    of_page = (heap_pages.c.task == task.id) & (heap_pages.c.number == page.number)
+    digest = connection.execute(sa.select(heap_pages.c.digest).where(of_page)).scalar()
+    if digest is not None and digest != page.digest:
+        raise PageContradicts(
+            f"data.sync_info.page_number: page {page.number} of this task came before with other members"
+        )
+    # Pages of tasks that were applied long ago are forgotten.
+    return digest is not None or task.state in (TaskState.COMPLETE, TaskState.APPLIED)
+
+
+def waiting(task: Task, page: Page, now_ms: int) -> dict[str, SetChange]:
+    """What the members store keeps of a page until its task is applied."""
+    changes = {"add": page.add, "remove": page.remove}
+    return {
+        incoming_set(task.id, part): SetChange(dict.fromkeys(values, now_ms), ())
+        for part, values in changes.items()
+        if values
+    }
+
+
+def acknowledge(connection: sa.Connection, task: Task, page: Page, now: datetime) -> bool:
+    """Note a page whose members are kept; whether the task is complete now. Raises PageContradicts."""
+    row = connection.execute(sa.select(*TASK_COLUMNS).where(heap_tasks.c.id == task.id)).first()
+    if row is None:  # its audience was removed meanwhile
+        return False
+    task = Task(*row)
+    _check_agrees(task, task.audience_id or 0, page)
+    if _is_repeat(connection, task, page):  # it came twice at the same time
+        return task.state == TaskState.COMPLETE
+    connection.execute(sa.insert(heap_pages).values(task=task.id, number=page.number, digest=page.digest))
+    is_complete = task.pages_received + 1 == task.pages
+    values: dict[str, Any] = {  # Any: of many types
+        "pages_received": task.pages_received + 1,
+        "added": task.added + len(page.add),
+        "removed": task.removed + len(page.remove),
+    }
+    if is_complete:
+        values |= {"state": TaskState.COMPLETE, "finished_at": now}
+    connection.execute(sa.update(heap_tasks).where(heap_tasks.c.id == task.id).values(**values))
+    return is_complete
+
+
+def note_refusal(
+    connection: sa.Connection, account: HeapConnection, page: Page | None, error: CairnError, now: datetime
+) -> None:
+    """Keep in the history that a webhook was refused, and why. One that contradicts its task ends the task."""
+    text = str(error)[:1000]
+    task_id = page.task_id if page else ""
+    if isinstance(error, PageContradicts):
+        _end_task(connection, account, task_id, text, now)
+    audience_id = note_failure(connection, account.id, page.segment_id, text, now) if page else None
+    values = {"connection_id": account.id, "task_id": task_id, "action": TaskState.REFUSED, "error": text}
+    same = sa.and_(*(heap_tasks.c[name] == value for name, value in values.items()))
+    # The same refusal again, as a sender that tries for hours makes it, is one entry with how often it came.
+    again = connection.execute(
+        sa.update(heap_tasks).where(same).values(
+            pages_received=heap_tasks.c.pages_received + 1, finished_at=now
+        )
+    )  # fmt: skip
+    if not again.rowcount:
+        row = {
+            **values, "audience_id": audience_id, "state": TaskState.REFUSED, "pages_received": 1, "started_at": now,
+            "finished_at": now,
+        }  # fmt: skip
+        connection.execute(sa.insert(heap_tasks).values(**row))
+        _forget_refusals(connection, account.id)
+
+
+def _end_task(
+    connection: sa.Connection, account: HeapConnection, task_id: str, text: str, now: datetime
+) -> None:
+    of_task = (heap_tasks.c.connection_id == account.id) & (heap_tasks.c.task_id == task_id)
+    is_open = heap_tasks.c.state == TaskState.RECEIVING  # what was acknowledged as a whole is applied
+    connection.execute(
+        sa.update(heap_tasks).where(of_task, is_open).values(
+            state=TaskState.REFUSED, error=text, finished_at=now
+        )
+    )  # fmt: skip
+
+
+def _forget_refusals(connection: sa.Connection, connection_id: int) -> None:
+    of_account = (heap_tasks.c.connection_id == connection_id) & (heap_tasks.c.action == TaskState.REFUSED)
+    newest = (
+        sa.select(heap_tasks.c.id)
+        .where(of_account)
+        .order_by(heap_tasks.c.finished_at.desc(), heap_tasks.c.id.desc())
+    )
+    kept = connection.execute(newest.limit(MOST_REFUSALS)).scalars().all()
+    if len(kept) == MOST_REFUSALS:
+        connection.execute(sa.delete(heap_tasks).where(of_account, heap_tasks.c.id.not_in(kept)))
