@@ -40,6 +40,17 @@ def used_by(
     return {segment_id: sorted(found, key=_order) for segment_id, found in uses.items()}
 
 
+def lists_used_by(
+    connection: sa.Connection, workspace_id: int, list_ids: Collection[str]
+) -> dict[str, list[Use]]:
+    """List -> who asks about it by its id, each once, by key. Flags that are archived are among them."""
+    uses: dict[str, set[Use]] = {list_id: set() for list_id in list_ids}
+    for use, body in _askers(connection, workspace_id) if uses else ():
+        for list_id in _named(body)[1] & uses.keys():
+            uses[list_id].add(use)
+    return {list_id: sorted(found, key=_order) for list_id, found in uses.items()}
+
+
 def who_asks_about_flag(connection: sa.Connection, workspace_id: int, flag_id: int) -> list[Use]:
     """Each once, by key. Flags that are archived are among them."""
     return sorted(

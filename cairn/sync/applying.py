@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from cairn.clock import Clock
 from cairn.db.engine import reading
-from cairn.db.sync_tables import heap_audiences, heap_pages, heap_tasks
+from cairn.db.sync_tables import heap_audiences, heap_connections, heap_pages, heap_tasks
 from cairn.db.tables import attribute_lists
 from cairn.errors import CairnError
 from cairn.members.sets import INCOMING, Members, incoming_set, list_set
@@ -70,9 +70,12 @@ class Applying:
             sa.select(
                 heap_tasks,
                 heap_audiences.c.list_id,
+                heap_audiences.c.synced_at,
+                heap_connections.c.connected_at,
                 attribute_lists.c.environment_id,
             )
             .join(heap_audiences, heap_audiences.c.id == heap_tasks.c.audience_id)
+            .join(heap_connections, heap_connections.c.id == heap_tasks.c.connection_id)
             .join(attribute_lists, attribute_lists.c.id == heap_audiences.c.list_id)
             .where(heap_tasks.c.state == TaskState.COMPLETE)
             .order_by(heap_tasks.c.finished_at, heap_tasks.c.id)
@@ -86,7 +89,7 @@ class Applying:
         name = list_set(task.list_id)
         add, remove = incoming_set(task.id, "add"), incoming_set(task.id, "remove")
         waiting = self._members.size(add) + self._members.size(remove)
-        added, removed = self._drain(name) if task.action == DRAIN else self._take(name, add, remove)
+        added, removed = self._drain(name) if task.action == DRAIN else self._take(name, add, remove, task)
         if not waiting and not (added or removed):
             # It was applied before this process was killed: then what came is what changed, as far as we know.
             added, removed = task.added, task.removed
@@ -99,11 +102,14 @@ class Applying:
         self._forget(task.id)
         self._on_change({task.environment_id})
 
-    def _take(self, name: str, add: str, remove: str) -> tuple[int, int]:
+    def _take(self, name: str, add: str, remove: str, task: sa.Row[Any]) -> tuple[int, int]:
         """A first sync of a million members is taken over as it lies."""
-        if self._members.size(name):
+        size, coming = self._members.size(name), self._members.size(add)
+        if size and not _begins_anew(task):
             return self._members.combine(name, add=add, remove=remove)
-        return (self._members.adopt(name, add) if self._members.size(add) else 0), 0
+        if coming or size:
+            self._members.adopt(name, add)
+        return coming, size
 
     def _drain(self, name: str) -> tuple[int, int]:
         size = self._members.size(name)
@@ -147,6 +153,13 @@ class Applying:
     def _forget(self, task: int) -> None:
         for part in ("add", "remove"):
             self._members.drop(incoming_set(task, part))
+
+
+def _begins_anew(task: sa.Row[Any]) -> bool:
+    """The first task since the account was connected again brings all members: whoever left meanwhile is not named."""
+    if task.synced_at is None or task.connected_at is None:
+        return False
+    return bool(task.synced_at < task.connected_at)
 
 
 def _beyond_history(is_over: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:

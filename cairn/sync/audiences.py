@@ -129,6 +129,22 @@ def _rename(connection: sa.Connection, audience: Audience, name: str, now: datet
     return get_audience(connection, audience.connection_id, audience.id)
 
 
+def add_audience(connection: sa.Connection, audience_id: int) -> None:
+    """Offer its list to rules. Idempotent."""
+    of_this = heap_audiences.c.id == audience_id
+    connection.execute(sa.update(heap_audiences).where(of_this).values(is_added=True))
+
+
+def remove_audience(connection: sa.Connection, audience: Audience, *, is_synced: bool) -> None:
+    """Take it from those to choose. What is still synced stays on offer; else its list is deleted."""
+    of_this = heap_audiences.c.id == audience.id
+    if is_synced:
+        connection.execute(sa.update(heap_audiences).where(of_this).values(is_added=False))
+        return
+    connection.execute(sa.delete(heap_audiences).where(of_this))
+    connection.execute(sa.delete(attribute_lists).where(attribute_lists.c.id == audience.list_id))
+
+
 def note_failure(
     connection: sa.Connection, connection_id: int, heap_id: str, error: str, now: datetime
 ) -> int | None:

@@ -4,12 +4,14 @@ A task is applied when all its pages are there, in whatever order they came (app
 changes nothing. A page that contradicts its task ends the task, and the list stays as it is.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
 
+from cairn.db.among import among
 from cairn.db.sync_tables import heap_pages, heap_tasks
 from cairn.errors import CairnError, LimitExceeded
 from cairn.members.sets import SetChange, incoming_set
@@ -199,3 +201,38 @@ def _forget_refusals(connection: sa.Connection, connection_id: int) -> None:
     kept = connection.execute(newest.limit(MOST_REFUSALS)).scalars().all()
     if len(kept) == MOST_REFUSALS:
         connection.execute(sa.delete(heap_tasks).where(of_account, heap_tasks.c.id.not_in(kept)))
+
+
+def newest_refusal(connection: sa.Connection, connection_id: int) -> Task | None:
+    """What came last, if it was refused."""
+    of_account = heap_tasks.c.connection_id == connection_id
+    last = sa.func.coalesce(heap_tasks.c.finished_at, heap_tasks.c.started_at).desc()
+    query = sa.select(*TASK_COLUMNS).where(of_account).order_by(last, heap_tasks.c.id.desc()).limit(1)
+    row = connection.execute(query).first()
+    return Task(*row) if row and row.action == TaskState.REFUSED else None
+
+
+def list_refusals(connection: sa.Connection, connection_id: int, *, limit: int = 20) -> list[Task]:
+    """Those of no known segment among them, newest first."""
+    of_account = (heap_tasks.c.connection_id == connection_id) & (heap_tasks.c.action == TaskState.REFUSED)
+    newest = (heap_tasks.c.finished_at.desc(), heap_tasks.c.id.desc())
+    query = sa.select(*TASK_COLUMNS).where(of_account).order_by(*newest).limit(limit)
+    return [Task(*row) for row in connection.execute(query)]
+
+
+def list_tasks(
+    connection: sa.Connection, audience_ids: Collection[int], *, limit: int, before: int | None = None
+) -> dict[int, list[Task]]:
+    """Audience -> the newest of its history, newest first. `before`: only those with a smaller id."""
+    place = sa.func.row_number().over(partition_by=heap_tasks.c.audience_id, order_by=heap_tasks.c.id.desc())
+    query = sa.select(*TASK_COLUMNS, place.label("place")).where(
+        among(heap_tasks.c.audience_id, audience_ids)
+    )
+    if before is not None:
+        query = query.where(heap_tasks.c.id < before)
+    placed = query.subquery()
+    newest = sa.select(*(placed.c[name] for name in Task.__struct_fields__)).where(placed.c.place <= limit)
+    tasks: dict[int, list[Task]] = {audience_id: [] for audience_id in audience_ids}
+    for row in connection.execute(newest.order_by(placed.c.id.desc())):
+        tasks[row.audience_id].append(Task(*row))
+    return tasks

@@ -107,10 +107,10 @@ def read_page(body: bytes, *, signature: str) -> Page:
         info = _SyncInfo(1, 1, f"drain-{blake2b(signature.encode(), digest_size=16).hexdigest()}")
     _check(info)
     add, remove = ([each.id for each in ids or ()] for ids in (data.add, data.remove))
+    name = shown_name(data.segment.name, data.segment.id)
     return Page(
-        str(data.segment.id), shown_name(data.segment), action, info.sync_task_id, info.page_number, info.total_pages,
-        add, remove,
-    )  # fmt: skip
+        str(data.segment.id), name, action, info.sync_task_id, info.page_number, info.total_pages, add, remove
+    )
 
 
 def _check(info: _SyncInfo) -> None:
@@ -126,12 +126,12 @@ def _check(info: _SyncInfo) -> None:
         )
 
 
-def shown_name(segment: _Segment) -> str:
+def shown_name(name: str, segment_id: int | str) -> str:
     """On one line, and not longer than pages show."""
     text = "".join(
-        " " if unicodedata.category(each)[0] in "CZ" else each for each in segment.name[: 2 * LONGEST_NAME]
+        " " if unicodedata.category(each)[0] in "CZ" else each for each in name[: 2 * LONGEST_NAME]
     )
-    return " ".join(text.split())[:LONGEST_NAME] or f"Segment {segment.id}"
+    return " ".join(text.split())[:LONGEST_NAME] or f"Segment {segment_id}"
 
 
 def _in_words(text: str) -> str:

@@ -9,21 +9,23 @@ from typing import Any
 
 import httpx2
 import sqlalchemy as sa
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from cairn import settings
 from cairn.api.app import build_api
 from cairn.app.core import Core
+from cairn.client_address import TrustedProxies
 from cairn.clock import to_ms, utc_now
 from cairn.db.engine import reading
 from cairn.db.sync_tables import heap_audiences, heap_connections, heap_pages, heap_tasks
 from cairn.db.tables import attribute_lists
 from cairn.definitions.matching import Definitions
+from cairn.http_client import HttpClient
 from cairn.ingest.feed import Feed
 from cairn.members.sets import INCOMING, list_set
 from cairn.sync.applying import Applying
 from cairn.sync.signature import HEADER, sign
+from cairn.web.app import build_web
 from cairn.workspace.environment import get_environment
 from cairn.workspace.sealed import open_seal
 from cairn.workspace.workspace import create_workspace
@@ -191,10 +193,13 @@ def open_account(folder: Path) -> Account:
         settings=settings.load({"data_dir": folder}, {}), engine=engine, store=store, members=members,
         definitions=Definitions(store), feed=Feed(), seal=open_seal(folder), clock=lambda: account.now,
         changed=lambda _id: None, touched=lambda _loaded: None, health=list,
+        client=HttpClient(TrustedProxies("127.0.0.0/8")),
     )  # fmt: skip
     changed: list[int] = []
     applying = Applying(engine, members, core.clock, on_change=changed.extend)
-    client = TestClient(Starlette(routes=build_api(core)))
+    client = TestClient(
+        build_web(core, api=build_api(core)), base_url="http://cairn.test", raise_server_exceptions=False
+    )
     account = Account(core, client, applying, 0, changed)
     account.environment_id = connect(core)
     return account
