@@ -15,6 +15,7 @@ from cairn.api.openapi import openapi
 from cairn.api.partner import partner_routes, partner_surface
 from cairn.api.resources import (
     accounts,
+    audiences,
     defined_events,
     environments,
     events,
@@ -44,6 +45,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *privacy.ENDPOINTS,
     *label_sites.ENDPOINTS,
     *partner_apps.ENDPOINTS,
+    *audiences.ENDPOINTS,
 )
 
 

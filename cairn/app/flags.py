@@ -8,10 +8,14 @@ from msgspec import Struct
 from cairn.analysis.exposures import LastExposure
 from cairn.app.call import Call
 from cairn.app.editions import CREATED, Edited, list_edits, record
+from cairn.conditions.tree import InList
+from cairn.conditions.walk import leaves
 from cairn.flags import definition, overview
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Rule
 from cairn.flags.overview import FlagName, Glance
+from cairn.lists.offered import OfferedList, offered_lists
+from cairn.members.sets import list_set
 from cairn.segments import definition as segments
 from cairn.segments.definition import SegmentName
 from cairn.segments.used_by import Use, who_asks_about_flag
@@ -36,6 +40,7 @@ class FlagDetails(Struct, frozen=True):
     segments: list[SegmentName]  # of the project, which audiences may name
     flags: dict[int, str]  # those of the project by id: their keys
     sizes: dict[int, int]  # segment -> its identified members here, for those that were counted
+    lists: list[OfferedList]  # those that audiences may name beside segments
 
 
 def list_flags(call: Call, *, with_archived: bool = False) -> list[StoredFlag]:
@@ -117,7 +122,22 @@ def read_flag(call: Call, environment: Environment, key: str) -> FlagDetails:
             segments=segments.name_segments(connection, workspace_id, project_id),
             flags={other.id: other.key for other in others},
             sizes={known: state.identified for known, state in states.items() if state.version > 0},
+            lists=offered_lists(connection, environment.id),
         )
+
+
+def list_offered(call: Call, environment: Environment) -> list[OfferedList]:
+    """The lists, beside those of segments, that audiences may name."""
+    with call.reading() as connection:
+        return offered_lists(connection, environment.id)
+
+
+def list_sizes(call: Call, rule: Rule) -> dict[int | str, int]:
+    """List -> its members, of the lists that a rule names by their id."""
+    named = {
+        leaf.list_id for leaf in leaves(rule.condition) if isinstance(leaf, InList) and not leaf.segment_id
+    }
+    return {list_id: call.core.members.size(list_set(list_id)) for list_id in named if list_id}
 
 
 def create_flag(call: Call, project_id: int, new: NewFlag) -> Edited[StoredFlag]:

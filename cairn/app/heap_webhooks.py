@@ -9,7 +9,7 @@ from cairn.errors import CairnError, NotAllowed, Unavailable
 from cairn.sync import receiver
 from cairn.sync.heap_connection import HeapConnection, connection_by_id_token
 from cairn.sync.signature import is_signed
-from cairn.sync.webhook import Page, id_token_of, read_page
+from cairn.sync.webhook import About, Page, about, id_token_of, read_page
 
 
 class InvalidSignature(NotAllowed):
@@ -42,25 +42,25 @@ def receive(core: Core, *, header: str, body: bytes, raw: Sequence[bytes], now: 
     """
     account = _account_of(core, body)
     secret = core.seal.open(account.webhook_secret_sealed) if account.webhook_secret_sealed else ""
-    page = None
+    is_authentic = False
     try:
         if not secret or not any(is_signed(secret, header, signed, to_ms(now)) for signed in raw):
             raise InvalidSignature
         if not account.targets_visitors:
             raise SegmentsSwitchedOff
-        page = read_page(body, signature=header)
-        _take(core, account, page, now)
+        is_authentic = True
+        _take(core, account, read_page(body, signature=header), now)
     except Unavailable:
         raise
     except CairnError as error:
-        _note(core, account, page, error, now)
+        _note(core, account, about(body) if is_authentic else About(), error, now)
         raise
 
 
 def refuse(core: Core, body: bytes, error: CairnError, now: datetime) -> None:
     """Keep in the history that a body was not even read. `body`: as far as it is known."""
     try:
-        _note(core, _account_of(core, body), None, error, now)
+        _note(core, _account_of(core, body), About(), error, now)
     except InvalidSignature:
         return  # nobody's
 
@@ -86,6 +86,6 @@ def _take(core: Core, account: HeapConnection, page: Page, now: datetime) -> Non
         core.received()
 
 
-def _note(core: Core, account: HeapConnection, page: Page | None, error: CairnError, now: datetime) -> None:
+def _note(core: Core, account: HeapConnection, known: About, error: CairnError, now: datetime) -> None:
     with core.writing() as connection:
-        receiver.note_refusal(connection, account, page, error, now)
+        receiver.note_refusal(connection, account, known, error, now)

@@ -13,6 +13,7 @@ from cairn.app.call import Call
 from cairn.app.core import HealthProblem
 from cairn.app.events import UNKNOWN, latest_events
 from cairn.app.exposures import with_names
+from cairn.app.heap_audiences import ShownAudience, needing_attention
 from cairn.app.python_lists import WithheldLists, withheld_lists
 from cairn.app.sources import heard_from
 from cairn.calendar import last_days
@@ -54,6 +55,7 @@ class Overview(Struct, frozen=True):
     findings: list[Finding]  # of defined events
     long_lists: list[LongList]
     withheld_lists: list[WithheldLists]
+    audiences: list[ShownAudience]  # of the Heap account, whose sync fails or has gone silent
 
 
 class FirstSteps(Struct, frozen=True):
@@ -101,6 +103,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
         findings=defined_events.findings(call, environment),
         long_lists=_long_lists(call, environment, counted),
         withheld_lists=withheld_lists(call, environment),
+        audiences=needing_attention(call, environment),
     )
 
 

@@ -48,6 +48,7 @@ class Part(Struct, frozen=True):
     text: str
     emphasised: bool = False
     segment_id: int = 0  # of a list, to link it and to tell its size
+    list_id: str = ""  # of a list that is no segment's
 
 
 class Line(Struct, frozen=True):
@@ -63,6 +64,7 @@ class Names(Struct, frozen=True):
     segments: Mapping[int, str] = {}
     events: Mapping[int, str] = {}
     flags: Mapping[int, str] = {}
+    lists: Mapping[str, str] = {}
     zone: tzinfo = UTC  # in which times are said
 
 
@@ -139,12 +141,17 @@ def _flag_leaf(node: Attribute | InList | Visitor | Place | Device | OtherFlag, 
 
 
 def _list(leaf: InList, verb: str, names: Names) -> list[Part]:
-    name = names.segments.get(leaf.segment_id, leaf.list_id or f"segment {leaf.segment_id}")
+    if leaf.segment_id:
+        name = names.segments.get(leaf.segment_id, f"segment {leaf.segment_id}")
+    else:
+        name = names.lists.get(leaf.list_id, leaf.list_id)
     return [
         Part("custom variable "),
         _strong(leaf.attribute),
         Part(verb),
-        Part(name, emphasised=True, segment_id=leaf.segment_id),
+        Part(
+            name, emphasised=True, segment_id=leaf.segment_id, list_id="" if leaf.segment_id else leaf.list_id
+        ),
     ]
 
 

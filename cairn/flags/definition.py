@@ -19,6 +19,7 @@ from cairn.errors import Conflict, NotFound
 from cairn.flags.checks import RuleInvalid, check_flag, check_key, check_rule, with_settled_weights
 from cairn.flags.model import Allocation, Flag, Forced, Metric, Rule, RuleKind, Variable, Variation
 from cairn.flags.rows import flag_columns, flag_of, rule_columns, rule_of
+from cairn.lists.offered import may_be_asked
 from cairn.workspace.environment import EnvironmentNotFound, ProjectNotFound
 from cairn.workspace.naming import MAX_NAME, clean_name
 
@@ -398,7 +399,9 @@ def check_references(
             what = f"segment {leaf.segment_id}"
         elif isinstance(leaf, InList):
             known = sa.select(attribute_lists.c.id).where(
-                attribute_lists.c.id == leaf.list_id, attribute_lists.c.environment_id == environment_id
+                attribute_lists.c.id == leaf.list_id,
+                attribute_lists.c.environment_id == environment_id,
+                may_be_asked(),
             )
             what = f"attribute list {leaf.list_id!r}"
         elif isinstance(leaf, OtherFlag):

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from cairn.clock import Clock
 from cairn.db.among import among
 from cairn.db.engine import reading, scrub
+from cairn.db.sync_tables import heap_connections, heap_tasks
 from cairn.db.tables import (
     aliases,
     attribute_lists,
@@ -35,7 +36,7 @@ from cairn.eventlog.log import EventLog
 from cairn.eventlog.readers import passed_by_all
 from cairn.ingest.feed import Feed
 from cairn.members.rewrite import ask_rewrite
-from cairn.members.sets import Members, SetChange, alias_set, list_set, users_set
+from cairn.members.sets import Members, SetChange, alias_set, incoming_set, list_set, users_set
 from cairn.paths import Paths
 from cairn.privacy.erasure import Known, find_erased
 from cairn.privacy.log_purge import log_places, purge_log, purge_set_aside
@@ -170,6 +171,18 @@ def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
         listed = connection.execute(
             sa.select(attribute_lists).where(attribute_lists.c.environment_id == environment_id)
         ).all()
+        tasks = (
+            connection.execute(
+                sa.select(heap_tasks.c.id)
+                .join(heap_connections, heap_connections.c.id == heap_tasks.c.connection_id)
+                .where(
+                    heap_connections.c.environment_id == environment_id,
+                    heap_tasks.c.state.in_(("receiving", "complete")),
+                )
+            )
+            .scalars()
+            .all()
+        )
     users = known.raw_ids | known.canonical_ids
     ids = [str(one) for one in users]
     in_segments = {users_set(environment_id, segment_id): SetChange({}, ids) for segment_id in segment_ids}
@@ -179,8 +192,14 @@ def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
         names = set(known.identities) if row.kind == "segment" else {*known.names, *ids}
         names |= {name.lower() for name in names} if row.folds_case else set()
         in_lists[list_set(row.id)] = SetChange({}, names)
+    # What webhooks have brought for tasks that wait for pages may be in any of these lists soon.
+    waiting = {
+        incoming_set(task, part): SetChange({}, {*known.names, *ids})
+        for task in tasks
+        for part in ("add", "remove")
+    }
     parts.members.due.forget(environment_id, segment_ids, users)
-    gone = parts.members.apply_all(in_segments | in_lists)
+    gone = parts.members.apply_all(in_segments | in_lists | waiting)
     return sum(gone[name][1] for name in in_segments), sum(gone[name][1] for name in in_lists)
 
 

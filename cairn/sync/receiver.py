@@ -17,7 +17,7 @@ from cairn.errors import CairnError, LimitExceeded
 from cairn.members.sets import SetChange, incoming_set
 from cairn.sync.audiences import note_failure, offer
 from cairn.sync.heap_connection import HeapConnection
-from cairn.sync.webhook import Page
+from cairn.sync.webhook import About, Page
 
 MOST_OPEN = 64  # tasks of one account that wait for pages
 OPEN_FOR = timedelta(hours=24)
@@ -154,14 +154,14 @@ def acknowledge(connection: sa.Connection, task: Task, page: Page, now: datetime
 
 
 def note_refusal(
-    connection: sa.Connection, account: HeapConnection, page: Page | None, error: CairnError, now: datetime
+    connection: sa.Connection, account: HeapConnection, known: About, error: CairnError, now: datetime
 ) -> None:
     """Keep in the history that a webhook was refused, and why. One that contradicts its task ends the task."""
     text = str(error)[:1000]
-    task_id = page.task_id if page else ""
+    task_id = known.task_id
     if isinstance(error, PageContradicts):
         _end_task(connection, account, task_id, text, now)
-    audience_id = note_failure(connection, account.id, page.segment_id, text, now) if page else None
+    audience_id = note_failure(connection, account.id, known.segment_id, text, now)
     values = {"connection_id": account.id, "task_id": task_id, "action": TaskState.REFUSED, "error": text}
     same = sa.and_(*(heap_tasks.c[name] == value for name, value in values.items()))
     # The same refusal again, as a sender that tries for hours makes it, is one entry with how often it came.

@@ -7,7 +7,7 @@ last one. `segment.users.drain`, which empties a segment, left Heap's specificat
 import re
 import unicodedata
 from hashlib import blake2b
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -64,6 +64,13 @@ class _Envelope(Struct, frozen=True):
     id_token: Annotated[str, Meta(max_length=64)]
 
 
+class About(Struct, frozen=True):
+    """What a webhook is about, as far as it can be read."""
+
+    segment_id: str = ""
+    task_id: str = ""
+
+
 class Page(Struct, frozen=True):
     """One page of a task."""
 
@@ -89,6 +96,18 @@ def id_token_of(body: bytes) -> str:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         match = _ID_TOKEN.search(body)
         return match[1].decode() if match else ""
+
+
+def about(body: bytes) -> About:
+    """Of a body that may not be accepted; for the history."""
+    try:
+        read: Any = msgspec.json.decode(body)  # Any: whatever was sent
+        data = read["data"]
+        segment_id, task_id = data["segment"]["id"], data.get("sync_info", {}).get("sync_task_id", "")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        return About()
+    is_task = isinstance(task_id, str) and bool(_TASK_ID.fullmatch(task_id))
+    return About(str(segment_id)[:64], task_id if is_task else "")
 
 
 def read_page(body: bytes, *, signature: str) -> Page:

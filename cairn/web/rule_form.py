@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from cairn.conditions import describe, operand
 from cairn.conditions.check import parse
+from cairn.conditions.to_wingify import LIST_ID
 from cairn.conditions.tree import (
     EVERYBODY,
     And,
@@ -81,7 +82,7 @@ class Row(Struct, frozen=True):
     subject: str = "attribute"
     name: str = ""
     operator: str = "in_list"
-    segment: str = ""  # id, of a list
+    segment: str = ""  # id, of a segment or of another list
     value: str = ""
     flag: str = ""  # id, of another flag
     state: str = "on"
@@ -190,7 +191,7 @@ def _attribute(row: Row, at: str) -> Condition:
     if not row.name:
         raise InvalidInput("is empty; name it or remove the row", field=f"{at}.name")
     if row.operator in ("in_list", "not_in_list"):
-        leaf = InList(row.name, segment_id=_chosen(row.segment, "segment", at))
+        leaf = _in_list(row, at)
         return leaf if row.operator == "in_list" else Not(leaf)
     value = row.value.strip()
     if row.operator == "is_not":
@@ -200,6 +201,13 @@ def _attribute(row: Row, at: str) -> Condition:
         if operator == row.operator:
             return _checked(Attribute(row.name, operator, value), at)
     raise InvalidInput(f"{row.operator[:30]!r} is not known; choose one of the list", field=f"{at}.operator")
+
+
+def _in_list(row: Row, at: str) -> InList:
+    """Of a segment by its number, or of another list by its id, which has a letter."""
+    if LIST_ID.fullmatch(row.segment) and not row.segment.isdigit():
+        return InList(row.name, list_id=row.segment)
+    return InList(row.name, segment_id=_chosen(row.segment, "segment", at))
 
 
 def _checked(leaf: Attribute, at: str) -> Attribute:
@@ -257,12 +265,16 @@ def text_of(percent: float) -> str:
     return f"{percent:g}" if percent == round(percent, 6) else str(percent)
 
 
+def _list_of(leaf: InList) -> str:
+    return str(leaf.segment_id) if leaf.segment_id else leaf.list_id
+
+
 def _row(leaf: Condition) -> Row | None:
     match leaf:
         case Not(InList() as inner):
-            return Row("attribute", inner.attribute, "not_in_list", str(inner.segment_id))
+            return Row("attribute", inner.attribute, "not_in_list", _list_of(inner))
         case InList():
-            return Row("attribute", leaf.attribute, "in_list", str(leaf.segment_id))
+            return Row("attribute", leaf.attribute, "in_list", _list_of(leaf))
         case Not(Attribute() as inner) if inner.operator == "is":
             return Row("attribute", inner.name, "is_not", value=inner.value)
         case Attribute():

@@ -38,7 +38,7 @@ class Shown(Struct, frozen=True):
     rule: Rule
     edition: int
     lines: list[Line]
-    sizes: dict[int, int]  # segment id -> identified members here
+    sizes: dict[int | str, int]  # segment id -> identified members here; list id -> members
     negates: bool
 
 
@@ -70,7 +70,10 @@ def this_flag(visit: Visit) -> StoredFlag:
 
 def flag_page(visit: Visit) -> Response:
     flag = flags.read_flag(visit.call, visit.here, visit.part("key"))
-    names = Names(segments={segment.id: segment.key for segment in flag.segments}, flags=flag.flags)
+    names = Names(
+        segments={segment.id: segment.key for segment in flag.segments}, flags=flag.flags,
+        lists={known.id: known.name for known in flag.lists},
+    )  # fmt: skip
     page = portion(flag.rules, visit.ask("from"))
     seen = editions_of(visit.call, "rule", [rule.id for rule in page.items])
     warnings = warnings_of(visit.call, visit.here, flag.stored.flag.key)
@@ -79,7 +82,7 @@ def flag_page(visit: Visit) -> Response:
             rule,
             seen[rule.id],
             lines(rule.condition, names),
-            _sizes(flag, rule),
+            _sizes(flag, rule) | flags.list_sizes(visit.call, rule),
             any(isinstance(leaf, InList) for leaf in negated(rule.condition)),
         )
         for rule in page.items
@@ -105,7 +108,7 @@ def _frame(visit: Visit, stored: StoredFlag) -> dict[str, Any]:  # Any: what tem
     }
 
 
-def _sizes(flag: FlagDetails, rule: Rule) -> dict[int, int]:
+def _sizes(flag: FlagDetails, rule: Rule) -> dict[int | str, int]:
     ids = {leaf.segment_id for leaf in leaves(rule.condition) if isinstance(leaf, InList)}
     return {segment_id: flag.sizes[segment_id] for segment_id in ids & flag.sizes.keys()}
 

@@ -7,9 +7,11 @@ from starlette.responses import HTMLResponse, Response
 
 from cairn.analysis.event_health import Finding
 from cairn.analysis.overview import Bucket, Heard, Refusals
+from cairn.app.heap_audiences import ShownAudience
 from cairn.app.overview import WEB, CountedSegment, LongList, Overview, first_steps, read_overview
 from cairn.app.python_lists import WithheldLists
 from cairn.calendar import zone_of
+from cairn.sync.audience_state import State
 from cairn.web.browser_snippet import neutral
 from cairn.web.pages.live import Row, explain, rows_of
 from cairn.web.render import count, full_time, query, templates
@@ -118,6 +120,7 @@ def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
     ]
     found += _of_segments(visit, overview.segments)
     found += _of_lists(visit, list(dict.fromkeys(overview.long_lists)))
+    found += _of_audiences(visit, overview.audiences)
     found += _of_withheld(visit, overview.withheld_lists)
     found += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
     found += _of_events(visit, overview.findings)
@@ -163,6 +166,19 @@ def _of_lists(visit: Visit, lists: list[LongList]) -> Iterator[Concern]:
     if (more := len(lists) - SHOWN_EACH) > 0:
         title = f"{count(more, 'more flag')} {'has' if more == 1 else 'have'} lists that Python applications cannot get"
         yield Concern("warn", "SDK", title, "Their pages say which.", visit.url("/flags"), "Open")
+
+
+def _of_audiences(visit: Visit, audiences: list[ShownAudience]) -> Iterator[Concern]:
+    """Audiences of the Heap account whose sync fails, or from which nothing comes any more."""
+    for shown in audiences[:SHOWN_EACH]:
+        is_failing = shown.condition.state is State.FAILED
+        title = f"Audience {shown.audience.name} {'is not synced' if is_failing else 'has gone silent'}"
+        text = f"{shown.condition.reason[:1].upper()}{shown.condition.reason[1:]}. {shown.condition.todo}."
+        url = visit.url(f"/heap/audiences/{shown.audience.id}")
+        yield Concern("bad" if is_failing else "warn", shown.condition.state.value, title, text, url, "Open")
+    if (more := len(audiences) - SHOWN_EACH) > 0:
+        title = f"{count(more, 'more audience')} {'is' if more == 1 else 'are'} not synced"
+        yield Concern("warn", "stale", title, "The page of Heap says why.", visit.url("/heap"), "Open")
 
 
 def _of_withheld(visit: Visit, withheld: list[WithheldLists]) -> Iterator[Concern]:

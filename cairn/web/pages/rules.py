@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from cairn.app import rules
 from cairn.app.editions import Edited
-from cairn.app.flags import name_flags, read_flag
+from cairn.app.flags import list_offered, name_flags, read_flag
 from cairn.app.segments import list_segments
 from cairn.conditions.describe import Names, lines
 from cairn.flags.definition import DefinitionDamaged, NewRule, RuleChanges, StoredFlag
@@ -20,6 +20,7 @@ from cairn.web.rule_form import Draft
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
+LISTS = {"heap": "from Heap", "static": "own list"}  # what stands behind a list's name
 FIRST_VARIABLE = "your_custom_variable"  # suggested; the application passes the identity under this name
 
 
@@ -46,7 +47,17 @@ def _values(visit: Visit, rule: Rule | None, draft: Draft) -> Mapping[str, objec
     stored = _flag_with_variations(visit)
     segments = list_segments(visit.call, visit.here.project_id)
     others = [(flag.id, flag.key) for flag in name_flags(visit.call, visit.here) if flag.id != stored.flag.id]
-    named = [(segment.id, f"{segment.name} ({segment.key})") for segment in segments]
+    named: list[tuple[int | str, str]] = [
+        (segment.id, f"{segment.name} ({segment.key})") for segment in segments
+    ]
+    named += [
+        (known.id, f"{known.name} ({LISTS[known.kind]})") for known in list_offered(visit.call, visit.here)
+    ]
+    known_ids = {str(value) for value, _ in named}
+    # A list that is gone stays chosen, so that its row says which one it was.
+    named += [
+        (row.segment, row.segment) for row in draft.rows if row.segment and row.segment not in known_ids
+    ]
     return {
         "stored": stored,
         "rule": rule,
@@ -88,7 +99,10 @@ def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None, 
 
 def _stored(visit: Visit, rule: Rule) -> Mapping[str, Stored]:
     flag = read_flag(visit.call, visit.here, visit.part("key"))
-    names = Names(segments={segment.id: segment.name for segment in flag.segments}, flags=flag.flags)
+    names = Names(
+        segments={segment.id: segment.name for segment in flag.segments}, flags=flag.flags,
+        lists={known.id: known.name for known in flag.lists},
+    )  # fmt: skip
     variations = {known.id: known.name or known.key for known in flag.stored.flag.variations}
     shares = [f"{known.weight:g} % {variations.get(known.variation_id, '?')}" for known in rule.allocations]
     audience = [
