@@ -17,7 +17,7 @@ from cairn.app.core import Core
 from cairn.clock import to_ms
 from cairn.conditions.tree import UserProperty
 from cairn.db.engine import reading
-from cairn.db.sync_tables import sync_targets
+from cairn.db.sync_tables import heap_connections, heap_tasks, sync_targets
 from cairn.db.tables import environments, metadata, sources
 from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
@@ -33,6 +33,7 @@ from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.store.store import AccountChange, PropertyChange
 from cairn.sync.addresses import rules_of
+from cairn.sync.audiences import add_audience, offer
 from cairn.sync.grants import give
 from cairn.sync.partner_apps import NewPartnerApp, create_app
 from cairn.sync.syncs import NewSync, Sync, create_sync
@@ -65,6 +66,7 @@ class Tenant:
     target_id: int
     app_id: int  # a partner app
     grant_id: int  # what it was allowed
+    audience_id: int  # of its Heap account
     tokens: dict[Role, str]
 
     @property
@@ -89,6 +91,7 @@ class Tenant:
             "target_id": self.target_id,
             "app_id": self.app_id,
             "grant_id": self.grant_id,
+            "audience_id": self.audience_id,
             "account": f"{self.name} ltd",
         }
 
@@ -192,6 +195,7 @@ def make_tenant(core: Core, name: str) -> Tenant:
             target_id=sync.target_id,
             app_id=app.id,
             grant_id=customer.grant_id,
+            audience_id=_audience(connection, workspace_id, environment.id, name, now),
             tokens=made.tokens,
         )
         merge = merges.merge(
@@ -219,6 +223,24 @@ def _sync(
     sync = create_sync(connection, workspace_id, environment_id, segment_id, new, now)
     save_new(connection, structs.replace(new_sample(sync, now), state="failed", error=name))
     return sync
+
+
+def _audience(
+    connection: sa.Connection, workspace_id: int, environment_id: int, name: str, now: datetime
+) -> int:
+    """Synced once, by a task that is named after the tenant."""
+    account = sa.insert(heap_connections).values(
+        workspace_id=workspace_id, environment_id=environment_id, host="https://heapanalytics.com",
+        targets_visitors=True, id_token=name, created_at=now, updated_at=now,
+    )  # fmt: skip
+    account_id = connection.execute(account.returning(heap_connections.c.id)).scalar_one()
+    audience = offer(connection, account_id, environment_id, heap_id=name, name=name, now=now)
+    add_audience(connection, audience.id)
+    task = {"task_id": name, "action": "sync", "state": "applied", "started_at": now, "finished_at": now}
+    connection.execute(
+        sa.insert(heap_tasks).values(connection_id=account_id, audience_id=audience.id, **task)
+    )
+    return audience.id
 
 
 def _behaviour(core: Core, tenant: Tenant, merge: merges.Merge) -> None:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from cairn.api.app import ENDPOINTS, build_api
 from cairn.api.endpoint import PREFIX, Endpoint
+from cairn.api.heap_webhook import PATH as WEBHOOK
 from cairn.api.labeller import ENDPOINTS as LABELLERS_ENDPOINTS
 from cairn.api.labeller import EXCHANGE
 from cairn.api.partner import ENDPOINTS as PARTNERS_ENDPOINTS
@@ -20,6 +21,7 @@ from cairn.workspace.permission import LEAST_ROLE, Role, Verb, may
 from tests.api.conftest import Tenant, World
 
 APPROVED = [
+    "DELETE /audiences/{audience_id}",
     "DELETE /defined-events/{event_id}",
     "DELETE /flags/{key}",
     "DELETE /flags/{key}/environments/{environment}/rules/{rule_id}",
@@ -32,6 +34,12 @@ APPROVED = [
     "GET /account_property",
     "GET /accounts",
     "GET /accounts/{account}",
+    "GET /audiences",
+    "GET /audiences/offered",
+    "GET /audiences/{audience_id}",
+    "GET /audiences/{audience_id}/contains",
+    "GET /audiences/{audience_id}/history",
+    "GET /audiences/{audience_id}/members",
     "GET /capture",
     "GET /defined-events",
     "GET /defined-events/findings",
@@ -71,6 +79,7 @@ APPROVED = [
     "PATCH /partner-apps/{app_id}",
     "PATCH /segments/{segment_id}",
     "PATCH /sources/{source_id}",
+    "POST /audiences",
     "POST /defined-events",
     "POST /defined-events/test",
     "POST /defined-events/{event_id}/restore",
@@ -93,6 +102,7 @@ APPROVED = [
     "PUT /snapshots/{snapshot_id}",
 ]
 HEAPS_OWN = {
+    WEBHOOK,  # by its signature: sync/test_receiver.py
     "/api/public/v0/auth_token",
     "/api/public/v0/user_deletion",
     "/api/public/v0/deletion_status/{deletion_id}",
@@ -198,6 +208,7 @@ def test_role_decides(world: World, endpoint: Endpoint, role: Role) -> None:
         account="nothing",
         app_id=2**31 - 1,
         grant_id=2**31 - 1,
+        audience_id=2**31 - 1,
     )
     body = {} if endpoint.body_type is None else {"json": {"no_such_field": 1}}
     response = world.call(endpoint.method, path, role=role, **body)

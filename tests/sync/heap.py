@@ -18,12 +18,14 @@ from cairn.client_address import TrustedProxies
 from cairn.clock import to_ms, utc_now
 from cairn.db.engine import reading
 from cairn.db.sync_tables import heap_audiences, heap_connections, heap_pages, heap_tasks
-from cairn.db.tables import attribute_lists
+from cairn.db.tables import attribute_lists, environments, workspaces
 from cairn.definitions.matching import Definitions
 from cairn.http_client import HttpClient
 from cairn.ingest.feed import Feed
 from cairn.members.sets import INCOMING, list_set
+from cairn.paths import Paths
 from cairn.sync.applying import Applying
+from cairn.sync.audiences import add_audience, note_applied, offer
 from cairn.sync.signature import HEADER, sign
 from cairn.web.app import build_web
 from cairn.workspace.environment import get_environment
@@ -203,3 +205,40 @@ def open_account(folder: Path) -> Account:
     account = Account(core, client, applying, 0, changed)
     account.environment_id = connect(core)
     return account
+
+
+def synced_audience(data_dir: Path) -> int:
+    """The id of an audience of a served demo, with members and a history."""
+    engine, members, now = open_test_metadata(data_dir), open_members(Paths(data_dir).members), _now()
+    with engine.begin() as connection:
+        environment_id = connection.execute(
+            sa.select(environments.c.id).where(environments.c.key == "production")
+        ).scalar_one()
+        workspace_id = connection.execute(sa.select(workspaces.c.id)).scalar_one()
+        account_id = connection.execute(
+            sa.insert(heap_connections).values(
+                workspace_id=workspace_id, environment_id=environment_id, targets_visitors=True, id_token=ID_TOKEN,
+                host="https://heapanalytics.com", connected_by="owner@demo.test", connected_at=now, created_at=now,
+                updated_at=now, heap_account="Acme", heap_environment="Production",
+                webhook_secret_sealed=open_seal(data_dir).close(SECRET),
+            ).returning(heap_connections.c.id)
+        ).scalar_one()  # fmt: skip
+        audience = offer(
+            connection, account_id, environment_id, heap_id="90210", name="Trial, inactive 7 d", now=now
+        )
+        add_audience(connection, audience.id)
+        note_applied(connection, audience.id, added=1204, removed=3, now=now)
+        for number, state in enumerate(("applied", "refused", "receiving")):
+            connection.execute(
+                sa.insert(heap_tasks).values(
+                    connection_id=account_id, audience_id=audience.id, task_id=f"c0ffee0{number}", action="sync",
+                    state=state, pages=40, pages_received=17, added=1204, removed=3, started_at=now, finished_at=now,
+                    error="data.sync_info.total_pages: it is 4, and was 3" if state == "refused" else "",
+                )
+            )  # fmt: skip
+    members.apply(
+        list_set(audience.list_id), add={f"user{n}@acme.test": to_ms(now) for n in range(1201)}, remove=()
+    )
+    members.close()
+    engine.dispose()
+    return audience.id

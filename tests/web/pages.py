@@ -8,6 +8,7 @@ from playwright.sync_api import Page as Tab
 from cairn.web.app import PAGES
 from cairn.web.visit import Page
 from tests.served import Served
+from tests.sync.heap import synced_audience
 
 PARAMETER = re.compile(r"\{(\w+)\}")
 LOADED_WITHIN_S = 60
@@ -18,6 +19,7 @@ NO_PAGES = {
     "/env/{environment}/first": "the card that Home of a new workspace opens with",
     "/env/{environment}/live/rows": "rows for the page of Live",
     "/env/{environment}/users/{user_id}/export": "a file",
+    "/integrations/heap/callback": "where Heap's page leads back to, with an answer that counts once",
 }
 
 
@@ -75,5 +77,6 @@ def values_of(tab: Tab, served: Served) -> dict[str, str]:
     return {
         "environment": "production",
         "app_id": registered(tab, f"{here}/partner-apps"),
+        "audience_id": str(synced_audience(served.data_dir)),
         **{name: linked(tab, url, pattern) for name, (url, pattern) in sought.items()},
     }

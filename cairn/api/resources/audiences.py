@@ -15,9 +15,7 @@ from cairn.segments.used_by import Use
 from cairn.sync.receiver import Task
 from cairn.workspace.permission import Verb
 
-Value = Annotated[
-    str, Meta(min_length=1, max_length=1000, description="An identity, exactly as Heap sends it.")
-]
+Value = Annotated[str, Meta(max_length=1000, description="An identity, exactly as Heap sends it.")]
 
 
 class Audience(Struct, frozen=True):
@@ -70,16 +68,18 @@ class AudienceMember(Struct, frozen=True):
 
 
 class Members(Struct, frozen=True):
+    audience: str
     total: int
     members: list[AudienceMember]
     next: Next
 
 
-class ContainsQuery(EnvironmentQuery, frozen=True, kw_only=True):
-    value: Value
+class ContainsQuery(EnvironmentQuery, frozen=True):
+    value: Value = ""
 
 
 class Contains(Struct, frozen=True):
+    audience: str
     is_member: bool
     since: datetime | None
 
@@ -133,18 +133,16 @@ def read_audience_members(call: Call, audience_id: Id, query: AudiencePage) -> M
     here = call.environment(query.environment)
     audience = heap_audiences.get_added(call, here, audience_id).audience
     page = heap_audiences.members_of(call, audience, after=query.after, limit=query.limit)
-    return Members(
-        page.size, [AudienceMember(value, from_ms(since)) for value, since in page.members], page.next
-    )
+    members = [AudienceMember(value, from_ms(since)) for value, since in page.members]
+    return Members(audience.name, page.size, members, page.next)
 
 
 def audience_contains(call: Call, audience_id: Id, query: ContainsQuery) -> Contains:
     """Whether an identity is a member, letter by letter."""
     here = call.environment(query.environment)
-    since = heap_audiences.member_since(
-        call, heap_audiences.get_added(call, here, audience_id).audience, query.value
-    )
-    return Contains(since is not None, None if since is None else from_ms(since))
+    audience = heap_audiences.get_added(call, here, audience_id).audience
+    since = heap_audiences.member_since(call, audience, query.value)
+    return Contains(audience.name, since is not None, None if since is None else from_ms(since))
 
 
 def _answer(shown: ShownAudience) -> Audience:
