@@ -5,6 +5,7 @@ None of it holds more than a piece in memory, however large the sets are, and ot
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 
 from cairn.errors import Unavailable
 from cairn.members import feed
@@ -40,12 +41,14 @@ def _only_in(
     head, second = read_head(transaction, tables, name), read_head(transaction, tables, other)
     if head is None:
         return [], after, True
-    found: list[Row] = []
-    others = (
-        (key for key, _ in rows_of(transaction, tables, second.generation, after)) if second else iter(())
-    )
+    rows = rows_of(transaction, tables, head.generation, after)
+    if second is None or not second.size:
+        found = list(islice(rows, PIECE))
+        return found, found[-1][0] if found else after, len(found) < PIECE
+    found = []
+    others = (key for key, _ in rows_of(transaction, tables, second.generation, after))
     there = next(others, None)
-    for number, (key, row) in enumerate(rows_of(transaction, tables, head.generation, after), 1):
+    for number, (key, row) in enumerate(rows, 1):
         while there is not None and there < key:
             there = next(others, None)
         if there != key:

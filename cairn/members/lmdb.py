@@ -22,6 +22,7 @@ from cairn.members.rows import (
     read_head,
     rows_of,
     since_of,
+    texts_of,
     value_key,
     value_of,
     value_row,
@@ -117,14 +118,20 @@ class LmdbMembers:
 
     def values(self, name: str, *, after: str = "", limit: int | None = None) -> list[tuple[str, int]]:
         """Ordered by UTF-8 bytes, then those over 480 bytes by their digest, then the empty text."""
+        rows = self._rows(name, after, limit)
+        return [(value_of(key, row), since_of(row)) for key, row in rows]
+
+    def texts(self, name: str, *, after: str = "", limit: int | None = None) -> list[str]:
+        return texts_of(self._rows(name, after, limit))
+
+    def _rows(self, name: str, after: str, limit: int | None) -> list[tuple[bytes, bytes]]:
         start = value_key(after) if after else b""
 
-        def look(transaction: Transaction) -> list[tuple[str, int]]:
+        def look(transaction: Transaction) -> list[tuple[bytes, bytes]]:
             head = read_head(transaction, self._tables, name)
             if head is None:
                 return []
-            rows = islice(rows_of(transaction, self._tables, head.generation, start), limit)
-            return [(value_of(key, row), since_of(row)) for key, row in rows]
+            return list(islice(rows_of(transaction, self._tables, head.generation, start), limit))
 
         return self._environment.read(look)
 

@@ -1,7 +1,7 @@
 """How sets and values are written as LMDB keys and rows. LMDB's keys have 511 bytes at most; texts have any length."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -63,6 +63,13 @@ def value_of(key: bytes, row: bytes) -> str:
     """`key` without its generation."""
     text = row[_SINCE.size :] if key[:1] == _LONG else key[1:]
     return text.decode("utf-8", "surrogatepass")
+
+
+def texts_of(rows: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """As `value_of`, of many."""
+    return [
+        key[1:].decode("utf-8", "surrogatepass") if key[0] == 0 else value_of(key, row) for key, row in rows
+    ]
 
 
 def read_head(transaction: Transaction, tables: Tables, name: str) -> Head | None:

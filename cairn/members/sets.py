@@ -81,6 +81,9 @@ class Members(Protocol):
     def values(self, name: str, *, after: str = "", limit: int | None = None) -> list[tuple[str, int]]:
         """Values with their since, in a stable order, starting after a value."""
 
+    def texts(self, name: str, *, after: str = "", limit: int | None = None) -> list[str]:
+        """The values alone, as `values`, which takes longer."""
+
     def apply(self, name: str, *, add: Mapping[str, int], remove: Iterable[str]) -> tuple[int, int]:
         """Return how many were really added and removed."""
 

@@ -95,33 +95,33 @@ def new_sample(sync: Sync, now: datetime) -> Task:
 
 def pages_of(members: Members, task: Task) -> Iterator[tuple[int, list[str], list[str]]]:
     """The pages that are not acknowledged yet: number, members to add, members to remove. Removals come first."""
-    skipped, start = task.pages_acknowledged * PAGE_MEMBERS, task.pages_acknowledged + 1
-    waiting: list[tuple[bool, str]] = []
-    number = start
-    for is_added, value in _all_of(members, task, skipped):
-        waiting.append((is_added, value))
-        if len(waiting) == PAGE_MEMBERS:
-            yield _page(number, waiting)
-            waiting, number = [], number + 1
-    if waiting or (number == 1 and start == 1):
-        yield _page(number, waiting)
+    number, skipped = task.pages_acknowledged + 1, task.pages_acknowledged * PAGE_MEMBERS
+    removed: list[str] = []
+    for values in _batches(members, removed_set(task.id)):
+        removed += values[skipped:]
+        skipped = max(0, skipped - len(values))
+        while len(removed) >= PAGE_MEMBERS:
+            yield number, [], removed[:PAGE_MEMBERS]
+            number, removed = number + 1, removed[PAGE_MEMBERS:]
+    added: list[str] = []
+    for values in _batches(members, added_set(task.id)):
+        added += values[skipped:]
+        skipped = max(0, skipped - len(values))
+        while len(removed) + len(added) >= PAGE_MEMBERS:
+            room = PAGE_MEMBERS - len(removed)
+            yield number, added[:room], removed
+            number, added, removed = number + 1, added[room:], []
+    if number <= task.pages:
+        yield number, added, removed
 
 
-def _page(number: int, waiting: list[tuple[bool, str]]) -> tuple[int, list[str], list[str]]:
-    added = [value for is_added, value in waiting if is_added]
-    return number, added, [value for is_added, value in waiting if not is_added]
-
-
-def _all_of(members: Members, task: Task, skipped: int) -> Iterator[tuple[bool, str]]:
-    for is_added, name in ((False, removed_set(task.id)), (True, added_set(task.id))):
-        after = ""
-        while rows := members.values(name, after=after, limit=PAGE_MEMBERS):
-            for value, _ in rows[skipped:]:
-                yield is_added, value
-            skipped = max(0, skipped - len(rows))
-            after = rows[-1][0]
-            if len(rows) < PAGE_MEMBERS or not after:  # the empty text comes last
-                break
+def _batches(members: Members, name: str) -> Iterator[list[str]]:
+    after = ""
+    while values := members.texts(name, after=after, limit=PAGE_MEMBERS):
+        yield values
+        after = values[-1]
+        if len(values) < PAGE_MEMBERS or not after:  # the empty text comes last
+            return
 
 
 def take_over(members: Members, sync: Sync, task: Task) -> int:

@@ -112,7 +112,6 @@ def test_files_hold_each_change_once(world: SyncWorld, server: Kept, form: str) 
         "prefix": "/from cairn/",
         "access_key_id": "AKID",
         "secret": "s3cret",
-        "format": form,
     }
     target_id, _ = target(world, server, kind="files", format=form, **storage)
     world.sync(target_id)
