@@ -8,8 +8,9 @@ from cairn.db.engine import reading
 from cairn.identity.merges import raw_ids
 from cairn.members.sets import Members
 from cairn.query.newest import newest_values
+from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import Store
-from cairn.sync.syncs import EMAIL, PROPERTY
+from cairn.sync.syncs import EMAIL, IDENTITY, PROPERTY
 
 _USERS_AT_ONCE = 10_000
 MOST_CHARACTERS = 1_000  # of an id; a longer value names nobody
@@ -52,16 +53,35 @@ def _users(members: Members, users_set: str) -> Iterator[list[int]]:
         after = rows[-1][0]
 
 
+def users_without_id(
+    connection: sa.Connection, store: Store, environment_id: int, users: Sequence[int], mapping: str
+) -> list[int]:
+    """Those of these canonical users whom a target cannot be told of, in the given order."""
+    keys = (IDENTITY_KEY,) if mapping == IDENTITY else keys_of(mapping)
+    raws = raw_ids(connection, environment_id, users)
+    newest = _newest(store, environment_id, keys, raws.values())
+    return [user for user in users if not _id_of(raws[user], newest)]
+
+
 def _values(
     store: Store, environment_id: int, keys: Sequence[str], users: Iterable[list[int]]
 ) -> Iterator[str]:
     users = list(users)
+    newest = _newest(store, environment_id, keys, users)
+    return filter(None, (_id_of(raws, newest) for raws in users))
+
+
+def _newest(
+    store: Store, environment_id: int, keys: Sequence[str], users: Iterable[list[int]]
+) -> list[dict[int, tuple[int, str]]]:
     every_raw = [raw for raws in users for raw in raws]
-    newest = [newest_values(store, environment_id, key, every_raw) for key in keys]
-    for raws in users:
-        for of_key in newest:
-            value = max((of_key[raw] for raw in raws if raw in of_key), default=(0, ""))[1].strip()
-            if value:
-                if len(value) <= MOST_CHARACTERS:
-                    yield value
-                break
+    return [newest_values(store, environment_id, key, every_raw) for key in keys]
+
+
+def _id_of(raws: Sequence[int], newest: Sequence[dict[int, tuple[int, str]]]) -> str:
+    """Empty: none, or one that is too long."""
+    for of_key in newest:
+        value = max((of_key[raw] for raw in raws if raw in of_key), default=(0, ""))[1].strip()
+        if value:
+            return value if len(value) <= MOST_CHARACTERS else ""
+    return ""

@@ -20,6 +20,7 @@ from cairn.web.pages import (
     accounts,
     consent,
     deletion,
+    directory,
     entry,
     environments,
     events,
@@ -33,6 +34,7 @@ from cairn.web.pages import (
     privacy,
     rules,
     segments,
+    syncs,
     users,
 )
 from cairn.web.render import STATIC
@@ -47,11 +49,13 @@ PAGES: tuple[Page, ...] = (
     *label.PAGES,  # before the event of any id
     *events.PAGES,
     *segments.PAGES,
+    *syncs.PAGES,
     *flags.PAGES,
     *rules.PAGES,
     *keys.PAGES,
     *heap.PAGES,
     *environments.PAGES,
+    *directory.PAGES,
     *partner_apps.PAGES,
     *privacy.PAGES,
     *deletion.PAGES,

@@ -85,6 +85,18 @@ def test_no_answer_to_a_question_has_a_finding(demo: Demo, path: str) -> None:
     assert findings(demo.go(path)) == []
 
 
+def test_the_window_in_which_a_partner_app_is_allowed_has_no_finding(demo: Demo) -> None:
+    tab = demo.go("/env/{environment}/partner-apps/{app_id}")
+    client_id = tab.get_by_label("Copy the client id", exact=True).get_attribute("data-copy")
+    asked = f"/api/partner/oauth/authorize?client_id={client_id}&state=s&response_type=code&scope=segment"
+    tab = demo.go(f"{asked}&redirect_uri=https://mailer.example/heap/callback")
+    expect(tab.get_by_role("button", name="Allow")).to_be_visible()
+    assert findings(tab) == []
+    tab = demo.go(f"{asked}&redirect_uri=https://elsewhere.example/")
+    expect(tab.get_by_role("button", name="Allow")).to_have_count(0)
+    assert findings(tab) == []
+
+
 @pytest.mark.parametrize("rest", ["", "product/tent", "cart", "sign-in", "about"])
 def test_the_demo_shop_has_no_finding(demo: Demo, rest: str) -> None:
     tab = demo.go(f"/demo/shop/{demo.served.production['app_id']}/{rest}")

@@ -23,6 +23,7 @@ from cairn.web import segment_form
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import FormRefused, Stored
 from cairn.web.english import Words, sentence
+from cairn.web.pages.syncs import EVERY, integrations, mappings
 from cairn.web.portion import choices, left_out, portion
 from cairn.web.render import count
 from cairn.web.segment_form import Draft
@@ -103,6 +104,8 @@ def segment_page(visit: Visit) -> Response:
         sentence=_condition_told(visit, segment, names), since=page.since_ms, after=after,
         next=page.next or "", size=page.size, asked=asked, candidates=candidates, why=why,
         askers=_askers(segments.users_of(call, segment)),
+        integrations=integrations(visit, segment), mappings=mappings(visit), everies=EVERY,
+        may_sync=visit.may(Verb.DEFINE),
     )  # fmt: skip
 
 
