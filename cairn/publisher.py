@@ -7,6 +7,7 @@ It publishes when told of a change, when a list that a settings file inlines has
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 import sqlalchemy as sa
 from sqlalchemy import select
@@ -28,8 +29,18 @@ LISTS_INTERVAL_S = 1.0  # at most one new settings file a second for inlined lis
 
 
 class Publisher:
-    def __init__(self, engine: sa.Engine, members: MembersAndDocuments, settings: Settings) -> None:
+    """`on_published` hears of environments whose settings files became others, after they are in force."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        members: MembersAndDocuments,
+        settings: Settings,
+        *,
+        on_published: Callable[[set[int]], None] = lambda _: None,
+    ) -> None:
         self._engine, self._members, self._settings = engine, members, settings
+        self._on_published = on_published
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._changed: set[int] = set()
@@ -91,26 +102,33 @@ class Publisher:
         self._publish(environment_ids)
 
     def _publish(self, environment_ids: set[int]) -> None:
+        changed = set()
         for environment_id in sorted(environment_ids):
             self._publish_capture(environment_id)
-            try:
-                with reading(self._engine) as connection:
-                    self.warnings[environment_id] = publish_environment(
-                        connection,
-                        self._members,
-                        self._members,
-                        environment_id,
-                        poll_interval_ms=self._settings.poll_interval_ms,
-                        inline_limit=self._settings.inline_limit,
-                    )
-            except Unavailable:
-                raise
-            except CairnError as error:
-                # The last good settings file stays in force; the page of the flag shows the warning.
-                logger.warning(
-                    "settings_not_published", extra={"environment": environment_id, "why": str(error)}
+            before = self._members.changes()
+            self._publish_settings(environment_id)
+            if self._members.changes() != before:
+                changed.add(environment_id)
+        if changed:
+            self._on_published(changed)
+
+    def _publish_settings(self, environment_id: int) -> None:
+        try:
+            with reading(self._engine) as connection:
+                self.warnings[environment_id] = publish_environment(
+                    connection,
+                    self._members,
+                    self._members,
+                    environment_id,
+                    poll_interval_ms=self._settings.poll_interval_ms,
+                    inline_limit=self._settings.inline_limit,
                 )
-                self.warnings[environment_id] = [str(error)]
+        except Unavailable:
+            raise
+        except CairnError as error:
+            # The last good settings file stays in force; the page of the flag shows the warning.
+            logger.warning("settings_not_published", extra={"environment": environment_id, "why": str(error)})
+            self.warnings[environment_id] = [str(error)]
 
     def _publish_capture(self, environment_id: int) -> None:
         """By itself: settings that cannot be read must not keep flags from being published."""

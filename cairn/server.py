@@ -47,6 +47,7 @@ from cairn.seams import open_log, open_members, open_store, wait_for_metadata
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
 from cairn.sync.applying import Applying
+from cairn.sync.hook_sender import HookSender
 from cairn.sync.sender import Sender
 from cairn.web.app import build_web
 from cairn.workspace.sealed import open_seal
@@ -104,7 +105,11 @@ class CoreProcess:
         self.members = open_members(settings)
         self.store = open_store(settings, on_cut_off=_start_again)
         self.feed = Feed()
-        self.publisher = Publisher(self.engine, self.members, settings)
+        self.client = HttpClient(settings.outbound_networks)
+        self.hooks = HookSender(self.engine, seal, self.client, clock)
+        self.publisher = Publisher(
+            self.engine, self.members, settings, on_published=self.hooks.settings_changed
+        )
         definitions = Definitions(self.store)
         self.live = LiveSegments(
             self.engine,
@@ -115,7 +120,6 @@ class CoreProcess:
             on_change=self._lists_changed,
             definitions=definitions,
         )
-        self.client = HttpClient(settings.outbound_networks)
         self.sender = Sender(self.engine, self.store, self.members, seal, self.client, clock)
         self.publisher.publish_all()
         locate = open_locations(settings.location_file)
@@ -156,6 +160,7 @@ class CoreProcess:
                 "segments": self.live.run,
                 "publisher": self.publisher.run,
                 "sync": self.sender.run,
+                "hooks": self.hooks.run,
                 "audiences": applying.run,
                 "jobs": Worker(
                     self.engine, self._jobs(paths), recurring={retention.JOB: retention.EVERY}, clock=clock

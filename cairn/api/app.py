@@ -20,6 +20,7 @@ from cairn.api.resources import (
     environments,
     events,
     flags,
+    hooks,
     label_sites,
     partner_apps,
     privacy,
@@ -44,6 +45,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *defined_events.ENDPOINTS,
     *privacy.ENDPOINTS,
     *label_sites.ENDPOINTS,
+    *hooks.ENDPOINTS,
     *partner_apps.ENDPOINTS,
     *audiences.ENDPOINTS,
 )

@@ -92,6 +92,7 @@ segment_syncs = Table(  # a segment kept the same at a target
     moment("next_at", nullable=True),
     text("error"),
     moment("failed_at", nullable=True),  # since when, with `error`
+    switch("is_noticed"),  # somebody was told that it fails
     moment("created_at"),
     moment("updated_at"),
     UniqueConstraint("segment_id", "environment_id", "target_id"),

@@ -76,7 +76,7 @@ def delete_target(connection: sa.Connection, environment_id: int, target_id: int
 
 
 def _settings(new: NewTarget) -> dict[str, str]:
-    settings = {"url": _checked_url(new.url)}
+    settings = {"url": checked_url(new.url)}
     if new.kind == "traits":
         settings["trait"] = _checked_text("trait", new.trait)
     if new.kind == "files":
@@ -88,7 +88,7 @@ def _settings(new: NewTarget) -> dict[str, str]:
     return settings
 
 
-def _checked_url(text: str) -> str:
+def checked_url(text: str) -> str:
     url = text.strip()
     try:
         read = httpx2.URL(url)

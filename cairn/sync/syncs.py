@@ -48,6 +48,7 @@ class Sync(Struct, frozen=True):
     next_at: datetime | None  # when it is next looked at; None: when its list changes
     error: str  # why the last attempt failed; empty: it did not
     failed_at: datetime | None  # since when
+    is_noticed: bool  # somebody was told that it fails
     created_at: datetime
     updated_at: datetime
 

@@ -31,6 +31,7 @@ Kind = Literal[
     "partner app",
     "sync",
     "sync target",
+    "webhook",
     "heap account",
 ]
 TOLD = 3  # changes named in a refusal; the newest says most

@@ -35,6 +35,7 @@ from cairn.store.store import AccountChange, PropertyChange
 from cairn.sync.addresses import rules_of
 from cairn.sync.audiences import add_audience, offer
 from cairn.sync.grants import give
+from cairn.sync.hooks import create_hook, tell_settings_changed
 from cairn.sync.partner_apps import NewPartnerApp, create_app
 from cairn.sync.syncs import NewSync, Sync, create_sync
 from cairn.sync.tasks import new_sample, save_new
@@ -64,6 +65,7 @@ class Tenant:
     site_id: int  # to label on
     sync_id: int  # of its segment to a webhook
     target_id: int
+    hook_id: int
     app_id: int  # a partner app
     grant_id: int  # what it was allowed
     audience_id: int  # of its Heap account
@@ -89,6 +91,7 @@ class Tenant:
             "site_id": self.site_id,
             "sync_id": self.sync_id,
             "target_id": self.target_id,
+            "hook_id": self.hook_id,
             "app_id": self.app_id,
             "grant_id": self.grant_id,
             "audience_id": self.audience_id,
@@ -193,6 +196,7 @@ def make_tenant(core: Core, name: str) -> Tenant:
             ).id,
             sync_id=sync.id,
             target_id=sync.target_id,
+            hook_id=_hook(connection, core, environment.id, name, now),
             app_id=app.id,
             grant_id=customer.grant_id,
             audience_id=_audience(connection, workspace_id, environment.id, name, now),
@@ -204,6 +208,12 @@ def make_tenant(core: Core, name: str) -> Tenant:
     assert isinstance(merge, merges.Merge)
     _behaviour(core, tenant, merge)
     return tenant
+
+
+def _hook(connection: sa.Connection, core: Core, environment_id: int, name: str, now: datetime) -> int:
+    hook, _ = create_hook(connection, core.seal, environment_id, "settings", f"https://{name}.example", now)
+    tell_settings_changed(connection, [environment_id], now)
+    return hook.id
 
 
 def _sync(

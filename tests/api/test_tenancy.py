@@ -217,6 +217,7 @@ def test_role_decides(world: World, endpoint: Endpoint, role: Role) -> None:
         site_id=2**31 - 1,
         sync_id=2**31 - 1,
         target_id=2**31 - 1,
+        hook_id=2**31 - 1,
         deletion_id="nothing",
         account="nothing",
         app_id=2**31 - 1,

@@ -33,6 +33,7 @@ every_thing = pytest.mark.parametrize(("path", "new", "part", "first", "second")
 # What changes no stored version of a thing, and why a version would say nothing.
 WITHOUT_VERSION = {
     "DELETE /label-sites/{site_id}": "a site has nothing to change: it is named or it is not",
+    "DELETE /webhooks/{hook_id}": "a webhook has nothing to change: it is there or it is not",
     "DELETE /users/{user}": "users are not edited; the answer is a request of its own",
     "POST /users/{user}/unmerge": "names the very id to take out; taken out meanwhile is refused by itself",
 }
@@ -130,7 +131,7 @@ def test_a_save_that_changes_nothing_keeps_the_version(editors: Editors) -> None
 def test_every_collection_but_those_that_make_new_things_is_covered() -> None:
     """A POST without a version makes something new, or changes nothing that is stored."""
     made = {"/segments", "/flags", "/defined-events", "/snapshots", "/label-sites"}
-    made |= {"/segments/{segment_id}/syncs", "/sync-targets", "/partner-apps"}
+    made |= {"/segments/{segment_id}/syncs", "/sync-targets", "/partner-apps", "/webhooks", "/audiences"}
     sent = {"/syncs/{sync_id}/now", "/syncs/{sync_id}/sample"}  # nothing that people edit changes
     sent |= {
         f"/partner-apps/{{app_id}}/{secret}" for secret in ("client-secret", "webhook-secret")
