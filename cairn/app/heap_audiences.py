@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cairn.app.call import Call
 from cairn.app.editions import record
@@ -15,7 +15,7 @@ from cairn.sync.audience_state import Condition, condition_of
 from cairn.sync.audiences import Audience
 from cairn.sync.heap_account import FORMER, HeapNotEnabled
 from cairn.sync.heap_connection import HeapConnection, connection_of
-from cairn.sync.receiver import Task
+from cairn.sync.receiver import Task, TaskState
 from cairn.sync.webhook import shown_name
 from cairn.workspace.environment import Environment
 
@@ -81,6 +81,7 @@ def _shown(
     call: Call, connection: sa.Connection, account: HeapConnection, known: Sequence[Audience]
 ) -> list[ShownAudience]:
     history = receiver.list_tasks(connection, [audience.id for audience in known], limit=GAPS)
+    history = {audience_id: _with_pages(call, tasks) for audience_id, tasks in history.items()}
     uses = lists_used_by(connection, call.workspace_id, [audience.list_id for audience in known])
     return [
         ShownAudience(
@@ -192,7 +193,18 @@ def history(
     with call.reading() as connection:
         account = _existing(connection, call, environment)
         audience = audiences.get_audience(connection, account.id, audience_id)
-        return receiver.list_tasks(connection, [audience.id], limit=limit, before=before)[audience.id]
+        tasks = receiver.list_tasks(connection, [audience.id], limit=limit, before=before)[audience.id]
+    return _with_pages(call, tasks)
+
+
+def _with_pages(call: Call, tasks: Sequence[Task]) -> list[Task]:
+    """Open tasks with the pages that have come so far."""
+    return [
+        structs.replace(task, pages_received=receiver.pages_kept(call.core.members, task))
+        if task.state == TaskState.RECEIVING
+        else task
+        for task in tasks
+    ]
 
 
 def list_refusals(call: Call, environment: Environment) -> list[Task]:

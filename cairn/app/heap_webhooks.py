@@ -8,6 +8,7 @@ from cairn.clock import to_ms
 from cairn.errors import CairnError, NotAllowed, Unavailable
 from cairn.sync import receiver
 from cairn.sync.heap_connection import HeapConnection, connection_by_id_token
+from cairn.sync.receiver import TaskState
 from cairn.sync.signature import is_signed
 from cairn.sync.webhook import About, Page, about, id_token_of, read_page
 
@@ -75,14 +76,17 @@ def _account_of(core: Core, body: bytes) -> HeapConnection:
 
 
 def _take(core: Core, account: HeapConnection, page: Page, now: datetime) -> None:
-    with core.writing() as connection:
-        task = receiver.register(connection, account, page, now)
+    with core.reading() as connection:
+        task = receiver.find_task(connection, account, page)
     if task is None:
-        return
-    core.members.apply_all(receiver.waiting(task, page, to_ms(now)))
-    with core.writing() as connection:
-        is_complete = receiver.acknowledge(connection, task, page, now)
-    if is_complete:
+        with core.writing() as connection:
+            task = receiver.register(connection, account, page, now)
+    if not receiver.is_repeat(core.members, task, page):
+        receiver.keep(core.members, task, page, to_ms(now))
+    # Also at a repeat: this process may have been killed between keeping the last page and saying so.
+    if task.state == TaskState.RECEIVING and receiver.pages_kept(core.members, task) >= task.pages:
+        with core.writing() as connection:
+            receiver.complete(connection, core.members, task, now)
         core.received()
 
 

@@ -227,6 +227,20 @@ class LmdbMembers:
         with self._changing(name):
             return between.combine(self._environment, name, add, remove)
 
+    def forget(self, name: str) -> None:
+        self._check_writable()
+
+        def change(transaction: Transaction) -> None:
+            head = read_head(transaction, self._tables, name)
+            if head is not None:
+                discard(transaction, self._tables, head.generation)
+                transaction.delete(name_key(name), db=self._tables["sets"])
+
+        with self._changing(name):
+            self._environment.write(change)
+        self._being_changed.pop(name, None)
+        collect_garbage(self._environment)
+
     def publish(self, documents: Mapping[str, bytes | None]) -> None:
         self._check_writable()
         keyed = {_document_key(name): body for name, body in documents.items()}

@@ -95,6 +95,9 @@ class Members(Protocol):
 
     def drop(self, name: str) -> None: ...
 
+    def forget(self, name: str) -> None:
+        """As `drop`, and nothing stays of it, its version neither: for sets whose names never come again."""
+
     def follow(self, name: str) -> int:
         """Keep a feed of the set's changes from now on; return its version. Following twice changes nothing."""
 

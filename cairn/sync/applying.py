@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from cairn.clock import Clock
 from cairn.db.engine import reading
-from cairn.db.sync_tables import heap_audiences, heap_connections, heap_pages, heap_tasks
+from cairn.db.sync_tables import heap_audiences, heap_connections, heap_tasks
 from cairn.db.tables import attribute_lists
 from cairn.errors import CairnError
 from cairn.members.sets import INCOMING, Members, incoming_set, list_set
@@ -130,29 +130,26 @@ class Applying:
             "error": "some of its pages did not come within 24 hours; nothing of it was applied",
         }  # fmt: skip
         is_over = heap_tasks.c.state.not_in((TaskState.RECEIVING, TaskState.COMPLETE))
-        over = sa.select(heap_tasks.c.id).where(
-            is_over, (heap_tasks.c.state != TaskState.APPLIED) | (heap_tasks.c.finished_at <= now - PAGES_FOR)
-        )
         with self._engine.begin() as connection:
             connection.execute(sa.update(heap_tasks).where(is_old).values(**expired))
-            connection.execute(sa.delete(heap_pages).where(heap_pages.c.task.in_(over)))
             connection.execute(sa.delete(heap_tasks).where(heap_tasks.c.id.in_(_beyond_history(is_over))))
-        self._forget_ended()
+        self._forget_ended(now)
 
-    def _forget_ended(self) -> None:
-        """What waited for tasks that will not be applied any more."""
-        waiting = {
-            int(name.split("/")[1]) for name in self._members.sets(INCOMING) if self._members.size(name)
-        }
-        is_open = heap_tasks.c.state.in_((TaskState.RECEIVING, TaskState.COMPLETE))
+    def _forget_ended(self, now: datetime) -> None:
+        """What waited for tasks that will not be applied any more, and which pages came long ago."""
+        is_needed = heap_tasks.c.state.in_((TaskState.RECEIVING, TaskState.COMPLETE)) | (
+            (heap_tasks.c.state == TaskState.APPLIED) & (heap_tasks.c.finished_at > now - PAGES_FOR)
+        )
+        names = self._members.sets(INCOMING)
         with reading(self._engine) as connection:
-            still = set(connection.execute(sa.select(heap_tasks.c.id).where(is_open)).scalars())
-        for task in waiting - still:
-            self._forget(task)
+            needed = set(connection.execute(sa.select(heap_tasks.c.id).where(is_needed)).scalars())
+        for name in names:
+            if int(name.split("/")[1]) not in needed:
+                self._members.forget(name)
 
     def _forget(self, task: int) -> None:
         for part in ("add", "remove"):
-            self._members.drop(incoming_set(task, part))
+            self._members.forget(incoming_set(task, part))
 
 
 def _begins_anew(task: sa.Row[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Pages of segment webhooks on their way into lists: noted in the metadata database, waiting in the members store.
+"""Pages of segment webhooks on their way into lists. They wait in the members store; tasks are in the metadata.
 
 A task is applied when all its pages are there, in whatever order they came (applying.py). A page that is repeated
 changes nothing. A page that contradicts its task ends the task, and the list stays as it is.
@@ -6,15 +6,14 @@ changes nothing. A page that contradicts its task ends the task, and the list st
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.db.among import among
-from cairn.db.sync_tables import heap_pages, heap_tasks
+from cairn.db.sync_tables import heap_audiences, heap_tasks
 from cairn.errors import CairnError, LimitExceeded
-from cairn.members.sets import SetChange, incoming_set
+from cairn.members.sets import Members, SetChange, incoming_set
 from cairn.sync.audiences import note_failure, offer
 from cairn.sync.heap_connection import HeapConnection
 from cairn.sync.webhook import About, Page
@@ -62,16 +61,41 @@ class Task(Struct, frozen=True):
 
 
 TASK_COLUMNS = [heap_tasks.c[name] for name in Task.__struct_fields__]
+# Made once: every page asks it.
+_KNOWN = (
+    sa.select(*TASK_COLUMNS, heap_audiences.c.heap_id, heap_audiences.c.name.label("heap_name"))
+    .join(heap_audiences, heap_audiences.c.id == heap_tasks.c.audience_id)
+    .where(
+        heap_tasks.c.connection_id == sa.bindparam("account"),
+        heap_tasks.c.task_id == sa.bindparam("task"),
+        heap_tasks.c.action != TaskState.REFUSED,
+    )
+)
 
 
-def register(connection: sa.Connection, account: HeapConnection, page: Page, now: datetime) -> Task | None:
-    """The task of a page that is new; None: the page is a repeat, which is answered and changes nothing.
+def find_task(connection: sa.Connection, account: HeapConnection, page: Page) -> Task | None:
+    """The task of a page, where its first page was registered and its segment has the name that is known.
+
+    Raises PageContradicts.
+    """
+    row = connection.execute(_KNOWN, _named_by(account, page)).first()
+    if row is None or row.heap_name != page.segment_name:
+        return None
+    task = Task(*row[:-2])
+    _check_agrees(task, page, is_same=row.heap_id == page.segment_id)
+    return task
+
+
+def _named_by(account: HeapConnection, page: Page) -> dict[str, object]:
+    return {"account": account.id, "task": page.task_id}
+
+
+def register(connection: sa.Connection, account: HeapConnection, page: Page, now: datetime) -> Task:
+    """The task of a page, and its segment by its present name.
 
     Raises PageContradicts, TooManyTasks and TooManyAudiences.
     """
-    of_task = (heap_tasks.c.connection_id == account.id) & (heap_tasks.c.task_id == page.task_id)
-    of_task &= heap_tasks.c.action != TaskState.REFUSED
-    row = connection.execute(sa.select(*TASK_COLUMNS).where(of_task)).first()
+    row = connection.execute(_KNOWN, _named_by(account, page)).first()
     audience = offer(
         connection, account.id, account.environment_id, heap_id=page.segment_id, name=page.segment_name, now=now
     )  # fmt: skip
@@ -83,9 +107,9 @@ def register(connection: sa.Connection, account: HeapConnection, page: Page, now
         }  # fmt: skip
         inserted = connection.execute(sa.insert(heap_tasks).values(**values).returning(*TASK_COLUMNS))
         return Task(*inserted.one())
-    task = Task(*row)
-    _check_agrees(task, audience.id, page)
-    return None if _is_repeat(connection, task, page) else task
+    task = Task(*row[:-2])
+    _check_agrees(task, page, is_same=row.heap_id == page.segment_id)
+    return task
 
 
 def _check_room(connection: sa.Connection, connection_id: int) -> None:
@@ -94,7 +118,7 @@ def _check_room(connection: sa.Connection, connection_id: int) -> None:
         raise TooManyTasks(f"{MOST_OPEN} tasks of this account wait for pages; send those first")
 
 
-def _check_agrees(task: Task, audience_id: int, page: Page) -> None:
+def _check_agrees(task: Task, page: Page, *, is_same: bool) -> None:
     if task.state == TaskState.REFUSED:
         raise PageContradicts(f"data.sync_info.sync_task_id: this task was refused: {task.error}")
     if task.state == TaskState.EXPIRED:
@@ -103,54 +127,52 @@ def _check_agrees(task: Task, audience_id: int, page: Page) -> None:
         raise PageContradicts(
             f"data.sync_info.total_pages: it is {page.total}, and was {task.pages} on an earlier page of this task"
         )
-    if task.audience_id != audience_id or task.action != page.action:
+    if not is_same or task.action != page.action:
         raise PageContradicts(
             "data.sync_info.sync_task_id: another segment or action had it on an earlier page"
         )
 
 
-def _is_repeat(connection: sa.Connection, task: Task, page: Page) -> bool:
+def is_repeat(members: Members, task: Task, page: Page) -> bool:
     """Raises PageContradicts when the page has other members than the one that came before."""
-    of_page = (heap_pages.c.task == task.id) & (heap_pages.c.number == page.number)
-    digest = connection.execute(sa.select(heap_pages.c.digest).where(of_page)).scalar()
-    if digest is not None and digest != page.digest:
+    known = members.which(incoming_set(task.id, "pages"), (str(page.number), _marked(page)))
+    if known and _marked(page) not in known:
         raise PageContradicts(
             f"data.sync_info.page_number: page {page.number} of this task came before with other members"
         )
-    # Pages of tasks that were applied long ago are forgotten.
-    return digest is not None or task.state in (TaskState.COMPLETE, TaskState.APPLIED)
+    # The pages of tasks that were applied long ago are forgotten.
+    return bool(known) or task.state in (TaskState.COMPLETE, TaskState.APPLIED)
 
 
-def waiting(task: Task, page: Page, now_ms: int) -> dict[str, SetChange]:
-    """What the members store keeps of a page until its task is applied."""
-    changes = {"add": page.add, "remove": page.remove}
-    return {
-        incoming_set(task.id, part): SetChange(dict.fromkeys(values, now_ms), ())
-        for part, values in changes.items()
-        if values
-    }
+def _marked(page: Page) -> str:
+    return f"{page.number}/{page.digest}"
 
 
-def acknowledge(connection: sa.Connection, task: Task, page: Page, now: datetime) -> bool:
-    """Note a page whose members are kept; whether the task is complete now. Raises PageContradicts."""
-    row = connection.execute(sa.select(*TASK_COLUMNS).where(heap_tasks.c.id == task.id)).first()
-    if row is None:  # its audience was removed meanwhile
-        return False
-    task = Task(*row)
-    _check_agrees(task, task.audience_id or 0, page)
-    if _is_repeat(connection, task, page):  # it came twice at the same time
-        return task.state == TaskState.COMPLETE
-    connection.execute(sa.insert(heap_pages).values(task=task.id, number=page.number, digest=page.digest))
-    is_complete = task.pages_received + 1 == task.pages
-    values: dict[str, Any] = {  # Any: of many types
-        "pages_received": task.pages_received + 1,
-        "added": task.added + len(page.add),
-        "removed": task.removed + len(page.remove),
-    }
-    if is_complete:
-        values |= {"state": TaskState.COMPLETE, "finished_at": now}
-    connection.execute(sa.update(heap_tasks).where(heap_tasks.c.id == task.id).values(**values))
-    return is_complete
+def keep(members: Members, task: Task, page: Page, now_ms: int) -> None:
+    """A page, and that it came, until its task is applied: both or neither, whatever is killed."""
+    parts = {"add": page.add, "remove": page.remove, "pages": (str(page.number), _marked(page))}
+    members.apply_all(
+        {
+            incoming_set(task.id, part): SetChange(dict.fromkeys(values, now_ms), ())
+            for part, values in parts.items()
+            if values
+        }
+    )
+
+
+def pages_kept(members: Members, task: Task) -> int:
+    return members.size(incoming_set(task.id, "pages")) // 2  # its number, and its digest
+
+
+def complete(connection: sa.Connection, members: Members, task: Task, now: datetime) -> None:
+    """Every page is there. Idempotent."""
+    is_open = (heap_tasks.c.id == task.id) & (heap_tasks.c.state == TaskState.RECEIVING)
+    values = {
+        "state": TaskState.COMPLETE, "finished_at": now, "pages_received": task.pages,
+        "added": members.size(incoming_set(task.id, "add")),
+        "removed": members.size(incoming_set(task.id, "remove")),
+    }  # fmt: skip
+    connection.execute(sa.update(heap_tasks).where(is_open).values(**values))
 
 
 def note_refusal(

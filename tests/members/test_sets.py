@@ -364,3 +364,14 @@ def test_small_writes_from_another_process_pass_during_an_exchange(tmp_path: Pat
     assert len(list(edge.names("alias/"))) == 50
     assert edge.size("s") == 30_000
     edge.close()
+
+
+def test_nothing_stays_of_a_forgotten_set(store: Store) -> None:
+    store.replace("s", AWKWARD)
+    store.replace("t", AWKWARD)
+    for _ in range(2):
+        store.forget("s")
+        assert (contents(store, "s"), store.version("s"), store.sets("")) == ({}, 0, ["t"])
+    assert contents(store, "t") == AWKWARD
+    assert store.apply("s", add={"a": 1}, remove=[]) == (1, 0)
+    assert (contents(store, "s"), store.version("s")) == ({"a": 1}, 1)

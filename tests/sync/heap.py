@@ -17,7 +17,7 @@ from cairn.app.core import Core
 from cairn.client_address import TrustedProxies
 from cairn.clock import to_ms, utc_now
 from cairn.db.engine import reading
-from cairn.db.sync_tables import heap_audiences, heap_connections, heap_pages, heap_tasks
+from cairn.db.sync_tables import heap_audiences, heap_connections, heap_tasks
 from cairn.db.tables import attribute_lists, environments, workspaces
 from cairn.definitions.matching import Definitions
 from cairn.http_client import HttpClient
@@ -159,12 +159,12 @@ class Account:
         return [task.error for task in self.history() if task.action == "refused"]
 
     def waiting(self) -> list[str]:
-        """The sets of tasks that are not applied, where they hold something."""
-        return [name for name in self.core.members.sets(INCOMING) if self.core.members.size(name)]
+        """The sets of tasks that are not applied."""
+        return [name for name in self.core.members.sets(INCOMING) if not name.endswith("/pages")]
 
-    def pages(self) -> int:
-        with reading(self.core.engine) as connection:
-            return connection.execute(sa.select(sa.func.count()).select_from(heap_pages)).scalar_one()
+    def pages(self) -> list[str]:
+        """The sets of which pages came."""
+        return [name for name in self.core.members.sets(INCOMING) if name.endswith("/pages")]
 
     def reset(self) -> None:
         """As when the account was just connected."""
@@ -232,7 +232,7 @@ def synced_audience(data_dir: Path) -> int:
             connection.execute(
                 sa.insert(heap_tasks).values(
                     connection_id=account_id, audience_id=audience.id, task_id=f"c0ffee0{number}", action="sync",
-                    state=state, pages=40, pages_received=17, added=1204, removed=3, started_at=now, finished_at=now,
+                    state=state, pages=40, pages_received=40, added=1204, removed=3, started_at=now, finished_at=now,
                     error="data.sync_info.total_pages: it is 4, and was 3" if state == "refused" else "",
                 )
             )  # fmt: skip

@@ -94,7 +94,7 @@ def test_repeats_of_a_task_change_nothing_whenever_they_come(account: Account) -
         account.later(hours=1)
     account.later(days=30)
     account.applying.tidy(account.now)
-    assert account.pages() == 0
+    assert account.pages() == []
     for body in (*first, second):
         account.taken(body)
     assert account.members == {"first 2"}
