@@ -17,6 +17,7 @@ from cairn.members.environment import MAP_BYTES, Transaction, acquire, release
 from cairn.members.replacement import PIECE, collect_garbage, discard, exchange
 from cairn.members.rows import (
     Head,
+    entries,
     name_key,
     new_generation,
     read_head,
@@ -25,7 +26,6 @@ from cairn.members.rows import (
     texts_of,
     value_key,
     value_of,
-    value_row,
     write_head,
 )
 from cairn.members.sets import Changed, SetChange
@@ -333,8 +333,7 @@ class LmdbMembers:
 
 def _prepared(change: SetChange) -> tuple[list[tuple[bytes, bytes]], set[bytes]]:
     """Rows to put and keys to delete."""
-    added = [(value_key(value), value_row(value, since)) for value, since in change.add.items()]
-    return added, {value_key(value) for value in change.remove if value not in change.add}
+    return entries(change.add), {value_key(value) for value in change.remove if value not in change.add}
 
 
 def _document_key(name: str) -> bytes:

@@ -1,7 +1,7 @@
 """How sets and values are written as LMDB keys and rows. LMDB's keys have 511 bytes at most; texts have any length."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -48,6 +48,21 @@ def value_row(value: str, since_ms: int) -> bytes:
         return row
     text = value.encode("utf-8", "surrogatepass")
     return row + text if len(text) > _SHORT_BYTES else row
+
+
+def entries(values: Mapping[str, int]) -> list[tuple[bytes, bytes]]:
+    """`value_key` and `value_row` of many. Most are short and plain, and of few moments: their rows are shared."""
+    plain_rows: dict[int, bytes] = {}
+    found = []
+    for value, since_ms in values.items():
+        if value and len(value) <= _SHORT_BYTES and value.isascii():
+            row = plain_rows.get(since_ms)
+            if row is None:
+                row = plain_rows[since_ms] = _SINCE.pack(since_ms)
+            found.append((_SHORT + value.encode(), row))
+        else:
+            found.append((value_key(value), value_row(value, since_ms)))
+    return found
 
 
 def since_of(row: bytes) -> int:
