@@ -22,7 +22,6 @@ NOT_PUBLISHED = frozenset(
         "edits",
         "heap_audiences",
         "heap_connections",
-        "heap_pages",
         "heap_tasks",
         "jobs",
         "label_grants",

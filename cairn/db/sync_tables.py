@@ -187,16 +187,6 @@ heap_tasks = Table(  # webhook pages of one task, applied together; the history 
     Index(None, "audience_id", "started_at"),
     sqlite_autoincrement=True,
 )
-heap_pages = Table(
-    "heap_pages",
-    metadata,
-    Column("task", ForeignKey("heap_tasks.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column(
-        "digest", String(64), nullable=False
-    ),  # of its members: a repeat is harmless, another page is refused
-)
-
 # Webhooks about Cairn itself: settings that changed, syncs that fail.
 outbound_hooks = Table(
     "outbound_hooks",

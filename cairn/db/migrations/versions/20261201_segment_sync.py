@@ -278,15 +278,6 @@ def upgrade() -> None:
     )
 
     op.create_table(
-        "heap_pages",
-        sa.Column("task", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.ForeignKeyConstraint(["task"], ["heap_tasks.id"], name="fk_heap_pages_task", ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("task", "number", name="pk_heap_pages"),
-    )
-
-    op.create_table(
         "outbound_hooks",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("environment_id", sa.Integer(), nullable=False),
