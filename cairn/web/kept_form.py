@@ -21,7 +21,7 @@ MOST = 200 * 1024
 LASTS_MS = 86_400_000
 # Not the reader's words: every form gets its own anew.
 OURS = frozenset({"csrf", "author"})
-SECRETS = frozenset({"password", "current", "again"})
+SECRETS = frozenset({"password", "current", "again", "target_secret"})
 
 
 class KeptForm(Struct, frozen=True):

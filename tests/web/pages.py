@@ -76,6 +76,7 @@ def values_of(tab: Tab, served: Served) -> dict[str, str]:
     }
     return {
         "environment": "production",
+        "kind": "files",
         "app_id": registered(tab, f"{here}/partner-apps"),
         "audience_id": str(synced_audience(served.data_dir)),
         **{name: linked(tab, url, pattern) for name, (url, pattern) in sought.items()},
