@@ -16,7 +16,7 @@ import msgspec
 
 from cairn.away_page import MOST_KEPT, away_form, away_page, fields_of, may_keep
 from cairn.client_address import TrustedProxies, customer_of
-from cairn.http_server.limits import Limits
+from cairn.http_server.limits import UPLOAD_S, Limits, is_upload, most_body_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 CONNECT_S = 1.0
 FIRST_BYTE_S = 60.0  # questions end after 10 s; beyond this the core hangs
-MOST_BODY_BYTES = 10_485_760
 CHUNK_BYTES = 65_536
 HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
@@ -65,8 +64,8 @@ class Proxy:
         )  # answers without an end, to be cut when the edge stops
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if _length(scope["headers"]) > MOST_BODY_BYTES:
-            await _say(scope, send, 413, "body_too_large", "the request body may have 10 MB")
+        if _length(scope["headers"]) > most_body_bytes(_raw_path(scope)):
+            await _say_too_large(scope, send)
             return
         client = customer_of(scope["client"][0]) if scope.get("client") else ""
         if self._is_full(client):
@@ -103,7 +102,7 @@ class Proxy:
         except CoreAway:
             await say_away(scope, send, exchange.form, may_be_saved=True)
         except _BodyTooLarge:
-            await _say(scope, send, 413, "body_too_large", "the request body may have 10 MB")
+            await _say_too_large(scope, send)
         except TimeoutError:
             await _say(scope, send, 504, "core_silent", "the core did not answer in time; try again")
         finally:
@@ -118,7 +117,8 @@ class Proxy:
     async def _exchanged(self, exchange: "_Exchange") -> None:
         uploading = asyncio.create_task(exchange.upload())
         try:
-            async with asyncio.timeout(self._first_byte_s) as limit:
+            takes_file = is_upload(_raw_path(exchange.scope))
+            async with asyncio.timeout(UPLOAD_S if takes_file else self._first_byte_s) as limit:
                 await exchange.read_head(uploading)
                 limit.reschedule(None)
             if exchange.answer.is_stream:
@@ -173,7 +173,7 @@ class _Exchange:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
+        self.scope, self._receive, self._send = scope, receive, send
         self._reader, self.writer = reader, writer
         self.form = bytearray() if _may_keep(scope) else None  # what was sent; None: it is not kept
         self.answer = _Answer(scope["method"])
@@ -181,10 +181,10 @@ class _Exchange:
 
     async def upload(self) -> None:
         """Send the request; then wait for the caller to leave, which ends the exchange."""
-        chunked = not any(name == b"content-length" for name, _ in self._scope["headers"])
+        chunked = not any(name == b"content-length" for name, _ in self.scope["headers"])
         try:
-            self.writer.write(request_head(self._scope))
-            size = 0
+            self.writer.write(request_head(self.scope))
+            size, most = 0, most_body_bytes(_raw_path(self.scope))
             while True:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
@@ -192,7 +192,7 @@ class _Exchange:
                     return
                 body = message.get("body", b"")
                 size += len(body)
-                if size > MOST_BODY_BYTES:
+                if size > most:
                     self.writer.transport.abort()
                     raise _BodyTooLarge
                 if self.form is not None:
@@ -200,7 +200,7 @@ class _Exchange:
                 if chunked and body:
                     body = b"%x\r\n%b\r\n" % (len(body), body)
                 if chunked and not message.get("more_body"):
-                    body += b"0\r\n\r\n" if _has_body(self._scope) else b""
+                    body += b"0\r\n\r\n" if _has_body(self.scope) else b""
                 self.writer.write(body)
                 await self.writer.drain()
         except OSError:
@@ -309,8 +309,17 @@ def _may_keep(scope: Scope) -> bool:
 
 
 def _target(scope: Scope) -> str:
+    return _raw_path(scope).decode("latin-1")
+
+
+def _raw_path(scope: Scope) -> bytes:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw.decode("latin-1")
+    return raw
+
+
+async def _say_too_large(scope: Scope, send: Send) -> None:
+    most = most_body_bytes(_raw_path(scope)) // 2**20
+    await _say(scope, send, 413, "body_too_large", f"the request body may have {most} MB")
 
 
 async def _read_form(scope: Scope, receive: Receive) -> bytearray | None:

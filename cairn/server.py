@@ -35,6 +35,7 @@ from cairn.ingest.loader import Loader
 from cairn.ingest.place import open_locations
 from cairn.ingest.set_aside import forget_old
 from cairn.jobs.queue import Worker
+from cairn.lists.changing import drop_interrupted
 from cairn.members.sets import Published
 from cairn.paths import Paths
 from cairn.privacy import retention
@@ -103,6 +104,7 @@ class CoreProcess:
         seal = open_seal(settings.data_dir)
         self.log = open_log(settings)
         self.members = open_members(settings)
+        drop_interrupted(self.members)
         self.store = open_store(settings, on_cut_off=_start_again)
         self.feed = Feed()
         self.client = HttpClient(settings.outbound_networks)

@@ -142,6 +142,36 @@ def test_a_body_over_ten_megabytes_is_refused(port: Port, chunked: bool) -> None
     assert b"application/problem+json" in head
 
 
+UPLOADS = [
+    "/api/v1/lists/l1/values?environment=1",
+    "/api/v1/lists/l1/values/remove",
+    "/env/production/lists/l1/upload",
+]
+
+
+@pytest.mark.parametrize("path", UPLOADS)
+def test_a_file_of_more_than_ten_megabytes_is_passed_on_to_the_addresses_of_uploads(
+    port: Port, path: str
+) -> None:
+    size = 12 * 2**20
+    with socket.create_connection(("127.0.0.1", port.number), timeout=PATIENCE_S) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+        connection.sendall(b"x" * size)
+        status, _, body = read_answer(connection)
+    assert (status, json.loads(body)["body_bytes"]) == (200, size)
+
+
+@pytest.mark.parametrize(
+    "path", [UPLOADS[0], "/api/v1/lists/l1", "/api/v1/lists/l1/values/more", "/env/x/lists"]
+)
+def test_no_address_takes_more_than_its_own_limit(port: Port, path: str) -> None:
+    length = 258 * 2**20 if path in UPLOADS else 11 * 2**20
+    with socket.create_connection(("127.0.0.1", port.number), timeout=PATIENCE_S) as connection:
+        connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+        status, _, body = read_answer(connection)
+    assert (status, json.loads(body)["code"]) == (413, "body_too_large")
+
+
 def test_long_answers_are_streamed_whole(port: Port) -> None:
     connection = HTTPConnection("127.0.0.1", port.number, timeout=PATIENCE_S)
     connection.request("GET", "/long")

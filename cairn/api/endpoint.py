@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_orig
 
 import msgspec
 from msgspec import Meta, Struct
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
@@ -21,10 +22,12 @@ from starlette.routing import BaseRoute, Route
 from cairn.api.body import MalformedJson, check_depth, read_body
 from cairn.api.caller import refuse_token_in_query
 from cairn.api.problem import NoSuchRoute, WrongMethod, answer, problem_of
+from cairn.api.spool import spooled
 from cairn.app.call import Call
 from cairn.app.core import Core
 from cairn.app.waiting import running_of, while_waited_for
 from cairn.errors import CairnError, InvalidInput
+from cairn.lists.upload import Upload
 from cairn.workspace.permission import Verb, require
 
 PREFIX = "/api/v1"
@@ -83,6 +86,9 @@ class Endpoint:
     example: Any = None  # a body that is accepted, for the document and the tests
     status: int = 200
     streamed: Any = None  # what the pieces make together, when `run` answers with pieces of JSON
+    spooled: Any = (
+        None  # the body as JSON, when `run` is given it as a file (an `Upload`), which may be large
+    )
 
     @property
     def name(self) -> str:
@@ -106,7 +112,7 @@ class Endpoint:
 
     @property
     def body_type(self) -> Any:
-        return self.hints.get("body")
+        return self.spooled or self.hints.get("body")
 
     @property
     def is_conditional(self) -> bool:
@@ -181,6 +187,8 @@ def _handler(core: Core, surface: Surface, endpoint: Endpoint) -> Callable[[Requ
             if request.method not in (endpoint.method, "HEAD"):
                 raise WrongMethod(endpoint.method)
             refuse_token_in_query(request.query_params.multi_items())
+            if endpoint.spooled is not None:
+                return await _answer_upload(core, surface, endpoint, request)
             body = await surface.read_body(request) if endpoint.body_type is not None else b""
             return await while_waited_for(request, lambda: _answer(core, surface, endpoint, request, body))
         except Exception as error:  # the request boundary
@@ -193,9 +201,24 @@ def _handler(core: Core, surface: Surface, endpoint: Endpoint) -> Callable[[Requ
     return handle
 
 
-def _answer(core: Core, surface: Surface, endpoint: Endpoint, request: Request, body: bytes) -> Response:
+async def _answer_upload(core: Core, surface: Surface, endpoint: Endpoint, request: Request) -> Response:
+    """Nothing is received before it is known who sends it, and that they may."""
+    await run_in_threadpool(lambda: _caller(core, surface, endpoint, request))
+    async with spooled(core, request) as upload:
+        return await while_waited_for(request, lambda: _answer(core, surface, endpoint, request, upload))
+
+
+def _caller(core: Core, surface: Surface, endpoint: Endpoint, request: Request) -> Call:
+    """Raises NotAllowed."""
     call = replace(surface.authenticate(core, request), running=running_of(request))
     require(call.role, endpoint.verb)
+    return call
+
+
+def _answer(
+    core: Core, surface: Surface, endpoint: Endpoint, request: Request, body: bytes | Upload
+) -> Response:
+    call = _caller(core, surface, endpoint, request)
     arguments = _arguments(endpoint, request, body)
     call.check_reach(_environment_in(arguments))
     found = endpoint.run(call, **arguments)
@@ -229,7 +252,7 @@ def open_to_pages(response: Response, method: str) -> Response:
     return response
 
 
-def _arguments(endpoint: Endpoint, request: Request, body: bytes) -> dict[str, Any]:
+def _arguments(endpoint: Endpoint, request: Request, body: bytes | Upload) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         name: _convert(request.path_params[name], kind, name) for name, kind in endpoint.path_types.items()
     }
@@ -240,7 +263,9 @@ def _arguments(endpoint: Endpoint, request: Request, body: bytes) -> dict[str, A
     found = msgspec.convert(query, endpoint.query_type, strict=False)
     if "query" in endpoint.hints:
         arguments["query"] = found
-    if endpoint.body_type is not None:
+    if isinstance(body, Upload):
+        arguments["body"] = body
+    elif endpoint.body_type is not None:
         arguments["body"] = decode_body(body, endpoint.body_type)
     if endpoint.is_conditional:
         arguments["expected"] = _expected(request.headers.get("if-match", "*"))

@@ -7,6 +7,7 @@ import msgspec
 from cairn import __version__
 from cairn.api.endpoint import PREFIX, Endpoint
 from cairn.api.problem import MEDIA_TYPE, Problem
+from cairn.api.spool import FORMATS
 from cairn.workspace.permission import LEAST_ROLE
 
 Document = dict[str, Any]  # Any: JSON
@@ -95,7 +96,10 @@ def _operation(endpoint: Endpoint, schema_of: dict[str, Document]) -> Document:
     }
     if endpoint.body_type is not None:
         content = {"schema": schema_of[repr(endpoint.body_type)], "example": endpoint.example}
-        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+        kinds = {"application/json": content}
+        if endpoint.spooled is not None:
+            kinds |= {kind: {"schema": {"type": "string"}} for kind in FORMATS if kind not in kinds}
+        operation["requestBody"] = {"required": True, "content": kinds}
     return operation
 
 

@@ -28,6 +28,7 @@ class Problem(Struct, frozen=True):
     code: str
     detail: str
     field: str = ""  # the input at fault: a body field's path, or a parameter's name
+    errors: list[str] = []  # of an upload: the first lines that are refused, and why
 
 
 class NoSuchRoute(CairnError):
@@ -75,6 +76,7 @@ def answer(error: CairnError) -> Response:
         code=error.code,
         detail=_cut(str(error), MAX_DETAIL),
         field=_cut(error.field, 100),
+        errors=[_cut(text, MAX_DETAIL) for text in getattr(error, "errors", ())],
     )
     headers = {"Cache-Control": "no-store"}
     if error.status == 401:

@@ -18,6 +18,7 @@ from cairn.http_client import HttpClient
 from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
 from cairn.ingest.place import Locate, locate_nothing
+from cairn.lists.spool import Spools
 from cairn.members.sets import Members
 from cairn.settings import Settings
 from cairn.store.store import Store
@@ -53,6 +54,7 @@ class Core:
     touched: Callable[[list[Loaded]], None]
     health: Callable[[], list[HealthProblem]]  # what is wrong at the moment of asking
     locate: Locate = locate_nothing  # an address's location, by the operator's file
+    spools: Spools = field(default_factory=Spools)  # uploads that are being received or read
     syncs_changed: Callable[[], None] = lambda: None  # called after every committed change of a sync
     client: HttpClient = field(default_factory=lambda: HttpClient(TrustedProxies("")))  # to other machines
     received: Callable[[], None] = lambda: None  # a segment webhook has completed a task, to be applied

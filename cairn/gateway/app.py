@@ -37,7 +37,7 @@ from cairn.gateway.settings_file import SettingsFiles, document_for, is_python
 from cairn.ingest.details import details
 from cairn.ingest.place import Locate, locate_nothing
 from cairn.members.askers import note_python
-from cairn.members.sets import Members, Published, list_set
+from cairn.members.sets import Members, Published, folded, list_set
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory, Sdk
 from cairn.wire.refusal import Rejected, refused
@@ -227,7 +227,7 @@ class Gateway:
         if known is None or str(known[0]) != asked.account_id:
             self._health.count("unknown_lists")
             return FALSE
-        values = [value.casefold() for value in asked.values] if known[1] else list(asked.values)
+        values = [folded(value) for value in asked.values] if known[1] else list(asked.values)
         name = list_set(asked.list_id)
         if not await self._in_thread(lambda: self._members.which(name, values)):
             return FALSE

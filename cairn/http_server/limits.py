@@ -1,5 +1,6 @@
 """How much the public port gives to one connection, to one address and to all of them. Pure."""
 
+import re
 import resource
 
 from msgspec import Struct
@@ -14,6 +15,11 @@ KEEP_ALIVE_S = 75.0
 BODY_PAUSE_S = 10.0
 BODY_BYTES_PER_S = 4_096
 BODY_S = 60.0
+MOST_BODY_BYTES = 10 * 2**20
+# Bodies that are files are passed on as they come, so they may be longer and take longer: 256 MB at 1.2 Mbit/s.
+MOST_UPLOAD_BYTES = 257 * 2**20  # with what a form has around the file
+UPLOAD_S = 1_800.0
+_UPLOADS = re.compile(rb"/api/v1/lists/[^/]+/values(/remove)?|/env/[^/]+/lists/[^/]+/upload")
 # Bytes between pieces of a body (chunk extensions, trailers) without any of the body.
 MOST_DRY_BYTES = 16_384
 # A client must take what is ready for it; buffers hold 64 KB, so this is 2 KB a second.
@@ -36,6 +42,15 @@ class Limits(Struct, frozen=True):
     proxied_per_address: int
     backlog: int  # connections that may wait, and come all at once
     held_bytes: int = MOST_HELD_BYTES
+
+
+def is_upload(target: bytes) -> bool:
+    """Whether the body sent to this address is a file. `target`: with or without the query."""
+    return _UPLOADS.fullmatch(target.partition(b"?")[0]) is not None
+
+
+def most_body_bytes(target: bytes) -> int:
+    return MOST_UPLOAD_BYTES if is_upload(target) else MOST_BODY_BYTES
 
 
 def limits_for(files: int) -> Limits:

@@ -19,6 +19,8 @@ from cairn.http_server.limits import (
     MOST_DRY_BYTES,
     MOST_HEADER_BYTES,
     MOST_PIPELINED,
+    UPLOAD_S,
+    is_upload,
 )
 
 _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]*")
@@ -179,7 +181,7 @@ class PublicProtocol(LenientProtocol):
             return False
         came, self._earned_bytes = self._came_bytes - self._earned_bytes, self._came_bytes
         self._patience_s = min(BODY_PAUSE_S, self._patience_s - waited + came / BODY_BYTES_PER_S)
-        return self._patience_s < 0 or now - self.since > BODY_S
+        return self._patience_s < 0 or now - self.since > (UPLOAD_S if self._is_taking_file() else BODY_S)
 
     _earned_bytes = 0
 
@@ -209,6 +211,10 @@ class PublicProtocol(LenientProtocol):
             return State.HEAD
         return State.IDLE if self._running.response_complete else State.ANSWER
 
+    def _is_taking_file(self) -> bool:
+        """Whether the body goes on to somebody who has not refused it, instead of being kept until it is whole."""
+        return is_upload(self.url) and self._running is not None and not self._running.response_started
+
     def _count_head(self, size: int) -> None:
         """The parser keeps what it has of a header that is not whole, so bytes are counted as they come."""
         self._head_bytes += size
@@ -219,7 +225,7 @@ class PublicProtocol(LenientProtocol):
         self._dry_bytes = self._dry_bytes + size if is_dry else 0
         if self._dry_bytes > MOST_DRY_BYTES:
             self._refuse(Refused.MALFORMED)
-        else:
+        elif not self._is_taking_file():
             self.table.hold(self, size)
 
     def _go_on_without_upgrade(self) -> None:

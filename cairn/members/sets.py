@@ -22,6 +22,24 @@ def list_set(list_id: str) -> str:
     return f"list/{list_id}"
 
 
+UPLOADS = "upload/"  # what the names of sets of uploads begin with
+
+
+def upload_prefix(environment_id: int) -> str:
+    """What the names of an environment's sets of uploads begin with."""
+    return f"{UPLOADS}{environment_id}/"
+
+
+def upload_set(environment_id: int, part: str) -> str:
+    """Name of the set of values that are being uploaded, or are to go, until all of them are read."""
+    return f"{upload_prefix(environment_id)}{part}"
+
+
+def folded(value: str) -> str:
+    """How a list without regard to capitals keeps a value, and is asked about one."""
+    return value.casefold()
+
+
 def alias_set(environment_id: int, alias_id: str) -> str:
     """Name of the set of the one user id that an alias stands for."""
     return f"alias/{environment_id}/{alias_id}"

@@ -36,7 +36,16 @@ from cairn.eventlog.log import EventLog
 from cairn.eventlog.readers import passed_by_all
 from cairn.ingest.feed import Feed
 from cairn.members.rewrite import ask_rewrite
-from cairn.members.sets import Members, SetChange, alias_set, incoming_set, list_set, users_set
+from cairn.members.sets import (
+    Members,
+    SetChange,
+    alias_set,
+    folded,
+    incoming_set,
+    list_set,
+    upload_prefix,
+    users_set,
+)
 from cairn.paths import Paths
 from cairn.privacy.erasure import Known, find_erased
 from cairn.privacy.log_purge import log_places, purge_log, purge_set_aside
@@ -190,7 +199,7 @@ def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
     for row in listed:
         # A segment's list holds identities; one that people filled may hold anything that names a user.
         names = set(known.identities) if row.kind == "segment" else {*known.names, *ids}
-        names |= {name.lower() for name in names} if row.folds_case else set()
+        names |= set(map(folded, names)) if row.folds_case else set()
         in_lists[list_set(row.id)] = SetChange({}, names)
     # What webhooks have brought for tasks that wait for pages may be in any of these lists soon.
     waiting = {
@@ -198,8 +207,14 @@ def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
         for task in tasks
         for part in ("add", "remove")
     }
+    # What is being uploaded goes into such a list when the upload is read to its end.
+    everywhere = {*known.names, *ids}
+    everywhere |= set(map(folded, everywhere))
+    uploading = {
+        name: SetChange({}, everywhere) for name in parts.members.sets(upload_prefix(environment_id))
+    }
     parts.members.due.forget(environment_id, segment_ids, users)
-    gone = parts.members.apply_all(in_segments | in_lists | waiting)
+    gone = parts.members.apply_all(in_segments | in_lists | waiting | uploading)
     return sum(gone[name][1] for name in in_segments), sum(gone[name][1] for name in in_lists)
 
 

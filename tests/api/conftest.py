@@ -26,7 +26,8 @@ from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag
 from cairn.flags.model import Allocation
 from cairn.identity import merges
 from cairn.ids import event_id, identified_user_id
-from cairn.members.sets import users_set
+from cairn.lists.own import create_list
+from cairn.members.sets import list_set, users_set
 from cairn.outcomes import Reason
 from cairn.privacy.request import ErasedUser, ask_deletion
 from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
@@ -64,6 +65,7 @@ class Tenant:
     deletion_id: str
     site_id: int  # to label on
     sync_id: int  # of its segment to a webhook
+    list_id: str  # of its own
     target_id: int
     hook_id: int
     app_id: int  # a partner app
@@ -90,6 +92,7 @@ class Tenant:
             "deletion_id": self.deletion_id,
             "site_id": self.site_id,
             "sync_id": self.sync_id,
+            "list_id": self.list_id,
             "target_id": self.target_id,
             "hook_id": self.hook_id,
             "app_id": self.app_id,
@@ -200,6 +203,7 @@ def make_tenant(core: Core, name: str) -> Tenant:
             app_id=app.id,
             grant_id=customer.grant_id,
             audience_id=_audience(connection, workspace_id, environment.id, name, now),
+            list_id=create_list(connection, environment.id, f"{name} list", folds_case=False, now=now).id,
             tokens=made.tokens,
         )
         merge = merges.merge(
@@ -301,3 +305,4 @@ def _behaviour(core: Core, tenant: Tenant, merge: merges.Merge) -> None:
     since = to_ms(core.clock() - timedelta(hours=1))
     values = {str(user): since for user in (tenant.user_id, 5, 6)}
     core.members.apply(users_set(tenant.environment, tenant.segment_id), add=values, remove=())
+    core.members.apply(list_set(tenant.list_id), add={tenant.identity: since}, remove=())
