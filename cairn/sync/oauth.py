@@ -216,7 +216,7 @@ class _Client(ClientMixin):  # type: ignore[misc]
         return SCOPE
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        return redirect_uri in self.row.redirect_uris
+        return redirect_uri in app_of(self.row).redirect_uris
 
     def check_response_type(self, response_type: str) -> bool:
         return response_type == "code"

@@ -254,6 +254,12 @@ def _redirects(addresses: Sequence[str], rules: AddressRules) -> list[str]:
     return list(dict.fromkeys(clean_redirect(address, rules) for address in addresses))
 
 
+def _stored_redirects(stored: Any) -> tuple[str, ...]:  # Any: what the database holds
+    """None where they cannot be read: then nobody is led anywhere until they are saved anew."""
+    is_readable = isinstance(stored, list) and all(isinstance(address, str) for address in stored)
+    return tuple(stored) if is_readable else ()
+
+
 def _own(workspace_id: int, app_id: int) -> sa.ColumnElement[bool]:
     return (partner_apps.c.workspace_id == workspace_id) & (partner_apps.c.id == app_id)
 
@@ -263,7 +269,7 @@ def app_of(row: sa.Row[Any]) -> PartnerApp:
         row.id,
         row.name,
         row.client_id,
-        tuple(row.redirect_uris),
+        _stored_redirects(row.redirect_uris),
         row.webhook_url,
         row.is_builtin,
         row.created_at,

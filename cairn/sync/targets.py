@@ -117,7 +117,7 @@ def _target(row: sa.Row[Any]) -> Target:  # Any: a joined row
         row.environment_id,
         row.kind,
         row.name,
-        row.settings,
+        row.settings if isinstance(row.settings, dict) else {},
         row.is_enabled,
         row.created_at,
         row.id_token or "",

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from cairn.api.app import build_api
-from cairn.app import defined_events, flags, privacy, rules, segments
+from cairn.app import defined_events, flags, partner_apps, privacy, rules, segments, syncs
 from cairn.app.call import Call
 from cairn.conditions.tree import Attribute, UserProperty
 from cairn.db.columns import Json
@@ -29,6 +29,8 @@ from cairn.privacy.request import ErasedUser, ask_deletion
 from cairn.published.settings_file import document_name
 from cairn.publisher import Publisher
 from cairn.segments.definition import NewSegment
+from cairn.sync.new_target import NewTarget
+from cairn.sync.partner_apps import NewPartnerApp
 from cairn.workspace.api_token import create_token
 from cairn.workspace.permission import Role
 from tests.web.conftest import NOW, Browser, World
@@ -60,12 +62,22 @@ WHERE = {
     ("capture_settings", "body"): ("/privacy", "/capture?environment=production"),
 }
 # Documents that no page or endpoint shows as such; damaged, they break nothing either.
-UNSEEN = [("edits", "what"), ("connections", "settings"), ("deletions", "receipt")]
+UNSEEN = [
+    ("edits", "what"), ("connections", "settings"), ("deletions", "receipt"), ("partner_apps", "redirect_uris"),
+    ("sync_targets", "settings"),
+]  # fmt: skip
 # Jobs are read by the worker, which sets the one aside; the rest of a deletion by its job.
-ELSEWHERE = {("jobs", "payload"), ("deletions", "users"), ("deletions", "found")}
+# A message of a hook is read by what sends it.
+ELSEWHERE = {
+    ("jobs", "payload"),
+    ("deletions", "users"),
+    ("deletions", "found"),
+    ("outbound_messages", "body"),
+}
 PAGES = [
     "", "/users", "/segments", "/segments/new", "/flags", "/flags?archived=1", "/events", "/events/new", "/live",
-    "/keys", "/privacy", "/accounts", "/environments", f"/flags/{FINE}", f"/flags/{FINE}/variables",
+    "/keys", "/privacy", "/accounts", "/environments", "/directory", "/partner-apps",
+    "/partner-apps/{app}", f"/flags/{FINE}", f"/flags/{FINE}/variables",
     f"/flags/{FINE}/metrics", f"/flags/{FINE}/sdk", f"/flags/{FINE}/rules/new", "/segments/{fine_segment}",
     "/events/{fine_event}", f"/flags/{FINE}?as=ann",
 ]  # fmt: skip
@@ -102,6 +114,10 @@ class Made:
                 grouped.append(rules.add_rule(call, flag, here, personal).value.id)
             flags.switch_flag(call, flag, here, is_on=True)
         privacy.change_capture(call, here, CaptureSettings(mode="block", pages=("/secret",)))
+        webhook = NewTarget("webhook", "Hook", "https://hooks.example/")
+        syncs.create_target(call, here, webhook)
+        app = NewPartnerApp("App", ("https://app.example/",), "https://app.example/")
+        self.ids["app"] = partner_apps.register_app(call, app)[0].id
         with world.core.writing() as connection:
             held = groups.NewHoldout(name="Held", traffic=5)
             groups.add_holdout(connection, world.a.workspace_id, here.id, held)
