@@ -119,6 +119,7 @@ def texts(value: object) -> Iterator[str]:
 OPEN = {  # whoever they are
     "/", "/sign-in", "/sign-up", "/api/v1/openapi.json", "/api/v1/docs", "/static",
     "/demo/shop/{app_id}", "/demo/shop/{app_id}/", "/demo/shop/{app_id}/{name}",
+    "/.well-known/oauth-authorization-server",  # where other programs find what they are to ask (RFC 8414)
 }  # fmt: skip
 
 

@@ -35,17 +35,21 @@ class HeapConnection(Struct, frozen=True):
         return self.id_token is not None
 
 
+_COLUMNS = [heap_connections.c[name] for name in HeapConnection.__struct_fields__]
+# Made once: every webhook asks it.
+_BY_ID_TOKEN = sa.select(*_COLUMNS).where(heap_connections.c.id_token == sa.bindparam("id_token"))
+
+
 def connection_of(connection: sa.Connection, workspace_id: int) -> HeapConnection | None:
     """The workspace's; None: it was never enabled."""
-    return _read(connection, heap_connections.c.workspace_id == workspace_id)
+    query = sa.select(*_COLUMNS).where(heap_connections.c.workspace_id == workspace_id)
+    return _read(connection.execute(query).first())
 
 
 def connection_by_id_token(connection: sa.Connection, id_token: str) -> HeapConnection | None:
     """The one whose webhooks carry it."""
-    return _read(connection, heap_connections.c.id_token == id_token) if id_token else None
+    return _read(connection.execute(_BY_ID_TOKEN, {"id_token": id_token}).first()) if id_token else None
 
 
-def _read(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> HeapConnection | None:
-    columns = [heap_connections.c[name] for name in HeapConnection.__struct_fields__]
-    row: Any = connection.execute(sa.select(*columns).where(condition)).first()  # Any: of many types
+def _read(row: Any) -> HeapConnection | None:  # Any: a row of many types
     return HeapConnection(*row) if row else None
