@@ -20,6 +20,8 @@ from cairn.ids import event_id, identified_user_id
 from cairn.outcomes import Reason
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.store.store import PropertyChange
+from cairn.sync.addresses import rules_of
+from cairn.sync.partner_apps import NewPartnerApp, create_app
 from cairn.web.app import build_web
 from cairn.workspace.api_token import create_token
 from cairn.workspace.permission import Role
@@ -148,9 +150,15 @@ def values(world: World, many: Tenant) -> dict[str, str]:
 
     with world.core.engine.connect() as connection:
         rule = str(connection.execute(sa.select(sa.func.max(tables.rules.c.id))).scalar_one())
+    new = NewPartnerApp("App", ("https://app.example/",), "https://app.example/")
+    with world.core.engine.begin() as connection:
+        app, _ = create_app(
+            connection, many.workspace_id, world.core.seal, new, rules_of(world.core.settings), NOW
+        )
     return {
         "environment": "production", "user_id": str(identified_user_id(many.environment.id, WHO)), "key": "flag",
         "event_id": first(tables.defined_events), "segment_id": first(tables.segments), "rule_id": rule,
+        "app_id": str(app.id), "kind": "files",
     }  # fmt: skip
 
 
