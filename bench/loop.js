@@ -1,5 +1,5 @@
 // Measures the loop: the sender's 200 for a property that makes a user a member, until the flag SDK says enabled.
-// Input: one JSON argument {url, appId, accountId, sdkKey, users, sdk: path of node_modules}. Output: JSON lines.
+// Input: one JSON argument {url, flagsUrl, flag, appId, accountId, sdkKey, users, modules}; flagsUrl: where flags are asked. Output: JSON lines.
 const http = require('node:http')
 const input = JSON.parse(process.argv[2])
 const { init } = require(`${input.modules}/vwo-fme-node-sdk`)
@@ -19,12 +19,12 @@ function post(path, body) {
 
 async function main() {
   const client = await init({
-    accountId: input.accountId, sdkKey: input.sdkKey, gatewayService: { url: input.url }, logger: { level: 'ERROR' },
+    accountId: input.accountId, sdkKey: input.sdkKey, gatewayService: { url: input.flagsUrl }, logger: { level: 'ERROR' },
   })
   for (let number = 0; number < input.users; number++) {
     const identity = `bench-${input.run}-${number}@shop.test`
     const context = { id: identity, customVariables: { your_custom_variable: identity } }
-    const before = await client.getFlag('featureFlag', context)
+    const before = await client.getFlag(input.flag, context)
     if (before.isEnabled()) throw new Error(`${identity} is a member before it did anything`)
     const status = await post('/api/add_user_properties', {
       app_id: input.appId, identity, properties: { plan: 'premium' },
@@ -34,7 +34,7 @@ async function main() {
     let asked = 0
     for (;;) {
       asked++
-      const flag = await client.getFlag('featureFlag', context)
+      const flag = await client.getFlag(input.flag, context)
       const waited = Number(process.hrtime.bigint() - acknowledged) / 1e6
       if (flag.isEnabled()) { console.log(JSON.stringify({ ms: waited, asked })); break }
       if (waited > 30000) { console.log(JSON.stringify({ ms: waited, asked, failed: true })); break }

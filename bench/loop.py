@@ -1,5 +1,6 @@
-"""`make bench-loop`: from the sender's 200 to the Node SDK's `enabled: true`, idle and under load.
+"""`make bench-loop`: from the sender's 200 to the Node SDK's `enabled: true`: idle, under load, and across two Cairns.
 
+Across: the event reaches one Cairn, whose segment is synced to another, which the SDK asks.
 `EVENTS=20000000` fills that much history first. `USERS` (200) users are measured one after the other.
 """
 
@@ -16,10 +17,11 @@ import httpx2
 
 from bench.figures import against, report, spread
 from bench.history import fill
+from bench.two import FLAG, NETWORKS, connect
 from tests.served import Served
 
 MODULES = Path(__file__).parent.parent / "tests" / "clients" / "node_modules"
-IDLE_LIMIT_MS, LOADED_LIMIT_MS = 1_000, 2_000
+IDLE_LIMIT_MS, LOADED_LIMIT_MS, ACROSS_LIMIT_MS = 1_000, 2_000, 1_000
 LOAD_PER_S = 500
 
 
@@ -74,12 +76,16 @@ def wait_until_counted(served: Served) -> None:
         time.sleep(0.5)
 
 
-def measure(served: Served, run: str, users: int) -> list[float]:
+def measure(served: Served, run: str, users: int, *, flags: Served | None = None) -> list[float]:
+    """`flags`: another Cairn, which is asked."""
+    asked = flags or served
     argument = {
         "url": served.url,
+        "flagsUrl": asked.url,
+        "flag": FLAG if flags else served.demo["flag"],
         "appId": served.production["app_id"],
-        "accountId": str(served.demo["account_id"]),
-        "sdkKey": served.production["sdk_key"],
+        "accountId": str(asked.demo["account_id"]),
+        "sdkKey": asked.production["sdk_key"],
         "users": users,
         "run": run,
         "modules": str(MODULES),
@@ -98,6 +104,27 @@ def measure(served: Served, run: str, users: int) -> list[float]:
     return [row["ms"] for row in rows]
 
 
+def measure_across(users: int) -> list[float]:
+    with tempfile.TemporaryDirectory(prefix="cairn-bench-") as folder:
+        analytics, flags = (
+            Served(
+                Path(folder) / name,
+                options=("--rate-limits", "false", "--poll-interval-ms", "1000", *NETWORKS),
+            )
+            .make_demo()
+            .start()
+            for name in ("analytics", "flags")
+        )
+        try:
+            wait_until_counted(analytics)
+            connect(analytics, flags)
+            time.sleep(2)  # the SDK starts with the newest settings
+            return measure(analytics, "across", users, flags=flags)
+        finally:
+            analytics.stop()
+            flags.stop()
+
+
 def main() -> None:
     events, users = int(os.environ.get("EVENTS", "0")), int(os.environ.get("USERS", "200"))
     with tempfile.TemporaryDirectory(prefix="cairn-bench-") as folder:
@@ -114,14 +141,17 @@ def main() -> None:
                 rate = load.sent / (time.monotonic() - started)
         finally:
             served.stop()
+    across = measure_across(users)
     report(
         "loop",
         history_events=filled,
         idle_ms=spread(idle),
         loaded_ms=spread(loaded),
+        across_ms=spread(across),
         load_events_per_s=round(rate),
         idle=against(spread(idle)["p95"], IDLE_LIMIT_MS, "ms p95"),
         loaded=against(spread(loaded)["p95"], LOADED_LIMIT_MS, "ms p95"),
+        across=against(spread(across)["p95"], ACROSS_LIMIT_MS, "ms p95"),
     )
 
 
