@@ -10,7 +10,7 @@ from cairn.clock import to_ms
 from cairn.errors import Conflict
 from cairn.lists import own
 from cairn.lists.changing import Action, Changed, Target, change
-from cairn.lists.own import OWN, AnyList, ListNotFound, OwnList
+from cairn.lists.own import OWN, AnyList, ListNotFound
 from cairn.lists.upload import Reading, Upload
 from cairn.members.sets import folded, list_set
 from cairn.segments.used_by import Use, lists_used_by, used_by
@@ -49,21 +49,20 @@ class Uploaded(Struct, frozen=True):
 def list_lists(call: Call, environment: Environment) -> list[ShownList]:
     """Those that rules can ask about, of every kind, by name."""
     with call.reading() as connection:
-        return _shown(call, connection, own.list_all(connection, environment.id))
+        return _shown(call, connection, environment, own.list_all(connection, environment.id))
 
 
 def get_list(call: Call, environment: Environment, list_id: str) -> ShownList:
     """Raises ListNotFound, also for a list that is not a team's own."""
     with call.reading() as connection:
-        return _own(call, connection, own.get_list(connection, environment.id, list_id))
+        found = own.get_list(connection, environment.id, list_id)
+        known = AnyList(found.id, found.name, OWN, found.folds_case, 0, found.updated_at)
+        return _shown(call, connection, environment, [known])[0]
 
 
-def _own(call: Call, connection: sa.Connection, found: OwnList) -> ShownList:
-    known = AnyList(found.id, found.name, OWN, found.folds_case, 0, found.updated_at)
-    return _shown(call, connection, [known])[0]
-
-
-def _shown(call: Call, connection: sa.Connection, lists: list[AnyList]) -> list[ShownList]:
+def _shown(
+    call: Call, connection: sa.Connection, environment: Environment, lists: list[AnyList]
+) -> list[ShownList]:
     members = call.core.members
     by_list = lists_used_by(connection, call.workspace_id, [known.id for known in lists])
     of_segments = [known.source_id for known in lists if known.kind == "segment"]
@@ -74,7 +73,7 @@ def _shown(call: Call, connection: sa.Connection, lists: list[AnyList]) -> list[
             [
                 use
                 for use in (by_segment[known.source_id] if known.kind == "segment" else by_list[known.id])
-                if call.reaches(use.environment_id)
+                if use.environment_id == environment.id
             ],
         )
         for known in lists

@@ -25,6 +25,7 @@ from cairn.app.waiting import running_of, while_waited_for
 from cairn.calendar import zone_names, zone_of
 from cairn.clock import to_ms
 from cairn.errors import CairnError, NotFound, NotSignedIn
+from cairn.lists.upload import Upload
 from cairn.web.form import Form, read_form
 from cairn.web.guard import (
     NONCE,
@@ -39,6 +40,7 @@ from cairn.web.kept_form import KeptForm, author_of, keep, sealed
 from cairn.web.once import ShownOnce
 from cairn.web.render import templates
 from cairn.web.snippets import Place
+from cairn.web.upload import uploaded
 from cairn.workspace.edits import StaleVersion
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb, may, require
@@ -73,6 +75,7 @@ class Visit:
     root: str = ""  # of the addresses in this environment; empty until one is asked for
     throttle: Throttle = field(default_factory=Throttle)
     once: ShownOnce = field(default_factory=ShownOnce)
+    upload: Upload | None = None  # the file of a form that has one
 
     @property
     def nonce(self) -> str:
@@ -271,6 +274,7 @@ class Page:
     answer: PageFunction
     verb: Verb | None = Verb.SEE
     method: str = "GET"
+    takes_file: bool = False  # its form is sent as multipart/form-data
 
 
 def get(path: str, answer: PageFunction, verb: Verb | None = Verb.SEE) -> Page:
@@ -279,6 +283,10 @@ def get(path: str, answer: PageFunction, verb: Verb | None = Verb.SEE) -> Page:
 
 def post(path: str, answer: PageFunction, verb: Verb | None = Verb.DEFINE) -> Page:
     return Page(path, answer, verb, "POST")
+
+
+def post_file(path: str, answer: PageFunction, verb: Verb = Verb.DEFINE) -> Page:
+    return Page(path, answer, verb, "POST", takes_file=True)
 
 
 class Door:
@@ -291,6 +299,8 @@ class Door:
 
     def route(self, page: Page) -> Route:
         async def endpoint(request: Request) -> Response:
+            if page.takes_file:
+                return await self._answer_file(page, request)
             try:
                 form = await read_form(request) if page.method == "POST" else Form()
             except CairnError as error:
@@ -299,8 +309,18 @@ class Door:
 
         return Route(page.path, endpoint, methods=[page.method])
 
-    def answer(self, page: Page, request: Request, form: Form) -> Response:
+    async def _answer_file(self, page: Page, request: Request) -> Response:
+        """Nothing is received before it is known who sends it, and that they may."""
+        try:
+            await run_in_threadpool(lambda: self.enter(self.visit(request), page.verb))
+            async with uploaded(self._core, request) as (form, upload):
+                return await while_waited_for(request, lambda: self.answer(page, request, form, upload))
+        except CairnError as error:
+            return await run_in_threadpool(self.failed, self.visit(request), error)
+
+    def answer(self, page: Page, request: Request, form: Form, upload: Upload | None = None) -> Response:
         visit = self.visit(request, form)
+        visit.upload = upload
         try:
             visit = self.enter(visit, page.verb)
             if page.method == "POST":

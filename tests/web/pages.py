@@ -19,6 +19,7 @@ NO_PAGES = {
     "/env/{environment}/first": "the card that Home of a new workspace opens with",
     "/env/{environment}/live/rows": "rows for the page of Live",
     "/env/{environment}/users/{user_id}/export": "a file",
+    "/env/{environment}/lists/{list_id}/download": "a file",
     "/integrations/heap/callback": "where Heap's page leads back to, with an answer that counts once",
 }
 
@@ -64,6 +65,15 @@ def registered(tab: Tab, url: str) -> str:
     return tab.url.partition("?")[0].rpartition("/")[2]
 
 
+def made_list(tab: Tab, url: str) -> str:
+    """The id of a list of the team's own, which the demo has none of."""
+    tab.goto(url)
+    tab.get_by_label("Name", exact=True).fill("Beta testers")
+    tab.get_by_role("button", name="Make the list").click()
+    tab.wait_for_url(re.compile(r"/lists/l\w+"))
+    return tab.url.partition("?")[0].rpartition("/")[2]
+
+
 def values_of(tab: Tab, served: Served) -> dict[str, str]:
     """A value for every name in a path, as the demo's own pages link them."""
     here = f"{served.url}/env/production"
@@ -77,6 +87,7 @@ def values_of(tab: Tab, served: Served) -> dict[str, str]:
     return {
         "environment": "production",
         "kind": "files",
+        "list_id": made_list(tab, f"{here}/lists"),
         "app_id": registered(tab, f"{here}/partner-apps"),
         "audience_id": str(synced_audience(served.data_dir)),
         **{name: linked(tab, url, pattern) for name, (url, pattern) in sought.items()},

@@ -279,3 +279,31 @@ def test_an_editor_keeps_what_was_typed_while_the_session_ends_or_the_server_is_
     expect(tab.get_by_label("Key", exact=True)).to_have_value("typed_for_long")
     expect(tab.get_by_label("Property", exact=True)).to_have_value("plan")
     tab.close()
+
+
+def test_a_file_is_uploaded_with_its_progress_and_bad_lines_are_named(
+    cairn: Served, page: Page, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    page.expose_function("noted", lambda text: said.append(text))
+    page.goto(f"{cairn.url}/env/production/lists")
+    page.get_by_label("Name", exact=True).fill("Uploaded")
+    page.get_by_role("button", name="Make the list").click()
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("user_id\n" + "".join(f"u{number},{'x' * 400}\n" for number in range(30_000)))
+    bad.write_text("u1\n,two\n")
+    watch = """new MutationObserver((found) => noted(found[0].target.textContent))
+        .observe(document.querySelector('[data-upload] [role=status]'), { childList: true })"""
+    page.get_by_label("CSV file").set_input_files(good)
+    page.evaluate(watch)
+    page.get_by_role("button", name="Upload", exact=True).click()
+    expect(page.get_by_text("30,000 added, 0 removed; 30,000 values now.")).to_be_visible()
+    expect(page.get_by_text("“user_id”, was taken as heading")).to_be_visible()
+    assert said[-1] == "Reading the values…"
+    with page.expect_response(lambda answer: answer.url.endswith("/upload")) as refused:
+        page.get_by_label("CSV file").set_input_files(bad)
+        page.get_by_role("button", name="Upload", exact=True).click()
+    assert refused.value.status == 422
+    alert = page.get_by_role("alert").filter(has_text="line 2: empty")
+    expect(alert).to_be_focused()
+    expect(page.get_by_role("button", name="Upload", exact=True)).to_be_enabled()

@@ -26,6 +26,7 @@ EMPTY = [
     pytest.param("/users?after=1-1", "That was the last page", id="users, beyond the end"),
     pytest.param("/segments", "No segment yet", id="segments"),
     pytest.param("/flags", "No flag yet", id="flags"),
+    pytest.param("/lists", "No list yet", id="lists"),
     pytest.param("/keys", "waiting for its first event", id="keys"),
     pytest.param("/tokens", "No tokens", id="tokens"),
 ]
