@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from cairn.clock import to_ms
 from cairn.conditions.tree import UserProperty
 from cairn.db import tables
+from cairn.db.sync_tables import heap_audiences, heap_connections
 from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.event import Draft, Kind, Refused
@@ -48,6 +49,7 @@ def many(world: World) -> Tenant:
     tenant = world.add_tenant("many")
     with world.core.engine.begin() as connection:
         define(connection, tenant)
+    connect_heap(world, tenant)
     fill(world, tenant)
     return tenant
 
@@ -110,6 +112,41 @@ def define(connection: sa.Connection, tenant: Tenant) -> None:
     )  # fmt: skip
 
 
+def connect_heap(world: World, tenant: Tenant) -> None:
+    """A Heap account with thousands of audiences, every second one added, and thousands of lists of the team's own."""
+    here, moments = tenant.environment.id, {"created_at": NOW, "updated_at": NOW}
+    names = {f"lheap{at}": (f"Audience {at}", "heap") for at in range(MANY)}
+    names |= {f"lown{at}": (f"List {at}", "static") for at in range(MANY)}
+    with world.core.engine.begin() as connection:
+        account = sa.insert(heap_connections).values(
+            workspace_id=tenant.workspace_id, environment_id=here, targets_visitors=True, id_token="many",
+            host="http://127.0.0.1:9", token_sealed=world.core.seal.close("token"), connected_at=NOW, **moments,
+        )  # fmt: skip
+        account_id = connection.execute(account.returning(heap_connections.c.id)).scalar_one()
+        connection.execute(
+            sa.insert(tables.attribute_lists),
+            [
+                {
+                    "id": list_id,
+                    "environment_id": here,
+                    "name": name,
+                    "kind": kind,
+                    "folds_case": False,
+                    **moments,
+                }
+                for list_id, (name, kind) in names.items()
+            ],
+        )
+        connection.execute(
+            sa.insert(heap_audiences),
+            [
+                {"connection_id": account_id, "heap_id": str(at), "name": f"Audience {at}", "list_id": f"lheap{at}",
+                 "is_added": at % 2 == 0, "first_seen_at": NOW}
+                for at in range(MANY)
+            ],
+        )  # fmt: skip
+
+
 def fill(world: World, tenant: Tenant) -> None:
     """Thousands of properties, names, sessions, libraries, hosts and refusals, each as large as they are taken."""
     here, store, now = tenant.environment.id, world.core.store, to_ms(NOW)
@@ -150,6 +187,7 @@ def values(world: World, many: Tenant) -> dict[str, str]:
 
     with world.core.engine.connect() as connection:
         rule = str(connection.execute(sa.select(sa.func.max(tables.rules.c.id))).scalar_one())
+        audience = str(connection.execute(sa.select(sa.func.min(heap_audiences.c.id))).scalar_one())
     new = NewPartnerApp("App", ("https://app.example/",), "https://app.example/")
     with world.core.engine.begin() as connection:
         app, _ = create_app(
@@ -158,7 +196,7 @@ def values(world: World, many: Tenant) -> dict[str, str]:
     return {
         "environment": "production", "user_id": str(identified_user_id(many.environment.id, WHO)), "key": "flag",
         "event_id": first(tables.defined_events), "segment_id": first(tables.segments), "rule_id": rule,
-        "app_id": str(app.id), "kind": "files",
+        "app_id": str(app.id), "kind": "files", "audience_id": audience, "list_id": "lown0",
     }  # fmt: skip
 
 
@@ -171,7 +209,8 @@ def browser(world: World, many: Tenant) -> Iterator[Browser]:
 # Lists of what there are thousands of; the other pages must only stay small.
 LONG = {
     "", "/live", "/users", "/users/{user_id}", "/segments", "/flags", "/flags/{key}", "/flags/{key}/rules/new",
-    "/segments/new", "/events", "/events/new", "/keys", "/tokens", "/environments", "/account",
+    "/segments/new", "/events", "/events/new", "/keys", "/tokens", "/environments", "/account", "/heap", "/heap/add",
+    "/lists",
 }  # fmt: skip
 INSIDE = [page.path for page in addresses() if page.path.startswith("/env/{environment}")]
 

@@ -31,7 +31,9 @@ def heap_page(visit: Visit, error: CairnError | None = None) -> Response:
     return visit.page(
         "heap.html", status=error.status if error else 200, error=error, shown=shown, account=account, tab=tab,
         tabs=TABS, heap=HEAP, may_change=visit.may(CHANGE), may_add=visit.may(Verb.DEFINE), form_targets=targets,
-        audiences=heap_audiences.list_added(visit.call, visit.here) if is_here else [],
+        audiences=portion(
+            heap_audiences.list_added(visit.call, visit.here) if is_here else [], visit.ask("from")
+        ),
         refusals=heap_audiences.list_refusals(visit.call, visit.here) if is_here else [],
         callback=_public_url(visit) + heap_account.CALLBACK, webhook=_public_url(visit) + heap_account.WEBHOOK,
     )  # fmt: skip
