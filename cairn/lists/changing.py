@@ -108,6 +108,8 @@ def _change_many(
                 members.drop(going)
                 if members.size(name) + new > most:
                     raise ListFull(most)
+            if not members.size(name):
+                return members.adopt(name, coming), 0
             return members.combine(name, add=coming, remove=going)
         case Action.REMOVE:
             return members.combine(name, add=going, remove=coming)

@@ -103,26 +103,28 @@ class Reading:
 
     def _cells(self) -> Iterator[tuple[int, str]]:
         """The first column of each row that has anything."""
-        first, lines = "", (line for _, line in self._lines())
-        for first in lines:
-            if first.strip():
-                break
-        before = self._line_number - 1
-        separator = "," if "," in first else next((sign for sign in ";\t" if sign in first), ",")
-        reader = csv.reader(_chained(first, lines), delimiter=separator, strict=True)
-        while True:
-            try:
-                row = next(reader, None)
-            except csv.Error as error:
-                self._refuse(f"line {before + reader.line_num}: {_told(error)}")
-                if len(self._errors) == MOST_REFUSED:
-                    return
+        lines, separator = self._lines(), ""
+        for number, line in lines:
+            if not line or line.isspace():
                 continue
-            if row is None:
-                return
-            if any(row):
-                self.columns = max(self.columns, len(row))
-                yield before + reader.line_num, row[0]
+            if not separator:
+                separator = "," if "," in line else next((sign for sign in ";\t" if sign in line), ",")
+                self.columns = line.count(separator) + 1
+            if '"' not in line:
+                cell = line.partition(separator)[0]
+                if cell or line.strip(f"{separator} \r\n"):  # spreadsheets write rows of nothing
+                    yield number, cell
+            elif row := self._quoted(line, lines, separator):
+                yield self._line_number, row[0]
+
+    def _quoted(self, line: str, lines: Iterator[tuple[int, str]], separator: str) -> list[str]:
+        """A row with quotes, which may take more lines; empty: it is none."""
+        following = _chained(line, (more for _, more in lines))
+        try:
+            return next(csv.reader(following, delimiter=separator, strict=True), [])
+        except csv.Error as error:
+            self._refuse(f"line {self._line_number}: {_told(error)}")
+            return []
 
     _line_number = 0
 

@@ -170,6 +170,26 @@ def test_a_deleted_user_is_nowhere_and_the_others_are_untouched(tmp_path: Path) 
     next_start.close()
 
 
+@pytest.mark.parametrize("folds_case", [False, True], ids=["letter by letter", "capitals do not count"])
+def test_a_deleted_user_leaves_the_lists_that_people_filled(tmp_path: Path, folds_case: bool) -> None:
+    """Also where the list keeps the name folded: `ẞ` in small letters is not what it is folded to."""
+    running = Running(tmp_path / "data").start()
+    tenant = running.tenant("leaver")
+    name = "Großmann@shop.test"
+    running.track(tenant, "Seen", identity=name)
+    eventually(lambda: counted(running, tenant, name) == ["Seen"])
+    made = {"name": "Own", "folds_case": folds_case}
+    list_id = running.call(tenant, "POST", "/lists?environment=production", json=made).json()["id"]
+    values = {"values": [name, "other@shop.test"]}
+    added = running.call(tenant, "POST", f"/lists/{list_id}/values?environment=production", json=values)
+    assert added.json()["size"] == 2
+    request = delete(running, tenant, {"identity": name})
+    eventually(lambda: status(running, tenant, request) == "complete")
+    found = running.call(tenant, "GET", f"/lists/{list_id}/values?environment=production").json()
+    assert [item["value"] for item in found["values"]] == ["other@shop.test"]
+    running.close()
+
+
 def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
     """Killed after each part in turn: the next start finishes the same request."""
     running = Running(tmp_path / "data").start()
