@@ -14,8 +14,10 @@ from cairn.app.core import HealthProblem
 from cairn.app.events import UNKNOWN, latest_events
 from cairn.app.exposures import with_names
 from cairn.app.heap_audiences import ShownAudience, needing_attention
+from cairn.app.hooks import list_hooks
 from cairn.app.python_lists import WithheldLists, withheld_lists
 from cairn.app.sources import heard_from
+from cairn.app.syncs import list_failing
 from cairn.calendar import last_days
 from cairn.event import Kind
 from cairn.flags.overview import FlagCount, count_flags
@@ -23,6 +25,8 @@ from cairn.outcomes import Outcome
 from cairn.segments import definition as segments
 from cairn.segments.definition import SegmentName, SegmentState
 from cairn.segments.used_by import used_by
+from cairn.sync.hooks import Hook
+from cairn.sync.syncs import FailingSync
 from cairn.workspace.environment import Environment
 
 
@@ -56,6 +60,8 @@ class Overview(Struct, frozen=True):
     long_lists: list[LongList]
     withheld_lists: list[WithheldLists]
     audiences: list[ShownAudience]  # of the Heap account, whose sync fails or has gone silent
+    syncs: list[FailingSync]  # of segments to targets
+    hooks: list[Hook]  # webhooks that fail
 
 
 class FirstSteps(Struct, frozen=True):
@@ -104,6 +110,8 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
         long_lists=_long_lists(call, environment, counted),
         withheld_lists=withheld_lists(call, environment),
         audiences=needing_attention(call, environment),
+        syncs=list_failing(call, environment),
+        hooks=[hook for hook in list_hooks(call, environment) if hook.error],
     )
 
 

@@ -11,7 +11,7 @@ from cairn.segments.definition import Segment
 from cairn.sync import new_target, syncs, targets, tasks
 from cairn.sync.mapping import mapped_set
 from cairn.sync.new_target import NewTarget
-from cairn.sync.syncs import IDENTITY, Every, NewSync, Sync, Task
+from cairn.sync.syncs import IDENTITY, Every, FailingSync, NewSync, Sync, Task
 from cairn.sync.targets import Target
 from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment
@@ -107,6 +107,12 @@ def list_syncs(call: Call, environment: Environment, segment: Segment) -> list[S
         SyncView(sync, target, _sizes(call, sync, list_id), open_tasks[sync.id], editions[sync.id])
         for sync, target in found
     ]
+
+
+def list_failing(call: Call, environment: Environment) -> list[FailingSync]:
+    """The longest failing first."""
+    with call.reading() as connection:
+        return syncs.failing_syncs(connection, environment.id)
 
 
 def get_sync(call: Call, environment: Environment, sync_id: int) -> SyncView:

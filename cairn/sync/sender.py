@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.25  # a membership change wakes it at once; this is for what time brings
 THREADS = 8
 THREADS_PER_TARGET = 2
+CLEAN_UP_S = 60.0  # how often what is left of syncs that are gone is cleared away
 END_S = 3.0  # how long the end of the process waits for a page that is on its way
 SAVE_S = 0.25  # how often progress is written; after a crash a few pages are sent again
 # A property of a member may change without the segment changing: such ids are looked up again.
@@ -62,11 +63,14 @@ class Sender:
 
     def run(self, stop: threading.Event) -> None:
         self._stop = stop
-        clean_up(self._engine, self._members)
+        cleaned_s = float("-inf")
         while not stop.is_set():
             self._wake.wait(TICK_S)
             self._wake.clear()
             try:
+                if time.monotonic() - cleaned_s >= CLEAN_UP_S and not self._running:
+                    clean_up(self._engine, self._members)
+                    cleaned_s = time.monotonic()
                 self._start_due()
             except Exception as error:  # the job boundary: nothing is lost, it is due still
                 logger.warning("syncs_wait", exc_info=error)

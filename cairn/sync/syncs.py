@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.db.sync_tables import segment_syncs, sync_targets, sync_tasks
+from cairn.db.tables import segments
 from cairn.errors import Conflict, InvalidInput, NotFound
 from cairn.segments.definition import get_segment
 from cairn.sync.targets import Target, get_target
@@ -196,6 +197,38 @@ def syncs_in(connection: sa.Connection, environment_id: int) -> list[Sync]:
     """Of every segment, oldest first."""
     query = sa.select(segment_syncs).where(segment_syncs.c.environment_id == environment_id)
     return [Sync(**row._mapping) for row in connection.execute(query.order_by(segment_syncs.c.id))]
+
+
+class FailingSync(Struct, frozen=True):
+    """For whoever must look after it."""
+
+    segment_id: int
+    segment: str
+    target: str
+    error: str
+    failed_at: datetime
+
+
+def failing_syncs(connection: sa.Connection, environment_id: int) -> list[FailingSync]:
+    """Those that somebody wants, the longest failing first."""
+    query = (
+        sa.select(
+            segment_syncs.c.segment_id,
+            segments.c.name.label("segment"),
+            sync_targets.c.name.label("target"),
+            segment_syncs.c.error,
+            segment_syncs.c.failed_at,
+        )
+        .join(segments, segments.c.id == segment_syncs.c.segment_id)
+        .join(sync_targets, sync_targets.c.id == segment_syncs.c.target_id)
+        .where(
+            segment_syncs.c.environment_id == environment_id,
+            segment_syncs.c.failed_at.is_not(None),
+            segment_syncs.c.is_on,
+        )
+        .order_by(segment_syncs.c.failed_at, segment_syncs.c.id)
+    )
+    return [FailingSync(**row._mapping) for row in connection.execute(query)]
 
 
 def tasks_of(connection: sa.Connection, sync_id: int, limit: int = 50) -> list[Task]:

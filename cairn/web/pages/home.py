@@ -12,6 +12,8 @@ from cairn.app.overview import WEB, CountedSegment, LongList, Overview, first_st
 from cairn.app.python_lists import WithheldLists
 from cairn.calendar import zone_of
 from cairn.sync.audience_state import State
+from cairn.sync.hooks import Hook
+from cairn.sync.syncs import FailingSync
 from cairn.web.browser_snippet import neutral
 from cairn.web.pages.live import Row, explain, rows_of
 from cairn.web.render import count, full_time, query, templates
@@ -121,6 +123,8 @@ def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
     found += _of_segments(visit, overview.segments)
     found += _of_lists(visit, list(dict.fromkeys(overview.long_lists)))
     found += _of_audiences(visit, overview.audiences)
+    found += _of_syncs(visit, overview.syncs)
+    found += _of_hooks(visit, overview.hooks)
     found += _of_withheld(visit, overview.withheld_lists)
     found += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
     found += _of_events(visit, overview.findings)
@@ -166,6 +170,23 @@ def _of_lists(visit: Visit, lists: list[LongList]) -> Iterator[Concern]:
     if (more := len(lists) - SHOWN_EACH) > 0:
         title = f"{count(more, 'more flag')} {'has' if more == 1 else 'have'} lists that Python applications cannot get"
         yield Concern("warn", "SDK", title, "Their pages say which.", visit.url("/flags"), "Open")
+
+
+def _of_syncs(visit: Visit, syncs: list[FailingSync]) -> Iterator[Concern]:
+    """What failed first comes first."""
+    for sync in syncs[:SHOWN_EACH]:
+        title = f"Segment {sync.segment} is not synced to {sync.target} since {full_time(sync.failed_at, visit.zone)}"
+        yield Concern("bad", "failing", title, sync.error, visit.url(f"/segments/{sync.segment_id}"), "Open")
+    if (more := len(syncs) - SHOWN_EACH) > 0:
+        title = f"{count(more, 'more sync')} {'fails' if more == 1 else 'fail'}"
+        text = "Their segments' pages say why. Each is tried again until its target takes it."
+        yield Concern("bad", "failing", title, text, visit.url("/directory"), "Open")
+
+
+def _of_hooks(visit: Visit, hooks: list[Hook]) -> Iterator[Concern]:
+    for hook in hooks[:SHOWN_EACH]:
+        title = f"The webhook to {hook.url[:200]} is not taken"
+        yield Concern("warn", "webhook", title, hook.error, visit.url(f"/webhooks?hook={hook.id}"), "Open")
 
 
 def _of_audiences(visit: Visit, audiences: list[ShownAudience]) -> Iterator[Concern]:
