@@ -38,6 +38,15 @@ def unfollow(transaction: Transaction, tables: Tables, name: str) -> None:
         transaction.delete(name_key(name), db=tables["feeds"])
 
 
+def forget(transaction: Transaction, tables: Tables, name: str) -> None:
+    """Keep nothing of what has changed until now: readers compare."""
+    state, head = _state(transaction, tables, name), read_head(transaction, tables, name)
+    if state is not None:
+        feed, oldest, _ = state
+        _forget(transaction, tables, feed, oldest, until=None)
+        _write_state(transaction, tables, name, feed, head.version if head else 0, 0)
+
+
 def note(
     transaction: Transaction, tables: Tables, name: str, version: int, keys: Collection[bytes] | None
 ) -> None:

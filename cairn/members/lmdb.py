@@ -198,6 +198,10 @@ class LmdbMembers:
         self._check_writable()
         self._environment.write(lambda transaction: feed.unfollow(transaction, self._tables, name))
 
+    def forget_changes(self, name: str) -> None:
+        self._check_writable()
+        self._environment.write(lambda transaction: feed.forget(transaction, self._tables, name))
+
     def changed_since(self, name: str, version: int, *, most: int) -> Changed:
         values, until = self._environment.read(
             lambda transaction: feed.changed_since(transaction, self._tables, name, version, most)

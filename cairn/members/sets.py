@@ -124,6 +124,9 @@ class Members(Protocol):
     def followed(self) -> list[str]:
         """The sets that have a feed. Limit: as of `sets`."""
 
+    def forget_changes(self, name: str) -> None:
+        """Of a followed set: what its feed holds until now is gone, as for somebody who must not be named any more."""
+
     def changed_since(self, name: str, version: int, *, most: int) -> Changed:
         """Of a followed set; about `most` values, so ask again from the returned version while it is not the set's."""
 

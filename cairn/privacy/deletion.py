@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from cairn.clock import Clock
 from cairn.db.among import among
 from cairn.db.engine import reading, scrub
-from cairn.db.sync_tables import heap_connections, heap_tasks
+from cairn.db.sync_tables import heap_connections, heap_tasks, segment_syncs, sync_targets
 from cairn.db.tables import (
     aliases,
     attribute_lists,
@@ -215,6 +215,8 @@ def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
     }
     parts.members.due.forget(environment_id, segment_ids, users)
     gone = parts.members.apply_all(in_segments | in_lists | waiting | uploading)
+    for name in in_lists.keys() & set(parts.members.followed()):
+        parts.members.forget_changes(name)  # syncs compare instead, and tell their targets who is out
     return sum(gone[name][1] for name in in_segments), sum(gone[name][1] for name in in_lists)
 
 
@@ -261,7 +263,28 @@ def _remains(parts: Parts, known: Sequence[Known], *, is_scrubbed: bool) -> list
     told += [f"event log: {reason}" for position, reason in parts.log.damaged() if position == 0]
     with reading(parts.engine) as connection:
         told += _definitions_naming(connection, known)
+        told += _targets(connection, known)
     return told
+
+
+def _targets(connection: sa.Connection, known: Sequence[Known]) -> list[str]:
+    """What was synced elsewhere is told to be taken out there; until then its names are kept here to do so."""
+    query = (
+        sa.select(sync_targets.c.name, segment_syncs.c.is_on & sync_targets.c.is_enabled)
+        .join(segment_syncs, segment_syncs.c.target_id == sync_targets.c.id)
+        .where(segment_syncs.c.environment_id.in_([one.environment_id for one in known]))
+        .distinct()
+        .order_by(sync_targets.c.name)
+    )
+    return [
+        f"segment sync to {name}: "
+        + (
+            "it is told who is out, and keeps what it keeps"
+            if is_on
+            else "it is told who is out when it goes on"
+        )
+        for name, is_on in connection.execute(query)
+    ]
 
 
 def _definitions_naming(connection: sa.Connection, known: Sequence[Known]) -> list[str]:

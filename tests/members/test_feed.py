@@ -88,6 +88,18 @@ def test_a_feed_stays_small(store: LmdbMembers) -> None:
     )
 
 
+def test_what_a_feed_forgot_is_compared_and_what_follows_is_known(store: LmdbMembers) -> None:
+    start = store.follow("s")
+    store.apply("s", add={"a": 1}, remove=[])
+    store.forget_changes("s")
+    assert store.changed_since("s", start, most=9).values is None
+    now = store.version("s")
+    store.apply("s", add={"b": 1}, remove=[])
+    assert store.changed_since("s", now, most=9).values == {"b"}
+    store.forget_changes("nowhere")
+    assert "nowhere" not in store.followed()
+
+
 def test_feeds_are_kept_apart(store: LmdbMembers) -> None:
     first, second = store.follow("s"), store.follow("t")
     store.apply_all({})

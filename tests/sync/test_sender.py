@@ -476,3 +476,17 @@ def test_an_end_of_the_process_anywhere_loses_and_doubles_nothing(
     assert members_at(partner, synced) == listed
     assert {value for value, _ in world.members.values(acknowledged_set(synced.id))} == listed
     assert not any(map(world.members.size, world.members.sets("task/")))
+
+
+def test_a_user_who_is_deleted_is_taken_out_at_the_partner_and_named_in_no_feed(
+    world: SyncWorld, partner: Partner, synced: Sync
+) -> None:
+    """As the deletion of a user does it: out of the list, and out of what the feed holds."""
+    world.enter(*numbered(3))
+    world.sender.settle()
+    world.leave("user1@acme.test")
+    world.members.forget_changes(list_set(world.list_id))
+    world.sender.settle()
+    assert members_at(partner, synced) == {"user0@acme.test", "user2@acme.test"}
+    names = {value for name in world.members.sets("") for value in world.members.texts(name)}
+    assert "user1@acme.test" not in names
