@@ -20,6 +20,7 @@ from tests.chaos.disk import PARTS, fill_disk
 from tests.chaos.kills import kill_anything, kill_core
 from tests.chaos.requests import flood_without_key, stop_core
 from tests.chaos.slow import hold_slowly
+from tests.chaos.syncs import kill_either_side
 
 Disaster = Callable[[Path], dict[str, Any]]
 
@@ -28,6 +29,7 @@ def disasters(kills: int, draw: random.Random) -> Iterator[tuple[str, str, Disas
     """Group, name, and what to do in an empty folder."""
     yield "kills", "core killed", kill_core
     yield "kills", "anything killed", lambda folder: kill_anything(folder, kills, draw)
+    yield "kills", "either side of a sync killed", lambda folder: kill_either_side(folder, draw)
     yield "requests", "records that stop the core", stop_core
     yield "requests", "flood without a key", flood_without_key
     yield "requests", "slow senders", hold_slowly
