@@ -18,7 +18,9 @@ from cairn.errors import InvalidInput
 MOST_CHARACTERS = 1_000  # of a value
 MOST_LINE_BYTES = 65_536  # of a line with all its columns
 MOST_REFUSED = 10  # bad lines that are named; the rest of the file is not read
-PIECE = 20_000  # values that are held at once
+# Values that are held, and written, at once. Sorted, they touch few pages of the store: fewer would take longer in all,
+# more would keep other writers waiting (about 0.2 s).
+PIECE = 40_000
 _BOM = b"\xef\xbb\xbf"
 _READ_BYTES = 65_536
 _OPENING = re.compile(rb'\s*\{\s*"values"\s*:\s*\[')
