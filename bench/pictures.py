@@ -4,9 +4,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.served import Served
+from tests.sync.test_story import Pair, add_audience, connect, make_flag, recur
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 PAGES = {
@@ -37,8 +38,35 @@ def main() -> None:
             page.screenshot(path=str(FOLDER / "user.png"))
             label(page, served)
         finally:
-            browser.close()
             served.stop()
+        between_two(Path(folder), browser)
+        browser.close()
+
+
+class Pictured(Pair):
+    """Two Cairns, and a picture of each step of connecting them."""
+
+    def look(self, page: Page, name: str) -> None:
+        page.wait_for_timeout(800)
+        page.screenshot(path=str(FOLDER / f"{name}.png"))
+
+
+def between_two(folder: Path, browser: Browser) -> None:
+    """The story of a segment of one Cairn in a flag of another, step by step."""
+    options = ("--outbound-networks", "127.0.0.0/8,::1")
+    analytics = Served(folder / "analytics", options=options).make_demo().start()
+    flags = Served(folder / "flags", options=options).make_demo().start()
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    try:
+        pair, page = Pictured(analytics, flags), context.new_page()
+        window = connect(pair, context, page)
+        recur(pair, window)
+        add_audience(pair, page)
+        make_flag(pair, page)
+    finally:
+        context.close()
+        analytics.stop()
+        flags.stop()
 
 
 def shop_of(served: Served) -> str:

@@ -4,6 +4,7 @@ Source: the integration document's steps 1 to 7, with the vendors' words on the 
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ class Pair:
         self.analytics, self.flags = analytics, flags
         self.segments_at = analytics.url
         self.flags_at = flags.url.replace("127.0.0.1", "localhost")
+
+    def look(self, page: Page, name: str) -> None:
+        """Something worth a picture is on the page; the documentation's are taken here."""
 
     def become(self, identity: str, plan: str) -> None:
         answer = httpx2.post(
@@ -91,12 +95,15 @@ def connect(pair: Pair, context: BrowserContext, page: Page) -> Page:
     page.get_by_label("Enable use of Heap segment for visitor targeting").check()
     page.get_by_label("Heap’s address").fill(pair.segments_at)
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Authenticate Wingify on Heap")).to_be_visible()
+    pair.look(page, "heap-config")
     with context.expect_page() as opened:
         page.get_by_role("button", name="Authenticate Wingify on Heap").click()
     window = opened.value
     sign_in(window, pair.analytics)
     expect(window.get_by_text("the identity of each identified member")).to_be_visible()
     window.get_by_label("Environment").select_option(label="Demo shop · Production")
+    pair.look(window, "heap-consent")
     window.get_by_role("button", name="Allow").click()
     expect(window.get_by_text("Connected.")).to_be_visible()
     expect(page.get_by_text("Heap environment")).to_be_visible()  # the first tab follows by itself
@@ -107,13 +114,15 @@ def recur(pair: Pair, page: Page) -> None:
     """Step 3: the directory names the connection; the segment is synced from its own page."""
     page.goto(f"{pair.segments_at}{HERE}/directory")
     expect(page.get_by_role("row", name="Wingify Cohort Sync")).to_contain_text("ready")
+    pair.look(page, "directory")
     page.get_by_role("link", name="Segments", exact=True).click()
     page.get_by_role("link", name=SEGMENT).click()
     page.get_by_text("Enable", exact=True).click()
+    pair.look(page, "segment-enable")
     page.get_by_role("button", name="Enable Recurring Sync").click()
     synced = page.get_by_role("article", name="Sync to Wingify Cohort Sync")
-    expect(synced).to_contain_text("synced")
-    expect(synced).to_contain_text("acknowledged")
+    expect(synced).to_contain_text(re.compile(r"[1-9]\d* acknowledged"))
+    pair.look(page, "segment-synced")
 
 
 def add_audience(pair: Pair, page: Page) -> None:
@@ -121,8 +130,10 @@ def add_audience(pair: Pair, page: Page) -> None:
     page.goto(f"{pair.flags_at}{HERE}/heap")
     page.get_by_role("link", name="Add segments from Heap").first.click()
     page.get_by_label(SEGMENT).check()
+    pair.look(page, "heap-add")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_role("row", name=SEGMENT)).to_contain_text("synced")
+    pair.look(page, "heap-audiences")
 
 
 def make_flag(pair: Pair, page: Page) -> None:
@@ -135,6 +146,7 @@ def make_flag(pair: Pair, page: Page) -> None:
     page.get_by_label("Custom variable").fill("your_custom_variable")
     page.get_by_label("Segment", exact=True).select_option(label=f"{SEGMENT} (from Heap)")
     page.get_by_label("Traffic in percent").fill("100")
+    pair.look(page, "heap-rule")
     page.get_by_role("button", name="Add the rule").click()
     page.get_by_role("switch", name="On in Production").check()
     expect(page.locator(".head")).to_contain_text("on in Production since")
