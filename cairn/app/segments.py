@@ -14,6 +14,7 @@ from cairn.segments import definition, explain, used_by
 from cairn.segments.definition import NewSegment, Segment, SegmentNotFound, SegmentState
 from cairn.segments.explain import Why
 from cairn.segments.used_by import Use
+from cairn.sync.syncs import check_not_synced
 from cairn.workspace.edits import check_edition, differences, edition_of
 from cairn.workspace.environment import Environment
 
@@ -108,9 +109,10 @@ def change_segment(
 
 
 def delete_segment(call: Call, segment: Segment, *, expected: int | None = None) -> None:
-    """Raises SegmentNotFound, StaleVersion, and SegmentInUse naming who asks about it."""
+    """Raises SegmentNotFound, StaleVersion, SegmentInUse naming who asks about it, and SegmentSynced."""
     with call.writing() as connection:
         check_edition(connection, "segment", segment.id, expected)
+        check_not_synced(connection, segment.id)
         definition.delete_segment(connection, call.workspace_id, segment.id)
         record(call, connection, "segment", segment.id, [DELETED])
     _changed(call, segment)

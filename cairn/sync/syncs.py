@@ -93,6 +93,28 @@ class SyncEnding(Conflict):
     code = "sync_ending"
 
 
+class SegmentSynced(Conflict):
+    """The segment is kept the same elsewhere. Remove its syncs first, so that nobody goes on there as a member."""
+
+    code = "segment_synced"
+
+
+def check_not_synced(connection: sa.Connection, segment_id: int) -> None:
+    """Raises SegmentSynced naming the targets. One that cannot be told any more keeps nobody from deleting."""
+    query = (
+        sa.select(sync_targets.c.name)
+        .join(segment_syncs, segment_syncs.c.target_id == sync_targets.c.id)
+        .where(segment_syncs.c.segment_id == segment_id, sync_targets.c.is_enabled)
+        .order_by(sync_targets.c.name)
+    )
+    if names := list(dict.fromkeys(connection.execute(query).scalars())):
+        raise SegmentSynced(
+            f"the segment is synced to {', '.join(names)}; remove that under Integrations first, so that it is told "
+            "that nobody is in any more",
+            field="segment_id",
+        )
+
+
 def create_sync(
     connection: sa.Connection,
     workspace_id: int,

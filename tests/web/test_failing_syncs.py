@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from cairn.db.sync_tables import outbound_hooks, segment_syncs
 from cairn.sync.hooks import create_hook
 from cairn.sync.new_target import NewTarget, create_target
-from cairn.sync.syncs import NewSync, create_sync
+from cairn.sync.syncs import NewSync, create_sync, end_sync
 from tests.web.conftest import NOW, Browser, World
 from tests.web.editing import HERE, make_segment
 
@@ -40,3 +40,20 @@ def fail(world: World, error: str, failed_at: datetime | None) -> None:
     with world.core.engine.begin() as connection:
         for table in (segment_syncs, outbound_hooks):
             connection.execute(sa.update(table).values(error=error, failed_at=failed_at))
+
+
+def test_a_synced_segment_is_deleted_once_its_sync_is_removed(world: World, owner: Browser) -> None:
+    here = world.a
+    segment_id = make_segment(owner, "kept-elsewhere")
+    with world.core.engine.begin() as connection:
+        new = NewTarget("webhook", "Elsewhere", "https://elsewhere.example/hook")
+        target, _ = create_target(connection, world.core.seal, here.environment.id, new, NOW)
+        sync = create_sync(
+            connection, here.workspace_id, here.environment.id, segment_id, NewSync(target.id), NOW
+        )
+    refused = owner.post(f"{HERE}/segments/{segment_id}/delete", {})
+    assert refused.status_code == 409 and "synced to Elsewhere" in refused.text
+    with world.core.engine.begin() as connection:
+        end_sync(connection, here.environment.id, sync.id, empties=True, now=NOW)
+    assert owner.post(f"{HERE}/segments/{segment_id}/delete", {}).status_code == 200
+    assert owner.get(f"{HERE}/segments/{segment_id}").status_code == 404
