@@ -71,6 +71,29 @@ class Answer(Struct, frozen=True):
     url: str  # after redirects
 
 
+class Url(Struct, frozen=True):
+    """An address as a call takes it apart."""
+
+    scheme: str
+    host: str  # as `Secret` names it
+    netloc: str  # as the Host header has it
+    path: str  # with its query, as it is sent
+    names_user: bool
+
+
+def read_url(text: str) -> Url:
+    """Raises CallRefused for what is no address."""
+    url = _parsed(text)
+    return Url(url.scheme, url.host, url.netloc.decode(), url.raw_path.decode(), bool(url.userinfo))
+
+
+def _parsed(text: str) -> httpx2.URL:
+    try:
+        return httpx2.URL(text)
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise CallRefused(f"url: {text[:200]!r} is not an address: {error}") from error
+
+
 def resolve(host: str, port: int) -> list[str]:
     """Every address of a host, in the resolver's order. Numbers in any notation are addresses already."""
     try:
@@ -154,10 +177,7 @@ class Session:
         """Raises CallRefused and CallFailed."""
         deadline = time.monotonic() + self._timeout_s
         for _ in range(call.redirects + 1):
-            try:
-                url = httpx2.URL(call.url)
-            except (httpx2.InvalidURL, ValueError) as error:
-                raise CallRefused(f"url: {call.url[:200]!r} is not an address: {error}") from error
+            url = _parsed(call.url)
             answer = self._hop(call, url, deadline)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None or call.redirects == 0:

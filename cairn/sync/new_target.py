@@ -5,12 +5,12 @@ import secrets
 from datetime import datetime
 from typing import Literal
 
-import httpx2
 import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.db.sync_tables import sync_targets
 from cairn.errors import Conflict, InvalidInput
+from cairn.http_client import CallRefused, read_url
 from cairn.sync.deliver.webhook import key_of
 from cairn.sync.targets import Target, get_target
 from cairn.workspace.naming import clean_name
@@ -91,10 +91,10 @@ def _settings(new: NewTarget) -> dict[str, str]:
 def checked_url(text: str) -> str:
     url = text.strip()
     try:
-        read = httpx2.URL(url)
-    except (httpx2.InvalidURL, ValueError) as error:
-        raise InvalidInput(f"url: {url[:100]!r} is not an address: {error}", field="url") from error
-    if read.scheme not in ("http", "https") or not read.host or read.userinfo or len(url) > _MOST_ADDRESS:
+        read = read_url(url)
+    except CallRefused as error:
+        raise InvalidInput(str(error), field="url") from error
+    if read.scheme not in ("http", "https") or not read.host or read.names_user or len(url) > _MOST_ADDRESS:
         raise InvalidInput(
             f"url: {url[:100]!r} must begin with https://, name a host, and hold no password", field="url"
         )

@@ -7,12 +7,11 @@ import io
 from datetime import datetime
 from urllib.parse import quote
 
-import httpx2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cairn.clock import Clock
-from cairn.http_client import Call, Secret, Session
+from cairn.http_client import Call, Secret, Session, read_url
 from cairn.sync.deliver.answer import check_accepted
 from cairn.sync.deliver.page import Deliver, Page
 from cairn.sync.targets import Target
@@ -32,7 +31,7 @@ def deliver_to_files(target: Target, secret: str, session: Session, clock: Clock
         headers = signed(
             "PUT", url, body, now, region=settings["region"], key_id=settings["access_key_id"], secret=secret
         )
-        call = Call("PUT", url, body=body, secret=Secret(httpx2.URL(url).host, headers))
+        call = Call("PUT", url, body=body, secret=Secret(read_url(url).host, headers))
         check_accepted(session.send(call), now)
 
     return deliver
@@ -62,14 +61,14 @@ def signed(
     method: str, url: str, body: bytes, now: datetime, *, region: str, key_id: str, secret: str
 ) -> dict[str, str]:
     """The headers of a signed request. Source: AWS Signature Version 4 for S3, single chunk."""
-    address = httpx2.URL(url)
+    address = read_url(url)
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     digest = hashlib.sha256(body).hexdigest()
-    host = address.netloc.decode()
+    host = address.netloc
     headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": stamp}
     names = ";".join(headers)
     named = [f"{name}:{value}" for name, value in headers.items()]
-    request = "\n".join((method, address.raw_path.decode(), "", *named, "", names, digest))
+    request = "\n".join((method, address.path, "", *named, "", names, digest))
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     key = f"AWS4{secret}".encode()

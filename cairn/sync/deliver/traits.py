@@ -7,11 +7,10 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
 import msgspec
 
 from cairn.clock import Clock
-from cairn.http_client import Call, Secret, Session
+from cairn.http_client import Call, Secret, Session, read_url
 from cairn.sync.deliver.answer import check_accepted
 from cairn.sync.deliver.page import Deliver, Page
 from cairn.sync.targets import Target
@@ -30,7 +29,7 @@ def deliver_as_traits(target: Target, secret: str, session: Session, clock: Cloc
             body = b'{"batch":[' + b",".join(batch) + b'],"sentAt":' + _encode(now) + b"}"
             call = Call(
                 "POST", url, {"content-type": "application/json"}, body,
-                secret=Secret(httpx2.URL(url).host, {"authorization": authorization}),
+                secret=Secret(read_url(url).host, {"authorization": authorization}),
             )  # fmt: skip
             check_accepted(session.send(call), now)
 
