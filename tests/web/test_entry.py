@@ -89,6 +89,7 @@ PARTS = {
     "audience_id": 1, "list_id": "lnone", "hook_id": 1,
 }  # fmt: skip
 POSTS = [page.path for page in PAGES if page.method == "POST"]
+WITH_FILES = {page.path for page in PAGES if page.takes_file}
 
 
 @pytest.mark.parametrize("path", POSTS)
@@ -96,11 +97,14 @@ POSTS = [page.path for page in PAGES if page.method == "POST"]
 def test_every_change_needs_the_token_of_the_session(
     world: World, owner: Browser, path: str, attack: str
 ) -> None:
+    files = {"file": ("values.csv", b"dana@acme.test")} if path in WITH_FILES else None
     path = path.format(**PARTS)
     headers = {"sec-fetch-site": "cross-site"} if attack == "other site" else {}
     token = {"no token": "", "wrong token": "x" * 43, "other site": owner.csrf}[attack]
     before = list(world.changed)
-    answer = owner.client.post(path, data={"csrf": token}, headers=headers, follow_redirects=False)
+    answer = owner.client.post(
+        path, data={"csrf": token}, files=files, headers=headers, follow_redirects=False
+    )
     assert answer.status_code == 403
     assert world.changed == before
 
