@@ -80,6 +80,7 @@ def test_problem_has_one_form(world: World) -> None:
         "code": "segment_not_found",
         "detail": "no segment 999 in this workspace",
         "field": "segment_id",
+        "errors": [],
     }
 
 

@@ -34,6 +34,8 @@ every_thing = pytest.mark.parametrize(("path", "new", "part", "first", "second")
 WITHOUT_VERSION = {
     "DELETE /label-sites/{site_id}": "a site has nothing to change: it is named or it is not",
     "DELETE /webhooks/{hook_id}": "a webhook has nothing to change: it is there or it is not",
+    "DELETE /partner-grants/{grant_id}": "an access has nothing to change: it is in force or it is not",
+    "DELETE /audiences/{audience_id}": "an audience has nothing to change: it is added or it is not",
     "DELETE /lists/{list_id}": "a list that a rule asks about is not deleted, whatever is in it",
     "PATCH /lists/{list_id}": "only its name can be changed",
     "PUT /lists/{list_id}/values": "says the whole of what is to be in, whatever was in before",
