@@ -103,7 +103,7 @@ sync_tasks = Table(  # one delta, sent in pages; the history of a sync
     metadata,
     Column("id", String(36), primary_key=True),  # the target knows it by this
     Column("sync_id", ForeignKey("segment_syncs.id", ondelete="CASCADE"), nullable=False),
-    text("kind"),  # first, delta, compare, sample
+    text("kind"),  # first, delta, compare, sample, alive
     text("state"),  # building, sending, done, failed
     Column("feed_version", sa.BigInteger, nullable=False, default=0),  # of the list it was built from
     Column("users", Integer, nullable=False, default=0),  # in the segment when it was built

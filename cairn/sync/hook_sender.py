@@ -14,6 +14,7 @@ from cairn.http_client import Call, HttpClient
 from cairn.sync import hooks
 from cairn.sync.deliver.answer import check_accepted
 from cairn.sync.deliver.page import NotAccepted
+from cairn.sync.deliver.retry import retry_s
 from cairn.sync.deliver.webhook import signed
 from cairn.sync.hooks import Hook, Message
 from cairn.workspace.sealed import Seal
@@ -22,22 +23,22 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 THREADS = 4
-FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+LONGEST_RETRY_S = 60.0
 SECRET_HEADER = "x-vwo-auth"  # as the vendor's webhooks carry it; source: contracts/wingify.md section 13.1
 
 
 class HookSender:
     def __init__(self, engine: sa.Engine, seal: Seal, client: HttpClient, clock: Clock) -> None:
         self._engine, self._seal, self._client, self._clock = engine, seal, client, clock
-        self._wake = threading.Event()
+        self._wake, self._lock = threading.Event(), threading.Lock()
+        self._changed: set[int] = set()  # environments whose hooks are to be told
         self._running: dict[int, threading.Thread] = {}
 
     def settings_changed(self, environment_ids: set[int]) -> None:
-        """Settings files of these environments were published, and are others than before."""
-        with self._engine.begin() as connection:
-            is_told = hooks.tell_settings_changed(connection, environment_ids, self._clock())
-        if is_told:
-            self._wake.set()
+        """Settings files of these environments were published, and are others than before. Cheap, from any thread."""
+        with self._lock:
+            self._changed |= environment_ids
+        self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -57,11 +58,7 @@ class HookSender:
 
     def _start_due(self) -> list[threading.Thread]:
         self._running = {hook_id: thread for hook_id, thread in self._running.items() if thread.is_alive()}
-        with reading(self._engine) as connection:
-            has_news = hooks.has_news_of_syncs(connection, self._clock())
-        if has_news:
-            with self._engine.begin() as connection:
-                hooks.tell_of_syncs(connection, self._clock())
+        self._note_news()
         with reading(self._engine) as connection:
             due = hooks.due_messages(connection, self._clock())
         started = []
@@ -74,6 +71,19 @@ class HookSender:
                 thread.start()
                 started.append(thread)
         return started
+
+    def _note_news(self) -> None:
+        """Keep the messages that are to be sent. What cannot be kept now is kept at the next look."""
+        with self._lock:
+            changed = set(self._changed)
+        with reading(self._engine) as connection:
+            has_news = hooks.has_news_of_syncs(connection, self._clock())
+        if changed or has_news:
+            with self._engine.begin() as connection:
+                hooks.tell_settings_changed(connection, changed, self._clock())
+                hooks.tell_of_syncs(connection, self._clock())
+            with self._lock:
+                self._changed -= changed
 
     def _send(self, hook: Hook, message: Message) -> None:
         status, error, asked_s = 200, "", None
@@ -93,14 +103,9 @@ class HookSender:
         except Exception as failure:  # the job boundary: one hook's trouble is its own
             logger.exception("hook_failed", extra={"hook": hook.id})
             error, status = str(failure), 0
-        wait_s = asked_s if asked_s is not None else retry_s(message.attempts, random.random())
+        wait_s = retry_s(message.attempts + 1, asked_s, random.random(), longest_s=LONGEST_RETRY_S)
         with self._engine.begin() as connection:
             hooks.save_answer(
                 connection, hook, message, status=status, error=error, wait_s=wait_s, now=self._clock()
             )
         self._wake.set()
-
-
-def retry_s(attempts: int, chance: float) -> float:
-    """Seconds until a message is sent again. `chance`: 0 to 1, so that not all come at once."""
-    return min(FIRST_RETRY_S * 2.0 ** min(attempts, 20), LONGEST_RETRY_S) * (0.5 + chance / 2)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from cairn.db.sync_tables import outbound_hooks, outbound_messages, segment_syncs, sync_targets
 from cairn.db.tables import segments
 from cairn.errors import Conflict, InvalidInput, NotFound
+from cairn.sync.history import keep_newest
 from cairn.sync.new_target import checked_url
 from cairn.workspace.sealed import Seal
 
@@ -124,11 +125,8 @@ def messages_of(connection: sa.Connection, hook_id: int, limit: int = 20) -> lis
     return [Message(**row._mapping) for row in rows]
 
 
-def tell_settings_changed(connection: sa.Connection, environment_ids: Iterable[int], now: datetime) -> bool:
-    """Keep a message for each hook that waits for this; whoever has one waiting hears of it by that one.
-
-    True: there is something to send.
-    """
+def tell_settings_changed(connection: sa.Connection, environment_ids: Iterable[int], now: datetime) -> None:
+    """Keep a message for each hook that waits for this; whoever has one waiting hears of it by that one."""
     body = {
         "timestamp": int(now.timestamp()), "event": "settings_changed", "action": "campaign_settings_changed",
         "triggered_by": "vwo",
@@ -136,7 +134,7 @@ def tell_settings_changed(connection: sa.Connection, environment_ids: Iterable[i
     waiting = sa.select(outbound_messages.c.hook_id).where(
         outbound_messages.c.state == "waiting", outbound_messages.c.attempts == 0
     )
-    return _tell(connection, environment_ids, "settings", body, now, outbound_hooks.c.id.not_in(waiting))
+    _tell(connection, environment_ids, "settings", body, now, outbound_hooks.c.id.not_in(waiting))
 
 
 def tell_of_syncs(connection: sa.Connection, now: datetime) -> None:
@@ -191,15 +189,14 @@ def _tell(
     body: Document,
     now: datetime,
     *which: sa.ColumnElement[bool],
-) -> bool:
+) -> None:
     hooks = sa.select(outbound_hooks.c.id).where(
         outbound_hooks.c.environment_id.in_(list(environment_ids)),
         outbound_hooks.c.kind == kind,
         outbound_hooks.c.is_on,
         *which,
     )
-    hook_ids = list(connection.execute(hooks).scalars())
-    for hook_id in hook_ids:
+    for hook_id in list(connection.execute(hooks).scalars()):
         row = {
             "id": str(uuid.uuid4()),
             "hook_id": hook_id,
@@ -208,8 +205,9 @@ def _tell(
             "created_at": now,
         }
         connection.execute(sa.insert(outbound_messages).values(**row))
-        _forget_history(connection, hook_id)
-    return bool(hook_ids)
+        keep_newest(
+            connection, outbound_messages.c.hook_id, hook_id, outbound_messages.c.created_at, KEPT_MESSAGES
+        )
 
 
 def due_messages(connection: sa.Connection, now: datetime) -> list[tuple[Hook, Message]]:
@@ -263,20 +261,3 @@ def save_answer(
     failed_at = (hook.failed_at or now) if error else None
     change = sa.update(outbound_hooks).where(outbound_hooks.c.id == hook.id)
     connection.execute(change.values(error=error, failed_at=failed_at))
-
-
-def _forget_history(connection: sa.Connection, hook_id: int) -> None:
-    kept = (
-        sa.select(outbound_messages.c.created_at)
-        .where(outbound_messages.c.hook_id == hook_id)
-        .order_by(outbound_messages.c.created_at.desc())
-        .offset(KEPT_MESSAGES)
-        .limit(1)
-    )
-    oldest = connection.execute(kept).scalar()
-    if oldest is not None:
-        connection.execute(
-            sa.delete(outbound_messages).where(
-                outbound_messages.c.hook_id == hook_id, outbound_messages.c.created_at <= oldest
-            )
-        )

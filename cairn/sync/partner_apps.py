@@ -191,7 +191,7 @@ def rotate_webhook_secret(
     secret = new_token("pws")
     sealed = seal.close(secret)
     values = {
-        "webhook_secret_sealed": sealed if at_once else _signing(row, now),
+        "webhook_secret_sealed": sealed if at_once else signing_secret(row, now),
         "next_webhook_secret_sealed": None if at_once else sealed,
         "next_webhook_secret_at": None if at_once else now + OVERLAP,
         "updated_at": now,
@@ -239,7 +239,8 @@ def _get_own(connection: sa.Connection, workspace_id: int, app_id: int) -> None:
         )
 
 
-def _signing(row: sa.Row[Any], now: datetime) -> bytes:
+def signing_secret(row: Any, now: datetime) -> bytes:  # Any: a row with these columns
+    """Sealed: the one that signs webhooks now, of an app whose secret may be on its way to another."""
     is_time = row.next_webhook_secret_at is not None and row.next_webhook_secret_at <= now
     sealed: bytes = row.next_webhook_secret_sealed if is_time else row.webhook_secret_sealed
     return sealed

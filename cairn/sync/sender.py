@@ -24,15 +24,16 @@ from cairn.store.store import Store
 from cairn.sync import tasks
 from cairn.sync.deliver.kinds import open_delivery
 from cairn.sync.deliver.page import NotAccepted
+from cairn.sync.deliver.retry import LONGEST_WAIT, retry_s
 from cairn.sync.mapping import fill_mapped, keys_of, mapped_set
 from cairn.sync.sending import Sending, clean_up, read_sending, read_sendings
 from cairn.sync.syncs import IDENTITY, PERIODS, Sync, Task
-from cairn.sync.tasks import Source, acknowledged_set
+from cairn.sync.tasks import ALIVE_EVERY, Source, acknowledged_set
 from cairn.workspace.sealed import Seal
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 0.25  # a membership change wakes it at once; this is for what time brings
+TICK_S = 0.5  # a membership change wakes it at once; this is for what time brings
 THREADS = 8
 THREADS_PER_TARGET = 2
 CLEAN_UP_S = 60.0  # how often what is left of syncs that are gone is cleared away
@@ -40,8 +41,8 @@ END_S = 3.0  # how long the end of the process waits for a page that is on its w
 SAVE_S = 0.25  # how often progress is written; after a crash a few pages are sent again
 # A property of a member may change without the segment changing: such ids are looked up again.
 MAPPED_AGAIN = timedelta(minutes=5)
-FIRST_RETRY_S = 1.0
-LONGEST_RETRY_S = 300.0
+LOOK_AGAIN_S = 10.0  # after a task could not be made
+CLOCK_STEP = timedelta(minutes=1)  # a clock set back by less is only a little late
 
 
 class Stopped(Exception):
@@ -124,20 +125,20 @@ class Sender:
     def _send(self, sending: Sending) -> None:
         """One step of a sync: its sample, or its task from where it stands to its end."""
         sync = sending.sync
+        task = sending.task
         try:
             if sending.sample is not None:
                 self._send_sample(sending, sending.sample)
-            else:
-                task = sending.task or self._build(sending)
-                if task is not None:
-                    self._send_task(sending, task)
+                return
+            task = task or self._build(sending)
+            if task is not None:
+                self._send_task(sending, task)
         except Stopped:
             pass
-        except CairnError as error:
-            self._failed(sync, error)
         except Exception as error:  # the job boundary: one sync's trouble is its own
-            logger.exception("sync_failed", extra={"sync": sync.id})
-            self._failed(sync, error)
+            if not isinstance(error, CairnError):
+                logger.exception("sync_failed", extra={"sync": sync.id})
+            self._failed(sync, task, error)
         finally:
             self._wake.set()
 
@@ -146,6 +147,8 @@ class Sender:
         source = self._source(sending)
         task = tasks.build_task(self._members, sync, source, now)
         with self._engine.begin() as connection:
+            if task is None and tasks.is_silent(connection, sync, now):
+                task = tasks.new_task(self._members, sync, source, "alive", 0, 0, now)
             if task is not None:
                 tasks.save_new(connection, task)
             else:
@@ -180,8 +183,7 @@ class Sender:
 
     def _send_task(self, sending: Sending, task: Task) -> None:
         sync = sending.sync
-        if not self._send_pages(sending, task):
-            return
+        self._send_pages(sending, task)
         acknowledged = tasks.take_over(self._members, sync, task)
         now = self._clock()
         with self._engine.begin() as connection:
@@ -189,11 +191,13 @@ class Sender:
                 connection, sync, task, acknowledged=acknowledged, next_at=next_at(sync, now), now=now
             )
         tasks.drop_sets(self._members, task.id)
-        if sync.is_ending:
+        if (
+            sync.is_ending and not acknowledged
+        ):  # else the task was of before, and one that empties the target follows
             self._end(sync)
 
-    def _send_pages(self, sending: Sending, task: Task) -> bool:
-        """Send what is not acknowledged yet; True: the target has all of it."""
+    def _send_pages(self, sending: Sending, task: Task) -> None:
+        """Send what is not acknowledged yet. Raises what keeps the target from having all of it, and Stopped."""
         acknowledged, saved_s = task.pages_acknowledged, time.monotonic()
         try:
             with self._client.session() as session:
@@ -204,10 +208,13 @@ class Sender:
                     if time.monotonic() - saved_s >= SAVE_S:
                         self._save_progress(sending, task.id, acknowledged)
                         saved_s = time.monotonic()
-        except CairnError as error:
-            self._not_accepted(sending, task, acknowledged, error)
-            return False
-        return True
+        except Stopped:
+            raise
+        except Exception:
+            if acknowledged > task.pages_acknowledged:
+                with self._engine.begin() as connection:
+                    tasks.save_progress(connection, task.id, acknowledged)
+            raise
 
     def _save_progress(self, sending: Sending, task_id: str, acknowledged: int) -> None:
         """Raises Stopped when the sync is not to go on."""
@@ -217,38 +224,34 @@ class Sender:
         if self._stop.is_set() or now is None or not now.may_send:
             raise Stopped
 
-    def _not_accepted(self, sending: Sending, task: Task, acknowledged: int, error: CairnError) -> None:
-        attempts = 1 if acknowledged > task.pages_acknowledged else task.attempts + 1
-        asked_s = error.retry_after_s if isinstance(error, NotAccepted) else None
-        now = self._clock()
-        again = now + timedelta(seconds=retry_s(attempts, asked_s, random.random()))
-        logger.warning("sync_page_not_accepted", extra={"sync": sending.sync.id, "why": str(error)})
-        with self._engine.begin() as connection:
-            if acknowledged > task.pages_acknowledged:
-                tasks.save_progress(connection, task.id, acknowledged)
-            tasks.save_failure(connection, sending.sync, task, str(error), next_at=again, now=now)
-
     def _send_sample(self, sending: Sending, sample: Task) -> None:
         """Once: a sample is there to be seen, now."""
-        source = self._source(sending)
-        added, error = tasks.sample_members(self._members, source), ""
+        added, error = [], ""
         try:
+            added = tasks.sample_members(self._members, self._source(sending))
             with self._client.session() as session:
                 deliver = open_delivery(self._engine, self._seal, sending.target, session, self._clock)
                 deliver(sending.page(sample, 1, added, []))
             # It holds them now: who is out by the time of the first task is to be taken out there.
             self._members.apply(acknowledged_set(sending.sync.id), add=dict.fromkeys(added, 0), remove=())
-        except CairnError as failure:
-            error = str(failure)
+        except Exception as failure:  # whatever it was, people read it in the history
+            error = str(failure) or type(failure).__name__
         with self._engine.begin() as connection:
             tasks.save_sample(connection, sample, added=len(added), error=error, now=self._clock())
 
-    def _failed(self, sync: Sync, error: Exception) -> None:
-        now = self._clock()
+    def _failed(self, sync: Sync, task: Task | None, error: Exception) -> None:
+        """The sync waits, and longer each time; `task`: which was being sent."""
+        now, why = self._clock(), str(error) or type(error).__name__
+        asked_s = error.retry_after_s if isinstance(error, NotAccepted) else None
+        asked_s = LOOK_AGAIN_S if task is None else asked_s
+        logger.warning("sync_waits", extra={"sync": sync.id, "why": why})
         with self._engine.begin() as connection:
-            tasks.save_sync_failure(
-                connection, sync, str(error), next_at=now + timedelta(seconds=FIRST_RETRY_S * 10), now=now
-            )
+            attempts = tasks.attempts_of(connection, task) + 1 if task else 1
+            next_at = now + timedelta(seconds=retry_s(attempts, asked_s, random.random()))
+            if task is None:
+                tasks.save_sync_failure(connection, sync, why, next_at=next_at, now=now)
+            else:
+                tasks.save_failure(connection, sync, task, why, next_at=next_at, now=now)
 
     def _end(self, sync: Sync) -> None:
         with self._engine.begin() as connection:
@@ -264,31 +267,25 @@ def is_due(sending: Sending, version: int, now: datetime) -> bool:
     if not sending.may_send:
         return False
     if task is not None:
-        return task.next_at is None or task.next_at <= now
-    is_time = sync.next_at is not None and sync.next_at <= now
-    if sync.is_ending:
-        return sync.next_at is None or is_time
-    if not sending.is_counted:
+        return task.next_at is None or _is_time(task.next_at, now, LONGEST_WAIT)
+    if not (sending.is_counted or sync.is_ending):
         return False
-    if sync.every != "continuous":
-        return is_time
-    if sync.error or not sync.is_compared or sync.mapping != IDENTITY:
-        return is_time or (not sync.error and version != sync.feed_version)
-    return version != sync.feed_version or is_time
+    longest = max(PERIODS[sync.every] or timedelta(0), ALIVE_EVERY)
+    if sync.next_at is not None and _is_time(sync.next_at, now, longest):
+        return True
+    return sync.every == "continuous" and not sync.error and version != sync.feed_version
+
+
+def _is_time(at: datetime, now: datetime, longest: timedelta) -> bool:
+    """Also where it lies further ahead than it was ever put: then the clock was set back since."""
+    return at <= now or at > now + longest + CLOCK_STEP
 
 
 def next_at(sync: Sync, now: datetime) -> datetime | None:
     """When to look again though nobody says so. Pure."""
+    if sync.is_ending:
+        return now
     period = PERIODS[sync.every]
-    if period is None:
-        return None
-    if period:
-        return now + period
-    return None if sync.mapping == IDENTITY else now + MAPPED_AGAIN
-
-
-def retry_s(attempts: int, asked_s: float | None, chance: float) -> float:
-    """Seconds until a page is sent again, after so many attempts. `chance`: 0 to 1, so that not all come at once."""
-    if asked_s is not None:
-        return max(asked_s, 0.1)
-    return min(FIRST_RETRY_S * 2.0 ** min(attempts - 1, 20), LONGEST_RETRY_S) * (0.5 + chance / 2)
+    if period != timedelta(0):
+        return now + period if period else None
+    return now + (ALIVE_EVERY if sync.mapping == IDENTITY else MAPPED_AGAIN)

@@ -59,7 +59,7 @@ class Task(Struct, frozen=True):
 
     id: str
     sync_id: int
-    kind: str  # first, delta, compare, sample
+    kind: str  # first, delta, compare, sample, alive
     state: str  # building, sending, done, failed
     feed_version: int
     users: int

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from cairn.db.sync_tables import partner_apps, partner_grants, sync_targets
 from cairn.errors import NotFound
+from cairn.sync.partner_apps import signing_secret
 from cairn.workspace.sealed import Seal
 
 TargetKind = Literal["partner", "webhook", "files", "traits"]
@@ -92,9 +93,7 @@ def secret_of(connection: sa.Connection, seal: Seal, target: Target, now: dateti
     row = connection.execute(query).first()
     if row is None:
         raise TargetNotFound(f"sync target {target.name!r} is gone", field="target_id")
-    sealed = row.webhook_secret_sealed or row.secret_sealed
-    if row.next_webhook_secret_at is not None and row.next_webhook_secret_at <= now:
-        sealed = row.next_webhook_secret_sealed
+    sealed = row.secret_sealed if row.webhook_secret_sealed is None else signing_secret(row, now)
     return seal.open(sealed) if sealed else ""
 
 

@@ -6,7 +6,7 @@ id. A target's acknowledged members are a third set; it changes only when every 
 
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -15,11 +15,16 @@ from cairn.db.columns import Moment
 from cairn.db.sync_tables import segment_syncs, sync_tasks
 from cairn.members.sets import Members, SetChange
 from cairn.sync.deliver.page import PAGE_MEMBERS
+from cairn.sync.history import keep_newest
 from cairn.sync.syncs import Sync, Task
 
+ALIVE_EVERY = timedelta(
+    hours=12
+)  # a target is told that nothing has changed, or it would take the sync for stale
 KEPT_TASKS = 200  # of a sync's history
 SAMPLE_MEMBERS = 10
 _DELTA = 50_000  # changed members that are looked at one by one; with more, whole sets are compared
+_ENDED = sync_tasks.c.state.in_(("done", "failed"))
 NOBODY = ""  # a set that is always empty
 
 
@@ -51,12 +56,37 @@ def build_task(members: Members, sync: Sync, source: Source, now: datetime) -> T
     added, removed = _difference(members, sync, source, task_id)
     if not added and not removed and kind != "first":
         return None
+    return new_task(members, sync, source, kind, added, removed, now, task_id=task_id)
+
+
+def new_task(
+    members: Members,
+    sync: Sync,
+    source: Source,
+    kind: str,
+    added: int,
+    removed: int,
+    now: datetime,
+    *,
+    task_id: str = "",
+) -> Task:
     return Task(
-        id=task_id, sync_id=sync.id, kind=kind, state="sending", feed_version=source.version, users=source.users,
-        identified=members.size(source.set_name), added=added, removed=removed,
+        id=task_id or str(uuid.uuid4()), sync_id=sync.id, kind=kind, state="sending", feed_version=source.version,
+        users=source.users, identified=members.size(source.set_name), added=added, removed=removed,
         pages=max(1, -(-(added + removed) // PAGE_MEMBERS)), pages_acknowledged=0, attempts=0, next_at=None, error="",
         started_at=now, finished_at=None,
     )  # fmt: skip
+
+
+def is_silent(connection: sa.Connection, sync: Sync, now: datetime) -> bool:
+    """Whether the target has been told nothing for so long that it cannot know whether the sync is still there."""
+    if sync.is_ending:
+        return False
+    told = sa.select(sa.func.max(sync_tasks.c.finished_at)).where(
+        sync_tasks.c.sync_id == sync.id, sync_tasks.c.state == "done"
+    )
+    last = connection.execute(told).scalar()
+    return last is not None and last <= now - ALIVE_EVERY
 
 
 def _difference(members: Members, sync: Sync, source: Source, task_id: str) -> tuple[int, int]:
@@ -153,6 +183,12 @@ def save_progress(connection: sa.Connection, task_id: str, pages_acknowledged: i
     )
 
 
+def attempts_of(connection: sa.Connection, task: Task) -> int:
+    """To send the page that is being sent, up to now."""
+    query = sa.select(sync_tasks.c.attempts).where(sync_tasks.c.id == task.id)
+    return int(connection.execute(query).scalar() or 0)
+
+
 def save_failure(
     connection: sa.Connection, sync: Sync, task: Task, why: str, *, next_at: datetime, now: datetime
 ) -> None:
@@ -196,7 +232,7 @@ def save_done(
         )
     )
     save_in_line(connection, sync, task.feed_version, acknowledged=acknowledged, next_at=next_at, now=now)
-    _forget_history(connection, sync.id)
+    keep_newest(connection, sync_tasks.c.sync_id, sync.id, sync_tasks.c.started_at, KEPT_TASKS, _ENDED)
 
 
 def save_in_line(
@@ -231,23 +267,4 @@ def save_sample(connection: sa.Connection, sample: Task, *, added: int, error: s
         "pages_acknowledged": 0 if error else 1, "attempts": 1,
     }  # fmt: skip
     connection.execute(sa.update(sync_tasks).where(sync_tasks.c.id == sample.id).values(**values))
-    _forget_history(connection, sample.sync_id)
-
-
-def _forget_history(connection: sa.Connection, sync_id: int) -> None:
-    kept = (
-        sa.select(sync_tasks.c.started_at)
-        .where(sync_tasks.c.sync_id == sync_id)
-        .order_by(sync_tasks.c.started_at.desc())
-        .offset(KEPT_TASKS)
-        .limit(1)
-    )
-    oldest = connection.execute(kept).scalar()
-    if oldest is not None:
-        connection.execute(
-            sa.delete(sync_tasks).where(
-                sync_tasks.c.sync_id == sync_id,
-                sync_tasks.c.started_at <= oldest,
-                sync_tasks.c.state.in_(("done", "failed")),
-            )
-        )
+    keep_newest(connection, sync_tasks.c.sync_id, sample.sync_id, sync_tasks.c.started_at, KEPT_TASKS, _ENDED)

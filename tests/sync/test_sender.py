@@ -14,7 +14,7 @@ from cairn.db.sync_tables import partner_apps, partner_grants, segment_syncs, sy
 from cairn.members.sets import list_set
 from cairn.sync import syncs
 from cairn.sync.deliver.answer import retry_after_s
-from cairn.sync.sender import retry_s
+from cairn.sync.deliver.retry import retry_s
 from cairn.sync.syncs import Sync
 from cairn.sync.tasks import KEPT_TASKS, acknowledged_set, new_sample, save_new
 from tests.sync.partner import OK, Answer, Partner, serve
@@ -490,3 +490,72 @@ def test_a_user_who_is_deleted_is_taken_out_at_the_partner_and_named_in_no_feed(
     assert members_at(partner, synced) == {"user0@acme.test", "user2@acme.test"}
     names = {value for name in world.members.sets("") for value in world.members.texts(name)}
     assert "user1@acme.test" not in names
+
+
+def test_a_sync_that_is_ended_while_a_task_waits_empties_the_partner_all_the_same(
+    world: SyncWorld, partner: Partner, synced: Sync
+) -> None:
+    world.enter(*numbered(3))
+    world.sender.settle()
+    world.enter("late@acme.test")
+    partner.answer = lambda _: (503, {})
+    world.sender.settle()
+    with world.engine.begin() as connection:
+        syncs.end_sync(connection, world.environment_id, synced.id, empties=True, now=world.now)
+    partner.answer = lambda _: OK
+    world.later(minutes=10)
+    world.sender.settle()
+    assert members_at(partner, synced) == set()
+    with pytest.raises(syncs.SyncNotFound):
+        world.read(synced)
+
+
+def test_a_partner_hears_twice_a_day_that_nothing_has_changed(
+    world: SyncWorld, partner: Partner, synced: Sync
+) -> None:
+    world.enter("dana@acme.test")
+    world.sender.settle()
+    for _ in range(24):
+        world.later(hours=1)
+        world.sender.settle()
+    assert [shape(body) for body in partner.bodies] == [(1, 1, 1, 0), (1, 1, 0, 0), (1, 1, 0, 0)]
+    assert [task.kind for task in world.tasks(synced)] == ["alive", "alive", "first"]
+
+
+def test_a_clock_that_was_set_back_keeps_no_retry_waiting(
+    world: SyncWorld, partner: Partner, synced: Sync
+) -> None:
+    world.enter("dana@acme.test")
+    partner.answer = lambda _: (503, {})
+    world.sender.settle()
+    partner.answer = lambda _: OK
+    world.later(days=-2)
+    world.sender.settle()
+    assert members_at(partner, synced) == {"dana@acme.test"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"url": 7}, "text", None])
+def test_a_target_whose_settings_cannot_be_read_waits_by_itself(
+    world: SyncWorld, partner: Partner, synced: Sync, settings: object
+) -> None:
+    """As a hand in the database, or a newer Cairn, would leave it."""
+    with world.engine.begin() as connection:
+        damaged = connection.execute(
+            sa.insert(sync_targets)
+            .values(
+                environment_id=world.environment_id, kind="webhook", name="Damaged", settings=settings or {},
+                secret_sealed=world.seal.close("whsec_" + "A" * 44), created_at=NOW, updated_at=NOW,
+            )
+            .returning(sync_targets.c.id)
+        ).scalar_one()  # fmt: skip
+    other = world.sync(damaged)
+    with world.engine.begin() as connection:
+        save_new(connection, new_sample(other, world.now))
+    world.enter("dana@acme.test")
+    world.sender.settle()
+    world.sender.settle()
+    assert members_at(partner, synced) == {"dana@acme.test"}
+    waiting = world.read(other)
+    assert waiting.error and waiting.failed_at is not None
+    sample, task = sorted(world.tasks(other), key=lambda each: each.kind != "sample")
+    assert (sample.state, task.state, task.attempts) == ("failed", "sending", 1)

@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 
 from cairn.http_client import Answer
 from cairn.sync.deliver.page import NotAccepted
+from cairn.sync.deliver.retry import LONGEST_WAIT
 
-LONGEST_WAIT_S = 3_600.0  # whatever Retry-After says
 _SHOWN = 200  # characters of an answer that people are shown
 
 
@@ -24,9 +24,9 @@ def retry_after_s(header: str, now: datetime) -> float | None:
     """Seconds, from the header's digits or date; None where it says nothing that can be read."""
     text = header.strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
-        return min(float(text), LONGEST_WAIT_S)
+        return min(float(text), LONGEST_WAIT.total_seconds())
     try:
         wait_s = (parsedate_to_datetime(text) - now).total_seconds()
     except (ValueError, TypeError):
         return None
-    return min(max(wait_s, 0.0), LONGEST_WAIT_S)
+    return min(max(wait_s, 0.0), LONGEST_WAIT.total_seconds())
