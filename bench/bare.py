@@ -28,9 +28,16 @@ def main() -> None:
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
     print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
     config = uvicorn.Config(
-        answer, interface="asgi3", http=LenientProtocol, ws="none", lifespan="off", log_config=None,
-        access_log=False, server_header=False, backlog=2048,
-    )  # fmt: skip
+        answer,
+        interface="asgi3",
+        http=LenientProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=2048,
+    )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(uvicorn.Server(config).serve(sockets=[listening]))
 

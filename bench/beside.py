@@ -63,9 +63,13 @@ class Beside:
                 new = NewSegment(f"s{number}", f"S {number}", condition(number))
                 create_segment(connection, 1, 1, new, datetime.now(UTC))
         self.live = LiveSegments(
-            self.engine, store, self.members, lambda: datetime.now(UTC), recount_interval_s=10**6,
+            self.engine,
+            store,
+            self.members,
+            lambda: datetime.now(UTC),
+            recount_interval_s=10**6,
             on_change=lambda _: None,
-        )  # fmt: skip
+        )
 
     def did(self, users: range, name: str, *, at_ms: int) -> Loaded:
         drafts = []
@@ -73,10 +77,16 @@ class Beside:
             self._number += 1
             drafts.append(
                 Draft(
-                    self.environment_id, "custom", name, at_ms, at_ms, user_id=user, event_id=self._number,
+                    self.environment_id,
+                    "custom",
+                    name,
+                    at_ms,
+                    at_ms,
+                    user_id=user,
+                    event_id=self._number,
                     properties={"total": 9},
                 )
-            )  # fmt: skip
+            )
         self.store.insert_events(drafts)
         return Loaded(self.environment_id, by_event={("custom", name): set(users)})
 

@@ -28,10 +28,17 @@ LIMIT_MS = 300
 ENVIRONMENT = 1
 CHUNK = 1_000_000
 SELECTORS = (
-    "#root .card-{} > button.buy", "main > section:nth-child({}) a", ".list-{} li:not(.done) button", "button.b{}",
-    ".card-{} *", "[data-testid=t{}]", ":is(a, button)[href*='/p/{}']", ".w{} div > button",
-    "section.s{} button:not(.buy)", "main div > a.k{}",
-)  # fmt: skip
+    "#root .card-{} > button.buy",
+    "main > section:nth-child({}) a",
+    ".list-{} li:not(.done) button",
+    "button.b{}",
+    ".card-{} *",
+    "[data-testid=t{}]",
+    ":is(a, button)[href*='/p/{}']",
+    ".w{} div > button",
+    "section.s{} button:not(.buy)",
+    "main div > a.k{}",
+)
 # The same meaning, and yet each is new to Cairn: so that both counts can be the better of three on a busy machine.
 VARIANTS = ("{}", "html {}", ":root {}")
 

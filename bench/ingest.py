@@ -106,8 +106,10 @@ def measure_lag(bench: Bench) -> list[float]:
     """From the 200 of one event until the users API shows it, other events arriving all the while."""
     background = subprocess.Popen(
         [sys.executable, "-m", "bench.ingest", "background", bench.url, bench.app_id.decode()],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     with httpx2.Client(base_url=bench.url, headers={"authorization": f"Bearer {bench.token}"}) as client:
         time.sleep(1)
         lags = [_probe(client, bench.app_id.decode()) for _ in range(PROBES_PER_ROUND)]
@@ -135,9 +137,12 @@ def send_background(url: str, app_id: str) -> None:
     bench = Bench.__new__(Bench)
     bench.url, bench.app_id = url, app_id.encode()
     sent = send(
-        url, bench.bulk_requests(10**9, 10), connections=BACKGROUND_CONNECTIONS, per_s=BACKGROUND_PER_S / 10,
+        url,
+        bench.bulk_requests(10**9, 10),
+        connections=BACKGROUND_CONNECTIONS,
+        per_s=BACKGROUND_PER_S / 10,
         until=lambda: bool(select.select([sys.stdin], [], [], 0)[0]),
-    )  # fmt: skip
+    )
     print(len(sent.latencies_ms) * 10)
 
 

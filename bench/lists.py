@@ -65,9 +65,12 @@ def _sent(http: httpx.Client, method: str, path: str, body: Path, values: int) -
     started = time.perf_counter()
     with body.open("rb") as file:
         answer = http.request(
-            method, path, params={"environment": "production"}, content=file,
+            method,
+            path,
+            params={"environment": "production"},
+            content=file,
             headers={"Content-Type": "text/csv", "Content-Length": str(body.stat().st_size)},
-        )  # fmt: skip
+        )
     taken = time.perf_counter() - started
     assert answer.json()["size"] == values, answer.text
     return taken

@@ -99,9 +99,12 @@ def name(draw: random.Random) -> str:
 
 def properties(draw: random.Random) -> Body:
     return {
-        "plan": draw.choice(["free", "pro", "team"]), "price": draw.randrange(1000) / 10, "seats": draw.randrange(9),
-        "path": f"/shop/{draw.randrange(500)}", "is_new": draw.random() < 0.5,
-    }  # fmt: skip
+        "plan": draw.choice(["free", "pro", "team"]),
+        "price": draw.randrange(1000) / 10,
+        "seats": draw.randrange(9),
+        "path": f"/shop/{draw.randrange(500)}",
+        "is_new": draw.random() < 0.5,
+    }
 
 
 def now_text() -> str:

@@ -74,6 +74,10 @@ def bundle(source: str, folder: Path) -> bytes:
     """One minified file from a few lines that import packages of the folder."""
     command = [
         str(BROWSER / "node_modules" / ".bin" / "esbuild"),
-        "--bundle", "--minify", "--format=iife", "--target=es2020", "--log-level=error",
-    ]  # fmt: skip
+        "--bundle",
+        "--minify",
+        "--format=iife",
+        "--target=es2020",
+        "--log-level=error",
+    ]
     return subprocess.run(command, cwd=folder, input=source.encode(), check=True, capture_output=True).stdout

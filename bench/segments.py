@@ -117,12 +117,15 @@ def make_metadata(folder: Path, now: datetime) -> sa.Engine:
             sa.insert(user_map),
             [
                 {
-                    "environment_id": ENVIRONMENT, "user_id": number + 1, "identity": "",
-                    "canonical_id": number + 1 - (USERS - MERGED), "merged_at": now,
+                    "environment_id": ENVIRONMENT,
+                    "user_id": number + 1,
+                    "identity": "",
+                    "canonical_id": number + 1 - (USERS - MERGED),
+                    "merged_at": now,
                 }
                 for number in range(USERS - MERGED, USERS)
             ],
-        )  # fmt: skip
+        )
         create_segment(connection, 1, 1, NewSegment("premium", "Premium", PREMIUM), now)
         create_segment(connection, 1, 1, NewSegment("buyers", "Buyers", BUYERS), now)
     return engine

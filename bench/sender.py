@@ -40,9 +40,13 @@ def request(url: str, path: str, body: bytes, *, user_agent: str = "") -> bytes:
 
 
 def send(
-    url: str, requests: Iterator[bytes], *, connections: int, per_s: float | None = None,
+    url: str,
+    requests: Iterator[bytes],
+    *,
+    connections: int,
+    per_s: float | None = None,
     until: Callable[[], bool] = lambda: False,
-) -> Sent:  # fmt: skip
+) -> Sent:
     """Send until the requests end or `until` says so. `per_s`: not more than so many a second, evenly."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_send(url, requests, connections, per_s, until))
@@ -86,9 +90,13 @@ class _Pace:
 
 class _Connection(asyncio.Protocol):
     def __init__(
-        self, requests: Iterator[bytes], sent: Sent, pace: _Pace, until: Callable[[], bool],
+        self,
+        requests: Iterator[bytes],
+        sent: Sent,
+        pace: _Pace,
+        until: Callable[[], bool],
         done: "asyncio.Future[None]",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._requests, self._sent, self._pace, self._until = requests, sent, pace, until
         self.done = done
         self._answer = b""

@@ -62,9 +62,12 @@ def main() -> None:
             began = time.perf_counter()
             with Memory(served) as memory:
                 sent = send(
-                    bench.url, bench.bulk_requests(10**12), connections=CONNECTIONS, per_s=PER_S / BULK_EVENTS,
+                    bench.url,
+                    bench.bulk_requests(10**12),
+                    connections=CONNECTIONS,
+                    per_s=PER_S / BULK_EVENTS,
                     until=after(minutes * 60),
-                )  # fmt: skip
+                )
                 bench.count(sent, BULK_EVENTS)
                 behind_s = time.perf_counter()
                 bench.wait_until_loaded()

@@ -38,19 +38,36 @@ def allow(data_dir: Path, environment_id: int, webhook_url: str) -> tuple[str, i
         of = sa.select(environments.c.workspace_id).where(environments.c.id == environment_id)
         workspace_id = connection.execute(of).scalar_one()
         app = sa.insert(partner_apps).values(
-            workspace_id=workspace_id, name="Wingify Cohort Sync", client_id=id_token, secret_hash="", redirect_uris=[],
-            webhook_url=webhook_url, webhook_secret_sealed=seal.close(SECRET), created_at=now, updated_at=now,
-        )  # fmt: skip
+            workspace_id=workspace_id,
+            name="Wingify Cohort Sync",
+            client_id=id_token,
+            secret_hash="",
+            redirect_uris=[],
+            webhook_url=webhook_url,
+            webhook_secret_sealed=seal.close(SECRET),
+            created_at=now,
+            updated_at=now,
+        )
         app_id = connection.execute(app.returning(partner_apps.c.id)).scalar_one()
         grant = sa.insert(partner_grants).values(
-            app_id=app_id, workspace_id=workspace_id, environment_id=environment_id, id_token=id_token,
-            token_hash=key_hash(id_token), granted_by="bench", granted_at=now,
-        )  # fmt: skip
+            app_id=app_id,
+            workspace_id=workspace_id,
+            environment_id=environment_id,
+            id_token=id_token,
+            token_hash=key_hash(id_token),
+            granted_by="bench",
+            granted_at=now,
+        )
         grant_id = connection.execute(grant.returning(partner_grants.c.id)).scalar_one()
         target = sa.insert(sync_targets).values(
-            environment_id=environment_id, kind="partner", name="Wingify Cohort Sync", grant_id=grant_id, settings={},
-            created_at=now, updated_at=now,
-        )  # fmt: skip
+            environment_id=environment_id,
+            kind="partner",
+            name="Wingify Cohort Sync",
+            grant_id=grant_id,
+            settings={},
+            created_at=now,
+            updated_at=now,
+        )
         target_id = connection.execute(target.returning(sync_targets.c.id)).scalar_one()
     engine.dispose()
     return id_token, int(target_id)
@@ -63,10 +80,19 @@ def expect_from(data_dir: Path, environment_id: int, id_token: str, *, secret: s
     with engine.begin() as connection:
         of = sa.select(environments.c.workspace_id).where(environments.c.id == environment_id)
         row = sa.insert(heap_connections).values(
-            workspace_id=connection.execute(of).scalar_one(), environment_id=environment_id, targets_visitors=True,
-            host="http://127.0.0.1", client_id="", webhook_secret_sealed=seal.close(secret), id_token=id_token,
-            token_sealed=seal.close("token"), connected_by="bench", connected_at=now, created_at=now, updated_at=now,
-        )  # fmt: skip
+            workspace_id=connection.execute(of).scalar_one(),
+            environment_id=environment_id,
+            targets_visitors=True,
+            host="http://127.0.0.1",
+            client_id="",
+            webhook_secret_sealed=seal.close(secret),
+            id_token=id_token,
+            token_sealed=seal.close("token"),
+            connected_by="bench",
+            connected_at=now,
+            created_at=now,
+            updated_at=now,
+        )
         connection.execute(row)
     engine.dispose()
 
@@ -80,9 +106,12 @@ def connect(analytics: Served, flags: Served) -> None:
     assert isinstance(segments, list)
     segment_id = next(one["id"] for one in segments if one["key"] == "heap_premium_users")
     call(
-        analytics, "POST", f"/segments/{segment_id}/syncs", params={"environment": here},
+        analytics,
+        "POST",
+        f"/segments/{segment_id}/syncs",
+        params={"environment": here},
         json={"target_id": target_id, "every": "continuous"},
-    )  # fmt: skip
+    )
     syncs = f"/segments/{segment_id}/syncs"
     eventually(lambda: _is_acknowledged(analytics, syncs, here), "the first sync")
     added = call(
@@ -91,9 +120,11 @@ def connect(analytics: Served, flags: Served) -> None:
     assert isinstance(added, list)
     call(flags, "POST", "/flags", json={"key": FLAG, "name": "From Heap"})
     rule = {
-        "kind": "rollout", "key": "premium", "allocations": [{"variation_id": 1}],
+        "kind": "rollout",
+        "key": "premium",
+        "allocations": [{"variation_id": 1}],
         "condition": {"type": "in_list", "attribute": ATTRIBUTE, "list_id": added[0]["list_id"]},
-    }  # fmt: skip
+    }
     call(flags, "POST", f"/flags/{FLAG}/environments/{there}/rules", json=rule)
     call(flags, "PUT", f"/flags/{FLAG}/environments/{there}", json={"is_on": True})
 

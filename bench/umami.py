@@ -54,8 +54,10 @@ class Umami(Struct, frozen=True):
 
     def _prove_that_it_stores(self) -> None:
         answer = httpx2.post(
-            self.url + _PATH, content=self._page_view(uuid.uuid4().hex), timeout=60,
+            self.url + _PATH,
+            content=self._page_view(uuid.uuid4().hex),
+            timeout=60,
             headers={"user-agent": _BROWSER, "content-type": "application/json"},
-        )  # fmt: skip
+        )
         if answer.status_code != 200 or "visitId" not in answer.json():
             raise SystemExit(f"Umami stored nothing: {answer.status_code} {answer.text[:200]}")

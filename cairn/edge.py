@@ -98,10 +98,16 @@ class Edge:
         self._directory.refresh()
         self._collector = Collector(self._log, self._directory, clock, settings, check_room=self._disk.check)
         self._gateway = Gateway(
-            self._members, self._members, self._directory, self._collector.append, clock,
-            refresh=self._directory.refresh, refuse=self._collector.refuse, poll_interval_ms=settings.poll_interval_ms,
+            self._members,
+            self._members,
+            self._directory,
+            self._collector.append,
+            clock,
+            refresh=self._directory.refresh,
+            refuse=self._collector.refuse,
+            poll_interval_ms=settings.poll_interval_ms,
             locate=open_locations(settings.location_file),
-        )  # fmt: skip
+        )
         self._script = ScriptFiles(
             script_folder,
             CaptureConfigurations(self._members, self._directory),
@@ -271,11 +277,19 @@ def run_edge(settings: Settings, *, socket_fd: int | None = None, ready_fd: int 
 async def _serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
     edge = build_edge(settings, clock=PossibleClock([Paths(settings.data_dir).log_end]))
     config = uvicorn.Config(
-        edge, interface="asgi3", http=protocol_for(edge.connections), ws="none", lifespan="off", log_config=None,
+        edge,
+        interface="asgi3",
+        http=protocol_for(edge.connections),
+        ws="none",
+        lifespan="off",
+        log_config=None,
         access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=int(KEEP_ALIVE_S),
-        timeout_graceful_shutdown=GRACE_S, backlog=edge.connections.limits.backlog,
-    )  # fmt: skip
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=int(KEEP_ALIVE_S),
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=edge.connections.limits.backlog,
+    )
     await edge.start()
     try:
         await _Server(config, edge, ready).serve(sockets=[listening])

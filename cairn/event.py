@@ -39,14 +39,43 @@ FIRST_SEEN = "First seen"  # the name of an identification that says nothing but
 # What is known of the page, session and device beside the event's own properties; columns of the store, in this order.
 FACTS: tuple[str, ...] = (
     # page
-    "domain", "path", "query", "hash", "title", "previous_path", "view",
+    "domain",
+    "path",
+    "query",
+    "hash",
+    "title",
+    "previous_path",
+    "view",
     # session: as the client sent them, the same for each event of the session
-    "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
-    "landing_domain", "landing_path", "landing_query", "landing_hash", "channel",
+    "referrer",
+    "search_keyword",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "landing_domain",
+    "landing_path",
+    "landing_query",
+    "landing_hash",
+    "channel",
     # device and place
-    "platform", "device_type", "device", "browser", "browser_version", "os", "os_version", "app_name", "app_version",
-    "device_id", "carrier", "country", "region", "city", "ip",
-)  # fmt: skip
+    "platform",
+    "device_type",
+    "device",
+    "browser",
+    "browser_version",
+    "os",
+    "os_version",
+    "app_name",
+    "app_version",
+    "device_id",
+    "carrier",
+    "country",
+    "region",
+    "city",
+    "ip",
+)
 
 
 class Element(Struct, frozen=True):

@@ -161,8 +161,10 @@ class HttpClient:
     def session(self) -> Iterator["Session"]:
         """For many calls one after the other, by one thread: connections are kept and used again."""
         # A connection without encryption is opened to any public address, so none of these ever carries a secret.
-        lines = [_Line(_GuardedNetwork(self._resolve, self._allowed, is_secret=secret), self._tls)
-                 for secret in (False, True)]  # fmt: skip
+        lines = [
+            _Line(_GuardedNetwork(self._resolve, self._allowed, is_secret=secret), self._tls)
+            for secret in (False, True)
+        ]
         with lines[0], lines[1]:
             yield Session(lines[0], lines[1], self._timeout_s, self._most_bytes)
 
@@ -242,8 +244,15 @@ def _redirected(call: Call, url: str, status: int) -> Call:
 def _failures(url: str) -> Iterator[None]:
     try:
         yield
-    except (httpx2.HTTPError, httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError,
-            zlib.error, OSError, UnicodeError) as error:  # fmt: skip
+    except (
+        httpx2.HTTPError,
+        httpcore2.NetworkError,
+        httpcore2.TimeoutException,
+        httpcore2.ProtocolError,
+        zlib.error,
+        OSError,
+        UnicodeError,
+    ) as error:
         raise CallFailed(f"{url[:200]!r}: {error or type(error).__name__}") from error
 
 

@@ -28,9 +28,18 @@ CONNECT_S = 1.0
 FIRST_BYTE_S = 60.0  # questions end after 10 s; beyond this the core hangs
 CHUNK_BYTES = 65_536
 HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
-     b"trailer", b"transfer-encoding", b"upgrade")
-)  # fmt: skip
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
 # The edge knows these better than whoever wrote them; `expect` was answered by the edge's own server.
 OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"expect"))
 

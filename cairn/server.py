@@ -178,9 +178,17 @@ class CoreProcess:
         """What is done outside a request, by the kind of the job."""
         clock = self.clock
         parts = Parts(
-            self.engine, self.store, self.members, self.log, self.feed, paths, clock, self.loader.paused,
-            self.live.paused, self.publisher.changed,
-        )  # fmt: skip
+            self.engine,
+            self.store,
+            self.members,
+            self.log,
+            self.feed,
+            paths,
+            clock,
+            self.loader.paused,
+            self.live.paused,
+            self.publisher.changed,
+        )
         keep = timedelta(days=self.settings.log_retention_days)
 
         def forget_log(_payload: Any) -> None:

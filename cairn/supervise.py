@@ -225,10 +225,16 @@ def memory_kills() -> int:
 
 class _Supervisor:
     def __init__(
-        self, roles: tuple[str, ...], commands: Commands, listening: socket.socket | None,
+        self,
+        roles: tuple[str, ...],
+        commands: Commands,
+        listening: socket.socket | None,
         locks: tuple[int, ...],
-        *, url: str, as_json: bool, loading: "_Loading",
-    ) -> None:  # fmt: skip
+        *,
+        url: str,
+        as_json: bool,
+        loading: "_Loading",
+    ) -> None:
         self._url, self._as_json = url, as_json
         self._was_ready = False
         self._stopping = 0  # how often we were told to

@@ -40,10 +40,18 @@ def leave_once_asked(app: Any, store: Endless, path: str, headers: dict[str, str
     """Return when the application is done with the request."""
     where, _, query = path.partition("?")
     scope = {
-        "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": where, "root_path": "",
-        "raw_path": where.encode(), "query_string": query.encode(), "server": ("testserver", 80),
-        "client": ("127.0.0.1", 1), "headers": [(name.encode(), text.encode()) for name, text in headers.items()],
-    }  # fmt: skip
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": where,
+        "root_path": "",
+        "raw_path": where.encode(),
+        "query_string": query.encode(),
+        "server": ("testserver", 80),
+        "client": ("127.0.0.1", 1),
+        "headers": [(name.encode(), text.encode()) for name, text in headers.items()],
+    }
     messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
     async def receive() -> dict[str, Any]:

@@ -33,8 +33,13 @@ class Case(Struct, frozen=True):
 
 
 def heap(status: int, said: str, reason: Reason, **fields: Any) -> Case:
-    return Case("/api/track", json.dumps({"app_id": "APP", "event": "Bad @", "identity": "@", **fields}).encode(),
-                status, said, (reason,))  # fmt: skip
+    return Case(
+        "/api/track",
+        json.dumps({"app_id": "APP", "event": "Bad @", "identity": "@", **fields}).encode(),
+        status,
+        said,
+        (reason,),
+    )
 
 
 def bulk(reason: Reason, **fields: Any) -> Case:
@@ -194,8 +199,11 @@ def live(cairn: Served, chromium: Browser) -> Iterator[Page]:
 def sent(cairn: Served, case: Case, word: str) -> tuple[int, str]:
     """The answer to one request, sent as bytes, because no client would send some of them."""
     path, body = case.path, case.body.replace(b"@", word.encode())
-    for name, value in (("APP", cairn.production["app_id"]), ("ACCOUNT", str(cairn.demo["account_id"])),
-                        ("SDK_KEY", cairn.production["sdk_key"])):  # fmt: skip
+    for name, value in (
+        ("APP", cairn.production["app_id"]),
+        ("ACCOUNT", str(cairn.demo["account_id"])),
+        ("SDK_KEY", cairn.production["sdk_key"]),
+    ):
         path, body = path.replace(name, value), body.replace(f'"{name}"'.encode(), f'"{value}"'.encode())
     headers = {"Content-Type": "application/json"}
     if path.startswith("/v1/") and not case.has_unknown_key:
@@ -256,8 +264,9 @@ def test_a_list_value_with_signs_of_the_query_is_that_value(cairn: Served, live:
     live.goto(f"{cairn.url}/env/production/live")
     expect(live.locator("[data-live] li", has_text=identity)).to_have_count(1)
     settings = httpx2.get(
-        f"{cairn.url}/server-side/v2-settings", params={"i": cairn.production["sdk_key"], "sn": "vwo-fme-node-sdk"}
-    ).text  # fmt: skip
+        f"{cairn.url}/server-side/v2-settings",
+        params={"i": cairn.production["sdk_key"], "sn": "vwo-fme-node-sdk"},
+    ).text
     [list_id] = re.findall(r'"your_custom_variable":"inlist\((\w+)\)"', settings)
 
     def check(value: str) -> tuple[int, str]:

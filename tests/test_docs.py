@@ -65,9 +65,13 @@ def test_make_run_prints_address_sign_in_and_keys_and_opens_nothing(tmp_path: Pa
         **environment_of(tmp_path / "data"),
     }
     run = subprocess.Popen(
-        ["make", "--silent", "run"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
+        ["make", "--silent", "run"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
     assert run.stdout is not None
     try:
         said: list[str] = []

@@ -39,7 +39,11 @@ KEYLESS: dict[str, Row] = {
     **dict.fromkeys(PIXELS, ("GET", "event=e&userId=u", b"", 200, GIF, "nothing; an image all the same")),
     **dict.fromkeys(CAPTURES, ("POST", "", _EVENT, 404, b"environment id", "nothing")),
     # What apps send is protobuf, which JSON is not; one that can be read and names nobody is refused by the same check.
-    **{path: ("POST", "", _EVENT, 400, b"Bad request", "nothing") for path in CAPTURES if "/integrations/" in path},
+    **{
+        path: ("POST", "", _EVENT, 400, b"Bad request", "nothing")
+        for path in CAPTURES
+        if "/integrations/" in path
+    },
     **dict.fromkeys(IMAGES, ("GET", "u=1&t=e", b"", 200, GIF, "nothing; an image all the same")),
     "/server-side/v2-settings": ("GET", f"a={ACCOUNT}", b"", 400, UNKNOWN, "nothing"),
     "/server-side/v2-pull": ("GET", f"a={ACCOUNT}", b"", 400, UNKNOWN, "nothing"),
@@ -48,14 +52,22 @@ KEYLESS: dict[str, Row] = {
     "/user-alias/setUserAlias": ("POST", f"a={ACCOUNT}", _ALIAS, 400, b"needs sdkKey", "nothing"),
     "/user-alias/getAliasUserId": ("GET", 'aliasId=["v"]', b"", 200, b"", "ids, answered as they came"),
     "/get-user-details": (
-        "GET", f"a={ACCOUNT}&userAgent=Mozilla%2F5.0%20Firefox%2F130.0", b"", 200, b"Firefox",
+        "GET",
+        f"a={ACCOUNT}&userAgent=Mozilla%2F5.0%20Firefox%2F130.0",
+        b"",
+        200,
+        b"Firefox",
         "what a user agent and an address mean, by public knowledge and the operator's file",
     ),
     "/check-attribute": (
-        "GET", f"accountId={ACCOUNT}&listId=lguess&attribute=who&value=ann", b"", 200, b"false",
+        "GET",
+        f"accountId={ACCOUNT}&listId=lguess&attribute=who&value=ann",
+        b"",
+        200,
+        b"false",
         "whether a value is in a list, by the account's number and the list's unguessable id",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -83,11 +83,18 @@ def header(found: dict[str, Any], name: str) -> list[str]:
 def test_a_request_arrives_as_it_was_sent_minus_what_was_about_the_connection(port: Port) -> None:
     found = heard(
         get(
-            port, "/flags/new%2Fone?q=a%20b&x=1#top",
-            "Cookie: session=1", "Connection: keep-alive, X-Private", "X-Private: mine", "Keep-Alive: timeout=5",
-            "TE: trailers", "X-Forwarded-Host: evil.test", "Forwarded: for=evil", "X-Own: kept",
+            port,
+            "/flags/new%2Fone?q=a%20b&x=1#top",
+            "Cookie: session=1",
+            "Connection: keep-alive, X-Private",
+            "X-Private: mine",
+            "Keep-Alive: timeout=5",
+            "TE: trailers",
+            "X-Forwarded-Host: evil.test",
+            "Forwarded: for=evil",
+            "X-Own: kept",
         )
-    )  # fmt: skip
+    )
     assert (found["method"], found["path"], found["query"]) == ("GET", "/flags/new/one", "q=a%20b&x=1%23top")
     assert header(found, "host") == header(found, "x-forwarded-host") == ["cairn.test:8300"]
     assert header(found, "x-forwarded-for") == ["127.0.0.1"]
@@ -230,9 +237,13 @@ def test_a_core_away_gives_people_a_page_and_programs_a_problem(tmp_path: Path) 
 
 def post(port: Port, body: bytes, *headers: str, path: str = "/env/a/flags/new") -> tuple[int, bytes, bytes]:
     lines = (
-        f"POST {path} HTTP/1.1", "Host: cairn.test:8300", "Accept: text/html",
-        "Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}", *headers,
-    )  # fmt: skip
+        f"POST {path} HTTP/1.1",
+        "Host: cairn.test:8300",
+        "Accept: text/html",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Content-Length: {len(body)}",
+        *headers,
+    )
     return call(port, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
 
 
@@ -278,9 +289,13 @@ NOT_SHOWN = [
     pytest.param(b"name=hunter2secret", (OURS,), "//evil.test/env/", id="an address of another site"),
     pytest.param(b"name=hunter2secret", (OURS,), "/env/\\evil.test", id="a backslash"),
     pytest.param(b"name=hunter2secret&x=" + b"x" * 205_000, (OURS,), "/env/a", id="too long"),
-    pytest.param(b"&".join(b"name=hunter2secret" for _ in range(2_001)), (OURS,), "/env/a", id="too many fields"),
-    pytest.param(b"name=hunter2secret", (OURS, "HX-Request: true"), "/env/a", id="part of a page, which keeps it"),
-]  # fmt: skip
+    pytest.param(
+        b"&".join(b"name=hunter2secret" for _ in range(2_001)), (OURS,), "/env/a", id="too many fields"
+    ),
+    pytest.param(
+        b"name=hunter2secret", (OURS, "HX-Request: true"), "/env/a", id="part of a page, which keeps it"
+    ),
+]
 
 
 @pytest.mark.parametrize(("body", "headers", "path"), NOT_SHOWN)

@@ -117,10 +117,17 @@ def texts(value: object) -> Iterator[str]:
 
 
 OPEN = {  # whoever they are
-    "/", "/sign-in", "/sign-up", "/api/v1/openapi.json", "/api/v1/docs", "/static",
-    "/demo/shop/{app_id}", "/demo/shop/{app_id}/", "/demo/shop/{app_id}/{name}",
+    "/",
+    "/sign-in",
+    "/sign-up",
+    "/api/v1/openapi.json",
+    "/api/v1/docs",
+    "/static",
+    "/demo/shop/{app_id}",
+    "/demo/shop/{app_id}/",
+    "/demo/shop/{app_id}/{name}",
     "/.well-known/oauth-authorization-server",  # where other programs find what they are to ask (RFC 8414)
-}  # fmt: skip
+}
 
 
 ROUTES = """
@@ -183,24 +190,40 @@ _BASE64 = base64.b64encode(_CALL).decode()
 REFUSED = [
     pytest.param("POST", "/v1/track", _CALL, {}, id="JSON"),
     pytest.param("POST", "/v1/track", _CALL[:-4], {}, id="JSON that is cut off"),
-    pytest.param("POST", "/v1/batch", b'{"batch":[' + json.dumps(_CALL.decode()).encode(), {}, id="JSON in a text"),
+    pytest.param(
+        "POST", "/v1/batch", b'{"batch":[' + json.dumps(_CALL.decode()).encode(), {}, id="JSON in a text"
+    ),
     pytest.param("GET", f"/v1/pixel/track?data={_BASE64}", b"", {}, id="pixel"),
     pytest.param("GET", f"/v1/pixel/track?data={_BASE64[:-5]}!", b"", {}, id="pixel that cannot be decoded"),
     pytest.param("GET", f"/v1/pixel/track?data=x{_BASE64}*", b"", {}, id="pixel moved by a character"),
-    pytest.param("GET", f"/v1/pixel/track?data={_BASE64[:40]}~{_BASE64[41:]}", b"", {}, id="pixel damaged inside"),
+    pytest.param(
+        "GET", f"/v1/pixel/track?data={_BASE64[:40]}~{_BASE64[41:]}", b"", {}, id="pixel damaged inside"
+    ),
     pytest.param("GET", f"/v1/pixel/track?data={quote(quote(_CALL.decode()))}", b"", {}, id="encoded twice"),
     pytest.param("GET", f"/v1/pixel/track?writeKey={WRONG_KEY}", b"", {}, id="pixel's parameter"),
     pytest.param("POST", f"/events/t?env={WRONG_KEY}&en=e", b"{}", {}, id="flag event"),
-    pytest.param("POST", "/events/t?en=e", b'{"d":{"event":{"props":{"vwo_envKey":"' + WRONG_KEY.encode() + b'"', {},
-                 id="flag event's body"),
+    pytest.param(
+        "POST",
+        "/events/t?en=e",
+        b'{"d":{"event":{"props":{"vwo_envKey":"' + WRONG_KEY.encode() + b'"',
+        {},
+        id="flag event's body",
+    ),
     pytest.param("POST", f"/server-side/batch-events-v2?env={WRONG_KEY}", _CALL, {}, id="flag batch"),
     pytest.param("GET", f"/server-side/v2-settings?i={WRONG_KEY}", b"", {}, id="settings"),
     pytest.param("POST", "/user-alias/setUserAlias?sdkKey=" + WRONG_KEY, b"{", {}, id="alias"),
-    pytest.param("POST", "/api/track", b'{"app_id":"' + WRONG_KEY.encode() + b'"}', {}, id="in the place of an app id"),
+    pytest.param(
+        "POST", "/api/track", b'{"app_id":"' + WRONG_KEY.encode() + b'"}', {}, id="in the place of an app id"
+    ),
     pytest.param("GET", "/api/v1/flags", b"", {"Authorization": f"Bearer cairn_{WRONG_KEY}"}, id="token"),
-    pytest.param("POST", "/v1/track", b"{", {"Authorization": "Basic " + base64.b64encode(WRONG_KEY.encode()).decode()},
-                 id="basic"),
-]  # fmt: skip
+    pytest.param(
+        "POST",
+        "/v1/track",
+        b"{",
+        {"Authorization": "Basic " + base64.b64encode(WRONG_KEY.encode()).decode()},
+        id="basic",
+    ),
+]
 
 
 @pytest.mark.parametrize(("method", "target", "body", "headers"), REFUSED)

@@ -41,9 +41,14 @@ def request(tenant: Tenant, event: str) -> bytes:
 def home(running: Running, tenant: Tenant) -> str:
     with running.core.engine.begin() as connection:
         create_member(
-            connection, tenant.workspace_id, email="ann@a.test", name="Ann", password=PASSWORD, role=Role.OWNER,
+            connection,
+            tenant.workspace_id,
+            email="ann@a.test",
+            name="Ann",
+            password=PASSWORD,
+            role=Role.OWNER,
             now=utc_now(),
-        )  # fmt: skip
+        )
     browser = Browser(TestClient(running.core.app)).sign_in("ann@a.test")
     return re.sub(r"\s+", " ", browser.get("/env/production").text)
 
@@ -140,9 +145,16 @@ def test_a_parser_that_stops_the_core_names_its_request_among_any_number(tmp_pat
     def load(died: str) -> None:
         attempts = Attempts(paths.loading, paths.set_aside, died, most_loads=1)
         Loader(
-            core.log, core.store, core.engine, Directory, core.feed, utc_now, lambda _: None,
-            parsers={"deadly": read_or_die}, attempts=attempts,
-        ).load_once()  # fmt: skip
+            core.log,
+            core.store,
+            core.engine,
+            Directory,
+            core.feed,
+            utc_now,
+            lambda _: None,
+            parsers={"deadly": read_or_die},
+            attempts=attempts,
+        ).load_once()
 
     for died in ("", "-11"):
         with pytest.raises(Killed):

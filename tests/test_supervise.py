@@ -28,8 +28,10 @@ class Running:
         self.data_dir = data_dir
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.supervised", str(data_dir), str(port), edge, core, role],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.ready: dict[str, Any] = {}
 
     def wait_ready(self) -> "Running":

@@ -59,11 +59,15 @@ def add_members(connection: sa.Connection, tenant: Tenant, now: datetime) -> Non
     """One of each role, all with the same password, which is hashed once: that is slow on purpose."""
     rows = [
         {
-            "workspace_id": tenant.workspace_id, "email": tenant.email(role), "name": f"{tenant.name} {role.value}",
-            "role": role.value, "password_hash": _password_hash(), "created_at": now,
+            "workspace_id": tenant.workspace_id,
+            "email": tenant.email(role),
+            "name": f"{tenant.name} {role.value}",
+            "role": role.value,
+            "password_hash": _password_hash(),
+            "created_at": now,
         }
         for role in Role
-    ]  # fmt: skip
+    ]
     connection.execute(sa.insert(members), rows)
 
 
@@ -97,9 +101,15 @@ def add_environment(
 ) -> int:
     """With an id of one's choice, which keeps tests on one event store apart."""
     row = {
-        "workspace_id": workspace_id, "project_id": project_id, "key": key, "name": key, "created_at": now,
-        "app_id": f"{project_id}{key}", "sdk_key_hash": f"{project_id}{key}", "sdk_key_sealed": b"",
-    }  # fmt: skip
+        "workspace_id": workspace_id,
+        "project_id": project_id,
+        "key": key,
+        "name": key,
+        "created_at": now,
+        "app_id": f"{project_id}{key}",
+        "sdk_key_hash": f"{project_id}{key}",
+        "sdk_key_sealed": b"",
+    }
     if environment_id is not None:
         row["id"] = environment_id
     made = sa.insert(environments).values(**row).returning(environments.c.id)
@@ -129,10 +139,18 @@ class World:
         self._owns_store, self._recount_interval_s = store is None, recount_interval_s
         self.live = self._live_segments()
         self.core = Core(
-            settings=settings.load({"data_dir": folder, "operators": operators}, {}), engine=self.engine,
-            store=self.store, members=self.members, definitions=Definitions(self.store), feed=Feed(),
-            seal=open_seal(folder), clock=clock, changed=self.changed.append, touched=self._touch, health=list,
-        )  # fmt: skip
+            settings=settings.load({"data_dir": folder, "operators": operators}, {}),
+            engine=self.engine,
+            store=self.store,
+            members=self.members,
+            definitions=Definitions(self.store),
+            feed=Feed(),
+            seal=open_seal(folder),
+            clock=clock,
+            changed=self.changed.append,
+            touched=self._touch,
+            health=list,
+        )
 
     def restart(self) -> None:
         """As after a crash: what was touched and not yet evaluated is forgotten."""
@@ -157,6 +175,10 @@ class World:
 
     def _live_segments(self) -> LiveSegments:
         return LiveSegments(
-            self.engine, self.store, self.members, self.clock,
-            recount_interval_s=self._recount_interval_s, on_change=self.recounted.append,
-        )  # fmt: skip
+            self.engine,
+            self.store,
+            self.members,
+            self.clock,
+            recount_interval_s=self._recount_interval_s,
+            on_change=self.recounted.append,
+        )

@@ -146,10 +146,14 @@ class Surface:
 
 def routes(core: Core, surface: Surface) -> list[BaseRoute]:
     return [
-        Route(surface.prefix + endpoint.path, _handler(core, surface, endpoint), methods=_methods(surface, endpoint),
-              name=endpoint.name)
+        Route(
+            surface.prefix + endpoint.path,
+            _handler(core, surface, endpoint),
+            methods=_methods(surface, endpoint),
+            name=endpoint.name,
+        )
         for endpoint in surface.endpoints
-    ]  # fmt: skip
+    ]
 
 
 def _methods(surface: Surface, endpoint: Endpoint) -> list[str]:

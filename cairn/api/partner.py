@@ -178,9 +178,14 @@ def by_access_token(core: Core, request: Request) -> PartnerCall:
     access = partner_oauth.access_of(core, bearer_of(request))
     customer = access.customer
     return PartnerCall(
-        core, customer.workspace_id, f"partner app {customer.app_id}", Role.VIEWER, core.clock(), access,
+        core,
+        customer.workspace_id,
+        f"partner app {customer.app_id}",
+        Role.VIEWER,
+        core.clock(),
+        access,
         only_environment_id=None,
-    )  # fmt: skip
+    )
 
 
 def answer_as_oauth(error: CairnError) -> Response:
@@ -212,8 +217,13 @@ def partner_routes(core: Core) -> list[BaseRoute]:
         new = _read_client(body)
         app, secrets = partner_oauth.register(core, new.redirect_uris, new.webhook_url)
         registered = RegisteredClient(
-            app.client_id, secrets.client_secret, secrets.webhook_secret, app.name, app.redirect_uris, app.webhook_url
-        )  # fmt: skip
+            app.client_id,
+            secrets.client_secret,
+            secrets.webhook_secret,
+            app.name,
+            app.redirect_uris,
+            app.webhook_url,
+        )
         return _json(201, registered, NO_STORE)
 
     def exchange(request: Request, body: bytes) -> Response:

@@ -79,9 +79,15 @@ def sign_up(
     """The first visitor owns the first workspace. The session's cookie. Raises SignUpClosed and InvalidInput."""
     with core.writing() as connection:
         made, owner = workspace.sign_up(
-            connection, core.seal, workspace_name=workspace_name, email=email, name=name, password=password, now=now,
+            connection,
+            core.seal,
+            workspace_name=workspace_name,
+            email=email,
+            name=name,
+            password=password,
+            now=now,
             time_zone=time_zone,
-        )  # fmt: skip
+        )
         cookie, _ = session.start_session(connection, owner, now)
         environments = list_environments(connection, made.id)
     for environment in environments:
@@ -203,9 +209,14 @@ def add_token(
     require_grant(call.role, role)
     with call.writing() as connection:
         return api_token.create_token(
-            connection, call.workspace_id, name=name, role=role, now=call.now, expires_at=expires_at,
+            connection,
+            call.workspace_id,
+            name=name,
+            role=role,
+            now=call.now,
+            expires_at=expires_at,
             environment_id=environment_id,
-        )[1]  # fmt: skip
+        )[1]
 
 
 def remove_token(call: Call, token_id: int) -> None:

@@ -217,9 +217,14 @@ def findings(call: Call, environment: Environment, known: Sequence[Report] | Non
     """Events that stopped counting, duplicates, and new names. `known`: the reports, when the caller has them."""
     with call.reading() as connection:
         return event_health.findings(
-            call.asker(environment.id), connection, call.core.definitions, call.workspace_id,
-            environment.project_id, shown_days(call, environment), known=known,
-        )  # fmt: skip
+            call.asker(environment.id),
+            connection,
+            call.core.definitions,
+            call.workspace_id,
+            environment.project_id,
+            shown_days(call, environment),
+            known=known,
+        )
 
 
 def read_plan(call: Call, environment: Environment) -> Plan:

@@ -102,8 +102,22 @@ def _searched(item: FeedItem) -> list[str]:
 
 def _seen(item: FeedItem) -> Seen:
     return Seen(
-        item.received_ms, item.time_ms, item.outcome, item.reason, item.kind, item.name, item.user, item.user_id,
-        item.source, item.library, item.detail, {key: text_of(value) for key, value in item.properties.items()},
-        item.payload, item.event_id, item.session_id, {key: value for key, value in item.facts.items() if value},
-        item.more_properties, item.element,
-    )  # fmt: skip
+        item.received_ms,
+        item.time_ms,
+        item.outcome,
+        item.reason,
+        item.kind,
+        item.name,
+        item.user,
+        item.user_id,
+        item.source,
+        item.library,
+        item.detail,
+        {key: text_of(value) for key, value in item.properties.items()},
+        item.payload,
+        item.event_id,
+        item.session_id,
+        {key: value for key, value in item.facts.items() if value},
+        item.more_properties,
+        item.element,
+    )

@@ -85,6 +85,10 @@ def _compiled(core: Core, ruleset: Ruleset, sdk: str) -> tuple[str, ...]:
         return [value for value, _ in core.members.values(list_set(list_id), limit=limit + 1)]
 
     return compile_settings(
-        ruleset, account_id=ruleset.account_id, sdk="python" if sdk == "python" else "node",
-        poll_interval_ms=core.settings.poll_interval_ms, list_values=values, inline_limit=limit,
-    ).warnings  # fmt: skip
+        ruleset,
+        account_id=ruleset.account_id,
+        sdk="python" if sdk == "python" else "node",
+        poll_interval_ms=core.settings.poll_interval_ms,
+        list_values=values,
+        inline_limit=limit,
+    ).warnings

@@ -118,9 +118,14 @@ def _with_client(call: Call, account: HeapConnection, server: Server, public_url
     )
     with call.writing() as connection:
         heap_account.note_client(
-            connection, call.core.seal, account, client_id=registered.client_id,
-            client_secret=registered.client_secret, webhook_secret=registered.webhook_secret, now=call.now,
-        )  # fmt: skip
+            connection,
+            call.core.seal,
+            account,
+            client_id=registered.client_id,
+            client_secret=registered.client_secret,
+            webhook_secret=registered.webhook_secret,
+            now=call.now,
+        )
         return _known(connection_of(connection, call.workspace_id))
 
 
@@ -148,9 +153,14 @@ def _exchange(call: Call, account: HeapConnection, redirect_uri: str, code: str,
     client, seal = call.core.client, call.core.seal
     server = heap_client.discover(client, account.host)
     tokens = heap_client.exchange(
-        client, server, client_id=account.client_id, client_secret=_open(call, account.client_secret_sealed),
-        redirect_uri=redirect_uri, code=code, verifier=verifier,
-    )  # fmt: skip
+        client,
+        server,
+        client_id=account.client_id,
+        client_secret=_open(call, account.client_secret_sealed),
+        redirect_uri=redirect_uri,
+        code=code,
+        verifier=verifier,
+    )
     metadata, failure = Metadata(), ""
     try:
         metadata = heap_client.read_metadata(client, account.host, tokens.access_token, tokens.id_token)
@@ -188,9 +198,12 @@ def disconnect(call: Call, environment: Environment) -> str:
         if not server.revocation_endpoint:
             return f"{account.host} has no way to give a permission back from here: switch it off there too"
         heap_client.revoke(
-            call.core.client, server, client_id=account.client_id,
-            client_secret=_open(call, account.client_secret_sealed), token=_open(call, account.token_sealed),
-        )  # fmt: skip
+            call.core.client,
+            server,
+            client_id=account.client_id,
+            client_secret=_open(call, account.client_secret_sealed),
+            token=_open(call, account.token_sealed),
+        )
     except (HeapAway, Misconfigured) as error:
         return f"{error}. Revoke the permission there too; webhooks from there are refused from now on"
     return ""

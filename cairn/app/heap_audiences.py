@@ -88,13 +88,15 @@ def _shown(
             audience,
             call.core.members.size(list_set(audience.list_id)),
             condition_of(
-                audience, history[audience.id],
-                is_connected=account.is_connected and not audience.heap_id.startswith(FORMER), now=call.now,
+                audience,
+                history[audience.id],
+                is_connected=account.is_connected and not audience.heap_id.startswith(FORMER),
+                now=call.now,
             ),
             uses[audience.list_id],
         )
         for audience in known
-    ]  # fmt: skip
+    ]
 
 
 def list_offered(call: Call, environment: Environment) -> tuple[list[OfferedSegment], str]:

@@ -60,9 +60,14 @@ def open_labeller(
                 f"{site} is not named as a site to label on in {environment.name}; name it first"
             )
         return label_grant.open_grant(
-            connection, member, session_hash=session_hash, environment_id=environment.id, site=site, home=home,
+            connection,
+            member,
+            session_hash=session_hash,
+            environment_id=environment.id,
+            site=site,
+            home=home,
             now=call.now,
-        )  # fmt: skip
+        )
 
 
 def is_labelled(address: str, named: list[LabelSite], *, shop: str = "") -> bool:

@@ -69,7 +69,9 @@ def _shown(
     by_segment = used_by(connection, call.workspace_id, of_segments)
     return [
         ShownList(
-            known, members.size(list_set(known.id)), members.version(list_set(known.id)),
+            known,
+            members.size(list_set(known.id)),
+            members.version(list_set(known.id)),
             [
                 use
                 for use in (by_segment[known.source_id] if known.kind == "segment" else by_list[known.id])
@@ -77,7 +79,7 @@ def _shown(
             ],
         )
         for known in lists
-    ]  # fmt: skip
+    ]
 
 
 def create_list(call: Call, environment: Environment, name: str, *, folds_case: bool = False) -> ShownList:

@@ -72,9 +72,12 @@ def try_flag(call: Call, environment: Environment, key: str, *, somebody: str, c
     except InvalidInput as error:
         return Tried(None, str(error), [], [])
     resolution = evaluate(
-        ruleset, key, given, now=now,
+        ruleset,
+        key,
+        given,
+        now=now,
         in_list=lambda list_id, value: core.members.contains(list_set(list_id), value),
-    )  # fmt: skip
+    )
     steps = [(step.rule.name or step.rule.key, CHECKS[step.check]) for step in resolution.steps]
     members = [_member(core, leaf, given) for leaf in asked if leaf.attribute in given.attributes]
     sentence = f"{REASONS[resolution.reason]} {resolution.detail}".strip()
@@ -96,10 +99,14 @@ def _shown(context: Context) -> dict[str, Any]:
     """The context as it was understood, in Node's spelling."""
     known = {"location": context.location, "userAgent": context.device}
     written = {
-        "id": context.id, "customVariables": context.attributes, "variationTargetingVariables": context.targeting,
-        "userAgent": context.user_agent, "ipAddress": context.ip_address, "bucketingSeed": context.bucketing_seed,
+        "id": context.id,
+        "customVariables": context.attributes,
+        "variationTargetingVariables": context.targeting,
+        "userAgent": context.user_agent,
+        "ipAddress": context.ip_address,
+        "bucketingSeed": context.bucketing_seed,
         "_vwo": {name: facts for name, facts in known.items() if facts},
-    }  # fmt: skip
+    }
     return {name: value for name, value in written.items() if value or name in ("id", "customVariables")}
 
 
@@ -123,9 +130,12 @@ def flags_for(
     found = []
     for flag in ruleset.flags[:limit]:
         decided = evaluate(
-            ruleset, flag.key, _context(core, "", somebody, _lists(flag)), now=now,
+            ruleset,
+            flag.key,
+            _context(core, "", somebody, _lists(flag)),
+            now=now,
             in_list=lambda list_id, value: core.members.contains(list_set(list_id), value),
-        )  # fmt: skip
+        )
         variation = decided.variation.name or decided.variation.key if decided.variation else ""
         sentence = f"{REASONS[decided.reason]} {decided.detail}".strip()
         found.append(SeenFlag(flag, decided.is_on, variation, sentence))

@@ -97,12 +97,14 @@ def change_segment(
         before = definition.get_segment(connection, call.workspace_id, segment_id)
         check_edition(connection, "segment", segment_id, expected)
         segment = definition.update_segment(
-            connection, call.workspace_id, segment_id,
+            connection,
+            call.workspace_id,
+            segment_id,
             name=None if changes.name is UNSET else changes.name,
             description=None if changes.description is UNSET else changes.description,
             condition=None if changes.condition is UNSET else changes.condition,
             now=call.now,
-        )  # fmt: skip
+        )
         edition = record(call, connection, "segment", segment_id, differences(before, segment, EDITED))
     _changed(call, segment)
     return Edited(segment, edition)

@@ -17,9 +17,12 @@ def user_sessions(
     """One user's sessions, newest first, over all merged ids. `gap_min` 0: as captured."""
     with call.reading() as connection:
         return sessions.user_sessions(
-            call.asker(environment.id), connection, user.user_id,
-            gap_ms=gap_min * MINUTE_MS if gap_min else None, before_ms=before_ms,
-        )  # fmt: skip
+            call.asker(environment.id),
+            connection,
+            user.user_id,
+            gap_ms=gap_min * MINUTE_MS if gap_min else None,
+            before_ms=before_ms,
+        )
 
 
 def sessions_of_timeline(

@@ -54,12 +54,25 @@ def add_environment(call: Call, project_id: int, *, key: str, name: str, app_id:
     """With a web and a server source. Raises InvalidInput, ProjectNotFound, EnvironmentKeyTaken and AppIdTaken."""
     with call.writing() as connection:
         made = environments.create_environment(
-            connection, call.workspace_id, project_id, call.core.seal, key=key, name=name, now=call.now, app_id=app_id
-        )  # fmt: skip
+            connection,
+            call.workspace_id,
+            project_id,
+            call.core.seal,
+            key=key,
+            name=name,
+            now=call.now,
+            app_id=app_id,
+        )
         for source_name, kind in FIRST_SOURCES:
             sources.create_source(
-                connection, call.workspace_id, made.id, call.core.seal, name=source_name, kind=kind, now=call.now
-            )  # fmt: skip
+                connection,
+                call.workspace_id,
+                made.id,
+                call.core.seal,
+                name=source_name,
+                kind=kind,
+                now=call.now,
+            )
     call.changed([made.id])
     return made
 

@@ -147,12 +147,14 @@ def change_sync(
         before = syncs.get_sync(connection, environment.id, sync_id)
         check_edition(connection, "sync", sync_id, expected)
         sync = syncs.change_sync(
-            connection, environment.id, sync_id,
+            connection,
+            environment.id,
+            sync_id,
             mapping=None if changes.mapping is UNSET else changes.mapping,
             every=None if changes.every is UNSET else changes.every,
             is_on=None if changes.is_on is UNSET else changes.is_on,
             now=call.now,
-        )  # fmt: skip
+        )
         edition = record(call, connection, "sync", sync_id, differences(before, sync, EDITED))
     call.core.syncs_changed()
     return Edited(sync, edition)

@@ -39,9 +39,14 @@ class Collector:
     """Belongs to one event loop. `directory` is asked at every request, so it must answer from memory."""
 
     def __init__(
-        self, log: EventLog, directory: Callable[[], Directory], clock: Clock, settings: Settings,
-        *, check_room: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+        self,
+        log: EventLog,
+        directory: Callable[[], Directory],
+        clock: Clock,
+        settings: Settings,
+        *,
+        check_room: Callable[[], None] = lambda: None,
+    ) -> None:
         commits = GroupCommit(log, check_room=check_room)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="reading")
         self._parts = Parts(

@@ -128,6 +128,13 @@ def _first_app_id(parser: str, body: bytes, content_type: str) -> str:
 
 def _arrival(request: Request, parts: Parts, app: App, parser: str, body: bytes, extra: Extra) -> Arrival:
     return Arrival(
-        parser, app.environment_id, 0, SOURCE, parts.now_ms(), request.ip,
-        request.header(b"user-agent")[:LONGEST_USER_AGENT], body, extra,
-    )  # fmt: skip
+        parser,
+        app.environment_id,
+        0,
+        SOURCE,
+        parts.now_ms(),
+        request.ip,
+        request.header(b"user-agent")[:LONGEST_USER_AGENT],
+        body,
+        extra,
+    )

@@ -50,9 +50,15 @@ class RefusalRecord:
             refused = msgspec.structs.replace(refused, detail=note)
             self._left_out = 0
         arrival = Arrival(
-            "refused", refused.environment_id, 0, refused.source, refused.received_ms, "", "",
+            "refused",
+            refused.environment_id,
+            0,
+            refused.source,
+            refused.received_ms,
+            "",
+            "",
             msgspec.msgpack.encode(refused),
-        )  # fmt: skip
+        )
         self._commits.offer(msgspec.msgpack.encode(arrival))
 
     def _is_keyless_full(self, refused: Refused) -> bool:

@@ -28,7 +28,7 @@ from cairn.conditions.tree import (
     PropertyFilter,
     UserProperty,
     Visitor,
-)  # fmt: skip
+)
 from cairn.conditions.walk import leaves
 from cairn.errors import InvalidInput
 from cairn.event import Kind

@@ -28,8 +28,12 @@ FACT_FILTERS = frozenset(
 )  # likewise, and where one is not set, an event's property of that name stands for it
 NEGATIVE = {"is_not": "is", "does_not_contain": "contains", "is_not_set": "is_set", "not_in": "in"}
 COUNTS: dict[CountOperator, str] = {
-    "at_least": ">=", "at_most": "<=", "exactly": "=", "more_than": ">", "less_than": "<"
-}  # fmt: skip
+    "at_least": ">=",
+    "at_most": "<=",
+    "exactly": "=",
+    "more_than": ">",
+    "less_than": "<",
+}
 _COMPARISONS = {"greater": ">", "at_least": ">=", "less": "<", "at_most": "<="}
 
 Property = UserProperty | PropertyFilter

@@ -24,24 +24,45 @@ from cairn.conditions.tree import (
     PropertyFilter,
     UserProperty,
     Visitor,
-)  # fmt: skip
+)
 
 SHOWN_VALUES = 5  # of a long list; the rest is counted
 # The one table of what operators are called: in sentences, and in the choices of every editor.
 OPERATORS: Mapping[str, str] = {
-    "is": "is", "is_not": "is not", "contains": "contains", "does_not_contain": "does not contain",
-    "starts_with": "starts with", "ends_with": "ends with", "matches": "matches", "greater": "is greater than",
-    "at_least": "is at least", "less": "is less than", "at_most": "is at most", "is_set": "is set",
-    "is_not_set": "is not set", "in": "is one of", "not_in": "is none of", "is_ignoring_case": "is (ignoring case)",
-    "operand": "fits Wingify's operand", "in_list": "is in list", "not_in_list": "is not in list",
-}  # fmt: skip
+    "is": "is",
+    "is_not": "is not",
+    "contains": "contains",
+    "does_not_contain": "does not contain",
+    "starts_with": "starts with",
+    "ends_with": "ends with",
+    "matches": "matches",
+    "greater": "is greater than",
+    "at_least": "is at least",
+    "less": "is less than",
+    "at_most": "is at most",
+    "is_set": "is set",
+    "is_not_set": "is not set",
+    "in": "is one of",
+    "not_in": "is none of",
+    "is_ignoring_case": "is (ignoring case)",
+    "operand": "fits Wingify's operand",
+    "in_list": "is in list",
+    "not_in_list": "is not in list",
+}
 COUNTS: Mapping[str, str] = {
-    "at_least": "at least", "at_most": "at most", "exactly": "exactly", "more_than": "more than",
+    "at_least": "at least",
+    "at_most": "at most",
+    "exactly": "exactly",
+    "more_than": "more than",
     "less_than": "fewer than",
-}  # fmt: skip
+}
 _KINDS: Mapping[str, str] = {
-    "custom": "event", "pageview": "page view", "": "anything", "identify": "identify call", "exposure": "exposure"
-}  # fmt: skip
+    "custom": "event",
+    "pageview": "page view",
+    "": "anything",
+    "identify": "identify call",
+    "exposure": "exposure",
+}
 
 
 class Part(Struct, frozen=True):

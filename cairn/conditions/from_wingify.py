@@ -26,9 +26,18 @@ from cairn.errors import InvalidInput
 
 Reader = Callable[[Any, int], Condition]  # Any: a value of the foreign document
 _MAX_DEPTH = 64  # nodes; a document nested deeper is an attack, not an audience
-_OPERATORS = {"is": "is", "lower": "is_ignoring_case", "contains": "contains", "starts": "starts_with",
-              "ends": "ends_with", "regex": "matches", "gt": "greater", "gte": "at_least", "lt": "less",
-              "lte": "at_most"}  # fmt: skip
+_OPERATORS = {
+    "is": "is",
+    "lower": "is_ignoring_case",
+    "contains": "contains",
+    "starts": "starts_with",
+    "ends": "ends_with",
+    "regex": "matches",
+    "gt": "greater",
+    "gte": "at_least",
+    "lt": "less",
+    "lte": "at_most",
+}
 
 
 class DslUnreadable(InvalidInput):

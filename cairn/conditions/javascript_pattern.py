@@ -16,9 +16,17 @@ from cairn.conditions.pattern import Pattern, PatternRefused
 END = "(?![\\s\\S])"
 _Range = tuple[int, int]
 _SPACES: tuple[_Range, ...] = (
-    (0x09, 0x0D), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029), (0x202F, 0x202F),
-    (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF),
-)  # fmt: skip
+    (0x09, 0x0D),
+    (0x20, 0x20),
+    (0xA0, 0xA0),
+    (0x1680, 0x1680),
+    (0x2000, 0x200A),
+    (0x2028, 0x2029),
+    (0x202F, 0x202F),
+    (0x205F, 0x205F),
+    (0x3000, 0x3000),
+    (0xFEFF, 0xFEFF),
+)
 _LINE_BREAKS: tuple[_Range, ...] = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
 _DIGITS: tuple[_Range, ...] = ((0x30, 0x39),)
 _WORDS: tuple[_Range, ...] = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
@@ -34,8 +42,13 @@ def _outside(ranges: tuple[_Range, ...]) -> tuple[_Range, ...]:
 
 
 _CLASSES = {
-    "d": _DIGITS, "w": _WORDS, "s": _SPACES, "D": _outside(_DIGITS), "W": _outside(_WORDS), "S": _outside(_SPACES)
-}  # fmt: skip
+    "d": _DIGITS,
+    "w": _WORDS,
+    "s": _SPACES,
+    "D": _outside(_DIGITS),
+    "W": _outside(_WORDS),
+    "S": _outside(_SPACES),
+}
 
 
 class _Dialect(Struct, frozen=True):

@@ -160,8 +160,10 @@ def _versions(keyword: str, written: "list[str] | tuple[str, ...]", *, least: in
 def _longer(same: str, missing: int) -> list[str]:
     """Further parts of which one is not 0; `missing`: how many parts more there must be at least."""
     first = r"\.0*[1-9]\d*"
-    found = [same + rf"(?:\.0+){{{zeros}}}" + first + _repeated(r"\.\d+", missing - zeros - 1)
-             for zeros in range(max(0, missing - 1))]  # fmt: skip
+    found = [
+        same + rf"(?:\.0+){{{zeros}}}" + first + _repeated(r"\.\d+", missing - zeros - 1)
+        for zeros in range(max(0, missing - 1))
+    ]
     return [*found, same + _repeated(r"\.0+", max(0, missing - 1)) + first + r"(?:\.\d+)*"]
 
 

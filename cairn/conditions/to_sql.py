@@ -48,7 +48,7 @@ from cairn.conditions.tree import (
     ResolvedMatch,
     UserProperty,
     Visitor,
-)  # fmt: skip
+)
 from cairn.conditions.walk import replaced
 from cairn.query.canonical import canonical_among
 from cairn.query.scope import Scope
@@ -363,6 +363,9 @@ def holds_for_unknown_users(node: Condition) -> bool:
 
 def count_holds(operator: CountOperator, counted: int, count: int) -> bool:
     return {
-        "at_least": counted >= count, "at_most": counted <= count, "exactly": counted == count,
-        "more_than": counted > count, "less_than": counted < count,
-    }[operator]  # fmt: skip
+        "at_least": counted >= count,
+        "at_most": counted <= count,
+        "exactly": counted == count,
+        "more_than": counted > count,
+        "less_than": counted < count,
+    }[operator]

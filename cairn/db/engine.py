@@ -62,8 +62,12 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:  # Any: the driver
     connection.isolation_level = None  # we say BEGIN ourselves
     # secure_delete: what was deleted is overwritten, because some of it was deleted for a user who asked for that
     for pragma in (
-        "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_LOCK_MS}", "foreign_keys=ON", "secure_delete=ON"
-    ):  # fmt: skip
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"busy_timeout={_LOCK_MS}",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -66,11 +66,19 @@ def create_defined_event(
     name = _free_name(connection, project_id, new.name)
     check_known(connection, project_id, new.definition)
     row = {
-        "workspace_id": workspace_id, "project_id": project_id, "name": name,
-        "category": _clean_category(new.category), "description": _clean_description(new.description),
-        "body": msgspec.to_builtins(new.definition), "version": 1, "state": "active", "verified": new.verified,
-        "created_by": by, "created_at": now, "updated_at": now,
-    }  # fmt: skip
+        "workspace_id": workspace_id,
+        "project_id": project_id,
+        "name": name,
+        "category": _clean_category(new.category),
+        "description": _clean_description(new.description),
+        "body": msgspec.to_builtins(new.definition),
+        "version": 1,
+        "state": "active",
+        "verified": new.verified,
+        "created_by": by,
+        "created_at": now,
+        "updated_at": now,
+    }
     inserted = connection.execute(sa.insert(defined_events).values(**row).returning(*defined_events.c))
     return _event(inserted.one())
 

@@ -53,11 +53,13 @@ class Visit:
             "source_library": {"name": "demo"},
             "device": {"user_agent": agent},
             "session_info": {
-                "id": self._id, "time": to_ms(start), "referrer": referrer,
+                "id": self._id,
+                "time": to_ms(start),
+                "referrer": referrer,
                 "utm": {"source": source, "medium": "email" if source else "", "campaign": campaign},
                 "initial_pageview_info": {"url": {"domain": DOMAIN, "path": "/"}},
             },
-        }  # fmt: skip
+        }
         if identity:
             self._base["identity"] = identity
         self._page: Message = {}
@@ -71,17 +73,26 @@ class Visit:
             key, name, price = draw.choice(PRODUCTS)
             yield self._click(
                 f"@main;#main;|@div;.grid;|@a;.product;[data-product={key}];[href=/product/{key}];|",
-                {"node_name": "a", "node_html_class": "product", "node_text": f"{name} {price:.2f} €",
-                 "href": f"/product/{key}", "attributes": {"data-product": key}},
-            )  # fmt: skip
+                {
+                    "node_name": "a",
+                    "node_html_class": "product",
+                    "node_text": f"{name} {price:.2f} €",
+                    "href": f"/product/{key}",
+                    "attributes": {"data-product": key},
+                },
+            )
             yield self._view(f"/product/{key}", name)
             yield self._custom("Product Viewed", {"product": name, "price": price})
             if draw.random() < 0.28:
                 yield self._click(
                     f"@main;#main;|@div;.split;|@div;|@button;.add;[data-product={key}];[type=button];|",
-                    {"node_name": "button", "node_html_class": "add", "node_text": "Add to cart",
-                     "attributes": {"data-product": key, "type": "button"}},
-                )  # fmt: skip
+                    {
+                        "node_name": "button",
+                        "node_html_class": "add",
+                        "node_text": "Add to cart",
+                        "attributes": {"data-product": key, "type": "button"},
+                    },
+                )
                 yield self._custom("Added to Cart", {"product": name, "price": price})
                 basket += price
         if basket and draw.random() < 0.75:
@@ -111,9 +122,12 @@ class Visit:
     def _view(self, path: str, title: str) -> Message:
         before = self._page.get("url", {}).get("path", "")
         self._page = {
-            "id": f"{self._id}{self._numbers:02}", "time": to_ms(self._moment), "title": f"{title} · Trailhead",
-            "url": {"domain": DOMAIN, "path": path}, "previous_page": before,
-        }  # fmt: skip
+            "id": f"{self._id}{self._numbers:02}",
+            "time": to_ms(self._moment),
+            "title": f"{title} · Trailhead",
+            "url": {"domain": DOMAIN, "path": path},
+            "previous_page": before,
+        }
         return self._message({"pageview": {}})
 
     def _click(self, hierarchy: str, node: Message) -> Message:

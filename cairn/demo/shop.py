@@ -37,11 +37,30 @@ POLICY = "; ".join(
 )
 # The stubs of Heap's snippet. Source: contracts/heap.md 4.1.
 METHODS = (
-    "init", "startTracking", "stopTracking", "track", "resetIdentity", "identify", "identifyHashed", "getSessionId",
-    "getUserId", "getIdentity", "addUserProperties", "addEventProperties", "removeEventProperty",
-    "clearEventProperties", "addAccountProperties", "addAdapter", "addTransformer", "addTransformerFn", "onReady",
-    "addPageviewProperties", "removePageviewProperty", "clearPageviewProperties", "trackPageview",
-)  # fmt: skip
+    "init",
+    "startTracking",
+    "stopTracking",
+    "track",
+    "resetIdentity",
+    "identify",
+    "identifyHashed",
+    "getSessionId",
+    "getUserId",
+    "getIdentity",
+    "addUserProperties",
+    "addEventProperties",
+    "removeEventProperty",
+    "clearEventProperties",
+    "addAccountProperties",
+    "addAdapter",
+    "addTransformer",
+    "addTransformerFn",
+    "onReady",
+    "addPageviewProperties",
+    "removePageviewProperty",
+    "clearPageviewProperties",
+    "trackPageview",
+)
 _KINDS = {"shop.css": "text/css", "shop.js": "text/javascript"}
 
 

@@ -127,12 +127,14 @@ DEFINED = (  # (name, category, description, part)
     ("Cart - Add", "Cart", "The button on a product's page.", Part("click", selector="main button.add")),
     ("Cart - Open", "Cart", "The link in the header.", Part("click", selector="header a.basket")),
     (
-        "Product - View", "Product", "Any product's page.",
+        "Product - View",
+        "Product",
+        "Any product's page.",
         Part("pageview", tests=(PropertyFilter("path", "contains", "/product/"),)),
     ),
     ("Checkout - Start", "Checkout", "", Part("click", tests=(PropertyFilter("text", "is", "Check out"),))),
     ("Checkout - Order", "Checkout", "The form is sent.", Part("submit", selector="form.checkout")),
-)  # fmt: skip
+)
 
 
 def _define_events(connection: sa.Connection, workspace: Workspace, now: datetime) -> None:

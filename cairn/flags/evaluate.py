@@ -152,14 +152,25 @@ class _Evaluation:
             rule = None
         if shown is not None:
             return self._resolution(
-                True, reason, flag=flag, variation=shown, rule=rule, rollout=rollout,
-                rollout_variation=rolled_out, experiment=rule,
-            )  # fmt: skip
+                True,
+                reason,
+                flag=flag,
+                variation=shown,
+                rule=rule,
+                rollout=rollout,
+                rollout_variation=rolled_out,
+                experiment=rule,
+            )
         if rolled_out is not None:
             return self._resolution(
-                True, Reason.ROLLOUT, flag=flag, variation=rolled_out, rule=rollout, rollout=rollout,
+                True,
+                Reason.ROLLOUT,
+                flag=flag,
+                variation=rolled_out,
+                rule=rollout,
+                rollout=rollout,
                 rollout_variation=rolled_out,
-            )  # fmt: skip
+            )
         return self._resolution(False, reason, rule=rule)
 
     def _resolution(

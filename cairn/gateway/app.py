@@ -401,9 +401,16 @@ class Gateway:
 
 
 PATHS = frozenset(
-    (*SETTINGS_PATHS, "/get-user-details", "/check-attribute", EVENT_PATH, BATCH_PATH,
-     "/user-alias/setUserAlias", "/user-alias/getAliasUserId")
-)  # fmt: skip
+    (
+        *SETTINGS_PATHS,
+        "/get-user-details",
+        "/check-attribute",
+        EVENT_PATH,
+        BATCH_PATH,
+        "/user-alias/setUserAlias",
+        "/user-alias/getAliasUserId",
+    )
+)
 
 
 def _route_of(path: str) -> str:

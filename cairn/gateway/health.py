@@ -38,12 +38,24 @@ class Health:
     def __init__(self) -> None:
         self.counts = dict.fromkeys(
             (
-                "settings", "unknown_keys", "public_keys", "details", "list_checks", "list_hits", "unknown_lists",
-                "events", "batches", "refused_requests", "aliases_set", "aliases_asked",
-                "slow_answers", "timeouts", "failures",
+                "settings",
+                "unknown_keys",
+                "public_keys",
+                "details",
+                "list_checks",
+                "list_hits",
+                "unknown_lists",
+                "events",
+                "batches",
+                "refused_requests",
+                "aliases_set",
+                "aliases_asked",
+                "slow_answers",
+                "timeouts",
+                "failures",
             ),
             0,
-        )  # fmt: skip
+        )
         self._sdks: dict[tuple[int, str, str], SeenSdk] = {}
 
     def count(self, name: str) -> None:

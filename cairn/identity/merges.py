@@ -157,11 +157,16 @@ def unmerge(
     version = connection.execute(
         sa.insert(merges)
         .values(
-            environment_id=environment_id, user_id=user_id, canonical_id=row.canonical_id,
-            identity=row.identity, kind="unmerge", cause=cause, at=now,
+            environment_id=environment_id,
+            user_id=user_id,
+            canonical_id=row.canonical_id,
+            identity=row.identity,
+            kind="unmerge",
+            cause=cause,
+            at=now,
         )
         .returning(merges.c.id)
-    ).scalar_one()  # fmt: skip
+    ).scalar_one()
     return MapChange(environment_id, user_id, user_id, version)
 
 

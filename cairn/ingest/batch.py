@@ -87,10 +87,17 @@ class Batch:
         draft.reason, draft.detail = reason, detail
         self.refusals.append(
             Refused(
-                draft.environment_id, draft.received_ms, reason, detail, draft.name, sent_user(draft), draft.source,
-                _payload(draft), draft.log_position,
+                draft.environment_id,
+                draft.received_ms,
+                reason,
+                detail,
+                draft.name,
+                sent_user(draft),
+                draft.source,
+                _payload(draft),
+                draft.log_position,
             )
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -118,9 +125,11 @@ def version_of(draft: Draft) -> int:
 
 def _payload(draft: Draft) -> str:
     shown = {
-        "event": draft.name, "time": draft.time_ms, "properties": draft.properties,
+        "event": draft.name,
+        "time": draft.time_ms,
+        "properties": draft.properties,
         "user_properties": draft.user_properties,
-    }  # fmt: skip
+    }
     try:
         return msgspec.json.encode(shown).decode()[:PAYLOAD_CHARACTERS]
     except UnicodeEncodeError:

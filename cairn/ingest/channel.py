@@ -14,9 +14,18 @@ PAID_SEARCH, PAID_SOCIAL, DISPLAY, PAID_OTHER = "Paid Search", "Paid Social", "D
 EMAIL, AFFILIATES, ORGANIC_SOCIAL, ORGANIC_SEARCH = "Email", "Affiliates", "Organic Social", "Organic Search"
 REFERRAL, OTHER_CAMPAIGN, DIRECT = "Referral", "Other Campaign", "Direct"
 CHANNELS = (
-    PAID_SEARCH, PAID_SOCIAL, DISPLAY, PAID_OTHER, EMAIL, AFFILIATES, ORGANIC_SOCIAL, ORGANIC_SEARCH, REFERRAL,
-    OTHER_CAMPAIGN, DIRECT,
-)  # fmt: skip
+    PAID_SEARCH,
+    PAID_SOCIAL,
+    DISPLAY,
+    PAID_OTHER,
+    EMAIL,
+    AFFILIATES,
+    ORGANIC_SOCIAL,
+    ORGANIC_SEARCH,
+    REFERRAL,
+    OTHER_CAMPAIGN,
+    DIRECT,
+)
 
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 _KEPT = 8_192  # landings

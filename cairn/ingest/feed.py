@@ -102,15 +102,42 @@ class Feed:
 def _item(number: int, one: Draft | Refused) -> FeedItem:
     if isinstance(one, Refused):
         return FeedItem(
-            number, one.received_ms, one.received_ms, outcome_of(one.reason), one.reason, one.detail, "", one.name,
-            0, one.user, one.source, {}, one.payload,
-        )  # fmt: skip
+            number,
+            one.received_ms,
+            one.received_ms,
+            outcome_of(one.reason),
+            one.reason,
+            one.detail,
+            "",
+            one.name,
+            0,
+            one.user,
+            one.source,
+            {},
+            one.payload,
+        )
     properties = one.properties or one.user_properties
     return FeedItem(
-        number, one.received_ms, one.time_ms, Outcome.ACCEPTED, Reason.STORED, one.detail, one.kind, one.name,
-        one.user_id, sent_user(one), one.source, dict(islice(properties.items(), MOST_SHOWN)), "", one.event_id,
-        one.library, one.facts, one.element, max(0, len(properties) - MOST_SHOWN), one.session_id,
-    )  # fmt: skip
+        number,
+        one.received_ms,
+        one.time_ms,
+        Outcome.ACCEPTED,
+        Reason.STORED,
+        one.detail,
+        one.kind,
+        one.name,
+        one.user_id,
+        sent_user(one),
+        one.source,
+        dict(islice(properties.items(), MOST_SHOWN)),
+        "",
+        one.event_id,
+        one.library,
+        one.facts,
+        one.element,
+        max(0, len(properties) - MOST_SHOWN),
+        one.session_id,
+    )
 
 
 def sent_user(draft: Draft) -> str:

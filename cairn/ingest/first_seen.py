@@ -70,9 +70,12 @@ def _said(properties: dict[str, Scalar]) -> dict[str, str]:
     said = {INITIAL[key]: text_of(properties.pop(key)) for key in INITIAL.keys() & properties.keys()}
     if said:
         landing = Landing(
-            said.get("referrer", ""), said.get("landing_domain", ""), said.get("landing_query", ""),
-            tuple([said.get(name, "") for name in UTM]), said.get("search_keyword", ""),
-        )  # fmt: skip
+            said.get("referrer", ""),
+            said.get("landing_domain", ""),
+            said.get("landing_query", ""),
+            tuple([said.get(name, "") for name in UTM]),
+            said.get("search_keyword", ""),
+        )
         return {**landing_facts(landing), **said}
     return said
 

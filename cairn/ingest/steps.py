@@ -241,14 +241,22 @@ def unreadable(item: Item, detail: str, now: datetime) -> Refused:
         arrival = _arrivals.decode(item.body)
     except msgspec.MsgspecError:
         return Refused(
-            0, to_ms(now), Reason.NOT_STORED, f"the log item cannot be read: {detail}",
-            payload=payload, log_position=item.log_position,
-        )  # fmt: skip
+            0,
+            to_ms(now),
+            Reason.NOT_STORED,
+            f"the log item cannot be read: {detail}",
+            payload=payload,
+            log_position=item.log_position,
+        )
     return Refused(
-        arrival.environment_id, arrival.received_ms, Reason.NOT_STORED, f"Cairn failed on this request: {detail}",
-        source=arrival.source, payload=arrival.body.decode(errors="replace")[:PAYLOAD_CHARACTERS],
+        arrival.environment_id,
+        arrival.received_ms,
+        Reason.NOT_STORED,
+        f"Cairn failed on this request: {detail}",
+        source=arrival.source,
+        payload=arrival.body.decode(errors="replace")[:PAYLOAD_CHARACTERS],
         log_position=item.log_position,
-    )  # fmt: skip
+    )
 
 
 def _anonymous(anonymous_id: str, resolved: dict[str, int]) -> int:

@@ -73,9 +73,16 @@ def enqueue(
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     row = {
-        "kind": kind, "payload": {} if payload is None else payload, "run_at": run_at, "unique_key": unique_key,
-        "attempts": 0, "state": State.WAITING, "worker": "", "error": "", "created_at": now,
-    }  # fmt: skip
+        "kind": kind,
+        "payload": {} if payload is None else payload,
+        "run_at": run_at,
+        "unique_key": unique_key,
+        "attempts": 0,
+        "state": State.WAITING,
+        "worker": "",
+        "error": "",
+        "created_at": now,
+    }
     statement = dialect.insert(jobs).values(**row).on_conflict_do_nothing(index_elements=["unique_key"])
     return connection.execute(statement.returning(jobs.c.id)).scalar()
 

@@ -30,9 +30,29 @@ _END = re.compile(rb"\s*\}\s*\Z")
 _MOST_TOKEN_BYTES = 12 * MOST_CHARACTERS + 1_000
 # What a first line says that names its column.
 _HEADINGS = frozenset(
-    ("value", "values", "id", "ids", "uuid", "user", "users", "user id", "user ids", "identity", "identities", "email",
-     "emails", "e-mail", "e-mails", "e-mail address", "email address", "customer id", "account id", "visitor id")
-)  # fmt: skip
+    (
+        "value",
+        "values",
+        "id",
+        "ids",
+        "uuid",
+        "user",
+        "users",
+        "user id",
+        "user ids",
+        "identity",
+        "identities",
+        "email",
+        "emails",
+        "e-mail",
+        "e-mails",
+        "e-mail address",
+        "email address",
+        "customer id",
+        "account id",
+        "visitor id",
+    )
+)
 
 Format = Literal["json", "csv", "text"]
 Heading = Literal["auto", "yes", "no"]

@@ -160,9 +160,10 @@ class LmdbMembers:
         )
         gone = [key for key in removed if transaction.delete(head.generation + key, db=values)]
         come = [
-            key for key, row in added
+            key
+            for key, row in added
             if transaction.put(head.generation + key, row, db=values, overwrite=False)
-        ]  # fmt: skip
+        ]
         if come or gone:
             head = Head(head.generation, head.size + len(come) - len(gone), head.version + 1)
             write_head(transaction, self._tables, name, head)

@@ -165,9 +165,17 @@ def _count(parts: Parts, environment: str, known: Known, rows: Erased) -> Counts
     """Take the users out of every set of their environment, and count all that is gone there."""
     memberships, listed = _leave_sets(parts, known)
     return Counts(
-        environment, len(known.raw_ids), rows.events, rows.properties, rows.merges, rows.refusals, rows.elements,
-        memberships, listed, _leave_aliases(parts.members, known),
-    )  # fmt: skip
+        environment,
+        len(known.raw_ids),
+        rows.events,
+        rows.properties,
+        rows.merges,
+        rows.refusals,
+        rows.elements,
+        memberships,
+        listed,
+        _leave_aliases(parts.members, known),
+    )
 
 
 def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
@@ -315,8 +323,11 @@ def _finish(parts: Parts, deletion_id: str, receipt: Receipt) -> None:
             sa.update(deletions)
             .where(deletions.c.id == deletion_id)
             .values(
-                state=COMPLETE, users=None, found=None, receipt=msgspec.to_builtins(receipt),
+                state=COMPLETE,
+                users=None,
+                found=None,
+                receipt=msgspec.to_builtins(receipt),
                 finished_at=parts.clock(),
             )
-        )  # fmt: skip
+        )
     scrub(parts.engine)

@@ -94,9 +94,13 @@ def ask_deletion(
             raise InvalidInput(f"users[{place}]: send an identity or a user_id", field="users")
     deletion_id = str(uuid.uuid4())
     row = {
-        "id": deletion_id, "workspace_id": workspace_id, "state": PENDING, "asked_by": by, "asked_at": now,
+        "id": deletion_id,
+        "workspace_id": workspace_id,
+        "state": PENDING,
+        "asked_by": by,
+        "asked_at": now,
         "users": msgspec.to_builtins(list(users)),
-    }  # fmt: skip
+    }
     connection.execute(sa.insert(deletions).values(**row))
     # The job's row outlives it by a week, so it names the request and nobody else.
     enqueue(connection, JOB, {"deletion_id": deletion_id}, run_at=now, now=now)

@@ -156,9 +156,13 @@ def _checked(new: NewSnapshot, *, may_run_javascript: bool) -> dict[str, str]:
     else:
         place = check_selector(new.place, "place")
     return {
-        "name": name, "trigger": new.trigger, "place": place, "reading": new.reading, "target": target,
+        "name": name,
+        "trigger": new.trigger,
+        "place": place,
+        "reading": new.reading,
+        "target": target,
         "attribute": attribute,
-    }  # fmt: skip
+    }
 
 
 def check_function(text: str) -> str:

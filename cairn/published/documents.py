@@ -19,15 +19,24 @@ class Document(Struct, frozen=True):
 
 DOCUMENTS = (
     Document(
-        directory.DOCUMENT, directory.__name__, "msgpack", "cairn.workspace.directory_build",
+        directory.DOCUMENT,
+        directory.__name__,
+        "msgpack",
+        "cairn.workspace.directory_build",
         ("cairn.edge", "cairn.server"),
     ),
     Document(
-        "capture/<environment>", capture.__name__, "JSON", "cairn.privacy.capture",
+        "capture/<environment>",
+        capture.__name__,
+        "JSON",
+        "cairn.privacy.capture",
         ("cairn.collect.configuration", "cairn.ingest.controls"),
     ),
     Document(
-        "settings/<environment>/<family>", settings_file.__name__, "JSON", "cairn.flags.publish",
+        "settings/<environment>/<family>",
+        settings_file.__name__,
+        "JSON",
+        "cairn.flags.publish",
         ("cairn.gateway.settings_file",),
     ),
-)  # fmt: skip
+)

@@ -14,9 +14,18 @@ from cairn.store.store import Row, Store
 EVENTS_PER_QUESTION = 5_000
 MOST_REFUSALS = 10_000
 EVENT_COLUMNS = (
-    "event_id", "time", "received_at", "kind", "name", "user_id", "session_id", "pageview_id", "source", "library",
+    "event_id",
+    "time",
+    "received_at",
+    "kind",
+    "name",
+    "user_id",
+    "session_id",
+    "pageview_id",
+    "source",
+    "library",
     "properties",
-)  # fmt: skip
+)
 REFUSAL_COLUMNS = ("received_at", "reason", "detail", "name", "source", "payload")
 ELEMENT_COLUMNS = ("hierarchy", "tag", "dom_id", "classes", "text", "href", "label", "attributes")
 _OF_USERS = "user_id IN {ids:Array(UInt64)}"

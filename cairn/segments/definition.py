@@ -123,10 +123,16 @@ def create_segment(
     if connection.execute(taken).first():
         raise SegmentKeyTaken(f"the project has a segment {key!r}; choose another key", field="key")
     row = {
-        "workspace_id": workspace_id, "project_id": project_id, "key": key, "name": name,
-        "description": description, "condition": msgspec.to_builtins(new.condition), "version": 1,
-        "created_at": now, "updated_at": now,
-    }  # fmt: skip
+        "workspace_id": workspace_id,
+        "project_id": project_id,
+        "key": key,
+        "name": name,
+        "description": description,
+        "condition": msgspec.to_builtins(new.condition),
+        "version": 1,
+        "created_at": now,
+        "updated_at": now,
+    }
     segment = _segment(connection.execute(sa.insert(segments).values(**row).returning(*segments.c)).one())
     add_missing_states(connection, now)
     return segment
@@ -240,10 +246,15 @@ def add_missing_states(connection: sa.Connection, now: datetime) -> None:
         list_id = new_list_id()
         connection.execute(
             sa.insert(attribute_lists).values(
-                id=list_id, environment_id=environment_id, name=name, kind="segment", folds_case=False,
-                created_at=now, updated_at=now,
+                id=list_id,
+                environment_id=environment_id,
+                name=name,
+                kind="segment",
+                folds_case=False,
+                created_at=now,
+                updated_at=now,
             )
-        )  # fmt: skip
+        )
         connection.execute(
             sa.insert(segment_states).values(
                 segment_id=segment_id, environment_id=environment_id, list_id=list_id

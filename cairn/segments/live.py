@@ -354,8 +354,10 @@ class LiveSegments:
                     watched.drift, watched.is_saved = len(watched.suspects), False
                     logger.warning(
                         "segment %s in environment %s had drifted by %d users; it was set right",
-                        watched.key, watched.environment_id, watched.drift,
-                    )  # fmt: skip
+                        watched.key,
+                        watched.environment_id,
+                        watched.drift,
+                    )
                     watched.suspects = set()
 
     def _failed(self, watched: Watched, error: CairnError, now_ms: int) -> None:

@@ -44,9 +44,11 @@ def apply_answers(
     _note_due(members, answered, now_ms)
     inside = members.which_all({watched.users_set: map(str, asked) for watched, _, asked in answered})
     gone = {
-        user for watched, answers, asked in answered for user in asked - answers.keys()
+        user
+        for watched, answers, asked in answered
+        for user in asked - answers.keys()
         if str(user) in inside[watched.users_set]
-    }  # fmt: skip
+    }
     names = identities(gone) if gone else {}
     changes: dict[str, SetChange] = {}
     come_or_gone: dict[str, frozenset[int]] = {}

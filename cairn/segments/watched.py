@@ -169,11 +169,16 @@ def save_states(connection: sa.Connection, changed: Iterable[Watched]) -> None:
                 segment_states.c.environment_id == watched.environment_id,
             )
             .values(
-                version=watched.counted_version, users=watched.users, identified=watched.identified,
-                counted_at=_moment(watched.counted_ms), drift=watched.drift, count_ms=watched.count_ms,
-                error=watched.error, failed_at=_moment(watched.failed_ms),
+                version=watched.counted_version,
+                users=watched.users,
+                identified=watched.identified,
+                counted_at=_moment(watched.counted_ms),
+                drift=watched.drift,
+                count_ms=watched.count_ms,
+                error=watched.error,
+                failed_at=_moment(watched.failed_ms),
             )
-        )  # fmt: skip
+        )
 
 
 def _ms(moment: datetime | None) -> int:

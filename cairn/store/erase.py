@@ -65,13 +65,19 @@ def erase(run: Run, read: Read, some: Sequence[UserErasure]) -> list[Erased]:
 
 _HASH = "cityHash64(received_at, reason, user, name, payload, log_position)"
 _DELETIONS = (
-    ("elements", f"(environment_id, element_id) IN (SELECT environment_id, id FROM {LEAVING} WHERE what = 'element')"),
-    ("refusals", f"(environment_id, {_HASH}) IN (SELECT environment_id, id FROM {LEAVING} WHERE what = 'refusal')"),
+    (
+        "elements",
+        f"(environment_id, element_id) IN (SELECT environment_id, id FROM {LEAVING} WHERE what = 'element')",
+    ),
+    (
+        "refusals",
+        f"(environment_id, {_HASH}) IN (SELECT environment_id, id FROM {LEAVING} WHERE what = 'refusal')",
+    ),
     ("user_properties", f"(environment_id, user_id) IN {_USERS}"),
     ("events", f"(environment_id, user_id) IN {_USERS}"),
     ("user_map", f"(environment_id, user_id) IN {_USERS}"),
     ("visitors", f"((environment_id, user_id) IN {_USERS} OR (environment_id, visitor_id) IN {_USERS})"),
-)  # fmt: skip
+)
 
 
 def _insert(run: Run, what: str, environment_id: int, ids: Sequence[int]) -> None:

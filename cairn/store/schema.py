@@ -86,12 +86,39 @@ TABLES: tuple[str, ...] = (
 # Of captured events: the element acted on, and what is known of page, session and device (`event.FACTS`). The names
 # stand here again because a migration does not change; a test holds the two together.
 _CAPTURED_COLUMNS = (
-    "domain", "path", "query", "hash", "title", "previous_path", "view",
-    "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
-    "landing_domain", "landing_path", "landing_query", "channel",
-    "platform", "device_type", "device", "browser", "browser_version", "os", "os_version", "app_name", "app_version",
-    "carrier", "country", "region", "city", "ip",
-)  # fmt: skip
+    "domain",
+    "path",
+    "query",
+    "hash",
+    "title",
+    "previous_path",
+    "view",
+    "referrer",
+    "search_keyword",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "landing_domain",
+    "landing_path",
+    "landing_query",
+    "channel",
+    "platform",
+    "device_type",
+    "device",
+    "browser",
+    "browser_version",
+    "os",
+    "os_version",
+    "app_name",
+    "app_version",
+    "carrier",
+    "country",
+    "region",
+    "city",
+    "ip",
+)
 
 CAPTURED = f"ALTER TABLE {DATABASE}.events " + ", ".join(
     f"ADD COLUMN IF NOT EXISTS {column}"
@@ -229,10 +256,29 @@ DICTIONARY = f"""
 FIRST_SEEN_KEY = "initial_channel"
 
 _FIRST_FACTS = (
-    "referrer", "search_keyword", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
-    "landing_domain", "landing_path", "landing_query", "landing_hash", "channel", "platform", "device_type", "device",
-    "browser", "os", "app_name", "app_version", "country", "region", "city",
-)  # fmt: skip
+    "referrer",
+    "search_keyword",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "landing_domain",
+    "landing_path",
+    "landing_query",
+    "landing_hash",
+    "channel",
+    "platform",
+    "device_type",
+    "device",
+    "browser",
+    "os",
+    "app_name",
+    "app_version",
+    "country",
+    "region",
+    "city",
+)
 # User property -> fact, of where and how a user was first seen. All come from one event and have its version, so one
 # with a lower version than FIRST_SEEN_KEY is of a later session, of another id that was merged, and does not count.
 INITIAL: dict[str, str] = {f"initial_{name}": name for name in _FIRST_FACTS}

@@ -4,8 +4,14 @@ from cairn.store.schema import DATABASE
 
 # Tables with rows of several environments. A test compares them with the tables there are.
 TENANT_TABLES = (
-    "events", "user_properties", "account_properties", "user_map", "refusals", "elements", "visitors",
-)  # fmt: skip
+    "events",
+    "user_properties",
+    "account_properties",
+    "user_map",
+    "refusals",
+    "elements",
+    "visitors",
+)
 
 
 def filters(environment_id: int) -> str:

@@ -126,9 +126,10 @@ class Applying:
         """End tasks whose pages never came, and forget what nobody needs of those that are over."""
         is_old = (heap_tasks.c.state == TaskState.RECEIVING) & (heap_tasks.c.started_at <= now - OPEN_FOR)
         expired = {
-            "state": TaskState.EXPIRED, "finished_at": now,
+            "state": TaskState.EXPIRED,
+            "finished_at": now,
             "error": "some of its pages did not come within 24 hours; nothing of it was applied",
-        }  # fmt: skip
+        }
         is_over = heap_tasks.c.state.not_in((TaskState.RECEIVING, TaskState.COMPLETE))
         with self._engine.begin() as connection:
             connection.execute(sa.update(heap_tasks).where(is_old).values(**expired))

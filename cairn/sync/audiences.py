@@ -152,10 +152,11 @@ def note_failure(
     of_segment = (heap_audiences.c.connection_id == connection_id) & (heap_audiences.c.heap_id == heap_id)
     failed_at = sa.func.coalesce(heap_audiences.c.failed_at, sa.literal(now, heap_audiences.c.failed_at.type))
     changed = connection.execute(
-        sa.update(heap_audiences).where(of_segment).values(error=error, failed_at=failed_at).returning(
-            heap_audiences.c.id
-        )
-    )  # fmt: skip
+        sa.update(heap_audiences)
+        .where(of_segment)
+        .values(error=error, failed_at=failed_at)
+        .returning(heap_audiences.c.id)
+    )
     return changed.scalar()
 
 

@@ -121,9 +121,11 @@ def give(
         )
     else:
         new = {
-            "app_id": app_id, "workspace_id": workspace_id, "environment_id": environment_id,
+            "app_id": app_id,
+            "workspace_id": workspace_id,
+            "environment_id": environment_id,
             "id_token": str(uuid.uuid4()),
-        }  # fmt: skip
+        }
         statement = sa.insert(partner_grants).values(**values, **new)
     row = connection.execute(statement.returning(*partner_grants.c)).one()
     _enable_target(connection, row, now)
@@ -189,8 +191,14 @@ def _in_force(workspace_id: int) -> sa.Select[Any]:
     grant, app = partner_grants.c, partner_apps.c
     return (
         sa.select(
-            grant.id, grant.app_id, app.name.label("app_name"), app.webhook_url, grant.environment_id,
-            environments.c.name.label("environment_name"), grant.granted_by, grant.granted_at,
+            grant.id,
+            grant.app_id,
+            app.name.label("app_name"),
+            app.webhook_url,
+            grant.environment_id,
+            environments.c.name.label("environment_name"),
+            grant.granted_by,
+            grant.granted_at,
             sync_targets.c.id.label("target_id"),
         )
         .select_from(partner_grants)
@@ -198,7 +206,7 @@ def _in_force(workspace_id: int) -> sa.Select[Any]:
         .join(environments, environments.c.id == grant.environment_id)
         .outerjoin(sync_targets, sync_targets.c.grant_id == grant.id)
         .where(grant.workspace_id == workspace_id, grant.revoked_at.is_(None))
-    )  # fmt: skip
+    )
 
 
 def _grant(row: sa.Row[Any]) -> Grant:

@@ -208,10 +208,16 @@ def connect(
     if not is_same:
         _set_apart(connection, account)
     values = {
-        "token_sealed": seal.close(tokens.access_token), "id_token": tokens.id_token, "connected_by": by,
-        "connected_at": now, "disconnected_at": None, "error": "", "failed_at": None,
-        "heap_account": metadata.account.name[:200], "heap_environment": metadata.environment_name,
-    }  # fmt: skip
+        "token_sealed": seal.close(tokens.access_token),
+        "id_token": tokens.id_token,
+        "connected_by": by,
+        "connected_at": now,
+        "disconnected_at": None,
+        "error": "",
+        "failed_at": None,
+        "heap_account": metadata.account.name[:200],
+        "heap_environment": metadata.environment_name,
+    }
     _update(connection, account, values, now)
 
 

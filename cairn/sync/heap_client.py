@@ -121,8 +121,11 @@ def discover(client: HttpClient, host: str) -> Server:
         return _as_heap(host)
     server = _read(answer, Server, host)
     addresses = (
-        server.authorization_endpoint, server.token_endpoint, server.registration_endpoint, server.revocation_endpoint,
-    )  # fmt: skip
+        server.authorization_endpoint,
+        server.token_endpoint,
+        server.registration_endpoint,
+        server.revocation_endpoint,
+    )
     for address in addresses:
         # What is sent there is secret, and a person is led there: it must be the side that was named.
         if address and not address.startswith(f"{host}/"):
@@ -162,9 +165,14 @@ def new_verifier() -> str:
 
 def authorize_url(server: Server, *, client_id: str, redirect_uri: str, state: str, verifier: str) -> str:
     values = {
-        "client_id": client_id, "state": state, "response_type": "code", "redirect_uri": redirect_uri,
-        "scope": "segment", "code_challenge": challenge_of(verifier), "code_challenge_method": "S256",
-    }  # fmt: skip
+        "client_id": client_id,
+        "state": state,
+        "response_type": "code",
+        "redirect_uri": redirect_uri,
+        "scope": "segment",
+        "code_challenge": challenge_of(verifier),
+        "code_challenge_method": "S256",
+    }
     return f"{server.authorization_endpoint}?{urlencode(values)}"
 
 
@@ -180,9 +188,13 @@ def exchange(
 ) -> Tokens:
     """Raises HeapAway and HeapRefused."""
     body = {
-        "grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "client_id": client_id,
-        "client_secret": client_secret, "code_verifier": verifier,
-    }  # fmt: skip
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": redirect_uri,
+        "client_id": client_id,
+        "client_secret": client_secret,
+        "code_verifier": verifier,
+    }
     host = _host(server.token_endpoint)
     # `Secret`, though it has no headers: what has one goes over https only.
     answer = _send(

@@ -88,9 +88,13 @@ def create_hook(
         raise TooManyHooks(f"an environment has at most {MOST_HOOKS} webhooks; delete one", field="url")
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     row = {
-        "environment_id": environment_id, "kind": kind, "url": url, "secret_sealed": seal.close(secret),
-        "created_at": now, "updated_at": now,
-    }  # fmt: skip
+        "environment_id": environment_id,
+        "kind": kind,
+        "url": url,
+        "secret_sealed": seal.close(secret),
+        "created_at": now,
+        "updated_at": now,
+    }
     made = connection.execute(sa.insert(outbound_hooks).values(**row).returning(outbound_hooks.c.id))
     return get_hook(connection, environment_id, made.scalar_one()), secret
 
@@ -128,9 +132,11 @@ def messages_of(connection: sa.Connection, hook_id: int, limit: int = 20) -> lis
 def tell_settings_changed(connection: sa.Connection, environment_ids: Iterable[int], now: datetime) -> None:
     """Keep a message for each hook that waits for this; whoever has one waiting hears of it by that one."""
     body = {
-        "timestamp": int(now.timestamp()), "event": "settings_changed", "action": "campaign_settings_changed",
+        "timestamp": int(now.timestamp()),
+        "event": "settings_changed",
+        "action": "campaign_settings_changed",
         "triggered_by": "vwo",
-    }  # fmt: skip  # source: contracts/wingify.md section 13.1
+    }  # source: contracts/wingify.md section 13.1
     waiting = sa.select(outbound_messages.c.hook_id).where(
         outbound_messages.c.state == "waiting", outbound_messages.c.attempts == 0
     )
@@ -143,9 +149,12 @@ def tell_of_syncs(connection: sa.Connection, now: datetime) -> None:
     for rows, kind in ((begun, "sync.failing"), (ended, "sync.recovered")):
         for row in rows:
             data = {
-                "segment": row.segment, "target": row.target, "environment_id": row.environment_id,
-                "since": row.failed_at, "reason": row.error,
-            }  # fmt: skip
+                "segment": row.segment,
+                "target": row.target,
+                "environment_id": row.environment_id,
+                "since": row.failed_at,
+                "reason": row.error,
+            }
             _tell(connection, [row.environment_id], "notices", {"type": kind, "data": data}, now)
             change = sa.update(segment_syncs).where(segment_syncs.c.id == row.id)
             connection.execute(change.values(is_noticed=kind == "sync.failing"))
@@ -171,14 +180,18 @@ def _syncs(
 ) -> list[sa.Row[Any]]:  # Any: a joined row
     query = (
         sa.select(
-            segment_syncs.c.id, segment_syncs.c.environment_id, segment_syncs.c.failed_at, segment_syncs.c.error,
-            segments.c.name.label("segment"), sync_targets.c.name.label("target"),
+            segment_syncs.c.id,
+            segment_syncs.c.environment_id,
+            segment_syncs.c.failed_at,
+            segment_syncs.c.error,
+            segments.c.name.label("segment"),
+            sync_targets.c.name.label("target"),
         )
         .join(segments, segments.c.id == segment_syncs.c.segment_id)
         .join(sync_targets, sync_targets.c.id == segment_syncs.c.target_id)
         .where(which)
         .order_by(segment_syncs.c.id)
-    )  # fmt: skip
+    )
     return list(connection.execute(query))
 
 

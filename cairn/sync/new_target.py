@@ -60,9 +60,14 @@ def create_target(
     if len(names) >= MOST_TARGETS:
         raise TooManyTargets(f"an environment has at most {MOST_TARGETS} targets; delete one", field="name")
     row = {
-        "environment_id": environment_id, "kind": new.kind, "name": name, "settings": _settings(new),
-        "secret_sealed": seal.close(secret), "created_at": now, "updated_at": now,
-    }  # fmt: skip
+        "environment_id": environment_id,
+        "kind": new.kind,
+        "name": name,
+        "settings": _settings(new),
+        "secret_sealed": seal.close(secret),
+        "created_at": now,
+        "updated_at": now,
+    }
     target_id = connection.execute(
         sa.insert(sync_targets).values(**row).returning(sync_targets.c.id)
     ).scalar_one()

@@ -127,10 +127,15 @@ def allow(
     connection.execute(sa.delete(partner_codes).where(partner_codes.c.expires_at <= now - CODE_KEPT))
     code = new_token("pc")
     row = {
-        "code_hash": key_hash(code), "app_id": request.app.id, "workspace_id": workspace_id,
-        "environment_id": environment_id, "granted_by": by, "redirect_uri": request.redirect_uri,
-        "challenge": request.challenge, "expires_at": now + CODE_LIFETIME,
-    }  # fmt: skip
+        "code_hash": key_hash(code),
+        "app_id": request.app.id,
+        "workspace_id": workspace_id,
+        "environment_id": environment_id,
+        "granted_by": by,
+        "redirect_uri": request.redirect_uri,
+        "challenge": request.challenge,
+        "expires_at": now + CODE_LIFETIME,
+    }
     connection.execute(sa.insert(partner_codes).values(**row))
     return with_parameters(request.redirect_uri, [("code", code)], raw=request.state)
 
@@ -335,9 +340,13 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
     def _new_token(self, *, user: _Code, **_: Any) -> dict[str, str]:  # Any: what authlib hands over
         code = user.row
         customer, token = grants.give(
-            self.connection, app_id=code.app_id, workspace_id=code.workspace_id, environment_id=code.environment_id,
-            granted_by=code.granted_by, now=self.now,
-        )  # fmt: skip
+            self.connection,
+            app_id=code.app_id,
+            workspace_id=code.workspace_id,
+            environment_id=code.environment_id,
+            granted_by=code.granted_by,
+            now=self.now,
+        )
         used = sa.update(partner_codes).where(partner_codes.c.code_hash == code.code_hash)
         self.connection.execute(used.values(grant_id=customer.grant_id))
         return {"access_token": token, "id_token": customer.id_token, "token_type": "bearer"}

@@ -101,12 +101,17 @@ def create_app(
     _check_room(connection, workspace_id, now)
     secrets = Secrets(new_token("pas"), new_token("pws"))
     row = {
-        "workspace_id": workspace_id, "name": clean_name(new.name), "client_id": new_token("app"),
-        "secret_hash": key_hash(secrets.client_secret), "redirect_uris": _redirects(new.redirect_uris, rules),
+        "workspace_id": workspace_id,
+        "name": clean_name(new.name),
+        "client_id": new_token("app"),
+        "secret_hash": key_hash(secrets.client_secret),
+        "redirect_uris": _redirects(new.redirect_uris, rules),
         "webhook_url": clean_webhook(new.webhook_url, rules),
-        "webhook_secret_sealed": seal.close(secrets.webhook_secret), "is_builtin": is_builtin,
-        "created_at": now, "updated_at": now,
-    }  # fmt: skip
+        "webhook_secret_sealed": seal.close(secrets.webhook_secret),
+        "is_builtin": is_builtin,
+        "created_at": now,
+        "updated_at": now,
+    }
     made = connection.execute(sa.insert(partner_apps).values(**row).returning(*partner_apps.c)).one()
     return app_of(made), secrets
 
@@ -168,11 +173,12 @@ def rotate_client_secret(
         sa.update(partner_apps)
         .where(_own(workspace_id, app_id))
         .values(
-            secret_hash=key_hash(secret), updated_at=now,
+            secret_hash=key_hash(secret),
+            updated_at=now,
             old_secret_hash=None if at_once else partner_apps.c.secret_hash,
             old_secret_until=None if at_once else now + OVERLAP,
         )
-    )  # fmt: skip
+    )
     return secret
 
 
@@ -195,7 +201,7 @@ def rotate_webhook_secret(
         "next_webhook_secret_sealed": None if at_once else sealed,
         "next_webhook_secret_at": None if at_once else now + OVERLAP,
         "updated_at": now,
-    }  # fmt: skip
+    }
     connection.execute(sa.update(partner_apps).where(_own(workspace_id, app_id)).values(**values))
     return secret
 

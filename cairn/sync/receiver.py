@@ -97,14 +97,24 @@ def register(connection: sa.Connection, account: HeapConnection, page: Page, now
     """
     row = connection.execute(_KNOWN, _named_by(account, page)).first()
     audience = offer(
-        connection, account.id, account.environment_id, heap_id=page.segment_id, name=page.segment_name, now=now
-    )  # fmt: skip
+        connection,
+        account.id,
+        account.environment_id,
+        heap_id=page.segment_id,
+        name=page.segment_name,
+        now=now,
+    )
     if row is None:
         _check_room(connection, account.id)
         values = {
-            "connection_id": account.id, "audience_id": audience.id, "task_id": page.task_id, "action": page.action,
-            "state": TaskState.RECEIVING, "pages": page.total, "started_at": now,
-        }  # fmt: skip
+            "connection_id": account.id,
+            "audience_id": audience.id,
+            "task_id": page.task_id,
+            "action": page.action,
+            "state": TaskState.RECEIVING,
+            "pages": page.total,
+            "started_at": now,
+        }
         inserted = connection.execute(sa.insert(heap_tasks).values(**values).returning(*TASK_COLUMNS))
         return Task(*inserted.one())
     task = Task(*row[:-2])
@@ -168,10 +178,12 @@ def complete(connection: sa.Connection, members: Members, task: Task, now: datet
     """Every page is there. Idempotent."""
     is_open = (heap_tasks.c.id == task.id) & (heap_tasks.c.state == TaskState.RECEIVING)
     values = {
-        "state": TaskState.COMPLETE, "finished_at": now, "pages_received": task.pages,
+        "state": TaskState.COMPLETE,
+        "finished_at": now,
+        "pages_received": task.pages,
         "added": members.size(incoming_set(task.id, "add")),
         "removed": members.size(incoming_set(task.id, "remove")),
-    }  # fmt: skip
+    }
     connection.execute(sa.update(heap_tasks).where(is_open).values(**values))
 
 
@@ -188,15 +200,19 @@ def note_refusal(
     same = sa.and_(*(heap_tasks.c[name] == value for name, value in values.items()))
     # The same refusal again, as a sender that tries for hours makes it, is one entry with how often it came.
     again = connection.execute(
-        sa.update(heap_tasks).where(same).values(
-            pages_received=heap_tasks.c.pages_received + 1, finished_at=now
-        )
-    )  # fmt: skip
+        sa.update(heap_tasks)
+        .where(same)
+        .values(pages_received=heap_tasks.c.pages_received + 1, finished_at=now)
+    )
     if not again.rowcount:
         row = {
-            **values, "audience_id": audience_id, "state": TaskState.REFUSED, "pages_received": 1, "started_at": now,
+            **values,
+            "audience_id": audience_id,
+            "state": TaskState.REFUSED,
+            "pages_received": 1,
+            "started_at": now,
             "finished_at": now,
-        }  # fmt: skip
+        }
         connection.execute(sa.insert(heap_tasks).values(**row))
         _forget_refusals(connection, account.id)
 
@@ -207,10 +223,10 @@ def _end_task(
     of_task = (heap_tasks.c.connection_id == account.id) & (heap_tasks.c.task_id == task_id)
     is_open = heap_tasks.c.state == TaskState.RECEIVING  # what was acknowledged as a whole is applied
     connection.execute(
-        sa.update(heap_tasks).where(of_task, is_open).values(
-            state=TaskState.REFUSED, error=text, finished_at=now
-        )
-    )  # fmt: skip
+        sa.update(heap_tasks)
+        .where(of_task, is_open)
+        .values(state=TaskState.REFUSED, error=text, finished_at=now)
+    )
 
 
 def _forget_refusals(connection: sa.Connection, connection_id: int) -> None:

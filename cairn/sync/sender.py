@@ -176,9 +176,14 @@ class Sender:
             return Source(list_set(sending.list_id), version, members.size(of_users), is_followed=True)
         version = members.version(of_users)
         fill_mapped(
-            self._engine, self._store, members, sync.environment_id, of_users, mapped_set(sync.id),
+            self._engine,
+            self._store,
+            members,
+            sync.environment_id,
+            of_users,
+            mapped_set(sync.id),
             keys_of(sync.mapping),
-        )  # fmt: skip
+        )
         return Source(mapped_set(sync.id), version, members.size(of_users), is_followed=False)
 
     def _send_task(self, sending: Sending, task: Task) -> None:

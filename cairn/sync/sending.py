@@ -40,9 +40,17 @@ class Sending(Struct, frozen=True):
     def page(self, task: Task, number: int, added: list[str], removed: list[str]) -> Page:
         sync = self.sync
         return Page(
-            task.id, number, task.pages, sync.segment_id, self.segment_key, self.segment_name,
-            sync.environment_id, self.environment_name, added, removed,
-        )  # fmt: skip
+            task.id,
+            number,
+            task.pages,
+            sync.segment_id,
+            self.segment_key,
+            self.segment_name,
+            sync.environment_id,
+            self.environment_name,
+            added,
+            removed,
+        )
 
 
 def read_sending(connection: sa.Connection, sync_id: int) -> Sending | None:
@@ -85,13 +93,17 @@ def _read(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Send
     return [
         Sending(
             Sync(**{name: getattr(row, name) for name in Sync.__struct_fields__}),
-            targets[row.target_id], row.segment_key, row.segment_name, row.environment_name, row.list_id,
+            targets[row.target_id],
+            row.segment_key,
+            row.segment_name,
+            row.environment_name,
+            row.list_id,
             row.counted_version > 0,
             next((task for task in open_tasks.get(row.id, ()) if task.kind != "sample"), None),
             next((task for task in open_tasks.get(row.id, ()) if task.kind == "sample"), None),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _open_tasks(connection: sa.Connection, sync_ids: Iterable[int]) -> dict[int, list[Task]]:

@@ -135,9 +135,15 @@ def create_sync(
     if connection.execute(of_both).first():
         raise SyncExists(f"the segment is synced to {target.name} already", field="target_id")
     row = {
-        "environment_id": environment_id, "segment_id": segment_id, "target_id": target.id,
-        "mapping": new.mapping, "every": new.every, "next_at": now, "created_at": now, "updated_at": now,
-    }  # fmt: skip
+        "environment_id": environment_id,
+        "segment_id": segment_id,
+        "target_id": target.id,
+        "mapping": new.mapping,
+        "every": new.every,
+        "next_at": now,
+        "created_at": now,
+        "updated_at": now,
+    }
     insert = sa.insert(segment_syncs).values(**row).returning(segment_syncs.c.id)
     return get_sync(connection, environment_id, connection.execute(insert).scalar_one())
 

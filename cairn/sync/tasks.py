@@ -71,11 +71,23 @@ def new_task(
     task_id: str = "",
 ) -> Task:
     return Task(
-        id=task_id or str(uuid.uuid4()), sync_id=sync.id, kind=kind, state="sending", feed_version=source.version,
-        users=source.users, identified=members.size(source.set_name), added=added, removed=removed,
-        pages=max(1, -(-(added + removed) // PAGE_MEMBERS)), pages_acknowledged=0, attempts=0, next_at=None, error="",
-        started_at=now, finished_at=None,
-    )  # fmt: skip
+        id=task_id or str(uuid.uuid4()),
+        sync_id=sync.id,
+        kind=kind,
+        state="sending",
+        feed_version=source.version,
+        users=source.users,
+        identified=members.size(source.set_name),
+        added=added,
+        removed=removed,
+        pages=max(1, -(-(added + removed) // PAGE_MEMBERS)),
+        pages_acknowledged=0,
+        attempts=0,
+        next_at=None,
+        error="",
+        started_at=now,
+        finished_at=None,
+    )
 
 
 def is_silent(connection: sa.Connection, sync: Sync, now: datetime) -> bool:
@@ -117,10 +129,23 @@ def sample_members(members: Members, source: Source) -> list[str]:
 def new_sample(sync: Sync, now: datetime) -> Task:
     """A task of a few members, asked for so that people see that the target hears of them."""
     return Task(
-        id=str(uuid.uuid4()), sync_id=sync.id, kind="sample", state="sending", feed_version=0, users=0, identified=0,
-        added=0, removed=0, pages=1, pages_acknowledged=0, attempts=0, next_at=None, error="", started_at=now,
+        id=str(uuid.uuid4()),
+        sync_id=sync.id,
+        kind="sample",
+        state="sending",
+        feed_version=0,
+        users=0,
+        identified=0,
+        added=0,
+        removed=0,
+        pages=1,
+        pages_acknowledged=0,
+        attempts=0,
+        next_at=None,
+        error="",
+        started_at=now,
         finished_at=None,
-    )  # fmt: skip
+    )
 
 
 def pages_of(members: Members, task: Task) -> Iterator[tuple[int, list[str], list[str]]]:
@@ -263,8 +288,12 @@ def save_in_line(
 
 def save_sample(connection: sa.Connection, sample: Task, *, added: int, error: str, now: datetime) -> None:
     values = {
-        "state": "failed" if error else "done", "error": error, "added": added, "finished_at": now,
-        "pages_acknowledged": 0 if error else 1, "attempts": 1,
-    }  # fmt: skip
+        "state": "failed" if error else "done",
+        "error": error,
+        "added": added,
+        "finished_at": now,
+        "pages_acknowledged": 0 if error else 1,
+        "attempts": 1,
+    }
     connection.execute(sa.update(sync_tasks).where(sync_tasks.c.id == sample.id).values(**values))
     keep_newest(connection, sync_tasks.c.sync_id, sample.sync_id, sync_tasks.c.started_at, KEPT_TASKS, _ENDED)

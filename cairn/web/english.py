@@ -12,19 +12,33 @@ SHOWN = 2  # properties told beside an event's name; the rest is a click away
 LONGEST = 80  # characters of one value
 MONEY_KEYS = ("revenue", "total", "value", "amount", "price")
 NOUNS = {
-    "a": "link", "button": "button", "form": "form", "img": "picture", "svg": "picture", "select": "choice",
-    "option": "choice", "textarea": "field", "label": "label", "summary": "summary", "video": "video",
-    **dict.fromkeys(("circle", "ellipse", "g", "line", "path", "polygon", "polyline", "rect", "use"), "picture"),
-}  # fmt: skip
+    "a": "link",
+    "button": "button",
+    "form": "form",
+    "img": "picture",
+    "svg": "picture",
+    "select": "choice",
+    "option": "choice",
+    "textarea": "field",
+    "label": "label",
+    "summary": "summary",
+    "video": "video",
+    **dict.fromkeys(
+        ("circle", "ellipse", "g", "line", "path", "polygon", "polyline", "rect", "use"), "picture"
+    ),
+}
 # A picture in one of these has no name of its own; people hit the picture and mean the link.
 AROUND = ("a", "button", "label", "summary")
 INPUTS = {"button": "button", "submit": "button", "reset": "button", "checkbox": "box", "radio": "choice"}
 FLAG_SDKS = ("vwo-", "wingify-")
 # The others are told by their own name.
 SENDERS = {
-    "": "the API", "server": "the API", "web": "the browser", "demo": "the demo",
+    "": "the API",
+    "server": "the API",
+    "web": "the browser",
+    "demo": "the demo",
     **dict.fromkeys(("ios", "android", "react_native", "react-native", "flutter", "mobile"), "the app"),
-}  # fmt: skip
+}
 # What an element without text is called by, the first that it has; then its id, its classes, its tag.
 NAMING_ATTRIBUTES = ("name", "title", "alt", "placeholder", "data-testid", "for")
 

@@ -26,18 +26,32 @@ from cairn.web.form import Form
 __all__ = ["KEYS", "KINDS", "OPERATORS", "WITHOUT_VALUE", "WITH_LIST"]
 
 KINDS: Choices = (
-    ("click", "click"), ("change", "change"), ("submit", "submit"), ("touch", "touch"), ("pageview", "page view"),
-    ("view", "screen view"), ("custom", "custom event"), ("any", "anything"),
-)  # fmt: skip
+    ("click", "click"),
+    ("change", "change"),
+    ("submit", "submit"),
+    ("touch", "touch"),
+    ("pageview", "page view"),
+    ("view", "screen view"),
+    ("custom", "custom event"),
+    ("any", "anything"),
+)
 KEYS: tuple[str, ...] = (*ELEMENT_KEYS, *FACTS)  # offered; any property's name is accepted
 MAX_ROWS = 20
 WORDING = Wording(
     {
-        "name": "Name", "category": "Category", "description": "Description", ".selector": "CSS selector",
-        ".name": "Name of the custom event", ".key": "What is tested", ".operator": "Operator", ".value": "Value",
-        ".tests": "Tests", "parts": "What counts", "events": "Defined events",
+        "name": "Name",
+        "category": "Category",
+        "description": "Description",
+        ".selector": "CSS selector",
+        ".name": "Name of the custom event",
+        ".key": "What is tested",
+        ".operator": "Operator",
+        ".value": "Value",
+        ".tests": "Tests",
+        "parts": "What counts",
+        "events": "Defined events",
     }
-)  # fmt: skip
+)
 _STEADY_ATTRIBUTES = ("data-testid", "data-test", "data-qa", "data-cy")
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")  # of CSS, without those that need escaping
 
@@ -135,5 +149,10 @@ def draft_of(event: DefinedEvent) -> Draft:
         for part in event.definition.parts
     )
     return Draft(
-        parts, event.definition.events, event.name, event.category, event.description, "1" if event.verified else ""
-    )  # fmt: skip
+        parts,
+        event.definition.events,
+        event.name,
+        event.category,
+        event.description,
+        "1" if event.verified else "",
+    )

@@ -21,18 +21,28 @@ from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
 
 TYPES: Choices = (
-    ("string", "text"), ("integer", "whole number"), ("double", "number"), ("boolean", "true or false"),
+    ("string", "text"),
+    ("integer", "whole number"),
+    ("double", "number"),
+    ("boolean", "true or false"),
     ("json", "JSON object"),
-)  # fmt: skip
+)
 METRIC_TYPES: Choices = (("CUSTOM_GOAL", "counts it"), ("REVENUE_TRACKING", "adds up revenue"))
 LIFETIMES: Choices = (("permanent", "permanent"), ("temporary", "temporary: retire it after the rollout"))
 WORDING = Wording(
     {
-        "key": "Key", "name": "Name", "description": "Description", "variables": "Variables",
-        "variations": "Variations", "metrics": "Metrics", ".key": "Key", ".value": "Default",
-        ".identifier": "Event", **{f".{number}": "Value" for number in range(rows.MOST)},
+        "key": "Key",
+        "name": "Name",
+        "description": "Description",
+        "variables": "Variables",
+        "variations": "Variations",
+        "metrics": "Metrics",
+        ".key": "Key",
+        ".value": "Default",
+        ".identifier": "Event",
+        **{f".{number}": "Value" for number in range(rows.MOST)},
     }
-)  # fmt: skip
+)
 
 
 class VariableRow(Struct, frozen=True):
@@ -89,10 +99,13 @@ def shape_of(flag: Flag) -> Shape:
     )
     variations = tuple(
         VariationRow(
-            str(known.id), known.key, known.name, tuple(text_of(value) for value in flag.values_of(known).values())
+            str(known.id),
+            known.key,
+            known.name,
+            tuple(text_of(value) for value in flag.values_of(known).values()),
         )
         for known in flag.variations
-    )  # fmt: skip
+    )
     return Shape(variables, variations, flag.key, flag.name, flag.description, flag.lifetime)
 
 
@@ -101,8 +114,9 @@ def read_shape(form: Form) -> Shape:
     shape = rows.read(form, Shape)
     numbers = zip(rows.indexes(form, "w"), shape.variations, strict=False)
     variations = tuple(
-        structs.replace(row, values=tuple(_cells(form, f"w{number}", shape.variables))) for number, row in numbers
-    )  # fmt: skip
+        structs.replace(row, values=tuple(_cells(form, f"w{number}", shape.variables)))
+        for number, row in numbers
+    )
     variables = tuple(structs.replace(row, drawn=row.value) for row in shape.variables)
     return structs.replace(shape, variables=variables, variations=variations or Shape().variations)
 
@@ -119,9 +133,11 @@ def change(shape: Shape, action: str) -> Shape:
     count, wanted = len(shape.variables), len(changed.variables)
     removed = int(action.removeprefix("remove v")) if wanted < count else count
     variations = (
-        structs.replace(row, values=_fitted(row.values[:removed] + row.values[removed + 1 :], changed.variables))
+        structs.replace(
+            row, values=_fitted(row.values[:removed] + row.values[removed + 1 :], changed.variables)
+        )
         for row in changed.variations
-    )  # fmt: skip
+    )
     return structs.replace(changed, variations=tuple(variations))
 
 

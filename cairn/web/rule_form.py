@@ -36,29 +36,56 @@ from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
 
 SUBJECTS: Choices = (
-    ("attribute", "custom variable"), ("visitor", "visitor id"), ("country", "country"), ("region", "region"),
-    ("city", "city"), ("device_type", "kind of device"), ("browser_string", "browser"),
-    ("browser_version", "browser version"), ("os", "system"), ("os_version", "system version"), ("flag", "other flag"),
-)  # fmt: skip
+    ("attribute", "custom variable"),
+    ("visitor", "visitor id"),
+    ("country", "country"),
+    ("region", "region"),
+    ("city", "city"),
+    ("device_type", "kind of device"),
+    ("browser_string", "browser"),
+    ("browser_version", "browser version"),
+    ("os", "system"),
+    ("os_version", "system version"),
+    ("flag", "other flag"),
+)
 # What the gateway answers to GET /get-user-details; a value may be another one, such as a rare browser.
 DEVICE_VALUES: dict[str, tuple[str, ...]] = {
     "device_type": ("desktop", "mobile", "tablet", "tv"),
     "browser_string": (
-        "Chrome", "Chrome Mobile", "Safari", "Mobile Safari", "Firefox", "Firefox Mobile", "Edge", "Edge Mobile",
-        "Opera", "Samsung Internet",
+        "Chrome",
+        "Chrome Mobile",
+        "Safari",
+        "Mobile Safari",
+        "Firefox",
+        "Firefox Mobile",
+        "Edge",
+        "Edge Mobile",
+        "Opera",
+        "Samsung Internet",
     ),
     "browser_version": (),
     "os": ("Windows", "Mac OS", "iOS", "Android", "Linux", "Ubuntu", "Chrome OS"),
     "os_version": (),
-}  # fmt: skip
+}
 DEVICE_TYPES: Choices = tuple((value, value) for value in DEVICE_VALUES["device_type"])
 OPERATORS: Choices = tuple(  # of a custom variable
     (operator, describe.OPERATORS[operator])
     for operator in (
-        "in_list", "not_in_list", "is", "is_not", "is_ignoring_case", "contains", "starts_with", "ends_with", "matches",
-        "greater", "at_least", "less", "at_most",
+        "in_list",
+        "not_in_list",
+        "is",
+        "is_not",
+        "is_ignoring_case",
+        "contains",
+        "starts_with",
+        "ends_with",
+        "matches",
+        "greater",
+        "at_least",
+        "less",
+        "at_most",
     )
-)  # fmt: skip
+)
 KINDS: Choices = (
     ("rollout", "Rollout: give it to them"),
     ("testing", "Test: split them among variations"),
@@ -66,11 +93,19 @@ KINDS: Choices = (
 )
 WORDING = Wording(
     {
-        "name": "Name", "key": "Key", "traffic": "Traffic", "allocations": "Shares", "condition": "Audience",
-        "json": "Condition", ".name": "Custom variable", ".operator": "Operator", ".segment": "Segment",
-        ".value": "Value", ".flag": "Flag",
+        "name": "Name",
+        "key": "Key",
+        "traffic": "Traffic",
+        "allocations": "Shares",
+        "condition": "Audience",
+        "json": "Condition",
+        ".name": "Custom variable",
+        ".operator": "Operator",
+        ".segment": "Segment",
+        ".value": "Value",
+        ".flag": "Flag",
     }
-)  # fmt: skip
+)
 # Variations that stand for "as it was": a new rule gives another one, where there is one.
 _OFF = frozenset({"off", "control", "disabled", "none", "false", "original"})
 _ATTRIBUTE = re.compile(r"^attribute (?:'[^']*'|\"[^\"]*\"): ")
@@ -196,8 +231,18 @@ def _attribute(row: Row, at: str) -> Condition:
     value = row.value.strip()
     if row.operator == "is_not":
         return Not(_checked(Attribute(row.name, "is", value), at))
-    for operator in ("is", "is_ignoring_case", "contains", "starts_with", "ends_with", "matches", "greater",
-                     "at_least", "less", "at_most"):  # fmt: skip
+    for operator in (
+        "is",
+        "is_ignoring_case",
+        "contains",
+        "starts_with",
+        "ends_with",
+        "matches",
+        "greater",
+        "at_least",
+        "less",
+        "at_most",
+    ):
         if operator == row.operator:
             return _checked(Attribute(row.name, operator, value), at)
     raise InvalidInput(f"{row.operator[:30]!r} is not known; choose one of the list", field=f"{at}.operator")
@@ -239,10 +284,15 @@ def draft_of(rule: Rule) -> Draft:
     nodes = condition.nodes if isinstance(condition, And | Or) else (condition,)
     known = tuple(row for row in map(_row, nodes) if row is not None)
     draft = Draft(
-        rule.name, rule.key, rule.kind, text_of(rule.traffic), str(rule.allocations[0].variation_id),
+        rule.name,
+        rule.key,
+        rule.kind,
+        text_of(rule.traffic),
+        str(rule.allocations[0].variation_id),
         {str(each.variation_id): text_of(each.weight) for each in rule.allocations},
-        "or" if isinstance(condition, Or) else "and", known,
-    )  # fmt: skip
+        "or" if isinstance(condition, Or) else "and",
+        known,
+    )
     if len(known) == len(nodes) and _says(draft, condition):
         return draft
     text = msgspec.json.format(msgspec.json.encode(condition), indent=2).decode()

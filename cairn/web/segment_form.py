@@ -51,19 +51,35 @@ COUNTS: Choices = tuple(describe.COUNTS.items())
 WINDOWS: Choices = (("ever", "ever"), ("last", "in the last"), ("between", "between"))
 UNITS: Choices = tuple((unit, f"{unit}s") for unit in get_args(Unit))
 KINDS: Choices = (
-    (Kind.CUSTOM, "event"), (Kind.PAGEVIEW, "page view"), (Kind.CLICK, "click"), (Kind.CHANGE, "change"),
-    (Kind.SUBMIT, "submit"), (Kind.TOUCH, "touch"), (Kind.SESSION, "session"), (Kind.EXPOSURE, "exposure"),
+    (Kind.CUSTOM, "event"),
+    (Kind.PAGEVIEW, "page view"),
+    (Kind.CLICK, "click"),
+    (Kind.CHANGE, "change"),
+    (Kind.SUBMIT, "submit"),
+    (Kind.TOUCH, "touch"),
+    (Kind.SESSION, "session"),
+    (Kind.EXPOSURE, "exposure"),
     ("", "anything"),
-)  # fmt: skip
+)
 # Then a defined event's id, where a kind may stand.
 DEFINED = "defined-"
 WORDING = Wording(
     {
-        "name": "Name", "key": "Key", "description": "Description", "json": "Condition", ".key": "Property",
-        ".operator": "Operator", ".value": "Value", ".kind": "Kind of event", ".name": "Event name", ".count": "Times",
-        ".amount": "How many", ".start": "From", ".end": "Until",
+        "name": "Name",
+        "key": "Key",
+        "description": "Description",
+        "json": "Condition",
+        ".key": "Property",
+        ".operator": "Operator",
+        ".value": "Value",
+        ".kind": "Kind of event",
+        ".name": "Event name",
+        ".count": "Times",
+        ".amount": "How many",
+        ".start": "From",
+        ".end": "Until",
     }
-)  # fmt: skip
+)
 _LOCAL = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -276,10 +292,13 @@ def _row_of(leaf: Condition, zone: tzinfo) -> Row | None:
             )
             is_not = leaf.operator == "exactly" and leaf.count == 0
             row = Row(
-                "did_not" if is_not else "did", kind=_kind_of(leaf.event), name=leaf.event.name,
-                count_operator="at_least" if is_not else leaf.operator, count="1" if is_not else str(leaf.count),
+                "did_not" if is_not else "did",
+                kind=_kind_of(leaf.event),
+                name=leaf.event.name,
+                count_operator="at_least" if is_not else leaf.operator,
+                count="1" if is_not else str(leaf.count),
                 filters=filters,
-            )  # fmt: skip
+            )
             return _with_window(row, leaf.window, zone)
         case _:
             return None

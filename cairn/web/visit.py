@@ -217,9 +217,17 @@ class Visit:
         **values: Any,  # Any: what the template shows
     ) -> Response:
         """`form_targets`: addresses of other sites that a form of this page may lead to."""
-        html = templates().get_template(template).render(
-            visit=self, now=self.now, zone=self.zone, notice=unquote(read_cookie(self.request, NOTICE)), **values
-        )  # fmt: skip
+        html = (
+            templates()
+            .get_template(template)
+            .render(
+                visit=self,
+                now=self.now,
+                zone=self.zone,
+                notice=unquote(read_cookie(self.request, NOTICE)),
+                **values,
+            )
+        )
         response = HTMLResponse(html, status_code=status)
         if form_targets:
             policy = content_security_policy(self.nonce, form_targets=form_targets)

@@ -81,10 +81,19 @@ def _identified(arrival: Arrival, migration: Received) -> Draft:
     identity = check_identity(migration.to_identity, "toIdentity")
     user_id = user_id_of(migration.from_user_id or "", "fromUserId")
     return Draft(
-        arrival.environment_id, Kind.IDENTIFY, "Identify", moment_ms(migration.time, arrival.received_ms),
-        arrival.received_ms, user_id=user_id, identity=identity, merge_user_id=user_id, source=arrival.source,
-        library="android", ip=arrival.ip, user_agent=arrival.user_agent,
-    )  # fmt: skip
+        arrival.environment_id,
+        Kind.IDENTIFY,
+        "Identify",
+        moment_ms(migration.time, arrival.received_ms),
+        arrival.received_ms,
+        user_id=user_id,
+        identity=identity,
+        merge_user_id=user_id,
+        source=arrival.source,
+        library="android",
+        ip=arrival.ip,
+        user_agent=arrival.user_agent,
+    )
 
 
 def _with_properties(arrival: Arrival, given: Received) -> Draft:
@@ -99,10 +108,19 @@ def _with_properties(arrival: Arrival, given: Received) -> Draft:
     )
     user_id = user_id_of(given.user.id.value or "", "user.id")
     return Draft(
-        arrival.environment_id, Kind.IDENTIFY, "Set properties", arrival.received_ms, arrival.received_ms,
-        user_id=user_id, properties=dict(changes), user_properties=changes, source=arrival.source,
-        library="android", ip=arrival.ip, user_agent=arrival.user_agent,
-    )  # fmt: skip
+        arrival.environment_id,
+        Kind.IDENTIFY,
+        "Set properties",
+        arrival.received_ms,
+        arrival.received_ms,
+        user_id=user_id,
+        properties=dict(changes),
+        user_properties=changes,
+        source=arrival.source,
+        library="android",
+        ip=arrival.ip,
+        user_agent=arrival.user_agent,
+    )
 
 
 def _tracked(arrival: Arrival, message: Received) -> Draft:

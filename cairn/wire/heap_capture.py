@@ -120,9 +120,12 @@ def _batch(arrival: Arrival) -> _Batch:
     extra = arrival.extra
     sent_ms = extra.get("sent_ms", 0)
     return _Batch(
-        arrival, extra.get("app_id", ""), sent_ms if isinstance(sent_ms, int) else 0,
-        f"heap.capture/{arrival.environment_id}", Masks(),
-    )  # fmt: skip
+        arrival,
+        extra.get("app_id", ""),
+        sent_ms if isinstance(sent_ms, int) else 0,
+        f"heap.capture/{arrival.environment_id}",
+        Masks(),
+    )
 
 
 def _one_json(batch: _Batch, closed: Closed, *, is_odd: bool) -> Draft | Refused:

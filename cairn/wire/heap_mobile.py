@@ -27,9 +27,14 @@ Parsed = list[Draft | Refused]
 _VISIBILITIES = ("", "backgrounded", "foregrounded")
 # What the names of React Native's own events tell of their kind; the first that is part of the name.
 _SOURCE_KINDS = (
-    ("touch", Kind.TOUCH), ("press", Kind.TOUCH), ("edit", Kind.CHANGE), ("change", Kind.CHANGE),
-    ("screen", Kind.VIEW), ("navigation", Kind.VIEW), ("page", Kind.VIEW),
-)  # fmt: skip
+    ("touch", Kind.TOUCH),
+    ("press", Kind.TOUCH),
+    ("edit", Kind.CHANGE),
+    ("change", Kind.CHANGE),
+    ("screen", Kind.VIEW),
+    ("navigation", Kind.VIEW),
+    ("page", Kind.VIEW),
+)
 _TEXTS = ("targetText", "target_text")
 
 

@@ -31,10 +31,18 @@ _INTERACTIONS = frozenset((Kind.CLICK, Kind.CHANGE, Kind.SUBMIT, Kind.TOUCH))
 
 # Short keys of session properties (`sp`), of pageview properties (`pp`) and of the pageview call itself.
 _SESSION_FACTS = {
-    "r": "referrer", "e": "search_keyword", "us": "utm_source", "um": "utm_medium", "ut": "utm_term",
-    "uc": "utm_content", "ua": "utm_campaign", "d": "landing_domain", "h": "landing_path", "q": "landing_query",
+    "r": "referrer",
+    "e": "search_keyword",
+    "us": "utm_source",
+    "um": "utm_medium",
+    "ut": "utm_term",
+    "uc": "utm_content",
+    "ua": "utm_campaign",
+    "d": "landing_domain",
+    "h": "landing_path",
+    "q": "landing_query",
     "g": "landing_hash",
-}  # fmt: skip
+}
 _PAGE_FACTS = {"d": "domain", "h": "path", "q": "query", "g": "hash", "t": "title", "pr": "previous_path"}
 _IOS_FACTS = {
     "m": "device",
@@ -104,9 +112,13 @@ def parse_add_user_properties(arrival: Arrival) -> Parsed:
         given = {name[1:]: value for name, value in call.single.items() if name[:1] == "_"}
         changes = user_changes(given)
         return _draft(
-            call, Kind.IDENTIFY, "Set properties", time_ms=call.arrival.received_ms, properties=dict(changes),
+            call,
+            Kind.IDENTIFY,
+            "Set properties",
+            time_ms=call.arrival.received_ms,
+            properties=dict(changes),
             user_properties=changes,
-        )  # fmt: skip
+        )
 
     return _single(arrival, build)
 
@@ -191,10 +203,14 @@ def _pageview(call: _Call) -> Draft:
     if "referrer" not in facts and single.get("r"):
         facts["referrer"] = call.masks.url(single["r"])
     return _draft(
-        call, Kind.PAGEVIEW, Kind.PAGEVIEW, key=single.get("v", ""),
-        time_ms=moment_ms(single.get("ts"), call.arrival.received_ms), facts=facts,
+        call,
+        Kind.PAGEVIEW,
+        Kind.PAGEVIEW,
+        key=single.get("v", ""),
+        time_ms=moment_ms(single.get("ts"), call.arrival.received_ms),
+        facts=facts,
         properties=joined_scalars(_pairs(call.lists.get("k", ()))),
-    )  # fmt: skip
+    )
 
 
 def _session_facts(call: _Call) -> dict[str, str]:
@@ -233,9 +249,13 @@ def _element(given: Mapping[str, str]) -> Element | None:
     if not any(given.get(name) for name in "ny"):
         return None
     return element_of(
-        given.get("y", ""), given.get("n", ""), given.get("i", ""), given.get("c", ""), given.get("x", ""),
+        given.get("y", ""),
+        given.get("n", ""),
+        given.get("i", ""),
+        given.get("c", ""),
+        given.get("x", ""),
         given.get("h", ""),
-    )  # fmt: skip
+    )
 
 
 def _draft(

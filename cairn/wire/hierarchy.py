@@ -41,9 +41,15 @@ def node_text(
 
 
 def element_of(
-    hierarchy: str, tag: str, dom_id: str = "", classes: str = "", text: str = "", href: str = "", label: str = "",
+    hierarchy: str,
+    tag: str,
+    dom_id: str = "",
+    classes: str = "",
+    text: str = "",
+    href: str = "",
+    label: str = "",
     attributes: Mapping[str, str] | None = None,
-) -> Element:  # fmt: skip
+) -> Element:
     """An element as it may be stored: regular, masked, cut."""
     tag = cut(tag.strip()).lower() if tag.isascii() and tag.islower() else cut(tag.strip())
     kept: dict[str, str] = {}

@@ -9,11 +9,32 @@ LONGEST_ID = 255  # characters
 # What a program sends when it has no user: everybody without one would become the same person.
 _JUNK = frozenset(
     {
-        "null", "undefined", "none", "nil", "nan", "void", "n/a", "na", "-", "-1", "true", "false", "unknown", "guest",
-        "anonymous", "anon", "not set", "(not set)", "(null)", "<null>", "[object object]", "{}", "[]",
+        "null",
+        "undefined",
+        "none",
+        "nil",
+        "nan",
+        "void",
+        "n/a",
+        "na",
+        "-",
+        "-1",
+        "true",
+        "false",
+        "unknown",
+        "guest",
+        "anonymous",
+        "anon",
+        "not set",
+        "(not set)",
+        "(null)",
+        "<null>",
+        "[object object]",
+        "{}",
+        "[]",
         "00000000-0000-0000-0000-000000000000",
     }
-)  # fmt: skip
+)
 
 
 def check_identity(identity: str, field: str, *, is_zero_allowed: bool = False) -> str:

@@ -62,9 +62,14 @@ def create_token(
         raise InvalidInput("expires: this date is past; choose a later one, or none", field="expires")
     secret = new_token("cairn")
     row = {
-        "workspace_id": workspace_id, "name": clean_name(name), "role": role.value,
-        "hint": secret[-4:], "created_at": now, "expires_at": expires_at, "environment_id": environment_id,
-    }  # fmt: skip
+        "workspace_id": workspace_id,
+        "name": clean_name(name),
+        "role": role.value,
+        "hint": secret[-4:],
+        "created_at": now,
+        "expires_at": expires_at,
+        "environment_id": environment_id,
+    }
     created = connection.execute(
         sa.insert(api_tokens).values(**row, token_hash=key_hash(secret)).returning(*api_tokens.c)
     ).one()

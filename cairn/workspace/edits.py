@@ -158,9 +158,14 @@ def record_edit(
     if not what:
         return edition
     row = {
-        "workspace_id": workspace_id, "kind": kind, "thing_id": thing_id, "edition": edition + 1, "by": by, "at": now,
+        "workspace_id": workspace_id,
+        "kind": kind,
+        "thing_id": thing_id,
+        "edition": edition + 1,
+        "by": by,
+        "at": now,
         "what": list(what),
-    }  # fmt: skip
+    }
     connection.execute(sa.insert(edits).values(**row))
     return edition + 1
 

@@ -84,8 +84,11 @@ def create_project(
     """A project without environments. Raises InvalidInput and UnknownTimeZone."""
     name = clean_name(name)
     row = {
-        "workspace_id": workspace_id, "name": name, "time_zone": check_zone(time_zone), "created_at": now,
-    }  # fmt: skip
+        "workspace_id": workspace_id,
+        "name": name,
+        "time_zone": check_zone(time_zone),
+        "created_at": now,
+    }
     return _project(connection.execute(sa.insert(projects).values(**row).returning(*projects.c)).one())
 
 
@@ -132,11 +135,16 @@ def create_environment(
         raise EnvironmentKeyTaken(f"the project has an environment {key!r}; choose another key", field="key")
     sdk_key = new_sdk_key()
     row = {
-        "workspace_id": workspace_id, "project_id": project_id, "key": key, "name": name, "created_at": now,
+        "workspace_id": workspace_id,
+        "project_id": project_id,
+        "key": key,
+        "name": name,
+        "created_at": now,
         "app_id": _given_app_id(connection, app_id) if app_id else _free_app_id(connection),
-        "sdk_key_hash": key_hash(sdk_key), "sdk_key_sealed": seal.close(sdk_key),
+        "sdk_key_hash": key_hash(sdk_key),
+        "sdk_key_sealed": seal.close(sdk_key),
         "inlines_lists": inlines_lists,
-    }  # fmt: skip
+    }
     made = connection.execute(sa.insert(environments).values(**row).returning(*environments.c)).one()
     return _environment(made, known[project_id].time_zone)
 
@@ -246,6 +254,14 @@ def _project(row: sa.Row[tuple[object, ...]]) -> Project:
 
 def _environment(row: sa.Row[Any], time_zone: str) -> Environment:
     return Environment(
-        row.id, row.workspace_id, row.project_id, row.key, row.name, row.app_id, row.created_at,
-        row.needs_server_key, row.inlines_lists, time_zone,
-    )  # fmt: skip
+        row.id,
+        row.workspace_id,
+        row.project_id,
+        row.key,
+        row.name,
+        row.app_id,
+        row.created_at,
+        row.needs_server_key,
+        row.inlines_lists,
+        time_zone,
+    )

@@ -50,10 +50,16 @@ def open_grant(
     code = new_token(CODE)
     connection.execute(
         sa.insert(label_grants).values(
-            code_hash=key_hash(code), session_hash=session_hash, environment_id=environment_id, site=site, home=home,
-            role=member.role.value, opened_at=now, until=now + LIFETIME,
+            code_hash=key_hash(code),
+            session_hash=session_hash,
+            environment_id=environment_id,
+            site=site,
+            home=home,
+            role=member.role.value,
+            opened_at=now,
+            until=now + LIFETIME,
         )
-    )  # fmt: skip
+    )
     return code
 
 
@@ -88,14 +94,23 @@ def read_grant(connection: sa.Connection, token: str, *, origin: str, now: datet
     grant, member = label_grants.c, members.c
     row = connection.execute(
         sa.select(
-            member.id, member.workspace_id, member.email, member.name, member.role, member.created_at,
-            grant.environment_id, grant.site, grant.home, grant.until, grant.role.label("role_then"),
+            member.id,
+            member.workspace_id,
+            member.email,
+            member.name,
+            member.role,
+            member.created_at,
+            grant.environment_id,
+            grant.site,
+            grant.home,
+            grant.until,
+            grant.role.label("role_then"),
         )
         .select_from(label_grants)
         .join(sessions, sessions.c.token_hash == grant.session_hash)
         .join(members, member.id == sessions.c.member_id)
         .where(grant.token_hash == key_hash(token), grant.until > now, sessions.c.expires_at > now)
-    ).first()  # fmt: skip
+    ).first()
     if row is None and not token.startswith(f"{TOKEN}_"):
         raise NotSignedIn("the labeller's link is not one of ours; open it from Events in Cairn")
     if row is None or row.role != row.role_then or (origin and origin != row.site):

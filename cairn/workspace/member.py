@@ -74,9 +74,13 @@ def create_member(
             f"a member with e-mail {email!r} exists; sign in, or use another address", field="email"
         )
     row = {
-        "workspace_id": workspace_id, "email": email, "name": name, "role": role.value, "created_at": now,
+        "workspace_id": workspace_id,
+        "email": email,
+        "name": name,
+        "role": role.value,
+        "created_at": now,
         "password_hash": _hash(password),
-    }  # fmt: skip
+    }
     return _member(connection.execute(sa.insert(members).values(**row).returning(*members.c)).one())
 
 

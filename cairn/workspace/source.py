@@ -74,9 +74,14 @@ def create_source(
     _check_name_free(connection, environment_id, name)
     write_key = new_write_key()
     row = {
-        "environment_id": environment_id, "name": name, "kind": kind, "is_enabled": True,
-        "created_at": now, "write_key_hash": key_hash(write_key), "write_key_sealed": seal.close(write_key),
-    }  # fmt: skip
+        "environment_id": environment_id,
+        "name": name,
+        "kind": kind,
+        "is_enabled": True,
+        "created_at": now,
+        "write_key_hash": key_hash(write_key),
+        "write_key_sealed": seal.close(write_key),
+    }
     created = _source(connection.execute(sa.insert(sources).values(**row).returning(*sources.c)).one())
     connect_analytics(connection, workspace_id, created.id, environment_id, is_enabled=True, now=now)
     return created
@@ -154,10 +159,14 @@ def connect_analytics(
     if changed.rowcount == 0:
         connection.execute(
             sa.insert(connections).values(
-                source_id=source_id, destination=HEAP, environment_id=environment_id, is_enabled=is_enabled,
-                settings={}, created_at=now,
+                source_id=source_id,
+                destination=HEAP,
+                environment_id=environment_id,
+                is_enabled=is_enabled,
+                settings={},
+                created_at=now,
             )
-        )  # fmt: skip
+        )
 
 
 def _check_name_free(connection: sa.Connection, environment_id: int, name: str) -> None:

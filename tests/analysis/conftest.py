@@ -32,20 +32,37 @@ class Past(World):
         self._count, self._environments = 0, itertools.count(100)
 
     def did(
-        self, user_id: int, name: str = "Viewed", *, ago: float = 1, kind: str = Kind.CUSTOM, environment: int = HERE,
-        source: str = "Server", library: str = "test", received_ago: float | None = None, **properties: str | float,
-    ) -> int:  # fmt: skip
+        self,
+        user_id: int,
+        name: str = "Viewed",
+        *,
+        ago: float = 1,
+        kind: str = Kind.CUSTOM,
+        environment: int = HERE,
+        source: str = "Server",
+        library: str = "test",
+        received_ago: float | None = None,
+        **properties: str | float,
+    ) -> int:
         self._count += 1
         number = event_id(str(environment), str(self._count))
         received = ago if received_ago is None else received_ago
         self.store.insert_events(
             [
                 Draft(
-                    environment, kind, name, _ms(ago), _ms(received), user_id=user_id, event_id=number, source=source,
-                    library=library, properties=dict(properties),
+                    environment,
+                    kind,
+                    name,
+                    _ms(ago),
+                    _ms(received),
+                    user_id=user_id,
+                    event_id=number,
+                    source=source,
+                    library=library,
+                    properties=dict(properties),
                 )
             ]
-        )  # fmt: skip
+        )
         return number
 
     def set(self, user_id: int, key: str, value: str, *, ago: float = 60, environment: int = HERE) -> None:

@@ -27,8 +27,11 @@ def test_a_series_has_every_bucket_and_counts_merged_users_once(past: Past) -> N
     hours = Days([to_ms(NOW) // HOUR_MS * HOUR_MS - back * HOUR_MS for back in (3, 2, 1, 0)], to_ms(NOW))
     steps = past.ask(HERE, BehaviourByDay(hours))
     assert [(step.users, step.events, step.exposures) for step in steps] == [
-        (0, 0, 0), (0, 0, 0), (1, 1, 0), (2, 3, 1),
-    ]  # fmt: skip
+        (0, 0, 0),
+        (0, 0, 0),
+        (1, 1, 0),
+        (2, 3, 1),
+    ]
     assert [later.start_ms - step.start_ms for step, later in pairwise(steps)] == [HOUR_MS] * 3
     days = past.ask(HERE, BehaviourByDay(last_days(NOW, UTC, 4)))
     assert [step.events for step in days] == [1, 0, 0, 4]
@@ -52,8 +55,9 @@ def test_refusals_are_counted_by_reason(past: Past) -> None:
     past.refused(Reason.BAD_TIMESTAMP, ago=61)
     found = past.ask(HERE, RefusedByReason(NOW))
     assert [(one.reason, one.outcome, one.count) for one in found] == [
-        ("junk_identity", "invalid", 3), ("bad_timestamp", "invalid", 1),
-    ]  # fmt: skip
+        ("junk_identity", "invalid", 3),
+        ("bad_timestamp", "invalid", 1),
+    ]
     assert past.ask(ELSEWHERE, RefusedByReason(NOW)) == []
 
 
@@ -65,8 +69,10 @@ def test_who_has_been_heard_from_and_what_names_there_are(past: Past) -> None:
     past.did(1, "flag", kind=Kind.EXPOSURE, source="", library="vwo-fme-node-sdk")
     past.did(1, "Old", ago=60 * 24 * 60, source="Gone")
     past.set(1, "plan", "pro")
-    found = {one.library: (one.source, one.events, one.identifies, one.exposures) for one in
-             past.ask(HERE, Senders(NOW))}  # fmt: skip
+    found = {
+        one.library: (one.source, one.events, one.identifies, one.exposures)
+        for one in past.ask(HERE, Senders(NOW))
+    }
     assert found == {
         "analytics-node": ("Server", 2, 0, 0),
         "analytics-python": ("Server", 1, 0, 0),

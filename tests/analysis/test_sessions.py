@@ -96,9 +96,18 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Past, li
         at = to_ms(NOW) - draw.randrange(4 * 24 * 60) * MINUTE_MS - number  # no two at once
         facts = {"path": f"/{draw.randrange(5)}"} if kind in (Kind.PAGEVIEW, Kind.CLICK) else {}
         drafts.append(
-            Draft(HERE, kind, kind, at, at, user_id=draw.randrange(1, 7), event_id=number + 1,
-                  session_id=draw.choice([0, 71, 72, 73]), facts=facts)
-        )  # fmt: skip
+            Draft(
+                HERE,
+                kind,
+                kind,
+                at,
+                at,
+                user_id=draw.randrange(1, 7),
+                event_id=number + 1,
+                session_id=draw.choice([0, 71, 72, 73]),
+                facts=facts,
+            )
+        )
     past.store.insert_events(drafts)
     yield past, drafts
     past.close()

@@ -229,10 +229,14 @@ def _sync(
     now: datetime,
 ) -> Sync:
     target = sa.insert(sync_targets).values(
-        environment_id=environment_id, kind="webhook", name=name, settings={"url": f"https://{name}.example"},
+        environment_id=environment_id,
+        kind="webhook",
+        name=name,
+        settings={"url": f"https://{name}.example"},
         is_enabled=False,  # so that the segment can be deleted
-        created_at=now, updated_at=now,
-    )  # fmt: skip
+        created_at=now,
+        updated_at=now,
+    )
     target_id = connection.execute(target.returning(sync_targets.c.id)).scalar_one()
     new = NewSync(target_id, every="once")
     sync = create_sync(connection, workspace_id, environment_id, segment_id, new, now)
@@ -245,9 +249,14 @@ def _audience(
 ) -> int:
     """Synced once, by a task that is named after the tenant."""
     account = sa.insert(heap_connections).values(
-        workspace_id=workspace_id, environment_id=environment_id, host="https://heapanalytics.com",
-        targets_visitors=True, id_token=f"{name}{workspace_id}", created_at=now, updated_at=now,
-    )  # fmt: skip
+        workspace_id=workspace_id,
+        environment_id=environment_id,
+        host="https://heapanalytics.com",
+        targets_visitors=True,
+        id_token=f"{name}{workspace_id}",
+        created_at=now,
+        updated_at=now,
+    )
     account_id = connection.execute(account.returning(heap_connections.c.id)).scalar_one()
     audience = offer(connection, account_id, environment_id, heap_id=name, name=name, now=now)
     add_audience(connection, audience.id)

@@ -35,11 +35,17 @@ def test_counts_and_sessions_are_by_the_days_of_the_project(world: World, zone: 
     ]
     drafts = [
         Draft(
-            own.environment, "custom", "Rare", to_ms(time), to_ms(now), user_id=own.user_id, session_id=number,
+            own.environment,
+            "custom",
+            "Rare",
+            to_ms(time),
+            to_ms(now),
+            user_id=own.user_id,
+            session_id=number,
             event_id=event_id(zone, str(number)),
         )
         for number, time in enumerate(times, 100)
-    ]  # fmt: skip
+    ]
     world.core.store.insert_events(drafts)
 
     def api(method: str, path: str, body: Any = None) -> Any:

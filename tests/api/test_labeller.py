@@ -35,9 +35,14 @@ class Labeller:
         with self.world.core.writing() as connection:
             session, _ = start_session(connection, self.member, then)
             return open_grant(
-                connection, self.member, session_hash=key_hash(session), site=SITE, home=HOME, now=then,
+                connection,
+                self.member,
+                session_hash=key_hash(session),
+                site=SITE,
+                home=HOME,
+                now=then,
                 environment_id=environment_id or self.world.a.environment,
-            )  # fmt: skip
+            )
 
     def token(self, *, minutes_ago: float = 0, environment_id: int = 0) -> str:
         code = self.code(minutes_ago=minutes_ago, environment_id=environment_id)
@@ -62,9 +67,14 @@ def labeller(world: World) -> Labeller:
     """Of a member of its own, so that no test uses up another one's calls."""
     with world.core.engine.begin() as connection:
         member = create_member(
-            connection, world.a.workspace_id, email=f"labeller{next(_made)}@aardvark.test", name="Labeller",
-            password="correct horse battery", role=Role.EDITOR, now=world.core.clock(),
-        )  # fmt: skip
+            connection,
+            world.a.workspace_id,
+            email=f"labeller{next(_made)}@aardvark.test",
+            name="Labeller",
+            password="correct horse battery",
+            role=Role.EDITOR,
+            now=world.core.clock(),
+        )
     return Labeller(world, member)
 
 
@@ -80,11 +90,17 @@ def clicks(world: World) -> None:
         text = "Add" if number % 2 else "Add to cart"
         drafts.append(
             Draft(
-                world.a.environment, "click", "click", at, at, user_id=5000 + number % 2,
+                world.a.environment,
+                "click",
+                "click",
+                at,
+                at,
+                user_id=5000 + number % 2,
                 event_id=event_id("labelled", str(number)),
-                element=Element(hierarchy, "button", classes="add", text=text), facts={"path": "/tent"},
+                element=Element(hierarchy, "button", classes="add", text=text),
+                facts={"path": "/tent"},
             )
-        )  # fmt: skip
+        )
     load(world.core.store, drafts)
 
 
@@ -128,13 +144,17 @@ def test_an_event_is_defined_and_counted(labeller: Labeller) -> None:
     assert labeller.ask("/standing").json()["categories"] == ["Shop"]
     again = labeller.ask("/events", {**body, "name": "added BY label"})
     assert (again.status_code, again.json()["code"], again.json()["field"]) == (
-        409, "defined_event_name_taken", "name",
-    )  # fmt: skip
+        409,
+        "defined_event_name_taken",
+        "name",
+    )
 
 
 REFUSED = {
     "a selector that cannot be read": (
-        "/counts", {"parts": [PART, {**PART, "selector": "a >"}]}, "definition.parts[1].selector",
+        "/counts",
+        {"parts": [PART, {**PART, "selector": "a >"}]},
+        "definition.parts[1].selector",
     ),
     "too many candidates": ("/counts", {"parts": [PART] * 21}, "definition.parts"),
     "an unknown field": ("/counts", {"parts": [{**PART, "sql": "1"}]}, "parts[0].sql"),
@@ -142,7 +162,7 @@ REFUSED = {
     "no name": ("/events", {"name": " ", "definition": {"parts": [PART]}}, "name"),
     "nothing that counts": ("/events", {"name": "x", "definition": {}}, "definition.parts"),
     "a combo": ("/events", {"name": "x", "definition": {"events": [1]}}, "definition.events"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("path", "body", "field"), REFUSED.values(), ids=REFUSED.keys())
@@ -220,9 +240,10 @@ def test_a_grant_ends_with_a_change_of_the_members_role(labeller: Labeller) -> N
 @pytest.mark.parametrize("path", WAYS)
 def test_pages_of_any_origin_may_ask(labeller: Labeller, path: str) -> None:
     headers = {
-        "Origin": "https://shop.example", "Access-Control-Request-Method": WAYS[path].method,
+        "Origin": "https://shop.example",
+        "Access-Control-Request-Method": WAYS[path].method,
         "Access-Control-Request-Headers": "authorization,content-type",
-    }  # fmt: skip
+    }
     preflight = labeller.world.client.options(PREFIX + path, headers=headers)
     assert preflight.status_code == 204
     assert preflight.headers["access-control-allow-origin"] == "*"
@@ -243,7 +264,12 @@ def test_a_member_can_ask_so_often_and_others_go_on(labeller: Labeller) -> None:
     assert refused and set(refused) == {429}
     with labeller.world.core.engine.begin() as connection:
         other = create_member(
-            connection, labeller.world.a.workspace_id, email="calm@aardvark.test", name="Calm",
-            password="correct horse battery", role=Role.EDITOR, now=labeller.world.core.clock(),
-        )  # fmt: skip
+            connection,
+            labeller.world.a.workspace_id,
+            email="calm@aardvark.test",
+            name="Calm",
+            password="correct horse battery",
+            role=Role.EDITOR,
+            now=labeller.world.core.clock(),
+        )
     assert Labeller(labeller.world, other).ask("/standing").status_code == 200

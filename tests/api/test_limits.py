@@ -168,8 +168,13 @@ def test_fault_of_our_own_is_told_without_its_details(world: World) -> None:
 
 def _did(number: int, filters: int) -> dict[str, Any]:
     tests = [{"key": f"k{n}", "operator": "contains", "value": str(number)} for n in range(filters)]
-    return {"type": "did", "event": {"name": f"E{number}", "filters": tests}, "operator": "exactly", "count": 3,
-            "window": {"type": "last", "amount": 1, "unit": "day"}}  # fmt: skip
+    return {
+        "type": "did",
+        "event": {"name": f"E{number}", "filters": tests},
+        "operator": "exactly",
+        "count": 3,
+        "window": {"type": "last", "amount": 1, "unit": "day"},
+    }
 
 
 TOO_LARGE = [
@@ -190,22 +195,57 @@ def test_a_segment_too_large_to_be_counted_is_refused_when_it_is_saved(
 
 LONG = "x" * 10_001
 VALUES = [
-    pytest.param({"type": "user_property", "key": "plan", "operator": "in", "values": ["a", LONG]},
-                 "condition.values[1]", "at most 10000", id="one value of a list"),
-    pytest.param({"type": "user_property", "key": "plan", "operator": "not_in", "values": []},
-                 "condition.values", "expected 1 to 1000000", id="an empty list"),
-    pytest.param({"type": "user_property", "key": "plan", "operator": "is", "value": LONG},
-                 "condition.value", "at most 10000", id="a value"),
-    pytest.param({"type": "user_property", "key": LONG, "operator": "is_set"},
-                 "condition.key", "at most 10000", id="a key"),
-    pytest.param({"type": "did", "event": {"name": LONG}}, "condition.event.name", "at most 10000", id="an event"),
-    pytest.param({"type": "did", "event": {"name": "e", "filters": [
-                     {"key": "k", "operator": "in", "values": ["a", "b", LONG]}]}},
-                 "condition.event.filters[0].values[2]", "at most 10000", id="a value of an event's list"),
-    pytest.param({"type": "or", "nodes": [{"type": "not", "node": {"type": "user_property", "key": "plan",
-                     "operator": "in", "values": [LONG]}}]},
-                 "condition.nodes[0].node.values[0]", "at most 10000", id="below a group"),
-]  # fmt: skip
+    pytest.param(
+        {"type": "user_property", "key": "plan", "operator": "in", "values": ["a", LONG]},
+        "condition.values[1]",
+        "at most 10000",
+        id="one value of a list",
+    ),
+    pytest.param(
+        {"type": "user_property", "key": "plan", "operator": "not_in", "values": []},
+        "condition.values",
+        "expected 1 to 1000000",
+        id="an empty list",
+    ),
+    pytest.param(
+        {"type": "user_property", "key": "plan", "operator": "is", "value": LONG},
+        "condition.value",
+        "at most 10000",
+        id="a value",
+    ),
+    pytest.param(
+        {"type": "user_property", "key": LONG, "operator": "is_set"},
+        "condition.key",
+        "at most 10000",
+        id="a key",
+    ),
+    pytest.param(
+        {"type": "did", "event": {"name": LONG}}, "condition.event.name", "at most 10000", id="an event"
+    ),
+    pytest.param(
+        {
+            "type": "did",
+            "event": {"name": "e", "filters": [{"key": "k", "operator": "in", "values": ["a", "b", LONG]}]},
+        },
+        "condition.event.filters[0].values[2]",
+        "at most 10000",
+        id="a value of an event's list",
+    ),
+    pytest.param(
+        {
+            "type": "or",
+            "nodes": [
+                {
+                    "type": "not",
+                    "node": {"type": "user_property", "key": "plan", "operator": "in", "values": [LONG]},
+                }
+            ],
+        },
+        "condition.nodes[0].node.values[0]",
+        "at most 10000",
+        id="below a group",
+    ),
+]
 
 
 @pytest.mark.parametrize(("condition", "field", "limit"), VALUES)

@@ -51,15 +51,26 @@ def as_json(values: list[str]) -> str:
 
 TAKEN = [
     pytest.param("application/json", as_json(["a", "b"]), ["a", "b"], "", id="json"),
-    pytest.param("application/json", '\ufeff { "values" : [ "a" ,\n"b" ] } \n', ["a", "b"], "", id="json, spaced"),
-    pytest.param("application/json", as_json(['"q"', "a\\b", "é", "😀", "x]y", "1,2"]),
-                 ['"q"', "1,2", "a\\b", "x]y", "é", "😀"], "", id="json, escaped"),
+    pytest.param(
+        "application/json", '\ufeff { "values" : [ "a" ,\n"b" ] } \n', ["a", "b"], "", id="json, spaced"
+    ),
+    pytest.param(
+        "application/json",
+        as_json(['"q"', "a\\b", "é", "😀", "x]y", "1,2"]),
+        ['"q"', "1,2", "a\\b", "x]y", "é", "😀"],
+        "",
+        id="json, escaped",
+    ),
     pytest.param("application/json", '{"values": []}', [], "", id="json, empty"),
-    pytest.param("application/json", '{"values": ["\\u00e9", "\\ud83d\\ude00"]}', ["é", "😀"], "", id="json, ascii"),
+    pytest.param(
+        "application/json", '{"values": ["\\u00e9", "\\ud83d\\ude00"]}', ["é", "😀"], "", id="json, ascii"
+    ),
     pytest.param("text/csv", "a\nb\n", ["a", "b"], "", id="csv"),
     pytest.param("text/csv", "", [], "", id="csv, empty"),
     pytest.param("text/csv", "\n\na\r\n\r\nb", ["a", "b"], "", id="csv, blank lines"),
-    pytest.param("text/csv", "user_id,name\na,Ann\nb,Ben\n", ["a", "b"], "user_id", id="csv, heading and columns"),
+    pytest.param(
+        "text/csv", "user_id,name\na,Ann\nb,Ben\n", ["a", "b"], "user_id", id="csv, heading and columns"
+    ),
     pytest.param("text/csv", "E-Mail;Name\na@b.c;Ann, B.\n", ["a@b.c"], "E-Mail", id="csv, semicolons"),
     pytest.param("text/csv", "id\tname\na\tAnn\n", ["a"], "id", id="csv, tabs"),
     pytest.param("text/csv", '"a,b",1\n"say ""hi""",2\n', ["a,b", 'say "hi"'], "", id="csv, quoted"),
@@ -70,7 +81,7 @@ TAKEN = [
     pytest.param("text/csv", "x" * 1000 + "\n", ["x" * 1000], "", id="longest"),
     pytest.param("text/plain", "😀" * 1000, ["😀" * 1000], "", id="longest of four bytes each"),
     pytest.param("text/csv", "a\na\n a\n", ["a"], "", id="named twice"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "body", "values", "heading"), TAKEN)
@@ -107,19 +118,31 @@ REFUSED = [
     pytest.param("text/csv", b"a\nb\xff\n", "line 2: not UTF-8", id="not UTF-8"),
     pytest.param("text/csv", b"a\nb\x00c\n", "line 2: holds a control character", id="NUL"),
     pytest.param("text/csv", "a\nb\n".encode("utf-16"), "line 1: not UTF-8", id="UTF-16"),
-    pytest.param("text/csv", "a\nb\n".encode("utf-16-le"), "line 1: holds a control character", id="UTF-16, no mark"),
+    pytest.param(
+        "text/csv", "a\nb\n".encode("utf-16-le"), "line 1: holds a control character", id="UTF-16, no mark"
+    ),
     pytest.param("text/csv", b'a\n"b\nc\n', "line 3: a quote is opened and not closed", id="open quote"),
     pytest.param("text/csv", b'a\n"b"c\n', "line 2: text follows a closing quote", id="after a quote"),
-    pytest.param("text/csv", b'a\n"b\nc",1\n', "line 3: holds a control character", id="a break within quotes"),
-    pytest.param("text/csv", b"a\n" + b"y" * 70_000 + b"\nb\n", "line 2: over 65,536 bytes", id="line too long"),
+    pytest.param(
+        "text/csv", b'a\n"b\nc",1\n', "line 3: holds a control character", id="a break within quotes"
+    ),
+    pytest.param(
+        "text/csv", b"a\n" + b"y" * 70_000 + b"\nb\n", "line 2: over 65,536 bytes", id="line too long"
+    ),
     pytest.param("text/csv", b"a\n" + b"y" * 5_000_000, "line 2: over 65,536 bytes", id="one endless line"),
-    pytest.param("text/csv", b'"' + b"y,\n" * 200_000, "a quote is opened and not closed", id="one endless quote"),
+    pytest.param(
+        "text/csv", b'"' + b"y,\n" * 200_000, "a quote is opened and not closed", id="one endless quote"
+    ),
     pytest.param("text/plain", b"a\nb\x7f\n", "line 2: holds a control character", id="text"),
     pytest.param("application/json", as_json(["a", ""]).encode(), "value 2: empty", id="json, empty"),
     pytest.param("application/json", as_json(["a", " \t "]).encode(), "value 2: empty", id="json, blank"),
-    pytest.param("application/json", as_json(["a", "b\nc"]).encode(), "value 2: holds a control", id="json, break"),
-    pytest.param("application/json", as_json(["a", "x" * 1001]).encode(), "value 2: 1,001", id="json, too long"),
-]  # fmt: skip
+    pytest.param(
+        "application/json", as_json(["a", "b\nc"]).encode(), "value 2: holds a control", id="json, break"
+    ),
+    pytest.param(
+        "application/json", as_json(["a", "x" * 1001]).encode(), "value 2: 1,001", id="json, too long"
+    ),
+]
 
 
 @pytest.mark.parametrize(("kind", "body", "said"), REFUSED)
@@ -157,11 +180,22 @@ def test_a_bad_line_after_many_good_ones_leaves_nothing_behind(world: World, mak
 @pytest.mark.parametrize(
     "body",
     [
-        "", "[]", "{}", '{"values": 3}', '{"values": ["a" "b"]}', '{"values": ["a",]}', '{"values": ["a", 3]}',
-        '{"values": ["a"], "more": 1}', '{"values": ["a"]} x', '{"values": ["a"', '{"values": ["a\\q"]}',
-        '{"values": ["' + "\\u0041" * 5000 + '"]}', '{"values": [' + "[" * 5000, '{"values": ["\\ud800"]}',
+        "",
+        "[]",
+        "{}",
+        '{"values": 3}',
+        '{"values": ["a" "b"]}',
+        '{"values": ["a",]}',
+        '{"values": ["a", 3]}',
+        '{"values": ["a"], "more": 1}',
+        '{"values": ["a"]} x',
+        '{"values": ["a"',
+        '{"values": ["a\\q"]}',
+        '{"values": ["' + "\\u0041" * 5000 + '"]}',
+        '{"values": [' + "[" * 5000,
+        '{"values": ["\\ud800"]}',
     ],
-)  # fmt: skip
+)
 def test_json_of_another_shape_is_refused_and_changes_nothing(world: World, make: Make, body: str) -> None:
     list_id = make()
     answer = send(world, list_id, body, "application/json")
@@ -179,9 +213,12 @@ def test_a_body_of_another_kind_is_refused(world: World, make: Make, kind: str) 
 
 def test_a_body_that_announces_too_much_is_refused_before_it_comes(world: World, make: Make) -> None:
     answer = world.call(
-        "POST", f"/lists/{make()}/values", params=HERE, content=iter([b"a\n"]),
+        "POST",
+        f"/lists/{make()}/values",
+        params=HERE,
+        content=iter([b"a\n"]),
         headers={"Content-Type": "text/csv", "Content-Length": str(MOST_BYTES + 1)},
-    )  # fmt: skip
+    )
     assert (answer.status_code, answer.json()["code"]) == (413, "upload_too_large")
 
 
@@ -297,7 +334,11 @@ def test_lists_that_fill_themselves_are_shown_beside_but_not_changed_by_hand(
 def test_a_viewer_uploads_nothing(world: World, make: Make) -> None:
     list_id = make()
     answer = world.call(
-        "POST", f"/lists/{list_id}/values", params=HERE, content=b"a\n", headers={"Content-Type": "text/csv"},
+        "POST",
+        f"/lists/{list_id}/values",
+        params=HERE,
+        content=b"a\n",
+        headers={"Content-Type": "text/csv"},
         role=Role.VIEWER,
-    )  # fmt: skip
+    )
     assert (answer.status_code, answer.json()["code"]) == (403, "role_too_low")

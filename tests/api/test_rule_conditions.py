@@ -64,11 +64,17 @@ def test_a_segment_asks_with_the_same_patterns(world: World) -> None:
     [
         pytest.param({"type": "in_list", "attribute": "email", "segment_id": 0}, id="in a segment's list"),
         pytest.param(
-            {"type": "not", "node": {"type": "in_list", "attribute": "email", "segment_id": 0}}, id="not in one"
+            {"type": "not", "node": {"type": "in_list", "attribute": "email", "segment_id": 0}},
+            id="not in one",
         ),
         pytest.param(
-            {"type": "or", "nodes": [{"type": "visitor", "ids": "a"},
-                                     {"type": "in_list", "attribute": "email", "segment_id": 0}]},
+            {
+                "type": "or",
+                "nodes": [
+                    {"type": "visitor", "ids": "a"},
+                    {"type": "in_list", "attribute": "email", "segment_id": 0},
+                ],
+            },
             id="in one or named",
         ),
         pytest.param({"type": "other_flag", "flag_id": 0, "state": "on"}, id="another flag"),
@@ -76,7 +82,7 @@ def test_a_segment_asks_with_the_same_patterns(world: World) -> None:
         pytest.param({"type": "device", "key": "os", "value": "ios"}, id="device"),
         pytest.param(_matches("^p"), id="pattern"),
     ],
-)  # fmt: skip
+)
 def test_what_an_audience_may_say_a_whitelist_may_say(world: World, condition: dict[str, Any]) -> None:
     """A segment's list above all: its id is known only per environment, when the rule is compiled."""
     other = world.call("GET", "/flags").json()["flags"][0]
@@ -84,14 +90,19 @@ def test_what_an_audience_may_say_a_whitelist_may_say(world: World, condition: d
     if condition.get("flag_id") == 0:
         made = world.call("POST", "/flags", json={"key": "asked-about"}).json()
         condition["flag_id"] = made["id"]
-    flag = world.call("POST", "/flags", json={
-        "key": "whitelisted", "variations": [{"id": 1, "key": "a"}, {"id": 2, "key": "b"}]}).json()  # fmt: skip
+    flag = world.call(
+        "POST",
+        "/flags",
+        json={"key": "whitelisted", "variations": [{"id": 1, "key": "a"}, {"id": 2, "key": "b"}]},
+    ).json()
     path = "/flags/whitelisted/environments/production/rules"
     body = {
-        "kind": "testing", "key": "t", "condition": condition,
+        "kind": "testing",
+        "key": "t",
+        "condition": condition,
         "allocations": [{"variation_id": 1, "weight": 50}, {"variation_id": 2, "weight": 50}],
         "whitelist": [{"variation_id": 2, "condition": condition}],
-    }  # fmt: skip
+    }
     answer = world.call("POST", path, json=body)
     assert answer.status_code == 201, (answer.text, flag)
     world.call("DELETE", f"{path}/{answer.json()['id']}")

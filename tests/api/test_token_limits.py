@@ -114,9 +114,18 @@ def two_worlds(world: World) -> Tenant:
     refused = Refused(other, sent_ms, Reason.JUNK_IDENTITY, OTHER, OTHER, OTHER, OTHER, OTHER)
     core.store.insert_refusals([refused])
     event = Draft(
-        other, "custom", OTHER, sent_ms, sent_ms, user_id=tenant.user_id, event_id=event_id(OTHER, "1"),
-        properties={"world": OTHER}, session_id=9, facts={"path": f"/{OTHER}"}, source=OTHER,
-    )  # fmt: skip
+        other,
+        "custom",
+        OTHER,
+        sent_ms,
+        sent_ms,
+        user_id=tenant.user_id,
+        event_id=event_id(OTHER, "1"),
+        properties={"world": OTHER},
+        session_id=9,
+        facts={"path": f"/{OTHER}"},
+        source=OTHER,
+    )
     core.store.insert_events([event])
     set_ms = sent_ms << 22
     core.store.insert_properties([PropertyChange(other, tenant.user_id, "plan", OTHER, sent_ms, set_ms)])
@@ -136,9 +145,13 @@ def test_a_token_of_one_environment_is_told_nothing_of_another(
 ) -> None:
     with world.core.engine.begin() as connection:
         secret = create_token(
-            connection, two_worlds.workspace_id, name="one", role=Role.OWNER, now=world.core.clock(),
+            connection,
+            two_worlds.workspace_id,
+            name="one",
+            role=Role.OWNER,
+            now=world.core.clock(),
             environment_id=two_worlds.environment,
-        )[1]  # fmt: skip
+        )[1]
     path = endpoint.path.format(**{**two_worlds.path, "environment": "production"})
     body = {} if endpoint.body_type is None else {"json": endpoint.example}
     whole = {"Authorization": f"Bearer {two_worlds.tokens[Role.OWNER]}"}

@@ -25,8 +25,10 @@ THINGS = [
     pytest.param("/segments", SEGMENT, "id", {"name": "Ann's"}, {"description": "Ben's"}, id="segment"),
     pytest.param("/flags", {"key": "lost"}, "key", {"name": "Ann's"}, {"description": "Ben's"}, id="flag"),
     pytest.param(RULES, RULE, "id", {"traffic": 9}, {"name": "Bens"}, id="rule"),
-    pytest.param("/defined-events", EVENT, "id", {"name": "Ann's"}, {"category": "Ben's"}, id="defined event"),
-]  # fmt: skip
+    pytest.param(
+        "/defined-events", EVENT, "id", {"name": "Ann's"}, {"category": "Ben's"}, id="defined event"
+    ),
+]
 every_thing = pytest.mark.parametrize(("path", "new", "part", "first", "second"), THINGS)
 
 
@@ -74,9 +76,11 @@ class Editors:
         if seen is not None:
             headers["If-Match"] = seen
         return self._world.client.request(
-            method, f"/api/v1{path.format(flag=self._tenant.flag_key)}", headers=headers,
+            method,
+            f"/api/v1{path.format(flag=self._tenant.flag_key)}",
+            headers=headers,
             **({} if body is None else {"json": body}),
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture

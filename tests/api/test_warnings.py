@@ -24,10 +24,11 @@ class Api:
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
         answer = self._world.client.request(
-            method, f"/api/v1{path.format(**self.tenant.path)}",
+            method,
+            f"/api/v1{path.format(**self.tenant.path)}",
             headers={"Authorization": f"Bearer {self.tenant.tokens[Role.EDITOR]}"},
             **({} if body is None else {"json": body}),
-        )  # fmt: skip
+        )
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
@@ -67,9 +68,11 @@ def of_page(world: World, api: Api) -> tuple[str, ...]:
 
 CONDITIONS = [
     pytest.param(attribute("greater", "1.10.0"), "a number", id="a version"),
-    pytest.param(attribute("is", "12345678901234567890"), "15 digits", id="a number longer than any client keeps"),
+    pytest.param(
+        attribute("is", "12345678901234567890"), "15 digits", id="a number longer than any client keeps"
+    ),
     pytest.param(attribute("contains", "1.0"), "007 as 7", id="a text that clients read as a number"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("condition", "said"), CONDITIONS)

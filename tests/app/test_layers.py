@@ -41,25 +41,40 @@ def test_the_contract_holds_for_the_code_as_it_is(copy: Path) -> None:
         pytest.param("web/pages/account", "import sqlalchemy", "not the database", id="SQL in a page"),
         pytest.param("api/resources/users", "import sqlalchemy", "not the database", id="SQL in the API"),
         pytest.param(
-            "web/pages/users", "from cairn.db.tables import segments", "not the database", id="a table in a page"
+            "web/pages/users",
+            "from cairn.db.tables import segments",
+            "not the database",
+            id="a table in a page",
         ),
         pytest.param(
-            "api/resources/users", "from cairn.db.engine import reading", "not the database",
+            "api/resources/users",
+            "from cairn.db.engine import reading",
+            "not the database",
             id="a connection in the API",
         ),
         pytest.param(
-            "app/users", "from cairn.query.scope import Scope", "where questions are", id="a text of a use case"
+            "app/users",
+            "from cairn.query.scope import Scope",
+            "where questions are",
+            id="a text of a use case",
         ),
         pytest.param(
-            "privacy/deletion", "from cairn.store.question import ad_hoc", "where questions are", id="an ad-hoc text"
+            "privacy/deletion",
+            "from cairn.store.question import ad_hoc",
+            "where questions are",
+            id="an ad-hoc text",
         ),
         pytest.param(
             "publisher", "from cairn.members.lmdb import LmdbMembers", "in one place", id="a concrete class"
         ),
-        pytest.param("app/users", "from cairn.web.render import count", "Arrows", id="a use case knows pages"),
-        pytest.param("analysis/users", "from cairn.app.core import Core", "Arrows", id="a question knows the core"),
+        pytest.param(
+            "app/users", "from cairn.web.render import count", "Arrows", id="a use case knows pages"
+        ),
+        pytest.param(
+            "analysis/users", "from cairn.app.core import Core", "Arrows", id="a question knows the core"
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_contract_bites(copy: Path, module: str, statement: str, broken: str) -> None:
     path = copy / "cairn" / f"{module}.py"
     kept = path.read_text()

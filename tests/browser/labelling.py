@@ -57,9 +57,14 @@ class Labelling:
             member = list_members(connection, own.workspace_id)[0]
             session, _ = start_session(connection, member, now)
             code = open_grant(
-                connection, member, session_hash=key_hash(session), environment_id=own.id, site=site,
-                home=self.cairn.url, now=now,
-            )  # fmt: skip
+                connection,
+                member,
+                session_hash=key_hash(session),
+                environment_id=own.id,
+                site=site,
+                home=self.cairn.url,
+                now=now,
+            )
         engine.dispose()
         return code
 

@@ -128,8 +128,11 @@ def test_transformers_edit_and_drop(visit: Visit, site: Site) -> None:
     assert site.wait_for("shown")[0]["properties"] == {"seen": True}
     assert not {"secret", "bad"} & set(site.kinds)
     assert [one["properties"].get("meta") for one in site.messages] == [
-        "meta_user", "meta_session", "meta_pageview", None,
-    ]  # fmt: skip
+        "meta_user",
+        "meta_session",
+        "meta_pageview",
+        None,
+    ]
     assert set(page.evaluate("types")) == {"core_track"}
 
 

@@ -21,14 +21,22 @@ def application(
     built = tmp_path_factory.mktemp("application") / "app.js"
     subprocess.run(
         [
-            "node_modules/.bin/esbuild", str(APPS / request.param), "--bundle", "--minify",
-            "--jsx=automatic", f"--outfile={built}", "--log-level=error",
+            "node_modules/.bin/esbuild",
+            str(APPS / request.param),
+            "--bundle",
+            "--minify",
+            "--jsx=automatic",
+            f"--outfile={built}",
+            "--log-level=error",
             '--define:process.env.NODE_ENV="production"',
-            "--define:__VUE_PROD_DEVTOOLS__=false", "--define:__VUE_OPTIONS_API__=false",
+            "--define:__VUE_PROD_DEVTOOLS__=false",
+            "--define:__VUE_OPTIONS_API__=false",
             "--define:__VUE_PROD_HYDRATION_MISMATCH_DETAILS__=false",
         ],
-        cwd=BROWSER, check=True, env={**os.environ, "NODE_PATH": str(modules)},
-    )  # fmt: skip
+        cwd=BROWSER,
+        check=True,
+        env={**os.environ, "NODE_PATH": str(modules)},
+    )
     return built.read_text()
 
 

@@ -60,7 +60,13 @@ INTERACTIONS: list[Any] = [
         {"hierarchy": "@ul;|@li;|@button;[aria-label=Pick it];[data-testid=pick];[name=n];[role=menuitem];|"},
         {
             "accessibility_label": "Pick it",
-            "attributes": {"nth": "1", "role": "menuitem", "data-testid": "pick", "name": "n", "aria-label": "Pick it"},
+            "attributes": {
+                "nth": "1",
+                "role": "menuitem",
+                "data-testid": "pick",
+                "name": "n",
+                "aria-label": "Pick it",
+            },
         },
         id="role, test id, label and position",
     ),
@@ -81,7 +87,7 @@ INTERACTIONS: list[Any] = [
         id="change of a field",
     ),
     pytest.param(
-        '<select name=size><option>S<option>XL</select>',
+        "<select name=size><option>S<option>XL</select>",
         lambda page: page.select_option("select", "XL"),
         "change",
         {"builtin": 3, "hierarchy": "@select;[name=size];|"},
@@ -137,7 +143,7 @@ INTERACTIONS: list[Any] = [
         id="click in a frame of the same origin",
     ),
     pytest.param(
-        '<iframe id=f srcdoc="<form onsubmit=\'return false\'><input id=in name=inner></form>"></iframe>',
+        "<iframe id=f srcdoc=\"<form onsubmit='return false'><input id=in name=inner></form>\"></iframe>",
         lambda page: (frame := page.frame_locator("iframe").locator("#in")).fill("secret") or frame.blur(),
         "change",
         {"hierarchy": "@iframe;#f;|@form;|@input;#in;[name=inner];|"},
@@ -145,7 +151,7 @@ INTERACTIONS: list[Any] = [
         id="change in a frame of the same origin",
     ),
     pytest.param(
-        '<iframe id=f srcdoc="<form onsubmit=\'return false\'><button>Go</button></form>"></iframe>',
+        "<iframe id=f srcdoc=\"<form onsubmit='return false'><button>Go</button></form>\"></iframe>",
         lambda page: page.frame_locator("iframe").locator("button").click(),
         "submit",
         {"hierarchy": "@iframe;#f;|@form;|"},
@@ -172,7 +178,7 @@ INTERACTIONS: list[Any] = [
         {"node_text": "Go"},
         id="a form whose fields are named like its own members",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("body", "act", "kind", "interaction", "node"), INTERACTIONS)

@@ -149,17 +149,39 @@ DEEP = (
     + "</div>" * 20
 )
 CLICKED = {
-    "nav a[href='/pricing']": 1, "nav .link": 2, "[data-testid=buy] path": 1, "[data-testid=buy] span": 2,
-    "button[id^=radix]": 3, "[id^=radix] + button": 1, "[aria-label^=Close]": 2, "[role=tab]:nth-child(2)": 1,
-    "[role=tab]:nth-child(1)": 2, ".card h3": 1, ".card p": 2, ".mail": 1, "li.item": 2, "li:nth-child(2)": 1,
-    "form button": 2, ".bottom": 3,
-}  # fmt: skip
+    "nav a[href='/pricing']": 1,
+    "nav .link": 2,
+    "[data-testid=buy] path": 1,
+    "[data-testid=buy] span": 2,
+    "button[id^=radix]": 3,
+    "[id^=radix] + button": 1,
+    "[aria-label^=Close]": 2,
+    "[role=tab]:nth-child(2)": 1,
+    "[role=tab]:nth-child(1)": 2,
+    ".card h3": 1,
+    ".card p": 2,
+    ".mail": 1,
+    "li.item": 2,
+    "li:nth-child(2)": 1,
+    "form button": 2,
+    ".bottom": 3,
+}
 # What is picked afterwards, by pointing at this.
 PICKED = [
-    "nav a[href='/pricing']", "nav .link", "[data-testid=buy] span", "button[id^=radix]", "[id^=radix] + button",
-    "[aria-label^=Close]", "[role=tab]:nth-child(2)", ".card p", ".mail", "li.item", "li:nth-child(2)", "form button",
+    "nav a[href='/pricing']",
+    "nav .link",
+    "[data-testid=buy] span",
+    "button[id^=radix]",
+    "[id^=radix] + button",
+    "[aria-label^=Close]",
+    "[role=tab]:nth-child(2)",
+    ".card p",
+    ".mail",
+    "li.item",
+    "li:nth-child(2)",
+    "form button",
     ".bottom",
-]  # fmt: skip
+]
 RECORD = """
   window.clicks = []
   addEventListener('click', (event) => {
@@ -237,9 +259,12 @@ STRICT = (
 @pytest.mark.parametrize(("policy", "neutral"), [(STRICT, True), (STRICT, False), (NONCE, True)])
 def test_under_a_strict_policy(labelling: Labelling, cairn: Served, policy: str, neutral: bool) -> None:
     address = labelling.put(
-        "<button class=go>Go</button>", path="/strict", policy=policy.format(cairn=cairn.url),
-        neutral=neutral, nonce="n1",
-    )  # fmt: skip
+        "<button class=go>Go</button>",
+        path="/strict",
+        policy=policy.format(cairn=cairn.url),
+        neutral=neutral,
+        nonce="n1",
+    )
     page = labelling.context.new_page()
     complaints = complaints_of(page)
     page.goto(f"{address}#cairn-label={labelling.grant()}")

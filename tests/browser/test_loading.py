@@ -55,9 +55,15 @@ def test_late_callbacks_run_at_once(visit: Visit, site: Site) -> None:
 
 def test_fields_that_pages_read(visit: Visit, site: Site) -> None:
     page = visit(snippet=snippets.classic({"secureCookie": False}))
-    assert page.evaluate("[heap.appid, heap.envId, heap.loaded, heap.config.secureCookie, heap.identity]") == [
-        site.environment, site.environment, True, False, None,
-    ]  # fmt: skip
+    assert page.evaluate(
+        "[heap.appid, heap.envId, heap.loaded, heap.config.secureCookie, heap.identity]"
+    ) == [
+        site.environment,
+        site.environment,
+        True,
+        False,
+        None,
+    ]
     (message,) = site.wait_for("pageview")
     assert page.evaluate("heap.userId") == message["user_id"]
 
@@ -177,12 +183,14 @@ def test_the_neutral_path_carries_no_word_block_lists_know(visit: Visit, site: S
 
 POLICIES: list[Any] = [
     pytest.param("default-src 'none'; script-src 'self' 'nonce-n1'; connect-src 'self'", id="own host"),
-    pytest.param("default-src 'none'; script-src 'nonce-n1' 'strict-dynamic'; connect-src 'self'", id="strict-dynamic"),
+    pytest.param(
+        "default-src 'none'; script-src 'nonce-n1' 'strict-dynamic'; connect-src 'self'", id="strict-dynamic"
+    ),
     pytest.param(
         "script-src 'self' 'nonce-n1'; require-trusted-types-for 'script'; trusted-types cairn page",
         id="trusted types",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("policy", POLICIES)

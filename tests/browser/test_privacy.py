@@ -48,13 +48,23 @@ TEXTS: list[Any] = [
     pytest.param("<button>Pay 4111 1111 1111 1111</button>", {}, "Pay {card}", id="a card number"),
     pytest.param("<button>Plain <!-- no --> words</button>", {}, "Plain words", id="plain words"),
     pytest.param("<button data-heap-redact-text>Balance 5</button>", {}, None, id="redacted"),
-    pytest.param("<p data-heap-redact-text=true><button>Balance 5</button></p>", {}, None, id="redacted around it"),
-    pytest.param("<button>Due <b data-heap-redact-text>5 €</b> today</button>", {}, "Due today", id="redacted inside"),
+    pytest.param(
+        "<p data-heap-redact-text=true><button>Balance 5</button></p>", {}, None, id="redacted around it"
+    ),
+    pytest.param(
+        "<button>Due <b data-heap-redact-text>5 €</b> today</button>", {}, "Due today", id="redacted inside"
+    ),
     pytest.param("<button>Words</button>", {"disableTextCapture": True}, None, id="text off"),
-    pytest.param("<button>Words</button>", {"disableTargetText": True}, None, id="text off by its other name"),
-    pytest.param("<button>Words</button>", {"disableInteractionTextCapture": True}, None, id="interaction text off"),
-    pytest.param("<button>x<script>secret()</script><style>a{}</style></button>", {}, "x", id="code is no text"),
-]  # fmt: skip
+    pytest.param(
+        "<button>Words</button>", {"disableTargetText": True}, None, id="text off by its other name"
+    ),
+    pytest.param(
+        "<button>Words</button>", {"disableInteractionTextCapture": True}, None, id="interaction text off"
+    ),
+    pytest.param(
+        "<button>x<script>secret()</script><style>a{}</style></button>", {}, "x", id="code is no text"
+    ),
+]
 
 
 @pytest.mark.parametrize(("body", "options", "text"), TEXTS)
@@ -243,7 +253,7 @@ SNAPSHOTS = {
         "#other": {"t": {"Never": "#price"}},
     },
     "pageview": {"/shop*": {"t": {"Heading": "h1"}}, "/none": {"t": {"Never": "h1"}}},
-}  # fmt: skip
+}
 
 
 def test_snapshots(visit: Visit, site: Site) -> None:
@@ -258,8 +268,13 @@ def test_snapshots(visit: Visit, site: Site) -> None:
     page.click("b")
     (click,) = site.wait_for("click")
     assert click["properties"] == {
-        "Plan": "pro", "Id": "7", "Price": "12 €", "Owner": "{email}", "Size": "XL", "Gift": "true",
-    }  # fmt: skip
+        "Plan": "pro",
+        "Id": "7",
+        "Price": "12 €",
+        "Owner": "{email}",
+        "Size": "XL",
+        "Gift": "true",
+    }
     page.evaluate("history.pushState({}, '', '/shop/2')")
     assert site.wait_for("pageview", 2)[1]["properties"] == {"Heading": "Sale"}
     assert "hunter2" not in str(site.posted)

@@ -235,14 +235,24 @@ BEFORE: list[Any] = [
         id="current, in a session",
     ),
     pytest.param(
-        {"_hp2_id": {"userId": "77", "pageviewId": "1", "sessionId": "88", "identity": "ann", "trackerVersion": "4.0"}},
+        {
+            "_hp2_id": {
+                "userId": "77",
+                "pageviewId": "1",
+                "sessionId": "88",
+                "identity": "ann",
+                "trackerVersion": "4.0",
+            }
+        },
         {"user_id": "77", "identity": "ann", "same_session": False},
         id="classic",
     ),
     pytest.param(
         {
             "_hp5_meta": {
-                "userId": "77", "sessionId": "88", "lastEventTime": 2**45,
+                "userId": "77",
+                "sessionId": "88",
+                "lastEventTime": 2**45,
                 "sessionProperties": {"id": "88", "time": 5, "referrer": "", "search_keyword": "", "utm": {}},
             }
         },
@@ -250,7 +260,10 @@ BEFORE: list[Any] = [
         id="current before 5.2.7, in a session",
     ),
     pytest.param(
-        {"_hp5_meta": {"userId": "77", "sessionId": "88", "sessionProperties": "broken"}, "_hp5_let": str(2**45)},
+        {
+            "_hp5_meta": {"userId": "77", "sessionId": "88", "sessionProperties": "broken"},
+            "_hp5_let": str(2**45),
+        },
         {"user_id": "77", "identity": None, "same_session": False},
         id="current, session broken",
     ),
@@ -262,7 +275,9 @@ BEFORE: list[Any] = [
         {"user_id": "77", "identity": "ann", "same_session": True},
         id="classic, in a session",
     ),
-    pytest.param({"_hp2_id": "77.1.88"}, {"user_id": "77", "identity": None, "same_session": False}, id="oldest"),
+    pytest.param(
+        {"_hp2_id": "77.1.88"}, {"user_id": "77", "identity": None, "same_session": False}, id="oldest"
+    ),
     pytest.param(
         {"_hp2_id": "77.1.88", "_hp2_ses_props": {"ts": 5}},
         {"user_id": "77", "identity": None, "same_session": True},
@@ -276,7 +291,7 @@ BEFORE: list[Any] = [
         {"user_id": "99", "identity": "app", "same_session": True},
         id="a native app's web view",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("cookies", "expected"), BEFORE)
@@ -295,9 +310,19 @@ def test_users_from_before_are_kept(
 
 def test_a_classic_session_goes_on_as_it_began(visit: Visit, site: Site, context: BrowserContext) -> None:
     began = {
-        "r": "https://search.test/", "e": "shoes", "us": "news", "um": "email", "ut": "t", "uc": "c", "ua": "feb",
-        "ts": 1770113400000, "d": "shop.test", "h": "/sale", "q": "?utm_source=news", "g": "#top",
-    }  # fmt: skip
+        "r": "https://search.test/",
+        "e": "shoes",
+        "us": "news",
+        "um": "email",
+        "ut": "t",
+        "uc": "c",
+        "ua": "feb",
+        "ts": 1770113400000,
+        "d": "shop.test",
+        "h": "/sale",
+        "q": "?utm_source=news",
+        "g": "#top",
+    }
     keep(context, site, _hp2_id={"userId": "77", "sessionId": "88", "identity": None}, _hp2_ses_props=began)
     page = visit(path="/now")
     context.clear_cookies(
@@ -306,13 +331,16 @@ def test_a_classic_session_goes_on_as_it_began(visit: Visit, site: Site, context
     page.reload()
     for message in site.wait_for("pageview", 2):
         assert message["session_info"] == {
-            "id": "88", "time": 1770113400000, "referrer": "https://search.test/", "search_keyword": "shoes",
+            "id": "88",
+            "time": 1770113400000,
+            "referrer": "https://search.test/",
+            "search_keyword": "shoes",
             "utm": {"source": "news", "medium": "email", "term": "t", "content": "c", "campaign": "feb"},
             "initial_pageview_info": {
                 "time": 1770113400000,
                 "url": {"domain": "shop.test", "path": "/sale", "query": "?utm_source=news", "hash": "#top"},
             },
-        }  # fmt: skip
+        }
 
 
 BRIDGE = """window.heard = [];
@@ -373,8 +401,11 @@ def test_identify_keeps_the_anonymous_user(visit: Visit, site: Site) -> None:
         "library": {"name": "web", "version": "0.1.0", "platform": "web"},
     }
     assert page.evaluate("[heap.getIdentity(), heap.identity, heap.getUserId(), heap.userId]") == [
-        "ann", "ann", anonymous, anonymous,
-    ]  # fmt: skip
+        "ann",
+        "ann",
+        anonymous,
+        anonymous,
+    ]
 
 
 def test_somebody_else_is_a_new_user_in_a_new_session(visit: Visit, site: Site) -> None:

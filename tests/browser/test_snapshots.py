@@ -53,10 +53,12 @@ def click_snapshots(**functions: str) -> dict[str, Any]:
 def test_every_kind_of_event(site: Site, context: BrowserContext, head: str, policy: str) -> None:
     site.configuration["snapshots"] = {
         "pageview": {"/shop": {"j": {"Forms": "return element === document.body && document.forms.length"}}},
-        "click": {"button": {"j": {"Plan": "return this.form.dataset.plan + (element === this) // the button"}}},
+        "click": {
+            "button": {"j": {"Plan": "return this.form.dataset.plan + (element === this) // the button"}}
+        },
         "change": {"select": {"j": {"Size": "return element.selectedIndex"}}},
         "submit": {"form": {"j": {"Fields": "return this.elements.length"}}},
-    }  # fmt: skip
+    }
     page, errors = open_page(site, context, head, policy)
     page.evaluate("document.forms[0].addEventListener('submit', (event) => event.preventDefault())")
     page.select_option("select", "XL")

@@ -30,9 +30,12 @@ def jump(data_dir: Path, step: str) -> dict[str, Any]:
     served = Served(data_dir, options=("--rate-limits", "false")).make_demo()
     told = data_dir.with_name("time")
     os.environ |= {
-        "LD_PRELOAD": str(LIBRARY), "FAKETIME_TIMESTAMP_FILE": str(told), "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1",
-    }  # fmt: skip
+        "LD_PRELOAD": str(LIBRARY),
+        "FAKETIME_TIMESTAMP_FILE": str(told),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_RESET": "1",
+    }
     try:
         told.write_text("+0")
         served.start()

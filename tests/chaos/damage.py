@@ -49,11 +49,15 @@ def damage_log(data_dir: Path, draw: random.Random, *, rounds: int = ROUNDS) -> 
     doubled = [key for key, times in stored.items() if times > 1]
     holes = [reason for position, reason in damage if position != START]
     return {
-        "damaged": done, "acknowledged": len(acknowledged), "events_lost": len(lost), "doubled": len(doubled),
-        "reported": [reason for _, reason in damage][:12], "rounds_with_a_word_on_home": told,
+        "damaged": done,
+        "acknowledged": len(acknowledged),
+        "events_lost": len(lost),
+        "doubled": len(doubled),
+        "reported": [reason for _, reason in damage][:12],
+        "rounds_with_a_word_on_home": told,
         # A damaged row is a group of requests; every one that is lost must have been named.
         "kept": not doubled and (not lost or bool(holes)) and (not damage or told > 0),
-    }  # fmt: skip
+    }
 
 
 def harm(folder: Path, name: str, draw: random.Random) -> str:

@@ -120,10 +120,17 @@ def _fill_under(served: Served, folder: Path, part: str) -> dict[str, Any]:
     }
     unmet = [promise for promise, is_kept in promises.items() if not is_kept]
     return {
-        "senders": senders, "planner": planner, "unmet": unmet, "home": reasons, "edge": refusing,
-        "home_afterwards": calm, "flag_calls": len(caller.took_ms), "flag_failures": caller.failures[:3],
-        "answers_while_full": while_full["other_answers"], "accepted_again_s": round(back_s, 2),
-    }  # fmt: skip
+        "senders": senders,
+        "planner": planner,
+        "unmet": unmet,
+        "home": reasons,
+        "edge": refusing,
+        "home_afterwards": calm,
+        "flag_calls": len(caller.took_ms),
+        "flag_failures": caller.failures[:3],
+        "answers_while_full": while_full["other_answers"],
+        "accepted_again_s": round(back_s, 2),
+    }
 
 
 def signed_in(served: Served) -> httpx2.Client:
@@ -145,8 +152,12 @@ def home_concerns(client: httpx2.Client, served: Served) -> list[str]:
     """What Home says is wrong with Cairn itself, in its words."""
     page = client.get("/").text
     titles = (
-        "Events are not accepted", "Events are accepted, but cannot be loaded", "Live segments wait",
-        "Changes of flags", "The event log", "Events become visible",
-    )  # fmt: skip
+        "Events are not accepted",
+        "Events are accepted, but cannot be loaded",
+        "Live segments wait",
+        "Changes of flags",
+        "The event log",
+        "Events become visible",
+    )
     found = re.findall(r"<td>([^<]*)<br><small>([^<]*)</small>", page)
     return [f"{title}: {text}" for title, text in found if title.startswith(titles)]

@@ -29,8 +29,16 @@ def test_demo_is_made_once_and_tells_the_same_keys(tmp_path: Path) -> None:
     told = json.loads(first.output)
     assert told == json.loads(second.output)
     assert set(told) == {
-        "url", "email", "password", "workspace_id", "account_id", "environments", "api_token", "segments", "flag",
-    }  # fmt: skip
+        "url",
+        "email",
+        "password",
+        "workspace_id",
+        "account_id",
+        "environments",
+        "api_token",
+        "segments",
+        "flag",
+    }
     assert set(told["environments"]) == {"production", "development"}
     for environment in told["environments"].values():
         assert set(environment) == {"environment_id", "app_id", "sdk_key", "write_keys"}

@@ -54,11 +54,15 @@ class Lists:
         """First wait until one of the values has an answer: settings are polled."""
         demo = self.served.demo
         asked = {
-            "url": self.served.url, "accountId": str(demo["account_id"]), "key": key,
+            "url": self.served.url,
+            "accountId": str(demo["account_id"]),
+            "key": key,
             "sdkKey": self.served.production["sdk_key"],
-            "contexts": [{"id": f"v{n}", "customVariables": {VARIABLE: value}} for n, value in enumerate(values)],
+            "contexts": [
+                {"id": f"v{n}", "customVariables": {VARIABLE: value}} for n, value in enumerate(values)
+            ],
             "until": {"index": until[0], "enabled": until[1], "timeoutMs": 20_000},
-        }  # fmt: skip
+        }
         done = subprocess.run(
             [*RUNNERS[sdk], json.dumps(asked)],
             capture_output=True,

@@ -45,7 +45,9 @@ def post(served: Served, path: str, body: Any, **headers: str) -> httpx.Response
         pytest.param(TRACK, batch(CLICK), {}, 1, id="protobuf that does not say so"),
         pytest.param(TRACK, batch(NAMELESS), {"x_heap_env_id": OTHER}, 5, id="the header names it"),
         pytest.param(TRACK + "?a=11&b=web&st=1770113480000", [NAMELESS], {}, 5, id="the address names it"),
-        pytest.param(TRACK + "?a=5", [NAMELESS], {"x_heap_env_id": OTHER}, 5, id="the header before the address"),
+        pytest.param(
+            TRACK + "?a=5", [NAMELESS], {"x_heap_env_id": OTHER}, 5, id="the header before the address"
+        ),
         pytest.param(TRACK, gzip.compress(batch(CLICK)), {"content_encoding": "gzip"}, 1, id="gzip"),
         pytest.param(TRACK, zlib.compress(batch(CLICK)), {"content_encoding": "deflate"}, 1, id="deflate"),
         pytest.param("/k/e?a=11", [NAMELESS], {}, 5, id="the neutral path"),
@@ -53,25 +55,34 @@ def post(served: Served, path: str, body: Any, **headers: str) -> httpx.Response
         pytest.param("/k/i", IDENTIFY, {}, 1, id="identify on the neutral path"),
         pytest.param("/api/capture/v2/add_user_properties", USER_PROPERTIES, {}, 1, id="user properties"),
         pytest.param("/k/u", USER_PROPERTIES, {}, 1, id="user properties on the neutral path"),
-        pytest.param(
-            "/api/integrations/ios/track", {"messages": [{**IOS, "envId": OTHER}]}, {}, 5, id="iOS"
-        ),
+        pytest.param("/api/integrations/ios/track", {"messages": [{**IOS, "envId": OTHER}]}, {}, 5, id="iOS"),
         pytest.param(
             "/api/integrations/android/track",
-            zlib.compress(batch({**ANDROID, "env_id": OTHER, "pageview": {}}, kind=capture_pb2.Android.Message)),
-            {"content_type": "application/x-protobuf"}, 5, id="Android, deflated without a word",
+            zlib.compress(
+                batch({**ANDROID, "env_id": OTHER, "pageview": {}}, kind=capture_pb2.Android.Message)
+            ),
+            {"content_type": "application/x-protobuf"},
+            5,
+            id="Android, deflated without a word",
         ),
         pytest.param(
             "/api/integrations/android/identify",
-            protobuf(MIGRATION, capture_pb2.Android.UserMigration).SerializeToString(), {}, 5, id="Android identify",
+            protobuf(MIGRATION, capture_pb2.Android.UserMigration).SerializeToString(),
+            {},
+            5,
+            id="Android identify",
         ),
         pytest.param(
             "/api/integrations/android/add_user_properties",
-            protobuf({"env_id": OTHER, "user": {"id": 7}}, capture_pb2.Android.UserProperties).SerializeToString(),
-            {}, 5, id="Android user properties",
+            protobuf(
+                {"env_id": OTHER, "user": {"id": 7}}, capture_pb2.Android.UserProperties
+            ).SerializeToString(),
+            {},
+            5,
+            id="Android user properties",
         ),
     ],
-)  # fmt: skip
+)
 def test_accepted_is_in_the_log(
     served: Served, path: str, body: Any, headers: dict[str, str], environment: int
 ) -> None:

@@ -18,8 +18,12 @@ SENDERS = Path(__file__).parent.parent / "clients" / "senders"
 def node(script: str, *arguments: str) -> list[dict[str, Any]]:
     done = subprocess.run(
         ["node", "--no-deprecation", SENDERS / script, *arguments],
-        capture_output=True, text=True, timeout=60, check=False, cwd=SENDERS,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=SENDERS,
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -57,18 +61,25 @@ def test_npm_segment_analytics_node(served: Served) -> None:
     identify = by_name["Identify"]
     assert (identify.identity, identify.merge_user_id) == ("u1", ids.anonymous_user_id("an1"))
     assert identify.user_properties == {
-        "plan": "pro", "_email": "u1@x.test", "segment_library": "@segment/analytics-node",
-    }  # fmt: skip
+        "plan": "pro",
+        "_email": "u1@x.test",
+        "segment_library": "@segment/analytics-node",
+    }
     assert by_name["Order Completed"].properties == {
-        "revenue": 9.5, "items": '[{"sku":"a"}]', "ship.city": "Oslo", "segment_library": "@segment/analytics-node",
-    }  # fmt: skip
+        "revenue": 9.5,
+        "items": '[{"sku":"a"}]',
+        "ship.city": "Oslo",
+        "segment_library": "@segment/analytics-node",
+    }
     assert by_name["Looked"].user_id == ids.anonymous_user_id("an2")
     assert sorted(event.properties["n"] for event in served.drafts() if event.name == "Many") == list(
         range(40)
     )
     assert sorted(served.refusals()) == [
-        ("blocked_by_integrations", 1), ("event_too_large", 1), ("unsupported_event_type", 1),
-    ]  # fmt: skip
+        ("blocked_by_integrations", 1),
+        ("event_too_large", 1),
+        ("unsupported_event_type", 1),
+    ]
     assert all(draft.key.startswith("node-next-") and draft.sent_ms for draft in served.drafts())
 
 

@@ -185,10 +185,15 @@ def test_from_a_page_to_drafts(tmp_path: Path, script_folder: Path, chromium: Br
     assert set(found) >= {"First seen", "session", "pageview", "click", "Identify", "Set properties", "Paid"}
     pageview, click, paid = found["pageview"], found["click"], found["Paid"]
     expected = {
-        "domain": "shop.test", "path": "/pricing", "query": "?utm_source=news&token={token}",
-        "title": "Pricing for {email}", "utm_source": "news", "landing_path": "/pricing", "landing_domain": "shop.test",
+        "domain": "shop.test",
+        "path": "/pricing",
+        "query": "?utm_source=news&token={token}",
+        "title": "Pricing for {email}",
+        "utm_source": "news",
+        "landing_path": "/pricing",
+        "landing_domain": "shop.test",
         "platform": "web",
-    }  # fmt: skip
+    }
     for draft in (pageview, click, paid):
         assert {key: draft.facts.get(key) for key in expected} == expected
         assert (draft.environment_id, draft.user_id, draft.session_id > 0) == (1, user_id, True)
@@ -208,10 +213,12 @@ CART = """<!doctype html><meta charset=utf-8>
 <meta http-equiv=content-security-policy content="default-src 'none'; script-src 'nonce-n1' {url}; connect-src {url}">
 <script nonce=n1>{snippet}</script><body><div class=cart data-total=42><button><b>Buy</b></button></div>"""
 CART_SNAPSHOTS = [
-    Snapshot("Items", "pageview", "/cart", "javascript", "return document.querySelectorAll('.cart').length", id=1),
+    Snapshot(
+        "Items", "pageview", "/cart", "javascript", "return document.querySelectorAll('.cart').length", id=1
+    ),
     Snapshot("Total", "click", "button", "javascript", "return +this.closest('.cart').dataset.total", id=2),
     Snapshot("Text", "click", "button", "text", "${this}", id=3),
-]  # fmt: skip
+]
 
 
 def test_javascript_snapshots_run_only_while_they_are_on(

@@ -37,7 +37,10 @@ ORDER = EventMatch(name="Order Completed")
         (UserProperty("plan", "not_in", values=("a", "b")), "plan is none of a, b"),
         (UserProperty("plan", "in", values=tuple("abcdefg")), "plan is one of a, b, c, d, e and 2 more"),
         (Did(ORDER), "did Order Completed"),
-        (Did(ORDER, "at_least", 2, Last(30, "day")), "did Order Completed at least 2 times in the last 30 days"),
+        (
+            Did(ORDER, "at_least", 2, Last(30, "day")),
+            "did Order Completed at least 2 times in the last 30 days",
+        ),
         (Did(ORDER, "at_most", 1, Last(1, "week")), "did Order Completed at most 1 time in the last week"),
         (Did(ORDER, "exactly", 0), "did not do Order Completed"),
         (Did(ORDER, "less_than", 1), "did not do Order Completed"),
@@ -47,7 +50,11 @@ ORDER = EventMatch(name="Order Completed")
         (Did(EventMatch("click", "Buy")), "did the click Buy"),
         (Did(EventMatch("", "Buy")), "did Buy (of any kind)"),
         (
-            Did(EventMatch("custom", "Buy", (PropertyFilter("total", "greater", "9"), PropertyFilter("x", "is_set")))),
+            Did(
+                EventMatch(
+                    "custom", "Buy", (PropertyFilter("total", "greater", "9"), PropertyFilter("x", "is_set"))
+                )
+            ),
             "did Buy where total is greater than 9 and x is set",
         ),
         (
@@ -72,15 +79,17 @@ ORDER = EventMatch(name="Order Completed")
         (Device("device_type", "mobile"), "device type is mobile"),
         (OtherFlag(7, "off"), "flag 7 is off"),
     ],
-)  # fmt: skip
+)
 def test_a_condition_reads_as_a_sentence(condition: Condition, says: str) -> None:
     assert sentence(condition, Names(segments={4: "Buyers"})) == says
 
 
 def test_names_and_values_are_emphasised() -> None:
     assert describe(Did(ORDER, "at_least", 2, Last(30, "day"))) == [
-        Part("did "), Part("Order Completed", True), Part(" at least 2 times in the last 30 days"),
-    ]  # fmt: skip
+        Part("did "),
+        Part("Order Completed", True),
+        Part(" at least 2 times in the last 30 days"),
+    ]
     assert describe(PREMIUM) == [Part("plan", True), Part(" is "), Part("premium", True)]
 
 
@@ -88,12 +97,24 @@ def test_an_audience_reads_line_by_line() -> None:
     audience = Or((Not(InList("id", segment_id=4)), And((OtherFlag(7, "on"), Place("country", "DE")))))
     names = Names(segments={4: "Buyers"}, flags={7: "checkout"})
     assert lines(audience, names) == [
-        Line("if", [
-            Part("custom variable "), Part("id", True), Part(" is not in list "), Part("Buyers", True, segment_id=4),
-        ]),
-        Line("or", [
-            Part("flag "), Part("checkout", True), Part(" is on and country is "), Part("DE", True),
-        ]),
-    ]  # fmt: skip
+        Line(
+            "if",
+            [
+                Part("custom variable "),
+                Part("id", True),
+                Part(" is not in list "),
+                Part("Buyers", True, segment_id=4),
+            ],
+        ),
+        Line(
+            "or",
+            [
+                Part("flag "),
+                Part("checkout", True),
+                Part(" is on and country is "),
+                Part("DE", True),
+            ],
+        ),
+    ]
     assert lines(EVERYBODY) == []
     assert [line.joiner for line in lines(Or(()))] == ["if"]

@@ -82,14 +82,35 @@ def test_a_node_is_read(dsl: dict[str, Any], condition: Condition) -> None:
 @pytest.mark.parametrize(
     "dsl",
     [
-        [], None, "and", 5, {"xor": []}, {"and": {}}, {"or": "x"}, {"not": []}, {"not": {}}, {"and": [{}]},
-        {"and": [None]}, {"custom_variable": {}}, {"custom_variable": {"a": 5}}, {"custom_variable": {"a": True}},
-        {"custom_variable": {"a": None}}, {"custom_variable": "a"}, {"user": 5}, {"user": ["a"]},
-        {"country": ["Germany"]}, {"os": [5]}, {"featureId": {"x": "on"}}, {"featureId": {"1": "maybe"}},
-        custom("inlist()"), custom("inlist(a b)"), custom("inlist(a"), custom("not inlist(a)"),
+        [],
+        None,
+        "and",
+        5,
+        {"xor": []},
+        {"and": {}},
+        {"or": "x"},
+        {"not": []},
+        {"not": {}},
+        {"and": [{}]},
+        {"and": [None]},
+        {"custom_variable": {}},
+        {"custom_variable": {"a": 5}},
+        {"custom_variable": {"a": True}},
+        {"custom_variable": {"a": None}},
+        {"custom_variable": "a"},
+        {"user": 5},
+        {"user": ["a"]},
+        {"country": ["Germany"]},
+        {"os": [5]},
+        {"featureId": {"x": "on"}},
+        {"featureId": {"1": "maybe"}},
+        custom("inlist()"),
+        custom("inlist(a b)"),
+        custom("inlist(a"),
+        custom("not inlist(a)"),
         {"campaignVariation": "123_2"},
     ],
-)  # fmt: skip
+)
 def test_what_is_not_dsl_is_refused(dsl: Any) -> None:
     with pytest.raises(DslUnreadable) as refused:
         from_wingify(dsl)

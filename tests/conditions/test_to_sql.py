@@ -113,11 +113,17 @@ def test_twenty_thousand_users_can_be_asked_about_at_once(here: Environment) -> 
 
 def test_nothing_a_person_wrote_is_part_of_the_statement(here: Environment) -> None:
     evil = "'; DROP TABLE cairn.events; -- {environment:UInt32} \\"
-    condition = And((
-        UserProperty(evil, "contains", evil),
-        UserProperty(evil, "in", values=(evil,)),
-        Did(EventMatch(evil, evil, (PropertyFilter(evil, "is", evil), PropertyFilter("a", "matches", "evil(.)")))),
-    ))  # fmt: skip
+    condition = And(
+        (
+            UserProperty(evil, "contains", evil),
+            UserProperty(evil, "in", values=(evil,)),
+            Did(
+                EventMatch(
+                    evil, evil, (PropertyFilter(evil, "is", evil), PropertyFilter("a", "matches", "evil(.)"))
+                )
+            ),
+        )
+    )
     for statement in (everybody(here.id, [condition], NOW), only(here.id, [condition], NOW, Users({1: [1]}))):
         assert "DROP" not in statement.sql and "evil" not in statement.sql
         assert here.ask(statement) == []
@@ -130,14 +136,16 @@ def test_the_largest_accepted_tree_compiles_and_runs(here: Environment) -> None:
     deep: Condition = PREMIUM
     for _ in range(19):
         deep = Not(deep)
-    wide = Or(tuple(
-        node
-        for number in range(50)
-        for node in (
-            UserProperty(f"k{number}", "at_least", str(number)),
-            Did(EventMatch(name=f"e{number}"), "at_least", 1, Last(number + 1, "day")),
+    wide = Or(
+        tuple(
+            node
+            for number in range(50)
+            for node in (
+                UserProperty(f"k{number}", "at_least", str(number)),
+                Did(EventMatch(name=f"e{number}"), "at_least", 1, Last(number + 1, "day")),
+            )
         )
-    ))  # fmt: skip
+    )
     assert here.users(wide) == {1}
     assert here.users(deep) == {1}
 

@@ -140,7 +140,10 @@ def test_text_operators_mean_what_they_say(value: str, keyword: Any, around: tup
     before, after = around
     assert "inlist" not in spelt
     asked = {
-        "is": value, "contains": before + value + after, "starts_with": value + after, "ends_with": before + value
-    }[keyword]  # fmt: skip
+        "is": value,
+        "contains": before + value + after,
+        "starts_with": value + after,
+        "ends_with": before + value,
+    }[keyword]
     if not re.fullmatch(r"[\d.]*", asked, re.ASCII):  # what looks like a number is compared as one
         assert operand.holds(spelt, asked)

@@ -60,9 +60,14 @@ class Here:
 
     def member(self, connection: sa.Connection) -> object:
         return create_member(
-            connection, self.workspace, email="a@b.test", name="A", password="long enough to keep",
-            role=Role.VIEWER, now=self.now,
-        )  # fmt: skip
+            connection,
+            self.workspace,
+            email="a@b.test",
+            name="A",
+            password="long enough to keep",
+            role=Role.VIEWER,
+            now=self.now,
+        )
 
     def make_environment(self, connection: sa.Connection) -> object:
         return create_environment(
@@ -161,9 +166,14 @@ def test_of_first_visitors_one_becomes_the_owner(here: Here) -> None:
         with writing(here.engine) as connection:
             email = f"{threading.get_ident()}@shop.test"
             sign_up(
-                connection, here.seal, email=email, name="A", password="long enough to keep",
-                workspace_name="Shop", now=here.now,
-            )  # fmt: skip
+                connection,
+                here.seal,
+                email=email,
+                name="A",
+                password="long enough to keep",
+                workspace_name="Shop",
+                now=here.now,
+            )
 
     failures = at_once(write)
     assert [type(failure) for failure in failures] == [SignUpClosed] * (WRITERS - 1)
@@ -176,9 +186,12 @@ def test_of_first_visitors_one_becomes_the_owner(here: Here) -> None:
         (Here.make_flag, "key"),
         (Here.member, "email"),
         (Here.source, "name"),
-        (lambda here, c: record_edit(c, here.workspace, "flag", 1, ["name"], by="a", now=here.now), "version"),
+        (
+            lambda here, c: record_edit(c, here.workspace, "flag", 1, ["name"], by="a", now=here.now),
+            "version",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_writer_who_did_not_see_the_other_is_told_the_field(
     here: Here, write: Callable[[Here, sa.Connection], object], field: str
 ) -> None:

@@ -129,9 +129,19 @@ def test_environments_that_exist_keep_their_lists_in_settings_and_new_ones_do_no
         for table, row in (
             ("workspaces", {"name": "w", "account_id": 100_000, "is_demo": False}),
             ("projects", {"workspace_id": 1, "name": "p"}),
-            ("environments", {"workspace_id": 1, "project_id": 1, "key": "old", "name": "old", "app_id": "1",
-                              "sdk_key_hash": "1", "sdk_key_sealed": b""}),
-        ):  # fmt: skip
+            (
+                "environments",
+                {
+                    "workspace_id": 1,
+                    "project_id": 1,
+                    "key": "old",
+                    "name": "old",
+                    "app_id": "1",
+                    "sdk_key_hash": "1",
+                    "sdk_key_sealed": b"",
+                },
+            ),
+        ):
             named = sa.table(table, *map(sa.column, [*row, *at]))
             connection.execute(sa.insert(named).values(**row, **at))
     migrate(engine)

@@ -16,10 +16,27 @@ TAGS, IDS, CLASSES = (
 )
 TEXTS = ["", "Buy", "buy", "Sign up", "Kauf \U0001f600", "a\nb", "10", "9.5", "0"]
 SELECTORS = [
-    "", "", "button", ".btn", "#root .btn", "#root > .btn", "form button", "div > *", ":not(.btn)", "html *",
-    "a:nth-child(2n+1)", ":is(a, button).big", "[type=submit]", "[href^='/q']", ".card > form > a", "body > .card",
-    "a, button.btn", "a:not(form a)", "[class*=prim]", "[class~=big]:first-child",
-]  # fmt: skip
+    "",
+    "",
+    "button",
+    ".btn",
+    "#root .btn",
+    "#root > .btn",
+    "form button",
+    "div > *",
+    ":not(.btn)",
+    "html *",
+    "a:nth-child(2n+1)",
+    ":is(a, button).big",
+    "[type=submit]",
+    "[href^='/q']",
+    ".card > form > a",
+    "body > .card",
+    "a, button.btn",
+    "a:not(form a)",
+    "[class*=prim]",
+    "[class~=big]:first-child",
+]
 ELEMENT_TESTS = ["text", "href", "label", "tag", "dom_id", "classes"]
 FACT_TESTS = ["path", "domain", "title", "query", "country", "plan", "source"]
 
@@ -47,9 +64,15 @@ def elements(draw: st.DrawFn) -> Element:
     )
     nth = draw(st.sampled_from(["", "1", "2", "3", "x"]))
     return Element(
-        "".join(f"{node}|" for node in [*above, own]), tag, "", " ".join(sorted(classes)), draw(st.sampled_from(TEXTS)),
-        href, draw(st.sampled_from(["", "Close"])), {"nth": nth} if nth else {},
-    )  # fmt: skip
+        "".join(f"{node}|" for node in [*above, own]),
+        tag,
+        "",
+        " ".join(sorted(classes)),
+        draw(st.sampled_from(TEXTS)),
+        href,
+        draw(st.sampled_from(["", "Close"])),
+        {"nth": nth} if nth else {},
+    )
 
 
 SHAPES = st.lists(elements(), min_size=1, max_size=6)
@@ -64,13 +87,21 @@ def drafts(draw: st.DrawFn) -> list[Draft]:
         kind = draw(st.sampled_from(KINDS))
         found.append(
             Draft(
-                0, kind, draw(st.sampled_from(["", "Order", "Buy"])), draw(times), NOW_MS,
-                user_id=draw(st.integers(1, 5)), event_id=number, source=draw(st.sampled_from(["", "web"])),
-                properties=draw(st.dictionaries(st.sampled_from(["plan", "path", "title", "text"]), texts, max_size=2)),
+                0,
+                kind,
+                draw(st.sampled_from(["", "Order", "Buy"])),
+                draw(times),
+                NOW_MS,
+                user_id=draw(st.integers(1, 5)),
+                event_id=number,
+                source=draw(st.sampled_from(["", "web"])),
+                properties=draw(
+                    st.dictionaries(st.sampled_from(["plan", "path", "title", "text"]), texts, max_size=2)
+                ),
                 facts=draw(st.dictionaries(st.sampled_from(["path", "domain", "title"]), texts, max_size=2)),
                 element=draw(st.sampled_from([None, *shapes])) if kind in KINDS[:5] else None,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -94,9 +125,11 @@ def tests(keys: list[str]) -> st.SearchStrategy[PropertyFilter]:
         st.builds(PropertyFilter, key, st.just("matches"), st.sampled_from(PATTERNS)),
         st.builds(
             lambda key, operator, many: PropertyFilter(key, operator, values=tuple(many)),
-            key, st.sampled_from(["in", "not_in"]), st.lists(value, min_size=1, max_size=3),
+            key,
+            st.sampled_from(["in", "not_in"]),
+            st.lists(value, min_size=1, max_size=3),
         ),
-    )  # fmt: skip
+    )
 
 
 def is_accepted(test: PropertyFilter) -> bool:

@@ -40,30 +40,48 @@ def project(tmp_path: Path) -> Project:
     [
         pytest.param(Definition(), "definition.parts", "is empty", id="nothing"),
         pytest.param(Definition((Part(),) * 21), "definition.parts", "21 parts", id="too many parts"),
-        pytest.param(Definition((Part(selector="a +"),)), "definition.parts[0].selector", "read", id="selector"),
         pytest.param(
-            Definition((Part(), Part(selector="a ~ b"))), "definition.parts[1].selector", "'~'", id="second part"
+            Definition((Part(selector="a +"),)), "definition.parts[0].selector", "read", id="selector"
         ),
-        pytest.param(Definition((Part("pageview", selector="a"),)), "definition.parts[0].selector", "leave", id="page"),
-        pytest.param(Definition((Part("click", name="x"),)), "definition.parts[0].name", "only custom", id="name"),
         pytest.param(
-            Definition((Part("custom", name="x" * 1_025),)), "definition.parts[0].name", "1025", id="long name"
+            Definition((Part(), Part(selector="a ~ b"))),
+            "definition.parts[1].selector",
+            "'~'",
+            id="second part",
+        ),
+        pytest.param(
+            Definition((Part("pageview", selector="a"),)), "definition.parts[0].selector", "leave", id="page"
+        ),
+        pytest.param(
+            Definition((Part("click", name="x"),)), "definition.parts[0].name", "only custom", id="name"
+        ),
+        pytest.param(
+            Definition((Part("custom", name="x" * 1_025),)),
+            "definition.parts[0].name",
+            "1025",
+            id="long name",
         ),
         pytest.param(
             Definition((Part(tests=(PropertyFilter("text", "matches", "("),)),)),
-            "definition.parts[0].tests[0].value", "regular expression", id="pattern",
+            "definition.parts[0].tests[0].value",
+            "regular expression",
+            id="pattern",
         ),
         pytest.param(
             Definition((Part(tests=(PropertyFilter("path", "greater", "x"),)),)),
-            "definition.parts[0].tests[0].value", "not a number", id="number",
+            "definition.parts[0].tests[0].value",
+            "not a number",
+            id="number",
         ),
         pytest.param(
-            Definition((Part(tests=(PropertyFilter("", "is", "x"),)),)), "definition.parts[0].tests[0].key", "empty",
+            Definition((Part(tests=(PropertyFilter("", "is", "x"),)),)),
+            "definition.parts[0].tests[0].key",
+            "empty",
             id="no key",
         ),
         pytest.param(Definition(events=(99,)), "definition.events[0]", "no other active", id="unknown event"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(project: Project, definition: Definition, field: str, said: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         project.define(definition)

@@ -70,9 +70,13 @@ def test_findings(store: Store, tmp_path: Path) -> None:
         known = reports(asker, connection, definitions, project.active(connection), DAYS)
         found = findings(asker, connection, definitions, project.workspace_id, project.project_id, DAYS)
     assert {report.event.name: report.state for report in known} == {
-        "Bought": "broken", "Any button": "good", "Any button again": "good", "Nothing": "silent",
-        "Nothing else": "silent", "Planned": "new",
-    }  # fmt: skip
+        "Bought": "broken",
+        "Any button": "good",
+        "Any button again": "good",
+        "Nothing": "silent",
+        "Nothing else": "silent",
+        "Planned": "new",
+    }
     broken, duplicate, new = found
     assert (broken.kind, broken.event_id) == ("broken", bought.id)
     assert "#shop > button" in broken.candidates

@@ -41,9 +41,16 @@ def define(world: World, definition: Definition, name: str = "E") -> int:
 
 def clicked(world: World, user_id: int, element: Element, *, ago_ms: int = 0, path: str = "/") -> Loaded:
     draft = Draft(
-        world.environment_id, "click", "", world.now_ms - ago_ms, world.now_ms, user_id=user_id,
-        event_id=world.next_id(), element=element, facts={"path": path},
-    )  # fmt: skip
+        world.environment_id,
+        "click",
+        "",
+        world.now_ms - ago_ms,
+        world.now_ms,
+        user_id=user_id,
+        event_id=world.next_id(),
+        element=element,
+        facts={"path": path},
+    )
     load(world.store, [draft])
     return Loaded(world.environment_id, by_event={("click", ""): {user_id}})
 
@@ -113,8 +120,9 @@ def test_why_somebody_is_in(world: World) -> None:
         condition = And((did(event), did_not(event)))
         why = explain(world.store, connection, world.environment_id, 1, condition, world.clock())
     assert [(node.holds, node.count, node.condition) for node in why.nodes] == [
-        (True, 2, did(event)), (False, 2, did_not(event)),
-    ]  # fmt: skip
+        (True, 2, did(event)),
+        (False, 2, did_not(event)),
+    ]
 
 
 def test_shapes_follow_the_store_whatever_order_they_come_in(world: World) -> None:

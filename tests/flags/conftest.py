@@ -60,10 +60,15 @@ def make_place(connection: sa.Connection, folder: Path, name: str) -> Place:
     for list_id, kind, folds in ((place.segment_list, "segment", False), (place.static_list, "static", True)):
         connection.execute(
             sa.insert(attribute_lists).values(
-                id=list_id, environment_id=production, name=list_id, kind=kind, folds_case=folds,
-                created_at=NOW, updated_at=NOW,
+                id=list_id,
+                environment_id=production,
+                name=list_id,
+                kind=kind,
+                folds_case=folds,
+                created_at=NOW,
+                updated_at=NOW,
             )
-        )  # fmt: skip
+        )
     connection.execute(
         sa.insert(segment_states).values(
             segment_id=place.segment, environment_id=production, list_id=place.segment_list

@@ -264,45 +264,70 @@ def test_rules_keep_their_order_and_everything_in_them(connection: sa.Connection
         pytest.param({"allocations": ()}, RuleInvalid, "allocations", id="no variation"),
         pytest.param({"allocations": SPLIT}, RuleInvalid, "allocations", id="rollout of two"),
         pytest.param(
-            {"kind": "testing", "allocations": (Allocation(1), )}, RuleInvalid, "allocations", id="test of one"
+            {"kind": "testing", "allocations": (Allocation(1),)}, RuleInvalid, "allocations", id="test of one"
         ),
         pytest.param(
-            {"kind": "testing", "allocations": (Allocation(1, 50), Allocation(2, 40))}, WeightsDoNotSum,
-            "allocations", id="weights below 100",
+            {"kind": "testing", "allocations": (Allocation(1, 50), Allocation(2, 40))},
+            WeightsDoNotSum,
+            "allocations",
+            id="weights below 100",
         ),
         pytest.param(
-            {"kind": "testing", "allocations": (Allocation(1, 150), Allocation(2, -50))}, RuleInvalid,
-            "allocations", id="negative weight",
+            {"kind": "testing", "allocations": (Allocation(1, 150), Allocation(2, -50))},
+            RuleInvalid,
+            "allocations",
+            id="negative weight",
         ),
         pytest.param(
-            {"kind": "testing", "allocations": (Allocation(1, 50), Allocation(1, 50))}, RuleInvalid,
-            "allocations", id="variation twice",
-        ),
-        pytest.param({"whitelist": (Forced(2, Visitor("a")),)}, RuleInvalid, "whitelist", id="whitelist of rollout"),
-        pytest.param(
-            {"kind": "testing", "allocations": SPLIT, "whitelist": (Forced(3, Visitor("a")),)}, RuleInvalid,
-            "whitelist", id="whitelist of unknown variation",
+            {"kind": "testing", "allocations": (Allocation(1, 50), Allocation(1, 50))},
+            RuleInvalid,
+            "allocations",
+            id="variation twice",
         ),
         pytest.param(
-            {"kind": "testing", "allocations": SPLIT, "whitelist": (Forced(1, And(())),)}, RuleInvalid,
-            "whitelist", id="whitelist of everybody",
+            {"whitelist": (Forced(2, Visitor("a")),)}, RuleInvalid, "whitelist", id="whitelist of rollout"
         ),
         pytest.param(
-            {"kind": "testing", "allocations": SPLIT,
-             "whitelist": (Forced(1, Visitor("a,qa")), Forced(2, Visitor("qa , b")))},
-            RuleInvalid, "whitelist", id="somebody forced twice",
+            {"kind": "testing", "allocations": SPLIT, "whitelist": (Forced(3, Visitor("a")),)},
+            RuleInvalid,
+            "whitelist",
+            id="whitelist of unknown variation",
         ),
-        pytest.param({"condition": UserProperty("plan", "is", "pro")}, NotForFlags, "condition", id="user property"),
+        pytest.param(
+            {"kind": "testing", "allocations": SPLIT, "whitelist": (Forced(1, And(())),)},
+            RuleInvalid,
+            "whitelist",
+            id="whitelist of everybody",
+        ),
+        pytest.param(
+            {
+                "kind": "testing",
+                "allocations": SPLIT,
+                "whitelist": (Forced(1, Visitor("a,qa")), Forced(2, Visitor("qa , b"))),
+            },
+            RuleInvalid,
+            "whitelist",
+            id="somebody forced twice",
+        ),
+        pytest.param(
+            {"condition": UserProperty("plan", "is", "pro")}, NotForFlags, "condition", id="user property"
+        ),
         pytest.param({"condition": Not(Did(EventMatch()))}, NotForFlags, "condition", id="behaviour"),
-        pytest.param({"condition": Attribute("age", "greater", "-1")}, InvalidInput, "value", id="negative number"),
+        pytest.param(
+            {"condition": Attribute("age", "greater", "-1")}, InvalidInput, "value", id="negative number"
+        ),
         pytest.param({"condition": Visitor(" ")}, RuleInvalid, "condition", id="nobody named"),
         pytest.param({"condition": Where("city", "")}, RuleInvalid, "condition", id="no place"),
-        pytest.param({"condition": InList("email", list_id="nope")}, RuleInvalid, "condition", id="unknown list"),
-        pytest.param({"condition": InList("email", segment_id=99)}, RuleInvalid, "condition", id="unknown segment"),
+        pytest.param(
+            {"condition": InList("email", list_id="nope")}, RuleInvalid, "condition", id="unknown list"
+        ),
+        pytest.param(
+            {"condition": InList("email", segment_id=99)}, RuleInvalid, "condition", id="unknown segment"
+        ),
         pytest.param({"condition": OtherFlag(99, "on")}, RuleInvalid, "condition", id="unknown flag"),
         pytest.param({"condition": OtherFlag(1, "on")}, RuleInvalid, "condition", id="itself"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_rule_is_refused_by_field(
     connection: sa.Connection, place: Place, given: dict[str, Any], error: type[CairnError], field: str
 ) -> None:
@@ -454,9 +479,11 @@ def test_groups_and_holdouts_are_kept(connection: sa.Connection, place: Place) -
     holdout = add_holdout(connection, place.workspace, place.production, NewHoldout("h", 2.5))
     assert holdout.is_global
     holdout = update_holdout(
-        connection, place.workspace, holdout.id,
+        connection,
+        place.workspace,
+        holdout.id,
         HoldoutChanges(flag_ids=(flag_id,), condition=InList("email", segment_id=place.segment)),
-    )  # fmt: skip
+    )
     assert not holdout.is_global and list_holdouts(connection, place.workspace, place.production) == [holdout]
     (loaded,) = load_ruleset(connection, place.production).holdouts
     assert loaded.condition == InList("email", place.segment, place.segment_list)

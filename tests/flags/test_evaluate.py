@@ -56,51 +56,99 @@ def decide(*flags: Flag, context: Context | None = None, **given: Any) -> Resolu
     [
         pytest.param((), False, Reason.NOT_TARGETED, None, [], id="no rules"),
         pytest.param((rule(1, "rollout"),), True, Reason.ROLLOUT, 1, [Check.CHOSEN], id="rollout"),
-        pytest.param((rule(1, "rollout", NEVER),), False, Reason.NOT_TARGETED, None, [Check.NOT_HOLDING], id="nobody"),
         pytest.param(
-            (rule(1, "rollout", NEVER), rule(2, "rollout")), True, Reason.ROLLOUT, 2,
-            [Check.NOT_HOLDING, Check.CHOSEN], id="the first that holds",
+            (rule(1, "rollout", NEVER),), False, Reason.NOT_TARGETED, None, [Check.NOT_HOLDING], id="nobody"
         ),
         pytest.param(
-            (rule(1, "rollout", traffic=0), rule(2, "rollout")), False, Reason.OUT_OF_TRAFFIC, 1,
-            [Check.OUT_OF_TRAFFIC], id="failed traffic ends it",
+            (rule(1, "rollout", NEVER), rule(2, "rollout")),
+            True,
+            Reason.ROLLOUT,
+            2,
+            [Check.NOT_HOLDING, Check.CHOSEN],
+            id="the first that holds",
+        ),
+        pytest.param(
+            (rule(1, "rollout", traffic=0), rule(2, "rollout")),
+            False,
+            Reason.OUT_OF_TRAFFIC,
+            1,
+            [Check.OUT_OF_TRAFFIC],
+            id="failed traffic ends it",
         ),
         pytest.param((rule(1, "rollout", is_on=False),), False, Reason.NOT_TARGETED, None, [], id="rule off"),
         pytest.param((rule(1, "testing"),), True, Reason.TESTING, 1, [Check.CHOSEN], id="testing alone"),
         pytest.param(
-            (rule(1, "rollout"), rule(2, "testing")), True, Reason.TESTING, 2, [Check.CHOSEN] * 2,
+            (rule(1, "rollout"), rule(2, "testing")),
+            True,
+            Reason.TESTING,
+            2,
+            [Check.CHOSEN] * 2,
             id="testing over rollout",
         ),
         pytest.param(
-            (rule(1, "rollout", NEVER), rule(2, "testing")), False, Reason.NOT_TARGETED, None, [Check.NOT_HOLDING],
+            (rule(1, "rollout", NEVER), rule(2, "testing")),
+            False,
+            Reason.NOT_TARGETED,
+            None,
+            [Check.NOT_HOLDING],
             id="no testing without rollout",
         ),
         pytest.param(
-            (rule(1, "rollout"), rule(2, "testing", NEVER)), True, Reason.ROLLOUT, 1,
-            [Check.CHOSEN, Check.NOT_HOLDING], id="rollout stays",
+            (rule(1, "rollout"), rule(2, "testing", NEVER)),
+            True,
+            Reason.ROLLOUT,
+            1,
+            [Check.CHOSEN, Check.NOT_HOLDING],
+            id="rollout stays",
         ),
         pytest.param(
-            (rule(1, "testing", traffic=0), rule(2, "personalise")), False, Reason.OUT_OF_TRAFFIC, 1,
-            [Check.OUT_OF_TRAFFIC], id="failed test ends it",
+            (rule(1, "testing", traffic=0), rule(2, "personalise")),
+            False,
+            Reason.OUT_OF_TRAFFIC,
+            1,
+            [Check.OUT_OF_TRAFFIC],
+            id="failed test ends it",
         ),
         pytest.param(
-            (rule(1, "testing", NEVER), rule(2, "personalise", PRO)), True, Reason.PERSONALISE, 2,
-            [Check.NOT_HOLDING, Check.CHOSEN], id="personalise",
+            (rule(1, "testing", NEVER), rule(2, "personalise", PRO)),
+            True,
+            Reason.PERSONALISE,
+            2,
+            [Check.NOT_HOLDING, Check.CHOSEN],
+            id="personalise",
         ),
         pytest.param(
-            (rule(1, "testing", NEVER, traffic=0, whitelist=(Forced(1, Visitor("u1")),)),), True, Reason.FORCED, 1,
-            [Check.FORCED], id="forced whatever else",
+            (rule(1, "testing", NEVER, traffic=0, whitelist=(Forced(1, Visitor("u1")),)),),
+            True,
+            Reason.FORCED,
+            1,
+            [Check.FORCED],
+            id="forced whatever else",
         ),
         pytest.param(
-            (rule(1, "rollout", InList("plan", list_id="l")),), True, Reason.ROLLOUT, 1, [Check.CHOSEN], id="list"
+            (rule(1, "rollout", InList("plan", list_id="l")),),
+            True,
+            Reason.ROLLOUT,
+            1,
+            [Check.CHOSEN],
+            id="list",
         ),
-        pytest.param((rule(1, "rollout", Did(EventMatch())),), False, Reason.ERROR, None, [], id="cannot be decided"),
-        pytest.param((rule(1, "rollout", allocations=()),), False, Reason.ERROR, None, [], id="gives nothing"),
         pytest.param(
-            (rule(1, "rollout", OtherFlag(11, "off")),), True, Reason.ROLLOUT, 1, [Check.CHOSEN], id="other flag off"
+            (rule(1, "rollout", Did(EventMatch())),), False, Reason.ERROR, None, [], id="cannot be decided"
+        ),
+        pytest.param(
+            (rule(1, "rollout", allocations=()),), False, Reason.ERROR, None, [], id="gives nothing"
+        ),
+        pytest.param(
+            (rule(1, "rollout", OtherFlag(11, "off")),),
+            True,
+            Reason.ROLLOUT,
+            1,
+            [Check.CHOSEN],
+            id="other flag off",
         ),
     ],
-)  # fmt: skip
+)
 def test_every_decision_has_its_reason(
     rules: tuple[Rule, ...], is_on: bool, reason: Reason, decided_by: int | None, checks: list[Check]
 ) -> None:

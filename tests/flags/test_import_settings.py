@@ -16,39 +16,103 @@ from tests.flags.test_settings_check import GOOD
 
 COLORS = [{"id": 1, "key": "color", "type": "string", "value": value} for value in ("grey", "red", "gold")]
 DOCUMENT: dict[str, Any] = {
-    "version": 7, "accountId": "12345", "sdkKey": "k", "extra": None,
-    "features": [{
-        "id": 11, "key": "checkout", "name": "Checkout", "type": "FEATURE_FLAG", "status": "OFF",
-        "metrics": [{"id": 901, "type": "REVENUE_TRACKING", "identifier": "purchase", "hasProps": True,
-                     "revenueProp": "amount", "mca": -1}],
-        "impactCampaign": {},
-        "rules": [
-            {"type": "FLAG_ROLLOUT", "ruleKey": "beta", "campaignId": 101, "variationId": 1},
-            {"type": "FLAG_ROLLOUT", "ruleKey": "everyone", "campaignId": 101, "variationId": 2},
-            {"type": "FLAG_TESTING", "ruleKey": "ab", "campaignId": 102},
-            {"type": "FLAG_PERSONALIZE", "ruleKey": "vip", "campaignId": 103, "variationId": 9},
-            {"type": "FLAG_PERSONALIZE", "ruleKey": "lost", "campaignId": 999, "variationId": 1},
-        ],
-    }],
+    "version": 7,
+    "accountId": "12345",
+    "sdkKey": "k",
+    "extra": None,
+    "features": [
+        {
+            "id": 11,
+            "key": "checkout",
+            "name": "Checkout",
+            "type": "FEATURE_FLAG",
+            "status": "OFF",
+            "metrics": [
+                {
+                    "id": 901,
+                    "type": "REVENUE_TRACKING",
+                    "identifier": "purchase",
+                    "hasProps": True,
+                    "revenueProp": "amount",
+                    "mca": -1,
+                }
+            ],
+            "impactCampaign": {},
+            "rules": [
+                {"type": "FLAG_ROLLOUT", "ruleKey": "beta", "campaignId": 101, "variationId": 1},
+                {"type": "FLAG_ROLLOUT", "ruleKey": "everyone", "campaignId": 101, "variationId": 2},
+                {"type": "FLAG_TESTING", "ruleKey": "ab", "campaignId": 102},
+                {"type": "FLAG_PERSONALIZE", "ruleKey": "vip", "campaignId": 103, "variationId": 9},
+                {"type": "FLAG_PERSONALIZE", "ruleKey": "lost", "campaignId": 999, "variationId": 1},
+            ],
+        }
+    ],
     "campaigns": [
-        {"id": 101, "key": "checkout_rollout", "name": "n", "type": "FLAG_ROLLOUT", "status": "PAUSED", "segments": {},
-         "variations": [
-             {"id": 1, "name": "Beta", "weight": 100, "salt": "s", "variables": [COLORS[1]],
-              "segments": {"custom_variable": {"email": "inlist(42)"}}},
-             {"id": 2, "name": "Everyone", "weight": 20, "segments": {}, "variables": [COLORS[0]]}]},
-        {"id": 102, "key": "checkout_ab", "name": "n", "type": "FLAG_TESTING", "status": "RUNNING", "segments": {},
-         "percentTraffic": 50, "salt": "t", "isForcedVariationEnabled": True, "isUserListEnabled": True,
-         "variations": [
-             {"id": 1, "name": "Control", "weight": 50, "variables": [COLORS[0]]},
-             {"id": 2, "name": "Variation-1", "weight": 50, "segments": {"user": "qa"}, "variables": [COLORS[1]]}]},
-        {"id": 103, "key": "checkout_vip", "name": "n", "type": "FLAG_PERSONALIZE", "status": "RUNNING", "segments": {},
-         "variations": [{"id": 1, "name": "VIP", "weight": 100, "segments": {}, "variables": [COLORS[2]]}]},
+        {
+            "id": 101,
+            "key": "checkout_rollout",
+            "name": "n",
+            "type": "FLAG_ROLLOUT",
+            "status": "PAUSED",
+            "segments": {},
+            "variations": [
+                {
+                    "id": 1,
+                    "name": "Beta",
+                    "weight": 100,
+                    "salt": "s",
+                    "variables": [COLORS[1]],
+                    "segments": {"custom_variable": {"email": "inlist(42)"}},
+                },
+                {"id": 2, "name": "Everyone", "weight": 20, "segments": {}, "variables": [COLORS[0]]},
+            ],
+        },
+        {
+            "id": 102,
+            "key": "checkout_ab",
+            "name": "n",
+            "type": "FLAG_TESTING",
+            "status": "RUNNING",
+            "segments": {},
+            "percentTraffic": 50,
+            "salt": "t",
+            "isForcedVariationEnabled": True,
+            "isUserListEnabled": True,
+            "variations": [
+                {"id": 1, "name": "Control", "weight": 50, "variables": [COLORS[0]]},
+                {
+                    "id": 2,
+                    "name": "Variation-1",
+                    "weight": 50,
+                    "segments": {"user": "qa"},
+                    "variables": [COLORS[1]],
+                },
+            ],
+        },
+        {
+            "id": 103,
+            "key": "checkout_vip",
+            "name": "n",
+            "type": "FLAG_PERSONALIZE",
+            "status": "RUNNING",
+            "segments": {},
+            "variations": [{"id": 1, "name": "VIP", "weight": 100, "segments": {}, "variables": [COLORS[2]]}],
+        },
     ],
     "groups": {"7": {"name": "g", "campaigns": ["102", "103_1"], "et": 2, "p": ["103"], "wt": {"102": 100}}},
     "campaignGroups": {"102": 7, "103_1": 7},
-    "holdouts": [{"id": 5001, "name": "h", "segments": {}, "percentTraffic": 2, "isGlobal": True, "featureIds": [],
-                  "metrics": []}],
-}  # fmt: skip
+    "holdouts": [
+        {
+            "id": 5001,
+            "name": "h",
+            "segments": {},
+            "percentTraffic": 2,
+            "isGlobal": True,
+            "featureIds": [],
+            "metrics": [],
+        }
+    ],
+}
 
 
 def test_everything_that_decides_is_kept() -> None:
@@ -94,14 +158,19 @@ def test_equal_variations_of_several_campaigns_are_one() -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        b"", b"null", b"[]", b"{}", b"\xff", b"[" * 100_000,
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
         msgspec.json.encode({**GOOD, "accountId": "abc"}),
         msgspec.json.encode({**GOOD, "features": None}),
         msgspec.json.encode({**GOOD, "campaigns": [{"id": 1}]}),
         msgspec.json.encode({**DOCUMENT, "groups": {"x": {"name": "g", "campaigns": []}}}),
         msgspec.json.encode({**GOOD, "campaigns": [{**GOOD["campaigns"][0], "type": "FLAG_MULTIVARIATE"}]}),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_settings_file_is_refused(document: bytes) -> None:
     with pytest.raises(InvalidInput):
         import_settings(document)

@@ -15,22 +15,37 @@ GOOD: dict[str, Any] = {
     "sdkKey": "k",
     "features": [
         {
-            "id": 1, "key": "f", "name": "f", "type": "FEATURE_FLAG", "status": "ON",
-            "metrics": [{"id": 1, "type": "CUSTOM_GOAL", "identifier": "e"}], "impactCampaign": {},
+            "id": 1,
+            "key": "f",
+            "name": "f",
+            "type": "FEATURE_FLAG",
+            "status": "ON",
+            "metrics": [{"id": 1, "type": "CUSTOM_GOAL", "identifier": "e"}],
+            "impactCampaign": {},
             "rules": [{"type": "FLAG_ROLLOUT", "ruleKey": "r", "campaignId": 1, "variationId": 1}],
         }
     ],
     "campaigns": [
         {
-            "id": 1, "key": "f_r", "name": "r", "type": "FLAG_ROLLOUT", "status": "RUNNING", "segments": {},
+            "id": 1,
+            "key": "f_r",
+            "name": "r",
+            "type": "FLAG_ROLLOUT",
+            "status": "RUNNING",
+            "segments": {},
             "percentTraffic": 100,
             "variations": [
-                {"id": 1, "name": "on", "weight": 100, "segments": {},
-                 "variables": [{"id": 1, "key": "v", "type": "string", "value": "x"}]}
+                {
+                    "id": 1,
+                    "name": "on",
+                    "weight": 100,
+                    "segments": {},
+                    "variables": [{"id": 1, "key": "v", "type": "string", "value": "x"}],
+                }
             ],
         }
     ],
-}  # fmt: skip
+}
 
 
 def change(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
@@ -96,10 +111,14 @@ def test_accepted_by_every_sdk(changed: Callable[[dict[str, Any]], None]) -> Non
 @pytest.mark.parametrize(
     "changed",
     [
-        *(pytest.param(drop(key), id=f"no {key}")
-          for key in ("version", "accountId", "features", "campaigns", "sdkKey")),
-        *(pytest.param(drop(*FEATURE, key), id=f"feature without {key}")
-          for key in ("status", "type", "name", "metrics", "rules")),
+        *(
+            pytest.param(drop(key), id=f"no {key}")
+            for key in ("version", "accountId", "features", "campaigns", "sdkKey")
+        ),
+        *(
+            pytest.param(drop(*FEATURE, key), id=f"feature without {key}")
+            for key in ("status", "type", "name", "metrics", "rules")
+        ),
         pytest.param(change(*FEATURE, "metrics", to={}), id="metrics object"),
         pytest.param(change(*FEATURE, "impactCampaign", to=None), id="impact campaign null"),
         pytest.param(change(*METRIC, "id", to="1"), id="metric id as text"),
@@ -107,7 +126,10 @@ def test_accepted_by_every_sdk(changed: Callable[[dict[str, Any]], None]) -> Non
         pytest.param(change(*RULE, "campaignId", to="1"), id="campaign of rule as text"),
         pytest.param(change(*RULE, "campaignId", to=2), id="campaign of rule missing"),
         pytest.param(change(*RULE, "variationId", to=None), id="variation of rule null"),
-        *(pytest.param(drop(*CAMPAIGN, key), id=f"campaign without {key}") for key in ("status", "name", "segments")),
+        *(
+            pytest.param(drop(*CAMPAIGN, key), id=f"campaign without {key}")
+            for key in ("status", "name", "segments")
+        ),
         pytest.param(change(*CAMPAIGN, "id", to="1"), id="campaign id as text"),
         pytest.param(change(*CAMPAIGN, "percentTraffic", to="100"), id="traffic as text"),
         pytest.param(change(*CAMPAIGN, "variations", to={}), id="variations object"),
@@ -120,15 +142,17 @@ def test_accepted_by_every_sdk(changed: Callable[[dict[str, Any]], None]) -> Non
         pytest.param(change(*VARIABLE, "value", to=[1]), id="value array"),
         pytest.param(change(*VARIATION, "salt", to=None), id="variation salt null"),
         pytest.param(change(*CAMPAIGN, "salt", to=None), id="campaign salt null"),
-        *(pytest.param(change(key, to=None), id=f"{key} null")
-          for key in ("pollInterval", "collectionPrefix", "usageStatsAccountId", "sdkMetaInfo", "holdouts")),
+        *(
+            pytest.param(change(key, to=None), id=f"{key} null")
+            for key in ("pollInterval", "collectionPrefix", "usageStatsAccountId", "sdkMetaInfo", "holdouts")
+        ),
         pytest.param(change("sdkMetaInfo", to={"extra": 1}), id="extra key in sdkMetaInfo"),
         pytest.param(change("groups", to=[]), id="groups array"),
         pytest.param(change("groups", to={"a": {"name": "g", "campaigns": []}}), id="group id not a number"),
         pytest.param(change("campaignGroups", to={"1": "1"}), id="group number as text"),
         pytest.param(change("usageStatsAccountId", to=1), id="usage statistics"),
     ],
-)  # fmt: skip
+)
 def test_refused_when_any_sdk_would_switch_flags_off(changed: Callable[[dict[str, Any]], None]) -> None:
     document = copy.deepcopy(GOOD)
     changed(document)

@@ -26,15 +26,25 @@ from cairn.flags.settings_file import SettingsFile, compile_settings
 LIST = InList("email", segment_id=5, list_id="l5")
 ROLLOUT = Rule(101, "rollout", "beta", condition=LIST, traffic=20, allocations=(Allocation(2),), salt="s")
 TEST = Rule(
-    102, "testing", "ab", condition=Attribute("plan", "is", "pro"), traffic=50, salt="t",
-    allocations=(Allocation(1, 33.3), Allocation(2, 66.7)), whitelist=(Forced(2, Visitor("qa")),),
-)  # fmt: skip
+    102,
+    "testing",
+    "ab",
+    condition=Attribute("plan", "is", "pro"),
+    traffic=50,
+    salt="t",
+    allocations=(Allocation(1, 33.3), Allocation(2, 66.7)),
+    whitelist=(Forced(2, Visitor("qa")),),
+)
 VIP = Rule(103, "personalise", "vip", allocations=(Allocation(2),))
 FLAG = Flag(
-    11, "checkout", variables=(Variable(1, "color", "string", "grey"),), is_on=True, rules=(ROLLOUT, TEST, VIP),
+    11,
+    "checkout",
+    variables=(Variable(1, "color", "string", "grey"),),
+    is_on=True,
+    rules=(ROLLOUT, TEST, VIP),
     variations=(Variation(1, "control", "Control"), Variation(2, "red", "", {"color": "red"})),
     metrics=(Metric(901, "purchase", has_props=True, revenue_prop="amount"),),
-)  # fmt: skip
+)
 RULESET = Ruleset(
     12345,
     flags=(FLAG,),
@@ -74,38 +84,108 @@ def test_the_whole_document() -> None:
     }
     assert written.pop("version") > 0
     assert written == {
-        "accountId": 12345, "sdkKey": "__SDK_KEY__", "pollInterval": 30_000,
-        "features": [{
-            "id": 11, "key": "checkout", "name": "checkout", "type": "FEATURE_FLAG", "status": "ON",
-            "metrics": [{"id": 901, "type": "CUSTOM_GOAL", "identifier": "purchase", "mca": -1, "hasProps": True,
-                         "revenueProp": "amount"}],
-            "rules": [
-                {"type": "FLAG_ROLLOUT", "ruleKey": "beta", "campaignId": 101, "variationId": 2},
-                {"type": "FLAG_TESTING", "ruleKey": "ab", "campaignId": 102},
-                {"type": "FLAG_PERSONALIZE", "ruleKey": "vip", "campaignId": 103, "variationId": 2},
-            ],
-        }],
-        "campaigns": [
-            {"id": 101, "key": "checkout_beta", "name": "checkout_beta", "type": "FLAG_ROLLOUT",
-             "status": "RUNNING", "segments": {}, "isForcedVariationEnabled": False, "isUserListEnabled": False,
-             "variations": [{"id": 2, "name": "red", "weight": 20, "salt": "s", "variables": values["red"],
-                             "segments": {"custom_variable": {"email": "inlist(l5)"}}}]},
-            {"id": 102, "key": "checkout_ab", "name": "checkout_ab", "type": "FLAG_TESTING",
-             "status": "RUNNING", "segments": {"custom_variable": {"plan": "pro"}}, "percentTraffic": 50, "salt": "t",
-             "isForcedVariationEnabled": True, "isUserListEnabled": False,
-             "variations": [
-                 {"id": 1, "name": "Control", "weight": 33.3, "segments": {}, "variables": values["grey"]},
-                 {"id": 2, "name": "red", "weight": 66.7, "segments": {"user": "qa"}, "variables": values["red"]}]},
-            {"id": 103, "key": "checkout_vip", "name": "checkout_vip", "type": "FLAG_PERSONALIZE",
-             "status": "RUNNING", "segments": {}, "isForcedVariationEnabled": False, "isUserListEnabled": False,
-             "variations": [{"id": 2, "name": "red", "weight": 100, "segments": {}, "variables": values["red"]}]},
+        "accountId": 12345,
+        "sdkKey": "__SDK_KEY__",
+        "pollInterval": 30_000,
+        "features": [
+            {
+                "id": 11,
+                "key": "checkout",
+                "name": "checkout",
+                "type": "FEATURE_FLAG",
+                "status": "ON",
+                "metrics": [
+                    {
+                        "id": 901,
+                        "type": "CUSTOM_GOAL",
+                        "identifier": "purchase",
+                        "mca": -1,
+                        "hasProps": True,
+                        "revenueProp": "amount",
+                    }
+                ],
+                "rules": [
+                    {"type": "FLAG_ROLLOUT", "ruleKey": "beta", "campaignId": 101, "variationId": 2},
+                    {"type": "FLAG_TESTING", "ruleKey": "ab", "campaignId": 102},
+                    {"type": "FLAG_PERSONALIZE", "ruleKey": "vip", "campaignId": 103, "variationId": 2},
+                ],
+            }
         ],
-        "groups": {"1": {"name": "g", "campaigns": ["102", "103_2"], "et": 2, "p": ["103_2"], "wt": {"102": 100}}},
+        "campaigns": [
+            {
+                "id": 101,
+                "key": "checkout_beta",
+                "name": "checkout_beta",
+                "type": "FLAG_ROLLOUT",
+                "status": "RUNNING",
+                "segments": {},
+                "isForcedVariationEnabled": False,
+                "isUserListEnabled": False,
+                "variations": [
+                    {
+                        "id": 2,
+                        "name": "red",
+                        "weight": 20,
+                        "salt": "s",
+                        "variables": values["red"],
+                        "segments": {"custom_variable": {"email": "inlist(l5)"}},
+                    }
+                ],
+            },
+            {
+                "id": 102,
+                "key": "checkout_ab",
+                "name": "checkout_ab",
+                "type": "FLAG_TESTING",
+                "status": "RUNNING",
+                "segments": {"custom_variable": {"plan": "pro"}},
+                "percentTraffic": 50,
+                "salt": "t",
+                "isForcedVariationEnabled": True,
+                "isUserListEnabled": False,
+                "variations": [
+                    {"id": 1, "name": "Control", "weight": 33.3, "segments": {}, "variables": values["grey"]},
+                    {
+                        "id": 2,
+                        "name": "red",
+                        "weight": 66.7,
+                        "segments": {"user": "qa"},
+                        "variables": values["red"],
+                    },
+                ],
+            },
+            {
+                "id": 103,
+                "key": "checkout_vip",
+                "name": "checkout_vip",
+                "type": "FLAG_PERSONALIZE",
+                "status": "RUNNING",
+                "segments": {},
+                "isForcedVariationEnabled": False,
+                "isUserListEnabled": False,
+                "variations": [
+                    {"id": 2, "name": "red", "weight": 100, "segments": {}, "variables": values["red"]}
+                ],
+            },
+        ],
+        "groups": {
+            "1": {"name": "g", "campaigns": ["102", "103_2"], "et": 2, "p": ["103_2"], "wt": {"102": 100}}
+        },
         "campaignGroups": {"102": 1, "103_2": 1},
-        "holdouts": [{"id": 5001, "name": "2 %", "segments": {}, "percentTraffic": 2, "isGlobal": True,
-                      "featureIds": [], "metrics": [{"id": 902, "type": "CUSTOM_GOAL", "identifier": "purchase",
-                                                     "mca": -1, "hasProps": False}]}],
-    }  # fmt: skip
+        "holdouts": [
+            {
+                "id": 5001,
+                "name": "2 %",
+                "segments": {},
+                "percentTraffic": 2,
+                "isGlobal": True,
+                "featureIds": [],
+                "metrics": [
+                    {"id": 902, "type": "CUSTOM_GOAL", "identifier": "purchase", "mca": -1, "hasProps": False}
+                ],
+            }
+        ],
+    }
 
 
 def test_an_environment_with_nothing_has_a_valid_document() -> None:
@@ -132,11 +212,12 @@ def test_nothing_is_null(sdk: Literal["node", "python"]) -> None:
     [
         pytest.param(msgspec.structs.replace(FLAG, is_on=False), [], id="flag off"),
         pytest.param(
-            msgspec.structs.replace(FLAG, rules=(ROLLOUT, msgspec.structs.replace(TEST, is_on=False))), ["beta"],
+            msgspec.structs.replace(FLAG, rules=(ROLLOUT, msgspec.structs.replace(TEST, is_on=False))),
+            ["beta"],
             id="rule off",
         ),
     ],
-)  # fmt: skip
+)
 def test_off_is_left_out_and_keeps_metrics(flag: Flag, rule_keys: list[str]) -> None:
     written = read(compiled(msgspec.structs.replace(RULESET, flags=(flag,))))
     (feature,) = written["features"]
@@ -231,19 +312,33 @@ def test_nobody_is_in_a_list_that_is_empty_or_not_there(sdk: Literal["node", "py
 @pytest.mark.parametrize(
     "ruleset",
     [
-        pytest.param(with_rule(msgspec.structs.replace(ROLLOUT, allocations=(Allocation(9),))), id="no such variation"),
         pytest.param(
-            Ruleset(1, flags=(msgspec.structs.replace(
-                FLAG, variations=(Variation(1, "a"), Variation(2, "b", "", {"color": None}))),)),
+            with_rule(msgspec.structs.replace(ROLLOUT, allocations=(Allocation(9),))), id="no such variation"
+        ),
+        pytest.param(
+            Ruleset(
+                1,
+                flags=(
+                    msgspec.structs.replace(
+                        FLAG, variations=(Variation(1, "a"), Variation(2, "b", "", {"color": None}))
+                    ),
+                ),
+            ),
             id="null value",
         ),
         pytest.param(
-            Ruleset(1, flags=(msgspec.structs.replace(
-                FLAG, variations=(Variation(1, "a"), Variation(2, "b", "", {"color": [1]}))),)),
+            Ruleset(
+                1,
+                flags=(
+                    msgspec.structs.replace(
+                        FLAG, variations=(Variation(1, "a"), Variation(2, "b", "", {"color": [1]}))
+                    ),
+                ),
+            ),
             id="array value",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_an_sdk_would_refuse_is_not_compiled(ruleset: Ruleset) -> None:
     with pytest.raises(SettingsInvalid):
         compiled(ruleset)

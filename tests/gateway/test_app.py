@@ -149,9 +149,13 @@ def test_settings_follow_what_is_published_and_keep_the_last_good(served: Servin
 def test_a_known_environment_without_a_document_gets_a_valid_empty_one(served: Serving) -> None:
     served.store.publish({f"settings/{PRODUCTION}/node": document(1)})
     assert settings(served, key=OTHER_KEY) == {
-        "version": 1, "accountId": ACCOUNT, "sdkKey": OTHER_KEY, "pollInterval": 30_000,
-        "features": [], "campaigns": [],
-    }  # fmt: skip
+        "version": 1,
+        "accountId": ACCOUNT,
+        "sdkKey": OTHER_KEY,
+        "pollInterval": 30_000,
+        "features": [],
+        "campaigns": [],
+    }
 
 
 def test_settings_once_read_are_served_with_the_store_away(served: Serving) -> None:
@@ -198,9 +202,13 @@ CHROME_ON_MAC = (
     "Chrome/126.0.0.0 Safari/537.36"
 )
 MAC = {
-    "os": "Mac OS", "browser_string": "Chrome", "device_type": "desktop", "device": "Mac",
-    "browser_version": "126.0.0", "os_version": "10.15.7",
-}  # fmt: skip
+    "os": "Mac OS",
+    "browser_string": "Chrome",
+    "device_type": "desktop",
+    "device": "Mac",
+    "browser_version": "126.0.0",
+    "os_version": "10.15.7",
+}
 GRAZ = {"country": "Austria", "region": "Styria", "city": "Graz"}
 
 
@@ -208,16 +216,20 @@ GRAZ = {"country": "Austria", "region": "Styria", "city": "Graz"}
     ("agent", "ip", "expected"),
     [
         pytest.param(
-            quote(CHROME_ON_MAC), "203.0.113.7", {"location": GRAZ, "userAgent": MAC},
+            quote(CHROME_ON_MAC),
+            "203.0.113.7",
+            {"location": GRAZ, "userAgent": MAC},
             id="both, as Node writes them",
         ),
-        pytest.param(CHROME_ON_MAC.replace(" ", "+"), "", {"userAgent": MAC}, id="only the agent, as Python writes it"),
+        pytest.param(
+            CHROME_ON_MAC.replace(" ", "+"), "", {"userAgent": MAC}, id="only the agent, as Python writes it"
+        ),
         pytest.param("undefined", "203.0.113.7", {"location": GRAZ}, id="only the address"),
         pytest.param("undefined", "198.51.100.7", {}, id="an address outside the file"),
         pytest.param("%00%FF" * 2_000, "not-an-address", {}, id="neither can be read"),
         pytest.param("undefined", "undefined", {}, id="the Node SDK before a list check"),
     ],
-)  # fmt: skip
+)
 def test_user_details_say_what_is_known_of_device_and_location(
     port: Port, tmp_path: Path, agent: str, ip: str, expected: dict[str, Any]
 ) -> None:

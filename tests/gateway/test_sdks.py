@@ -63,10 +63,16 @@ def document(segments: dict[str, Any]) -> bytes:
     arms = [{"id": n, "name": f"v{n}", "weight": 50, "segments": {}, "variables": []} for n in (1, 2)]
     return json.dumps(
         {
-            "version": 1, "accountId": ACCOUNT, "sdkKey": "__SDK_KEY__",
+            "version": 1,
+            "accountId": ACCOUNT,
+            "sdkKey": "__SDK_KEY__",
             "features": [
                 {
-                    "id": 1, "key": "f", "name": "F", "type": "FEATURE_FLAG", "status": "ON",
+                    "id": 1,
+                    "key": "f",
+                    "name": "F",
+                    "type": "FEATURE_FLAG",
+                    "status": "ON",
                     "metrics": [{"id": 1, "type": "CUSTOM_GOAL", "identifier": "purchase"}],
                     "rules": [
                         {"type": "FLAG_ROLLOUT", "ruleKey": "r", "campaignId": 1, "variationId": 1},
@@ -76,16 +82,27 @@ def document(segments: dict[str, Any]) -> bytes:
             ],
             "campaigns": [
                 {
-                    "id": 1, "key": "f_r", "name": "r", "type": "FLAG_ROLLOUT", "status": "RUNNING", "segments": {},
+                    "id": 1,
+                    "key": "f_r",
+                    "name": "r",
+                    "type": "FLAG_ROLLOUT",
+                    "status": "RUNNING",
+                    "segments": {},
                     "variations": [variation],
                 },
                 {
-                    "id": 2, "key": "f_t", "name": "t", "type": "FLAG_TESTING", "status": "RUNNING", "segments": {},
-                    "percentTraffic": 100, "variations": arms,
+                    "id": 2,
+                    "key": "f_t",
+                    "name": "t",
+                    "type": "FLAG_TESTING",
+                    "status": "RUNNING",
+                    "segments": {},
+                    "percentTraffic": 100,
+                    "variations": arms,
                 },
             ],
         }
-    ).encode()  # fmt: skip
+    ).encode()
 
 
 def drafts(served: Serving) -> list[Draft]:

@@ -46,21 +46,29 @@ def outcome(answer: Merge | Reason) -> str:
     [
         pytest.param([(7, "ann")], ["new"], {7: ANN}, id="first identity"),
         pytest.param([(7, "ann"), (7, "ann")], ["new", "same"], {7: ANN}, id="the same again"),
-        pytest.param([(7, "ann"), (7, "bob")], ["new", "identity_taken"], {7: ANN}, id="a later different one"),
-        pytest.param([(7, "ann"), (7, "Ann")], ["new", "identity_taken"], {7: ANN}, id="identities have a case"),
+        pytest.param(
+            [(7, "ann"), (7, "bob")], ["new", "identity_taken"], {7: ANN}, id="a later different one"
+        ),
+        pytest.param(
+            [(7, "ann"), (7, "Ann")], ["new", "identity_taken"], {7: ANN}, id="identities have a case"
+        ),
         pytest.param([(7, "ann"), (8, "ann")], ["new", "new"], {7: ANN, 8: ANN}, id="two devices"),
         pytest.param([(ANN, "ann")], ["same"], {}, id="the identity's own id"),
         pytest.param(
-            [(7, "ann"), (ANN, "bob")], ["new", "identity_taken"], {7: ANN}, id="another identity's id, in use"
+            [(7, "ann"), (ANN, "bob")],
+            ["new", "identity_taken"],
+            {7: ANN},
+            id="another identity's id, in use",
         ),
         pytest.param(
-            [(ANN, "bob"), (7, "ann")], ["new", "new"], {ANN: BOB, 7: BOB}, id="no chain: both lead to the end"
+            [(ANN, "bob"), (7, "ann")],
+            ["new", "new"],
+            {ANN: BOB, 7: BOB},
+            id="no chain: both lead to the end",
         ),
-        pytest.param(
-            [(ANN, "bob"), (BOB, "ann")], ["new", "same"], {ANN: BOB}, id="no circle"
-        ),
+        pytest.param([(ANN, "bob"), (BOB, "ann")], ["new", "same"], {ANN: BOB}, id="no circle"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("together", [True, False])
 def test_merge(
     connection: sa.Connection,

@@ -92,7 +92,7 @@ def test_a_source_connected_twice_fills_both_environments(rig: Rig, environment_
         pytest.param(-2 * DAY_MS, -1_000, -2 * DAY_MS + 1_000, id="an old event, sent late"),
         pytest.param(3 * DAY_MS, 3 * DAY_MS + 500, -500, id="three days ahead, corrected before the limit"),
     ],
-)  # fmt: skip
+)
 def test_the_senders_clock_is_corrected(
     rig: Rig, environment_id: int, time_ms: int, sent_ms: int, stored_ms: int
 ) -> None:
@@ -324,8 +324,10 @@ class TestUserProperties:
 
     def test_at_one_time_the_last_to_arrive_wins(self, rig: Rig, environment_id: int) -> None:
         for step in range(3):
-            rig.send(*[{"user_id": 1, "user_properties": {"plan": f"{step}/{n}"}} for n in range(3)],
-                     environment_id=environment_id)  # fmt: skip
+            rig.send(
+                *[{"user_id": 1, "user_properties": {"plan": f"{step}/{n}"}} for n in range(3)],
+                environment_id=environment_id,
+            )
         rig.load()
         rig.send({"user_id": 1, "user_properties": {"plan": "last"}}, environment_id=environment_id)
         rig.load()
@@ -496,8 +498,9 @@ def test_what_is_set_after_the_clock_was_set_back_wins(rig: Rig, environment_id:
             times = {"sent_ms": received_ms - 500, "time_ms": received_ms - 600} if skewed else {}
             rig.send(
                 {"user_id": user_id, "user_properties": {"plan": plan}, **times},
-                environment_id=environment_id, received_ms=received_ms,
-            )  # fmt: skip
+                environment_id=environment_id,
+                received_ms=received_ms,
+            )
             rig.load()
             if restarts:
                 rig.restart()

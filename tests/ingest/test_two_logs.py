@@ -102,6 +102,6 @@ def test_versions_of_properties_rise_with_time_whatever_the_log(logs: Logs, envi
         logs.rig.send(
             {"kind": "identify", "user_id": 5, "user_properties": {"plan": plan}, "time_ms": time_ms},
             environment_id=environment_id,
-        )  # fmt: skip
+        )
     logs.load()
     assert logs.rig.properties(environment_id)[5, "plan"] == "new"

@@ -69,18 +69,24 @@ class Running:
             )
             segment = create_segment(connection, workspace_id, production.project_id, premium, now)
             buyers = NewSegment(
-                key="buyers", name="Buyers",
+                key="buyers",
+                name="Buyers",
                 condition=Did(EventMatch(name="Bought"), "at_least", 2, Last(30, "day")),
-            )  # fmt: skip
+            )
             create_segment(connection, workspace_id, production.project_id, buyers, now)
             flag = create_flag(
-                connection, workspace_id, production.project_id,
-                NewFlag(key="checkout", variations=(Variation(1, "off"), Variation(2, "on"))), now,
-            )  # fmt: skip
+                connection,
+                workspace_id,
+                production.project_id,
+                NewFlag(key="checkout", variations=(Variation(1, "off"), Variation(2, "on"))),
+                now,
+            )
             rule = NewRule(
-                kind="rollout", key="premium", condition=InList("mail", segment_id=segment.id),
+                kind="rollout",
+                key="premium",
+                condition=InList("mail", segment_id=segment.id),
                 allocations=(Allocation(2),),
-            )  # fmt: skip
+            )
             add_rule(connection, workspace_id, flag.flag.id, production.id, rule, now)
             set_flag_state(connection, workspace_id, flag.flag.id, production.id, True, now)
         self.core.publisher.publish_all()
@@ -90,17 +96,31 @@ class Running:
 
     def send(self, tenant: Tenant, parser: str, *, environment_id: int = 0, **body: Any) -> None:
         arrival = Arrival(
-            parser, environment_id or tenant.environment_id, 0, "heap", to_ms(utc_now()), "203.0.113.9", "test",
+            parser,
+            environment_id or tenant.environment_id,
+            0,
+            "heap",
+            to_ms(utc_now()),
+            "203.0.113.9",
+            "test",
             msgspec.json.encode({"app_id": tenant.app_id, **body}),
-        )  # fmt: skip
+        )
         self.core.log.append([msgspec.msgpack.encode(arrival)])
 
     def deletion_parts(self) -> Parts:
         core = self.core
         return Parts(
-            core.engine, core.store, core.members, core.log, core.feed, Paths(self.folder), core.clock,
-            core.loader.paused, core.live.paused, core.publisher.changed,
-        )  # fmt: skip
+            core.engine,
+            core.store,
+            core.members,
+            core.log,
+            core.feed,
+            Paths(self.folder),
+            core.clock,
+            core.loader.paused,
+            core.live.paused,
+            core.publisher.changed,
+        )
 
     def track(self, tenant: Tenant, event: str, **who: Any) -> None:
         self.send(tenant, "heap.track", event=event, **who)

@@ -38,8 +38,11 @@ def tell_story(running: Running, tenant: Tenant) -> None:
         running.track(tenant, "Looked", user_id=str(device), properties={"note": f"for {identity}"})
         running.send(tenant, "heap.identify", user_id=str(device), identity=identity)
         running.send(
-            tenant, "heap.add_user_properties", identity=identity, properties={"plan": "premium", "email": identity}
-        )  # fmt: skip
+            tenant,
+            "heap.add_user_properties",
+            identity=identity,
+            properties={"plan": "premium", "email": identity},
+        )
         for order in range(3):
             running.track(tenant, "Bought", identity=identity, properties={"order": order})
         running.track(tenant, "Paid", identity=identity, idempotency_key=f"paid-{identity}")
@@ -323,9 +326,15 @@ def test_heaps_api_says_no(running: Running) -> None:
         assert wrong.json()["err"]
     headers = bearer(running, tenant)
     for body in (
-        b"{", b"[]", b'{"users":[]}', b'{"users":[{}]}', b'{"users":[{"user_id":"1","identity":"a"}]}',
-        b'{"users":[{"user_id":"x"}]}', b'{"users":[{"user_id":"99999999999999999"}]}', b"[" * 100_000,
-    ):  # fmt: skip
+        b"{",
+        b"[]",
+        b'{"users":[]}',
+        b'{"users":[{}]}',
+        b'{"users":[{"user_id":"1","identity":"a"}]}',
+        b'{"users":[{"user_id":"x"}]}',
+        b'{"users":[{"user_id":"99999999999999999"}]}',
+        b"[" * 100_000,
+    ):
         answer = post("/api/public/v0/user_deletion", headers=headers, content=body)
         assert answer.status_code == 400, (body[:40], answer.text)
     many = {"users": [{"user_id": str(number + 1)} for number in range(10_001)]}

@@ -27,10 +27,15 @@ def published(world: World) -> dict[str, object]:
 def test_settings_are_published_as_the_script_reads_them(world: World, owner: Browser) -> None:
     assert published(world)["capture"] == {"mode": "all", "pages": []}
     form = {
-        "mode": "block", "pages": "shop.example/account/*\n\n /checkout \n/checkout", "are_errors_captured": "1",
-        "needs_consent": "1", "are_cookies_secure": "1", "is_cookieless": "1", "are_ips_kept": "1",
+        "mode": "block",
+        "pages": "shop.example/account/*\n\n /checkout \n/checkout",
+        "are_errors_captured": "1",
+        "needs_consent": "1",
+        "are_cookies_secure": "1",
+        "is_cookieless": "1",
+        "are_ips_kept": "1",
         "is_do_not_track_honoured": "1",
-    }  # fmt: skip
+    }
     world.changed.clear()
     owner.get("/env/production/privacy")
     answer = owner.post("/env/production/privacy", form)
@@ -189,6 +194,7 @@ def test_export_is_a_file_with_everything(world: World, owner: Browser) -> None:
     told = answer.json()
     assert [each["name"] for each in told["events"]] == ["Step 0", "Step 1", "Step 2"]
     assert {each["key"]: each["value"] for each in told["properties"]} == {
-        "identity": "told@shop.test", "plan": "pro"
-    }  # fmt: skip
+        "identity": "told@shop.test",
+        "plan": "pro",
+    }
     assert told["user_ids"] == [user]

@@ -22,9 +22,14 @@ from tests.segments.oracle import History
 NOW_MS = 1_772_539_445_678  # a moment with every digit in use
 FIXED = Between(NOW_MS - 86_400_000, NOW_MS + 5)
 WINDOWS: list[Last | Between | None] = [
-    None, Last(1, "minute"), Last(30, "day"), Last(2, "hour"), Last(1, "week"), FIXED,
+    None,
+    Last(1, "minute"),
+    Last(30, "day"),
+    Last(2, "hour"),
+    Last(1, "week"),
+    FIXED,
     Between(NOW_MS - 10, NOW_MS - 5),
-]  # fmt: skip
+]
 EDGES = [0] + [w.amount * UNIT_MS[w.unit] for w in WINDOWS if isinstance(w, Last)] + [86_400_000, 10, 5]
 USERS = [1, 2, 3, 4, 5, 2**53 - 1]
 NAMES = ["Order Completed", "Order", "", "Bestellung ü😀", "a'b\\", "\t{x:String}"]
@@ -32,10 +37,49 @@ KINDS = ["custom", "custom", "custom", "click", "pageview", "identify", "exposur
 KEYS = ["plan", "age", "größe", "it's \\ {k:String}", "source", "library"]
 USER_KEYS = ["plan", "age", "größe", "it's \\ {k:String}", "identity"]
 VALUES = [
-    "", "premium", "Premium", "pre", "10", "9", "9.5", "1e1", "-3", "010", " 10", "10 ", "+10", "inf", "NaN", "-inf",
-    "1e999", "0x10", "1_0", ".5", "5.", "1,5", "true", "é", "e\u0301", "😀", "'", "\\", "\n", "a\nb", "a\0b", "\t",
-    "%", "_", "null", "0", "-0", "0.1", "9007199254740993", "premium\n", "{v:String}", "٣",
-]  # fmt: skip
+    "",
+    "premium",
+    "Premium",
+    "pre",
+    "10",
+    "9",
+    "9.5",
+    "1e1",
+    "-3",
+    "010",
+    " 10",
+    "10 ",
+    "+10",
+    "inf",
+    "NaN",
+    "-inf",
+    "1e999",
+    "0x10",
+    "1_0",
+    ".5",
+    "5.",
+    "1,5",
+    "true",
+    "é",
+    "e\u0301",
+    "😀",
+    "'",
+    "\\",
+    "\n",
+    "a\nb",
+    "a\0b",
+    "\t",
+    "%",
+    "_",
+    "null",
+    "0",
+    "-0",
+    "0.1",
+    "9007199254740993",
+    "premium\n",
+    "{v:String}",
+    "٣",
+]
 PATTERNS = [
     "^pre",
     "mium$",
@@ -69,10 +113,20 @@ def text_tests(kind: type[UserProperty] | type[PropertyFilter], keys: list[str])
     key = st.sampled_from(keys)
     plain = st.sampled_from(
         [
-            "is", "is_not", "contains", "does_not_contain", "starts_with", "ends_with",
-            "greater", "at_least", "less", "at_most", "is_set", "is_not_set",
+            "is",
+            "is_not",
+            "contains",
+            "does_not_contain",
+            "starts_with",
+            "ends_with",
+            "greater",
+            "at_least",
+            "less",
+            "at_most",
+            "is_set",
+            "is_not_set",
         ]
-    )  # fmt: skip
+    )
     return st.one_of(
         st.builds(kind, key, plain, values),
         st.builds(kind, key, st.just("matches"), st.sampled_from(PATTERNS)),
@@ -116,19 +170,31 @@ def histories(draw: st.DrawFn) -> History:
         draw(
             st.lists(
                 st.tuples(
-                    st.sampled_from(USERS), st.sampled_from(KINDS), st.sampled_from(NAMES), times,
-                    event_properties, st.sampled_from(["", "web"]),
+                    st.sampled_from(USERS),
+                    st.sampled_from(KINDS),
+                    st.sampled_from(NAMES),
+                    times,
+                    event_properties,
+                    st.sampled_from(["", "web"]),
                 ),
                 max_size=14,
             )
         )
-    ):  # fmt: skip
+    ):
         history.events.append(
             Draft(
-                0, kind, name, time_ms, NOW_MS, user_id=user, event_id=number, properties=facts, source=source,
+                0,
+                kind,
+                name,
+                time_ms,
+                NOW_MS,
+                user_id=user,
+                event_id=number,
+                properties=facts,
+                source=source,
                 library=source and "a.js",
             )
-        )  # fmt: skip
+        )
     writes = draw(
         st.lists(
             st.tuples(st.sampled_from(USERS), st.sampled_from(["plan", *USER_KEYS]), values), max_size=12

@@ -104,17 +104,22 @@ def test_only_a_changed_condition_makes_a_new_version(ours: Place, connection: s
         connection, ours.workspace_id, segment.id, condition=Not(PREMIUM), description=" new ", now=LATER
     )
     assert (edited.version, edited.condition, edited.description, edited.key) == (
-        2, Not(PREMIUM), "new", "premium",
-    )  # fmt: skip
+        2,
+        Not(PREMIUM),
+        "new",
+        "premium",
+    )
 
 
 def test_every_node_survives_being_stored(ours: Place, connection: sa.Connection) -> None:
-    condition = And((
-        Or((UserProperty("größe", "in", values=("a", "ü😀")), Not(UserProperty("x", "is_set")))),
-        Did(EventMatch("click", "Buy", (PropertyFilter("path", "starts_with", "/a"),)), "less_than", 3),
-        Did(EventMatch("click", "Buy"), "at_most", 3, Last(2, "week")),
-        Did(EventMatch(""), "exactly", 0, Between(1, 2)),
-    ))  # fmt: skip
+    condition = And(
+        (
+            Or((UserProperty("größe", "in", values=("a", "ü😀")), Not(UserProperty("x", "is_set")))),
+            Did(EventMatch("click", "Buy", (PropertyFilter("path", "starts_with", "/a"),)), "less_than", 3),
+            Did(EventMatch("click", "Buy"), "at_most", 3, Last(2, "week")),
+            Did(EventMatch(""), "exactly", 0, Between(1, 2)),
+        )
+    )
     assert ours.create(condition=condition).condition == condition
 
 
@@ -189,10 +194,17 @@ def test_a_segment_that_flags_use_cannot_be_deleted(ours: Place, connection: sa.
     for position, (key, audience) in enumerate(audiences.items()):
         connection.execute(
             sa.insert(rules).values(
-                flag_id=flag_ids[key], environment_id=ours.environments[0], position=position, kind="rollout",
-                key="r", name="R", body={"condition": audience}, created_at=NOW, updated_at=NOW,
+                flag_id=flag_ids[key],
+                environment_id=ours.environments[0],
+                position=position,
+                kind="rollout",
+                key="r",
+                name="R",
+                body={"condition": audience},
+                created_at=NOW,
+                updated_at=NOW,
             )
-        )  # fmt: skip
+        )
     connection.execute(
         sa.insert(holdouts).values(
             environment_id=ours.environments[0],

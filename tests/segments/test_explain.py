@@ -55,11 +55,13 @@ def test_the_tree_shows_which_part_decides_and_its_evidence(world: World) -> Non
     world.set_property(1, "plan", "free")
     world.now_ms += 1
     world.set_property(ann, "plan", "premium")
-    condition = Or((
-        And((PREMIUM, Did(BUY, "at_least", 7, Last(1, "hour")))),
-        Not(UserProperty("country", "is_set")),
-        Did(EventMatch(name="Never"), "exactly", 0),
-    ))  # fmt: skip
+    condition = Or(
+        (
+            And((PREMIUM, Did(BUY, "at_least", 7, Last(1, "hour")))),
+            Not(UserProperty("country", "is_set")),
+            Did(EventMatch(name="Never"), "exactly", 0),
+        )
+    )
 
     for asked in (ann, 1):  # a merged id stands for its user
         root = why(world, asked, condition)
@@ -69,8 +71,9 @@ def test_the_tree_shows_which_part_decides_and_its_evidence(world: World) -> Non
         assert (plan.holds, plan.value, plan.set_at) == (True, "premium", from_ms(NOW_MS + 1))
         assert (bought.holds, bought.count) == (False, 6)
         assert [(seen.name, seen.properties["total"], seen.time) for seen in bought.latest] == [
-            ("Buy", str(total), from_ms(NOW_MS - ago)) for ago, total in ((0, 10), (2, 11), (3, 12), (4, 13), (5, 14))
-        ]  # fmt: skip
+            ("Buy", str(total), from_ms(NOW_MS - ago))
+            for ago, total in ((0, 10), (2, 11), (3, 12), (4, 13), (5, 14))
+        ]
         country = root.nodes[1].nodes[0]
         assert (country.holds, country.value, country.set_at) == (False, None, None)
         assert (root.nodes[2].count, root.nodes[2].latest) == (0, ())

@@ -340,28 +340,39 @@ WATCHED: list[Condition] = [
     QUIET,
     Not(UserProperty("plan", "is_set")),
     And((PREMIUM, Did(EventMatch(name="Order Completed"), "less_than", 2, Last(1, "hour")))),
-    Or((
-        UserProperty("plan", "in", values=("gold", "premium")),
-        Did(EventMatch("", "", (PropertyFilter("total", "at_least", "10"),)), "at_least", 1, Last(2, "day")),
-    )),
+    Or(
+        (
+            UserProperty("plan", "in", values=("gold", "premium")),
+            Did(
+                EventMatch("", "", (PropertyFilter("total", "at_least", "10"),)),
+                "at_least",
+                1,
+                Last(2, "day"),
+            ),
+        )
+    ),
     Did(EventMatch(""), "at_most", 3),
-]  # fmt: skip
+]
 USERS = [1, 2, 3, 4, 5]
 IDENTITIES = ["ann", "bob ü", "x" * 600]
 steps = st.one_of(
     st.tuples(
-        st.just("did"), st.sampled_from(USERS), st.sampled_from(["Order Completed", "View"]),
+        st.just("did"),
+        st.sampled_from(USERS),
+        st.sampled_from(["Order Completed", "View"]),
         st.sampled_from([0, 1, 3_600_000, DAY, DAY - 1, 2 * DAY, 30 * DAY - 5, -1000, -3_600_000]),
         st.sampled_from([None, 9, 10]),
     ),
-    st.tuples(st.just("set"), st.sampled_from(USERS), st.just("plan"), st.sampled_from(["premium", "gold", "free"])),
+    st.tuples(
+        st.just("set"), st.sampled_from(USERS), st.just("plan"), st.sampled_from(["premium", "gold", "free"])
+    ),
     st.tuples(st.just("identify"), st.sampled_from(USERS), st.sampled_from(IDENTITIES)),
     st.tuples(st.just("unmerge"), st.sampled_from(USERS)),
     st.tuples(st.just("wait"), st.sampled_from([1, 5, 1000, 3_600_000, DAY, 30 * DAY])),
     st.tuples(st.just("edit"), st.integers(0, 1), st.sampled_from(WATCHED)),
     st.tuples(st.just("restart")),
     st.tuples(st.just("settle")),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

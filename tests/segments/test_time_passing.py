@@ -122,9 +122,12 @@ cases = st.tuples(histories(), accepted, st.lists(st.integers(0, 10**9), min_siz
 
 # Not made smaller when it fails: an example takes a second or more.
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True,
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
     phases=[Phase.explicit, Phase.generate],
-)  # fmt: skip
+)
 @given(case=cases)
 def test_at_any_moment_members_are_what_plain_python_says_though_nothing_but_time_has_passed(
     tmp_path_factory: pytest.TempPathFactory,
@@ -169,7 +172,7 @@ KINDS_OF_WINDOW: dict[str, Condition] = {
     "not": Not(did("at_least", 1, Last(1, "hour"))),
     "two windows": And((did("at_least", 1, Last(1, "day")), Not(did("at_least", 1, Last(1, "hour"))))),
     "window and property": And((UserProperty("plan", "is", "premium"), did("at_least", 1, Last(1, "hour")))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("condition", KINDS_OF_WINDOW.values(), ids=list(KINDS_OF_WINDOW))
@@ -181,14 +184,28 @@ def test_every_kind_of_window_ends_and_begins_to_the_millisecond(
     world.settle()
     history = History(
         [
-            *(Draft(0, "custom", "Order", NOW_MS - ago, NOW_MS, user_id=user, event_id=0, properties={"total": total})
-              for user in (1, 2) for ago, total in ((50 * MINUTE, 9), (30 * MINUTE, 10), (10 * MINUTE * user, 5))),
-            *(Draft(0, "custom", "Often", NOW_MS - second * 1000, NOW_MS, user_id=3, event_id=0)
-              for second in range(MOST_NEWEST + 20)),
+            *(
+                Draft(
+                    0,
+                    "custom",
+                    "Order",
+                    NOW_MS - ago,
+                    NOW_MS,
+                    user_id=user,
+                    event_id=0,
+                    properties={"total": total},
+                )
+                for user in (1, 2)
+                for ago, total in ((50 * MINUTE, 9), (30 * MINUTE, 10), (10 * MINUTE * user, 5))
+            ),
+            *(
+                Draft(0, "custom", "Often", NOW_MS - second * 1000, NOW_MS, user_id=3, event_id=0)
+                for second in range(MOST_NEWEST + 20)
+            ),
             Draft(0, "custom", "Later", NOW_MS + 5 * MINUTE, NOW_MS, user_id=4, event_id=0),
         ],
         merged={2: 5},
-    )  # fmt: skip
+    )
     history.events = [replace(event, event_id=number) for number, event in enumerate(history.events)]
     loaded = put(world, history)
     world.settle(loaded, world.set_property(1, "plan", "premium"))

@@ -74,9 +74,15 @@ class World(world.World):
     ) -> Loaded:
         """Store an event; return what the loader would say."""
         draft = Draft(
-            self.environment_id, kind, name, self.now_ms - ago_ms, self.now_ms, user_id=user_id,
-            event_id=self.next_id(), properties=dict(properties or {}),
-        )  # fmt: skip
+            self.environment_id,
+            kind,
+            name,
+            self.now_ms - ago_ms,
+            self.now_ms,
+            user_id=user_id,
+            event_id=self.next_id(),
+            properties=dict(properties or {}),
+        )
         self.store.insert_events([draft])
         self.history.events.append(draft)
         return Loaded(self.environment_id, by_event={(kind, name): {user_id}})

@@ -82,9 +82,14 @@ def test_a_closed_store_is_unavailable(store: ClickHouseStore) -> None:
 
 def test_one_memory_limit_and_modest_caches(store: ClickHouseStore) -> None:
     settings = dict(
-        store.query(ad_hoc(1, "SELECT name, toUInt64(value) FROM system.server_settings WHERE name IN "
-        "('max_server_memory_usage', 'mark_cache_size') AND 1 = {environment:UInt32}"))
-    )  # fmt: skip
+        store.query(
+            ad_hoc(
+                1,
+                "SELECT name, toUInt64(value) FROM system.server_settings WHERE name IN "
+                "('max_server_memory_usage', 'mark_cache_size') AND 1 = {environment:UInt32}",
+            )
+        )
+    )
     assert settings == {"max_server_memory_usage": (300 + 512) << 20, "mark_cache_size": 64 << 20}
 
 
@@ -141,9 +146,11 @@ class TestMigrations:
         migrate(run, newest, migrations=MIGRATIONS[:4])
         at, first = 1_780_000_000_000, 2**42 - 1 - 1_780_000_000_000
         for key, user, value, version in (
-            ("plan", 1, "old", (at - 1 << 22) + 9), ("plan", 1, "free", (at << 22) + 2**22 - 1),
-            ("initial_channel", 1, "Email", (first << 22) + 5), ("initial_channel", 1, "Direct", (first << 22) + 4),
-        ):  # fmt: skip
+            ("plan", 1, "old", (at - 1 << 22) + 9),
+            ("plan", 1, "free", (at << 22) + 2**22 - 1),
+            ("initial_channel", 1, "Email", (first << 22) + 5),
+            ("initial_channel", 1, "Direct", (first << 22) + 4),
+        ):
             run(
                 f"INSERT INTO cairn.user_properties VALUES (1, '{key}', {user}, '{value}', now64(3), {version})"
             )

@@ -44,25 +44,49 @@ def ask(store: Store, environment_id: int, columns: str, table: str = "events", 
 
 def test_every_field_comes_back(store: Store, environment_id: int) -> None:
     one = event(
-        environment_id, event_id=2**64 - 1, user_id=2**53 - 1, session_id=5, pageview_id=6, name="ünï 🪨 \0 '",
-        source="shop", library="x", properties={"a": 1, "b": "é", "": "", "c": True}, log_position=2**63,
-        time_ms=NOW_MS + 7, received_ms=NOW_MS + 9,
-    )  # fmt: skip
+        environment_id,
+        event_id=2**64 - 1,
+        user_id=2**53 - 1,
+        session_id=5,
+        pageview_id=6,
+        name="ünï 🪨 \0 '",
+        source="shop",
+        library="x",
+        properties={"a": 1, "b": "é", "": "", "c": True},
+        log_position=2**63,
+        time_ms=NOW_MS + 7,
+        received_ms=NOW_MS + 9,
+    )
     store.insert_events([one])
     columns = "event_id, user_id, session_id, pageview_id, name, source, library, properties, log_position"
     properties = {"a": "1", "b": "é", "": "", "c": "true"}
     assert ask(store, environment_id, f"{columns}, time, received_at") == [
         (
-            2**64 - 1, 2**53 - 1, 5, 6, "ünï 🪨 \0 '", "shop", "x", properties, 2**63,
-            NOW + timedelta(milliseconds=7), NOW + timedelta(milliseconds=9),
+            2**64 - 1,
+            2**53 - 1,
+            5,
+            6,
+            "ünï 🪨 \0 '",
+            "shop",
+            "x",
+            properties,
+            2**63,
+            NOW + timedelta(milliseconds=7),
+            NOW + timedelta(milliseconds=9),
         )
-    ]  # fmt: skip
+    ]
 
 
 BUTTON = Element(
-    hierarchy="@div;#root;|@button;.btn;|", tag="button", dom_id="pay", classes="btn primary", text="Páy",
-    href="/pay", label="Pay now", attributes={"data-b": "2", "data-a": "1"},
-)  # fmt: skip
+    hierarchy="@div;#root;|@button;.btn;|",
+    tag="button",
+    dom_id="pay",
+    classes="btn primary",
+    text="Páy",
+    href="/pay",
+    label="Pay now",
+    attributes={"data-b": "2", "data-a": "1"},
+)
 
 
 class TestCaptured:
@@ -99,9 +123,17 @@ class TestCaptured:
             )
         columns = "element_id, hierarchy, tag, dom_id, classes, text, href, label, attributes, first_seen"
         expected = (
-            number, BUTTON.hierarchy, "button", "pay", "btn primary", "Páy", "/pay", "Pay now",
-            {"data-b": "2", "data-a": "1"}, NOW,
-        )  # fmt: skip
+            number,
+            BUTTON.hierarchy,
+            "button",
+            "pay",
+            "btn primary",
+            "Páy",
+            "/pay",
+            "Pay now",
+            {"data-b": "2", "data-a": "1"},
+            NOW,
+        )
         for one in (environment_id, environment_id + 1):
             assert ask(store, one, columns, "elements") == [expected]
 

@@ -57,8 +57,12 @@ def page(
         "action_type": "segment.users.sync",
         "customer_config": {
             "fields": [
-                {"field_id": "workspace", "field_display_name": "Workspace", "field_type": "identity_mapping",
-                 "value": workspace}
+                {
+                    "field_id": "workspace",
+                    "field_display_name": "Workspace",
+                    "field_type": "identity_mapping",
+                    "value": workspace,
+                }
             ]
         },
         "data": {
@@ -67,7 +71,7 @@ def page(
             "add": [{"id": value} for value in add],
             "remove": [{"id": value} for value in remove],
         },
-    }  # fmt: skip
+    }
 
 
 def drain(segment: Any = 90210) -> dict[str, Any]:
@@ -95,11 +99,18 @@ def connect(core: Core, name: str = "Shop", *, id_token: str = ID_TOKEN, secret:
         environment = get_environment(connection, workspace.id, "production")
         connection.execute(
             sa.insert(heap_connections).values(
-                workspace_id=workspace.id, environment_id=environment.id, targets_visitors=True,
-                host="https://heapanalytics.com", client_id="client", id_token=id_token,
-                webhook_secret_sealed=core.seal.close(secret), connected_at=now, created_at=now, updated_at=now,
+                workspace_id=workspace.id,
+                environment_id=environment.id,
+                targets_visitors=True,
+                host="https://heapanalytics.com",
+                client_id="client",
+                id_token=id_token,
+                webhook_secret_sealed=core.seal.close(secret),
+                connected_at=now,
+                created_at=now,
+                updated_at=now,
             )
-        )  # fmt: skip
+        )
     return environment.id
 
 
@@ -192,11 +203,19 @@ def open_account(folder: Path) -> Account:
     store = open_store(folder / "store")
     account: Account
     core = Core(
-        settings=settings.load({"data_dir": folder}, {}), engine=engine, store=store, members=members,
-        definitions=Definitions(store), feed=Feed(), seal=open_seal(folder), clock=lambda: account.now,
-        changed=lambda _id: None, touched=lambda _loaded: None, health=list,
+        settings=settings.load({"data_dir": folder}, {}),
+        engine=engine,
+        store=store,
+        members=members,
+        definitions=Definitions(store),
+        feed=Feed(),
+        seal=open_seal(folder),
+        clock=lambda: account.now,
+        changed=lambda _id: None,
+        touched=lambda _loaded: None,
+        health=list,
         client=HttpClient(TrustedProxies("127.0.0.0/8")),
-    )  # fmt: skip
+    )
     changed: list[int] = []
     applying = Applying(engine, members, core.clock, on_change=changed.extend)
     client = TestClient(
@@ -216,13 +235,23 @@ def synced_audience(data_dir: Path) -> int:
         ).scalar_one()
         workspace_id = connection.execute(sa.select(workspaces.c.id)).scalar_one()
         account_id = connection.execute(
-            sa.insert(heap_connections).values(
-                workspace_id=workspace_id, environment_id=environment_id, targets_visitors=True, id_token=ID_TOKEN,
-                host="https://heapanalytics.com", connected_by="owner@demo.test", connected_at=now, created_at=now,
-                updated_at=now, heap_account="Acme", heap_environment="Production",
+            sa.insert(heap_connections)
+            .values(
+                workspace_id=workspace_id,
+                environment_id=environment_id,
+                targets_visitors=True,
+                id_token=ID_TOKEN,
+                host="https://heapanalytics.com",
+                connected_by="owner@demo.test",
+                connected_at=now,
+                created_at=now,
+                updated_at=now,
+                heap_account="Acme",
+                heap_environment="Production",
                 webhook_secret_sealed=open_seal(data_dir).close(SECRET),
-            ).returning(heap_connections.c.id)
-        ).scalar_one()  # fmt: skip
+            )
+            .returning(heap_connections.c.id)
+        ).scalar_one()
         audience = offer(
             connection, account_id, environment_id, heap_id="90210", name="Trial, inactive 7 d", now=now
         )
@@ -231,11 +260,20 @@ def synced_audience(data_dir: Path) -> int:
         for number, state in enumerate(("applied", "refused", "receiving")):
             connection.execute(
                 sa.insert(heap_tasks).values(
-                    connection_id=account_id, audience_id=audience.id, task_id=f"c0ffee0{number}", action="sync",
-                    state=state, pages=40, pages_received=40, added=1204, removed=3, started_at=now, finished_at=now,
+                    connection_id=account_id,
+                    audience_id=audience.id,
+                    task_id=f"c0ffee0{number}",
+                    action="sync",
+                    state=state,
+                    pages=40,
+                    pages_received=40,
+                    added=1204,
+                    removed=3,
+                    started_at=now,
+                    finished_at=now,
                     error="data.sync_info.total_pages: it is 4, and was 3" if state == "refused" else "",
                 )
-            )  # fmt: skip
+            )
     members.apply(
         list_set(audience.list_id), add={f"user{n}@acme.test": to_ms(now) for n in range(1201)}, remove=()
     )

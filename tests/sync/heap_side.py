@@ -42,9 +42,12 @@ class HeapSide:
         oauth = f"{self.url}/api/partner/oauth"
         if path == "/.well-known/oauth-authorization-server" and self.is_cairn:
             return 200, {
-                "issuer": self.url, "authorization_endpoint": f"{oauth}/authorize", "token_endpoint": f"{oauth}/token",
-                "registration_endpoint": f"{oauth}/register", "revocation_endpoint": f"{oauth}/revoke",
-            }  # fmt: skip
+                "issuer": self.url,
+                "authorization_endpoint": f"{oauth}/authorize",
+                "token_endpoint": f"{oauth}/token",
+                "registration_endpoint": f"{oauth}/register",
+                "revocation_endpoint": f"{oauth}/revoke",
+            }
         if path == "/api/partner/oauth/register" and self.is_cairn:
             return 201, {
                 "client_id": "given id",

@@ -33,9 +33,14 @@ class Shop:
         with core.engine.begin() as connection:
             self.workspace_id = connection.execute(sa.select(heap_connections.c.workspace_id)).scalar_one()
             create_member(
-                connection, self.workspace_id, email="owner@shop.test", name="owner", password=PASSWORD,
-                role=Role.OWNER, now=account.now,
-            )  # fmt: skip
+                connection,
+                self.workspace_id,
+                email="owner@shop.test",
+                name="owner",
+                password=PASSWORD,
+                role=Role.OWNER,
+                now=account.now,
+            )
             self.here = get_environment(connection, self.workspace_id, "production")
             self.token = create_token(
                 connection, self.workspace_id, name="t", role=Role.EDITOR, now=account.now

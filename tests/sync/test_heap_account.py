@@ -26,9 +26,14 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         workspace_id = connection.execute(sa.select(heap_connections.c.workspace_id)).scalar_one()
         for role in (Role.OWNER, Role.EDITOR):
             create_member(
-                connection, workspace_id, email=f"{role.value}@shop.test", name=role.value, password=PASSWORD,
-                role=role, now=account.now,
-            )  # fmt: skip
+                connection,
+                workspace_id,
+                email=f"{role.value}@shop.test",
+                name=role.value,
+                password=PASSWORD,
+                role=role,
+                now=account.now,
+            )
     yield account
     account.close()
 
@@ -98,9 +103,10 @@ def test_the_story_from_enable_to_the_environment_shown(
     assert asked["redirect_uri"] == f"http://cairn.test{CALLBACK}" and asked["client_id"] == "given id"
     (registered,) = side.called("/api/partner/oauth/register")
     assert registered == {
-        "client_name": "Wingify Cohort Sync", "redirect_uris": [f"http://cairn.test{CALLBACK}"],
+        "client_name": "Wingify Cohort Sync",
+        "redirect_uris": [f"http://cairn.test{CALLBACK}"],
         "webhook_url": "http://cairn.test/api/partner/heap/segments",
-    }  # fmt: skip
+    }
     landed = owner.get(side.allow(address))
     assert "Connected." in landed.text and "No audience yet" in landed.text
     assert "Production of Acme" in owner.get(f"{HEAP}?tab=config").text
@@ -292,9 +298,21 @@ def test_client_and_secrets_of_a_real_heap_are_typed_and_never_shown_again(
 
 
 @pytest.mark.parametrize(
-    "host", ["", "ftp://heap.test", "https://", "https://heap.test/path", "https://user@heap.test", "https://heap.test?x",
-             "https://[::1", "https://heap.test:99999", "javascript:alert(1)", "https://" + "x" * 300, "https://hé;ap.test"],
-)  # fmt: skip
+    "host",
+    [
+        "",
+        "ftp://heap.test",
+        "https://",
+        "https://heap.test/path",
+        "https://user@heap.test",
+        "https://heap.test?x",
+        "https://[::1",
+        "https://heap.test:99999",
+        "javascript:alert(1)",
+        "https://" + "x" * 300,
+        "https://hé;ap.test",
+    ],
+)
 def test_a_host_that_is_no_address_is_refused_at_its_field(owner: Browser, host: str) -> None:
     owner.post(f"{HEAP}/enable")
     refused = owner.post(f"{HEAP}/config", {"targets_visitors": "1", "host": host})

@@ -143,9 +143,15 @@ def test_a_storage_request_is_signed_as_others_sign_it(path: str) -> None:
         "PUT", f"https://{host}{path}", body, now, region="eu-central-1", key_id="AKID", secret="s3"
     )
     asked = {
-        "host": host, "path": path, "body": body.decode(), "date": headers["x-amz-date"], "region": "eu-central-1",
-        "key": "AKID", "secret": "s3", "digest": headers["x-amz-content-sha256"],
-    }  # fmt: skip
+        "host": host,
+        "path": path,
+        "body": body.decode(),
+        "date": headers["x-amz-date"],
+        "region": "eu-central-1",
+        "key": "AKID",
+        "secret": "s3",
+        "digest": headers["x-amz-content-sha256"],
+    }
     assert check({"object": asked})["object"] == headers["authorization"]
 
 

@@ -92,9 +92,13 @@ class World(world.World):
     def ask(self, **changes: str | None) -> str:
         """The address that the app opens; None leaves a parameter out."""
         values: dict[str, str | None] = {
-            "client_id": self.client.client_id, "state": "s-1", "response_type": "code", "redirect_uri": BACK,
-            "scope": "segment", **changes,
-        }  # fmt: skip
+            "client_id": self.client.client_id,
+            "state": "s-1",
+            "response_type": "code",
+            "redirect_uri": BACK,
+            "scope": "segment",
+            **changes,
+        }
         return (
             f"{AUTHORIZE}?{urlencode({name: value for name, value in values.items() if value is not None})}"
         )
@@ -112,9 +116,12 @@ class World(world.World):
 
     def exchange(self, code: str, client: Client | None = None, **changes: str) -> Any:
         body = {
-            "grant_type": "authorization_code", "code": code, "redirect_uri": BACK,
-            **(client or self.client).authentication, **changes,
-        }  # fmt: skip
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": BACK,
+            **(client or self.client).authentication,
+            **changes,
+        }
         return self.http.post("/api/partner/oauth/token", data=body)
 
     def token(self, **form: str) -> dict[str, str]:
@@ -215,9 +222,11 @@ def test_metadata_says_whose_segments_they_are(world: World) -> None:
     assert answer.json()["account"]["name"] == "Shop"
     assert answer.json()["environment"] == {"id": here, "name": "Development"}
     field_of_workspace = {
-        "field_id": "workspace", "field_display_name": "Workspace", "field_type": "identity_mapping",
+        "field_id": "workspace",
+        "field_display_name": "Workspace",
+        "field_type": "identity_mapping",
         "value": {"id": here, "display_name": "Development"},
-    }  # fmt: skip
+    }
     assert answer.json()["fields"] == [field_of_workspace]
     assert answer.headers["cache-control"] == "no-store"
 
@@ -493,8 +502,13 @@ def test_consent_of_a_session_that_is_over_is_asked_again_and_not_replayed(world
 def test_with_a_challenge_the_verifier_is_demanded(world: World) -> None:
     verifier = secrets.token_urlsafe(48)
     wrong = secrets.token_urlsafe(48)
-    for sent in ({}, {"code_verifier": ""}, {"code_verifier": wrong}, {"code_verifier": "short"},
-                 {"code_verifier": challenge_of(verifier)}):  # fmt: skip
+    for sent in (
+        {},
+        {"code_verifier": ""},
+        {"code_verifier": wrong},
+        {"code_verifier": "short"},
+        {"code_verifier": challenge_of(verifier)},
+    ):
         answer = world.exchange(world.code(pkce(world, verifier)), **sent)
         assert answer.status_code == 400, sent
         assert answer.json()["error"] in ("invalid_grant", "invalid_request")
@@ -547,9 +561,13 @@ def test_a_wrong_secret_and_an_unknown_client_get_the_same_answer(
     world: World, changes: dict[str, str], path: str
 ) -> None:
     body = {
-        "grant_type": "authorization_code", "code": world.code(), "redirect_uri": BACK, "token": "x",
-        **world.client.authentication, **changes,
-    }  # fmt: skip
+        "grant_type": "authorization_code",
+        "code": world.code(),
+        "redirect_uri": BACK,
+        "token": "x",
+        **world.client.authentication,
+        **changes,
+    }
     answer = world.http.post(f"/api/partner/oauth/{path}", data=body)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
     assert answer.headers["www-authenticate"].startswith("Basic ")

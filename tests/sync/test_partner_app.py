@@ -104,8 +104,11 @@ def register(tab: Page, served: Served, app: PartnerApp) -> dict[str, str]:
     tab.get_by_label("Redirect addresses").fill(f"{app.url}/callback")
     tab.get_by_label("Webhook address").fill(f"{app.url}/webhook")
     tab.get_by_role("button", name="Register").click()
-    names = {"Copy the client secret": "clientSecret", "Copy the webhook secret": "webhookSecret",
-             "Copy the client id": "clientId"}  # fmt: skip
+    names = {
+        "Copy the client secret": "clientSecret",
+        "Copy the webhook secret": "webhookSecret",
+        "Copy the client id": "clientId",
+    }
     return {
         name: tab.get_by_label(label, exact=True).get_attribute("data-copy") or ""
         for label, name in names.items()
@@ -192,8 +195,10 @@ def test_the_whole_story_from_consent_to_a_delta(story: Story) -> None:
 def forget(story: Story, identity: str) -> None:
     """Make somebody leave the segment."""
     body = {
-        "app_id": story.served.production["app_id"], "identity": identity, "properties": {"plan": "none"},
-    }  # fmt: skip
+        "app_id": story.served.production["app_id"],
+        "identity": identity,
+        "properties": {"plan": "none"},
+    }
     httpx2.post(f"{story.served.url}/api/add_user_properties", json=body).raise_for_status()
 
 

@@ -222,9 +222,20 @@ def test_an_unknown_id_token_is_refused(account: Account, id_token: str) -> None
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000, b'{"id_token":' + b"[" * 100_000,
-     without("id_token"), with_value("id_token", 7), with_value("id_token", None)],
-)  # fmt: skip
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"id_token":' + b"[" * 100_000,
+        without("id_token"),
+        with_value("id_token", 7),
+        with_value("id_token", None),
+    ],
+)
 def test_a_body_that_names_no_account_is_refused(account: Account, body: Any) -> None:
     answer = account.send(body)
     assert (answer.status_code, answer.json()) == (403, {"error": "Invalid signature"})
@@ -279,7 +290,7 @@ SYNC = "data.sync_info"
         (page(add=map(str, range(100_000))), "data.add"),
         (page(remove=map(str, range(10_001))), "data.remove"),
     ],
-)  # fmt: skip
+)
 def test_a_malformed_webhook_is_refused_naming_the_field(account: Account, body: Any, named: str) -> None:
     account.taken(page(task="before", add=["a"]))
     answer = account.send(body)

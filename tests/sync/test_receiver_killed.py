@@ -35,11 +35,18 @@ def served(tmp_path: Path) -> Iterator[Served]:
     with engine.begin() as connection:
         connection.execute(
             sa.insert(heap_connections).values(
-                workspace_id=1, environment_id=1, targets_visitors=True, host="https://heapanalytics.com",
-                client_id="client", id_token=ID_TOKEN, created_at=now, updated_at=now,
-                webhook_secret_sealed=open_seal(served.data_dir).close(SECRET), connected_at=now,
+                workspace_id=1,
+                environment_id=1,
+                targets_visitors=True,
+                host="https://heapanalytics.com",
+                client_id="client",
+                id_token=ID_TOKEN,
+                created_at=now,
+                updated_at=now,
+                webhook_secret_sealed=open_seal(served.data_dir).close(SECRET),
+                connected_at=now,
             )
-        )  # fmt: skip
+        )
     engine.dispose()
     served.start()
     yield served

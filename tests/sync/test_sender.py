@@ -543,11 +543,16 @@ def test_a_target_whose_settings_cannot_be_read_waits_by_itself(
         damaged = connection.execute(
             sa.insert(sync_targets)
             .values(
-                environment_id=world.environment_id, kind="webhook", name="Damaged", settings=settings or {},
-                secret_sealed=world.seal.close("whsec_" + "A" * 44), created_at=NOW, updated_at=NOW,
+                environment_id=world.environment_id,
+                kind="webhook",
+                name="Damaged",
+                settings=settings or {},
+                secret_sealed=world.seal.close("whsec_" + "A" * 44),
+                created_at=NOW,
+                updated_at=NOW,
             )
             .returning(sync_targets.c.id)
-        ).scalar_one()  # fmt: skip
+        ).scalar_one()
     other = world.sync(damaged)
     with world.engine.begin() as connection:
         save_new(connection, new_sample(other, world.now))

@@ -57,8 +57,11 @@ class Pair:
         }
         done = subprocess.run(
             ["node", CLIENTS / "story" / "ask_flag.js", json.dumps(asked)],
-            capture_output=True, text=True, cwd=CLIENTS, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            cwd=CLIENTS,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return [answer["enabled"] for answer in json.loads(done.stdout.splitlines()[-1])["answers"]]
 

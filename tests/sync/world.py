@@ -75,24 +75,40 @@ class SyncWorld:
             app = connection.execute(
                 sa.insert(partner_apps)
                 .values(
-                    workspace_id=self.workspace_id, name="Partner", client_id=f"app{partner.url}", secret_hash="",
-                    redirect_uris=[], webhook_url=partner.url, created_at=NOW, updated_at=NOW,
+                    workspace_id=self.workspace_id,
+                    name="Partner",
+                    client_id=f"app{partner.url}",
+                    secret_hash="",
+                    redirect_uris=[],
+                    webhook_url=partner.url,
+                    created_at=NOW,
+                    updated_at=NOW,
                     webhook_secret_sealed=self.seal.close(partner.secret),
                 )
                 .returning(partner_apps.c.id)
-            ).scalar_one()  # fmt: skip
+            ).scalar_one()
             grant = connection.execute(
                 sa.insert(partner_grants)
                 .values(
-                    app_id=app, workspace_id=self.workspace_id, environment_id=self.environment_id, id_token=ID_TOKEN,
-                    token_hash=key_hash(f"token{app}"), granted_by="ann@acme.test", granted_at=NOW,
+                    app_id=app,
+                    workspace_id=self.workspace_id,
+                    environment_id=self.environment_id,
+                    id_token=ID_TOKEN,
+                    token_hash=key_hash(f"token{app}"),
+                    granted_by="ann@acme.test",
+                    granted_at=NOW,
                 )
                 .returning(partner_grants.c.id)
-            ).scalar_one()  # fmt: skip
+            ).scalar_one()
             target = sa.insert(sync_targets).values(
-                environment_id=self.environment_id, kind="partner", name="Partner", grant_id=grant, settings={},
-                created_at=NOW, updated_at=NOW,
-            )  # fmt: skip
+                environment_id=self.environment_id,
+                kind="partner",
+                name="Partner",
+                grant_id=grant,
+                settings={},
+                created_at=NOW,
+                updated_at=NOW,
+            )
             return int(connection.execute(target.returning(sync_targets.c.id)).scalar_one())
 
     def sync(self, target_id: int, **fields: str) -> Sync:

@@ -42,12 +42,20 @@ class World(world.World):
         received = to_ms(NOW) - int(minutes_ago * 60_000)
         key = f"{name}/{identity}/{received}"
         draft = Draft(
-            environment_id, more.pop("kind", Kind.CUSTOM), name, received, received, identity=identity,
+            environment_id,
+            more.pop("kind", Kind.CUSTOM),
+            name,
+            received,
+            received,
+            identity=identity,
             user_id=more.pop("user_id", identified_user_id(environment_id, identity)),
-            event_id=event_id(str(environment_id), key), source=more.pop("source", "Server"),
-            library=more.pop("library", "test"), session_id=more.pop("session_id", 0),
-            properties=more.pop("properties", {}), facts=more.pop("facts", {}),
-        )  # fmt: skip
+            event_id=event_id(str(environment_id), key),
+            source=more.pop("source", "Server"),
+            library=more.pop("library", "test"),
+            session_id=more.pop("session_id", 0),
+            properties=more.pop("properties", {}),
+            facts=more.pop("facts", {}),
+        )
         assert not more
         self.core.store.insert_events([draft])
         self.core.feed.publish([draft], [])

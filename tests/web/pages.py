@@ -56,9 +56,10 @@ def registered(tab: Tab, url: str) -> str:
     """The id of a partner app, which the demo has none of."""
     tab.goto(url)
     for label, value in (
-        ("Name", "Mailer"), ("Redirect addresses", "https://mailer.example/heap/callback"),
+        ("Name", "Mailer"),
+        ("Redirect addresses", "https://mailer.example/heap/callback"),
         ("Webhook address", "https://hooks.mailer.example/heap"),
-    ):  # fmt: skip
+    ):
         tab.get_by_label(label, exact=True).fill(value)
     tab.get_by_role("button", name="Register").click()
     tab.wait_for_url(re.compile(r"/partner-apps/\d+"))

@@ -9,8 +9,11 @@ EMAIL = "ann@shop.test"
 
 def fill_sign_up(page: Page, *, password: str = PASSWORD) -> None:
     for label, value in (
-        ("Your name", "Ann"), ("E-mail", EMAIL), ("Password", password), ("Workspace", "Shop"),
-    ):  # fmt: skip
+        ("Your name", "Ann"),
+        ("E-mail", EMAIL),
+        ("Password", password),
+        ("Workspace", "Shop"),
+    ):
         page.get_by_label(label).fill(value)
 
 

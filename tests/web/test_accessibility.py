@@ -220,11 +220,14 @@ def test_the_menu_of_a_phone_names_the_page_and_leads_to_others(demo: Demo, phon
 @pytest.mark.parametrize(
     ("path", "label"),
     [
-        ("/env/production/tokens", "Delete"), ("/env/production/keys", "Rotate"),
-        ("/env/production/keys", "Rotate the SDK key"), ("/env/production/flags/featureFlag", "Archive"),
-        ("/env/production/flags/featureFlag", "Delete"), ("/env/production/segments/1", "Delete"),
+        ("/env/production/tokens", "Delete"),
+        ("/env/production/keys", "Rotate"),
+        ("/env/production/keys", "Rotate the SDK key"),
+        ("/env/production/flags/featureFlag", "Archive"),
+        ("/env/production/flags/featureFlag", "Delete"),
+        ("/env/production/segments/1", "Delete"),
     ],
-)  # fmt: skip
+)
 def test_a_confirmation_opens_on_the_screen_of_a_phone(
     demo: Demo, phone: Page, path: str, label: str
 ) -> None:
@@ -249,10 +252,14 @@ def test_a_confirmation_opens_on_the_screen_of_a_phone(
         ("/flags/{key}/rules/new", {"Traffic in percent": "50"}, "Add the rule", "Segment"),
         ("/tokens", {"Name": " "}, "Create the token", "Name"),
         ("/accounts", {"Account ID property": "k" * 2000}, "Save", "Account ID property"),
-        ("/account", {"Current password": "not mine", "New password": LONG, "The new one again": LONG},
-         "Change the password", "Current password"),
+        (
+            "/account",
+            {"Current password": "not mine", "New password": LONG, "The new one again": LONG},
+            "Change the password",
+            "Current password",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_refused_form_says_so_at_the_field_in_red_and_gives_it_the_focus(
     demo: Demo, path: str, fills: dict[str, str], button: str, field: str
 ) -> None:

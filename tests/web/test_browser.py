@@ -204,9 +204,13 @@ def test_copying_a_key_and_confirming_what_is_lost(cairn: Served, page: Page) ->
 def test_the_keyboard_goes_everywhere(cairn: Served, page: Page) -> None:
     page.goto(f"{cairn.url}/env/production")
     for letter, heading in (
-        ("l", "Live"), ("u", "Users"), ("s", "Segments"), ("f", "Flags"), ("k", "Sources and keys"),
+        ("l", "Live"),
+        ("u", "Users"),
+        ("s", "Segments"),
+        ("f", "Flags"),
+        ("k", "Sources and keys"),
         ("a", "Your sign-in"),
-    ):  # fmt: skip
+    ):
         page.keyboard.press("g")
         page.keyboard.press(letter)
         expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()

@@ -128,8 +128,9 @@ def test_a_defined_event_is_used_in_segments_and_users(cairn: Served, page: Page
     sizes = [segment(cairn, page, what) for what in ("did", "did_not")]
     everybody = httpx2.get(
         f"{cairn.url}/api/v1/defined-events/5/counts?environment=production",
-        headers={"Authorization": f"Bearer {cairn.demo['api_token']}"}, timeout=20,
-    ).json()  # fmt: skip
+        headers={"Authorization": f"Bearer {cairn.demo['api_token']}"},
+        timeout=20,
+    ).json()
     assert sizes[0][1] > 0 and sizes[1][1] > 0
     assert everybody["users"] == sizes[0][1], "one count everywhere"
     assert buyer in sizes[0][0] or sizes[0][1] > 50

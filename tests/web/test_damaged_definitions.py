@@ -63,9 +63,12 @@ WHERE = {
 }
 # Documents that no page or endpoint shows as such; damaged, they break nothing either.
 UNSEEN = [
-    ("edits", "what"), ("connections", "settings"), ("deletions", "receipt"), ("partner_apps", "redirect_uris"),
+    ("edits", "what"),
+    ("connections", "settings"),
+    ("deletions", "receipt"),
+    ("partner_apps", "redirect_uris"),
     ("sync_targets", "settings"),
-]  # fmt: skip
+]
 # Jobs are read by the worker, which sets the one aside; the rest of a deletion by its job.
 # A message of a hook is read by what sends it.
 ELSEWHERE = {
@@ -75,20 +78,55 @@ ELSEWHERE = {
     ("outbound_messages", "body"),
 }
 PAGES = [
-    "", "/users", "/segments", "/segments/new", "/flags", "/flags?archived=1", "/events", "/events/new", "/live",
-    "/keys", "/privacy", "/accounts", "/environments", "/directory", "/partner-apps",
-    "/partner-apps/{app}", f"/flags/{FINE}", f"/flags/{FINE}/variables",
-    f"/flags/{FINE}/metrics", f"/flags/{FINE}/sdk", f"/flags/{FINE}/rules/new", "/segments/{fine_segment}",
-    "/events/{fine_event}", f"/flags/{FINE}?as=ann",
-]  # fmt: skip
+    "",
+    "/users",
+    "/segments",
+    "/segments/new",
+    "/flags",
+    "/flags?archived=1",
+    "/events",
+    "/events/new",
+    "/live",
+    "/keys",
+    "/privacy",
+    "/accounts",
+    "/environments",
+    "/directory",
+    "/partner-apps",
+    "/partner-apps/{app}",
+    f"/flags/{FINE}",
+    f"/flags/{FINE}/variables",
+    f"/flags/{FINE}/metrics",
+    f"/flags/{FINE}/sdk",
+    f"/flags/{FINE}/rules/new",
+    "/segments/{fine_segment}",
+    "/events/{fine_event}",
+    f"/flags/{FINE}?as=ann",
+]
 # Every page of what is damaged: where it is looked at, tried and mended.
 OWN_PAGES = [
-    "/segments/{segment}", "/segments/{segment}/edit", "/segments/{segment}?user=ann", "/events/{event}",
-    "/events/{event}/edit", f"/flags/{BROKEN}?as=ann", f"/flags/{BROKEN}/variables", f"/flags/{BROKEN}/metrics",
-    f"/flags/{BROKEN}/sdk", f"/flags/{BROKEN}/rules/new", f"/flags/{BROKEN}/rules/{{rule}}/edit",
-]  # fmt: skip
-LISTS = ["/segments", "/flags", "/defined-events", "/deletions", "/environments", "/sources",
-         f"/flags/{FINE}/environments/production/rules", "/defined-events/findings?environment=production"]  # fmt: skip
+    "/segments/{segment}",
+    "/segments/{segment}/edit",
+    "/segments/{segment}?user=ann",
+    "/events/{event}",
+    "/events/{event}/edit",
+    f"/flags/{BROKEN}?as=ann",
+    f"/flags/{BROKEN}/variables",
+    f"/flags/{BROKEN}/metrics",
+    f"/flags/{BROKEN}/sdk",
+    f"/flags/{BROKEN}/rules/new",
+    f"/flags/{BROKEN}/rules/{{rule}}/edit",
+]
+LISTS = [
+    "/segments",
+    "/flags",
+    "/defined-events",
+    "/deletions",
+    "/environments",
+    "/sources",
+    f"/flags/{FINE}/environments/production/rules",
+    "/defined-events/findings?environment=production",
+]
 
 
 class Made:
@@ -150,9 +188,12 @@ class Made:
 
 def _flag(name: str) -> NewFlag:
     return NewFlag(
-        key=name, name=name, variables=(Variable(1, "color", "string", "grey"),),
-        variations=(Variation(1, "on"), Variation(2, "off")), metrics=(Metric(1, "bought"),),
-    )  # fmt: skip
+        key=name,
+        name=name,
+        variables=(Variable(1, "color", "string", "grey"),),
+        variations=(Variation(1, "on"), Variation(2, "off")),
+        metrics=(Metric(1, "bought"),),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -247,25 +288,59 @@ def test_what_cannot_be_read_fails_alone(
 
 
 MENDED = [
-    pytest.param("segments", "condition", "PATCH", "/segments/{segment}", {"name": "other"},
-                 {"condition": {"type": "user_property", "key": "plan", "operator": "is_set"}}, id="segment"),
-    pytest.param("defined_events", "body", "PATCH", "/defined-events/{event}", {"category": "c"},
-                 {"definition": {"parts": [{"kind": "custom", "name": "mended"}]}}, id="defined event"),
+    pytest.param(
+        "segments",
+        "condition",
+        "PATCH",
+        "/segments/{segment}",
+        {"name": "other"},
+        {"condition": {"type": "user_property", "key": "plan", "operator": "is_set"}},
+        id="segment",
+    ),
+    pytest.param(
+        "defined_events",
+        "body",
+        "PATCH",
+        "/defined-events/{event}",
+        {"category": "c"},
+        {"definition": {"parts": [{"kind": "custom", "name": "mended"}]}},
+        id="defined event",
+    ),
     pytest.param("flags", "variables", "PATCH", f"/flags/{BROKEN}", None, {"variables": []}, id="variables"),
     pytest.param("flags", "metrics", "PATCH", f"/flags/{BROKEN}", None, {"metrics": []}, id="metrics"),
-    pytest.param("rules", "body", "PATCH", f"/flags/{BROKEN}/environments/production/rules/{{rule}}", None,
-                 {"condition": {"type": "and", "nodes": []}, "traffic": 5, "allocations": [{"variation_id": 1}]},
-                 id="rule"),
-    pytest.param("capture_settings", "body", "PUT", "/capture?environment=production", None, {"mode": "all"},
-                 id="capture settings"),
-]  # fmt: skip
+    pytest.param(
+        "rules",
+        "body",
+        "PATCH",
+        f"/flags/{BROKEN}/environments/production/rules/{{rule}}",
+        None,
+        {"condition": {"type": "and", "nodes": []}, "traffic": 5, "allocations": [{"variation_id": 1}]},
+        id="rule",
+    ),
+    pytest.param(
+        "capture_settings",
+        "body",
+        "PUT",
+        "/capture?environment=production",
+        None,
+        {"mode": "all"},
+        id="capture settings",
+    ),
+]
 
 
 @pytest.mark.parametrize(("table", "column", "method", "path", "beside", "anew"), MENDED)
 def test_what_cannot_be_read_is_mended_by_sending_it_anew_and_never_overwritten_unseen(
-    world: World, made: Made, api: Callable[..., Any], table: str, column: str, method: str, path: str,
-    beside: Any, anew: Any,
-) -> None:  # fmt: skip
+    world: World,
+    made: Made,
+    api: Callable[..., Any],
+    table: str,
+    column: str,
+    method: str,
+    path: str,
+    beside: Any,
+    anew: Any,
+) -> None:
     with made.damaged(table, column, "{not json"):
         if beside is not None:
             assert api(method, path, beside).status_code == 200

@@ -27,9 +27,12 @@ def ordered(world: World) -> int:
         world.event("Ordered", "dora@shop.test", minutes_ago=minutes)
     with world.core.engine.begin() as connection:
         made = create_defined_event(
-            connection, world.a.workspace_id, world.a.environment.project_id,
-            NewDefinedEvent("Order", Definition((Part("custom", "Ordered"),))), NOW,
-        )  # fmt: skip
+            connection,
+            world.a.workspace_id,
+            world.a.environment.project_id,
+            NewDefinedEvent("Order", Definition((Part("custom", "Ordered"),))),
+            NOW,
+        )
     return made.id
 
 

@@ -19,9 +19,12 @@ DIRECTORY = "/env/production/directory"
 APPS = "/env/production/partner-apps"
 WEBHOOK = {"name": "Warehouse", "url": "https://hooks.example/cairn"}
 FILES = {
-    "name": "Lake", "url": "https://s3.example", "bucket": "lake", "access_key_id": "AKIA",
+    "name": "Lake",
+    "url": "https://s3.example",
+    "bucket": "lake",
+    "access_key_id": "AKIA",
     "target_secret": "s3cr3t-key",
-}  # fmt: skip
+}
 TRAITS = {"name": "Segment", "url": "https://api.segment.example", "target_secret": "wk_secret"}
 
 
@@ -32,8 +35,10 @@ def targets(world: World) -> list[Target]:
 
 def register(world: World, owner: Browser, name: str) -> PartnerApp:
     form = {
-        "name": name, "redirect_uris": "https://m.example/a\n\nhttps://m.example/b", "webhook_url": "https://m.example/w",
-    }  # fmt: skip
+        "name": name,
+        "redirect_uris": "https://m.example/a\n\nhttps://m.example/b",
+        "webhook_url": "https://m.example/w",
+    }
     assert owner.post(APPS, form, follow_redirects=False).status_code == 303
     with world.core.reading() as connection:
         return next(app for app in list_apps(connection, world.a.workspace_id) if app.name == name)
@@ -42,9 +47,13 @@ def register(world: World, owner: Browser, name: str) -> PartnerApp:
 def allow(world: World, app: PartnerApp) -> int:
     with world.core.engine.begin() as connection:
         customer, _ = give(
-            connection, app_id=app.id, workspace_id=world.a.workspace_id, environment_id=world.a.environment.id,
-            granted_by="ann@shop.test", now=NOW,
-        )  # fmt: skip
+            connection,
+            app_id=app.id,
+            workspace_id=world.a.workspace_id,
+            environment_id=world.a.environment.id,
+            granted_by="ann@shop.test",
+            now=NOW,
+        )
     return customer.grant_id
 
 
@@ -76,12 +85,15 @@ def test_a_target_is_set_up_and_no_secret_is_shown_again(
 @pytest.mark.parametrize(
     ("kind", "changes", "field"),
     [
-        ("webhook", {"name": ""}, "name"), ("webhook", {"url": "nonsense"}, "url"),
-        ("webhook", {"target_secret": "short"}, "secret"), ("files", {"bucket": ""}, "bucket"),
-        ("files", {"access_key_id": ""}, "access_key_id"), ("files", {"target_secret": ""}, "secret"),
+        ("webhook", {"name": ""}, "name"),
+        ("webhook", {"url": "nonsense"}, "url"),
+        ("webhook", {"target_secret": "short"}, "secret"),
+        ("files", {"bucket": ""}, "bucket"),
+        ("files", {"access_key_id": ""}, "access_key_id"),
+        ("files", {"target_secret": ""}, "secret"),
         ("traits", {"target_secret": ""}, "secret"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_target_is_said_at_its_field_without_the_secret(
     owner: Browser, kind: str, changes: dict[str, str], field: str
 ) -> None:
@@ -187,10 +199,13 @@ def test_who_is_without_an_id_is_listed_under_each_mapping(
 @pytest.mark.parametrize(
     ("form", "status"),
     [
-        ({"target": "x"}, 422), ({"target": "999999"}, 404), ({"every": "5m"}, 422), ({"mapping": "nonsense"}, 422),
+        ({"target": "x"}, 422),
+        ({"target": "999999"}, 404),
+        ({"every": "5m"}, 422),
+        ({"mapping": "nonsense"}, 422),
         ({"mapping": "property:"}, 422),
     ],
-)  # fmt: skip
+)
 def test_a_sync_that_cannot_be_is_refused(
     world: World, owner: Browser, form: dict[str, str], status: int
 ) -> None:

@@ -14,12 +14,20 @@ EVENT = {"name": "Ours {name}", "p0.kind": "custom", "p0.name": "bought"}
 FLAG = {"key": "{name}", "w0.key": "off", "w0.name": "Off", "w1.key": "on", "w1.name": "On"}
 # Where it is made, with what; what the first tab changes and what the second one; how the change is told.
 THINGS = [
-    pytest.param("segments", SEGMENT, {"g0.r0.value": "free"}, {"name": "Mine"}, "condition", "free", id="segment"),
-    pytest.param("events", EVENT, {"p0.name": "sold"}, {"category": "Mine"}, "definition", "sold", id="defined event"),
+    pytest.param(
+        "segments", SEGMENT, {"g0.r0.value": "free"}, {"name": "Mine"}, "condition", "free", id="segment"
+    ),
+    pytest.param(
+        "events", EVENT, {"p0.name": "sold"}, {"category": "Mine"}, "definition", "sold", id="defined event"
+    ),
     pytest.param("flags", FLAG, {"name": "Theirs"}, {"description": "Mine"}, "name", "Theirs", id="flag"),
-    pytest.param("rules", {"key": "{name}"}, {"traffic": "10"}, {"name": "Mine"}, "traffic", "10 %", id="rule"),
-    pytest.param("metrics", {}, {"m0.identifier": "Sold"}, {"m0.identifier": "Mine"}, "metrics", "Sold", id="metrics"),
-]  # fmt: skip
+    pytest.param(
+        "rules", {"key": "{name}"}, {"traffic": "10"}, {"name": "Mine"}, "traffic", "10 %", id="rule"
+    ),
+    pytest.param(
+        "metrics", {}, {"m0.identifier": "Sold"}, {"m0.identifier": "Mine"}, "metrics", "Sold", id="metrics"
+    ),
+]
 HERE = "/env/production"
 
 
@@ -49,8 +57,10 @@ def made(browser: Browser, thing: str, new: dict[str, str], name: str) -> str:
             return f"{HERE}/flags/{name}/metrics"
         page = f"{HERE}/flags/{name}"
         form = fields_of(browser.get(f"{page}/rules/new").text)
-        browser.post(f"{page}/rules/new", {**form, **values, "r0.segment": "", "r0.subject": "visitor", "r0.value": "v",
-                                           "do": "save"})  # fmt: skip
+        browser.post(
+            f"{page}/rules/new",
+            {**form, **values, "r0.segment": "", "r0.subject": "visitor", "r0.value": "v", "do": "save"},
+        )
         found = re.search(rf"{page}/rules/\d+/edit", browser.get(page).text)
         assert found
         return found[0]
@@ -61,9 +71,15 @@ def made(browser: Browser, thing: str, new: dict[str, str], name: str) -> str:
 
 @pytest.mark.parametrize(("thing", "new", "first", "second", "field", "now"), THINGS)
 def test_a_save_from_a_tab_that_is_older_than_the_newest_change_loses_nothing(
-    world: World, browse: Callable[..., Browser], thing: str, new: dict[str, str], first: dict[str, str],
-    second: dict[str, str], field: str, now: str,
-) -> None:  # fmt: skip
+    world: World,
+    browse: Callable[..., Browser],
+    thing: str,
+    new: dict[str, str],
+    first: dict[str, str],
+    second: dict[str, str],
+    field: str,
+    now: str,
+) -> None:
     ann, ben = (
         browse().enter(world.core, world.a.email()),
         browse().enter(world.core, world.a.email(Role.EDITOR)),

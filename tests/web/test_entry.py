@@ -83,11 +83,25 @@ def test_cookies_and_headers_protect_the_session(world: World, browse: Callable[
 
 
 PARTS = {
-    "environment": "production", "key": "flag", "user_id": 1, "segment_id": 1, "rule_id": 1, "token_id": 1,
-    "source_id": 1, "event_id": 1, "snapshot_id": 1, "site_id": 1,
-    "app_id": 1, "grant_id": 1, "sync_id": 1, "target_id": 1, "kind": "webhook",
-    "audience_id": 1, "list_id": "lnone", "hook_id": 1,
-}  # fmt: skip
+    "environment": "production",
+    "key": "flag",
+    "user_id": 1,
+    "segment_id": 1,
+    "rule_id": 1,
+    "token_id": 1,
+    "source_id": 1,
+    "event_id": 1,
+    "snapshot_id": 1,
+    "site_id": 1,
+    "app_id": 1,
+    "grant_id": 1,
+    "sync_id": 1,
+    "target_id": 1,
+    "kind": "webhook",
+    "audience_id": 1,
+    "list_id": "lnone",
+    "hook_id": 1,
+}
 POSTS = [page.path for page in PAGES if page.method == "POST"]
 WITH_FILES = {page.path for page in PAGES if page.takes_file}
 

@@ -24,22 +24,33 @@ def clicked(world: World) -> None:
         world.core.store,
         [
             Draft(
-                here, "click", "", to_ms(NOW) - n * 60_000, to_ms(NOW), user_id=identified_user_id(here, "ann"),
-                event_id=event_id("click", str(n)), facts={"path": "/shop" if n % 2 else "/blog"},
+                here,
+                "click",
+                "",
+                to_ms(NOW) - n * 60_000,
+                to_ms(NOW),
+                user_id=identified_user_id(here, "ann"),
+                event_id=event_id("click", str(n)),
+                facts={"path": "/shop" if n % 2 else "/blog"},
                 element=Element(BUTTON, "button", "", "add btn", "Buy"),
             )
             for n in range(1, 8)
         ],
-    )  # fmt: skip
+    )
     world.event("Never Planned")
 
 
 def test_define_try_save_archive_restore(owner: Browser) -> None:
     owner.get(f"{EVENTS}/new")
     form = {
-        "name": "Added <b>", "category": "Shop", "p0.kind": "click", "p0.selector": "#root > .add",
-        "p0.t0.key": "path", "p0.t0.operator": "is", "p0.t0.value": "/shop",
-    }  # fmt: skip
+        "name": "Added <b>",
+        "category": "Shop",
+        "p0.kind": "click",
+        "p0.selector": "#root > .add",
+        "p0.t0.key": "path",
+        "p0.t0.operator": "is",
+        "p0.t0.value": "/shop",
+    }
     tried = owner.post(f"{EVENTS}/new", form | {"do": "try"})
     assert tried.status_code == 200
     assert "<b>4 events</b> by 1 user" in tried.text
@@ -92,10 +103,13 @@ def test_a_new_name_stands_out_until_it_is_expected(world: World, owner: Browser
         pytest.param({"name": "", "p0.kind": "click"}, "1 to 100 characters", id="no name"),
         pytest.param({"p0.kind": "click", "p0.t0.key": ""}, "name the property", id="no key"),
         pytest.param({"event": "999"}, "no other active defined event", id="unknown event"),
-        pytest.param({"p0.kind": "nonsense", "p0.t0.key": "text", "p0.t0.operator": "matches", "p0.t0.value": "("},
-                     "not a regular expression", id="pattern"),
+        pytest.param(
+            {"p0.kind": "nonsense", "p0.t0.key": "text", "p0.t0.operator": "matches", "p0.t0.value": "("},
+            "not a regular expression",
+            id="pattern",
+        ),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("do", ["try", "save"])
 def test_mistakes_are_said_where_they_are(owner: Browser, form: dict[str, str], said: str, do: str) -> None:
     if do == "try" and "name" in form:
@@ -124,9 +138,12 @@ def test_editor_buttons(owner: Browser) -> None:
 def test_viewers_see_and_strangers_do_not(world: World, browse: Callable[[], Browser]) -> None:
     with world.core.engine.begin() as connection:
         event = create_defined_event(
-            connection, world.b.workspace_id, world.b.environment.project_id,
-            NewDefinedEvent("Secret of the rival", Definition((Part(),))), NOW,
-        )  # fmt: skip
+            connection,
+            world.b.workspace_id,
+            world.b.environment.project_id,
+            NewDefinedEvent("Secret of the rival", Definition((Part(),))),
+            NOW,
+        )
     ours, theirs = (
         browse().enter(world.core, world.a.email()),
         browse().enter(world.core, world.b.email(Role.VIEWER)),
@@ -143,9 +160,12 @@ def test_viewers_see_and_strangers_do_not(world: World, browse: Callable[[], Bro
 def test_a_segment_counts_a_defined_event(world: World, owner: Browser) -> None:
     with world.core.engine.begin() as connection:
         event = create_defined_event(
-            connection, world.a.workspace_id, world.a.environment.project_id,
-            NewDefinedEvent("Pressed buy", Definition((Part("click", selector=".add"),))), NOW,
-        )  # fmt: skip
+            connection,
+            world.a.workspace_id,
+            world.a.environment.project_id,
+            NewDefinedEvent("Pressed buy", Definition((Part("click", selector=".add"),))),
+            NOW,
+        )
     new = "/env/production/segments/new"
     assert f'value="defined-{event.id}"' in owner.post(new, {"g0.r0.what": "did", "do": "refresh"}).text
     row = {"g0.r0.what": "did", "g0.r0.kind": f"defined-{event.id}", "g0.r0.count": "7", "do": "save"}
@@ -166,9 +186,12 @@ def test_home_says_what_needs_a_look(world: World, owner: Browser) -> None:
     with world.core.engine.begin() as connection:
         for name in ("Twice", "Twice again"):
             create_defined_event(
-                connection, world.a.workspace_id, world.a.environment.project_id,
-                NewDefinedEvent(name, Definition((Part("click", selector="button.btn"),))), NOW,
-            )  # fmt: skip
+                connection,
+                world.a.workspace_id,
+                world.a.environment.project_id,
+                NewDefinedEvent(name, Definition((Part("click", selector="button.btn"),))),
+                NOW,
+            )
     for path in ("/env/production", EVENTS):
         text = owner.get(path).text
         assert "is defined 3 times" in text, "the two, and the one that counts the same by another selector"

@@ -65,15 +65,24 @@ def test_no_page_shows_or_changes_another_workspace(
     rival = browse().enter(world.core, world.b.email())
     before = list(world.changed)
     for path in (
-        f"/segments/{segment}", f"/segments/{segment}/edit", "/flags/ours-alone", "/flags/ours-alone/variables",
-        "/flags/ours-alone/sdk", "/flags/ours-alone/rules/new", f"/users/{user}",
-    ):  # fmt: skip
+        f"/segments/{segment}",
+        f"/segments/{segment}/edit",
+        "/flags/ours-alone",
+        "/flags/ours-alone/variables",
+        "/flags/ours-alone/sdk",
+        "/flags/ours-alone/rules/new",
+        f"/users/{user}",
+    ):
         assert rival.get(HERE + path).status_code == 404, path
     for path in (
-        f"/segments/{segment}/delete", f"/segments/{segment}/edit", "/flags/ours-alone/toggle",
-        "/flags/ours-alone/archive", "/flags/ours-alone/variables", f"/keys/sources/{source}/rotate",
+        f"/segments/{segment}/delete",
+        f"/segments/{segment}/edit",
+        "/flags/ours-alone/toggle",
+        "/flags/ours-alone/archive",
+        "/flags/ours-alone/variables",
+        f"/keys/sources/{source}/rotate",
         f"/users/{user}/unmerge",
-    ):  # fmt: skip
+    ):
         assert rival.post(HERE + path, {"do": "save", "raw": "1"}).status_code == 404, path
     for path in (
         "",
@@ -121,8 +130,13 @@ def test_hostile_text_stays_text_wherever_it_is_shown(world: World, owner: Brows
         owner, f"hostile{number}", name=text, description=text, **{"g0.r0.key": text, "g0.r0.value": text}
     )
     world.live.settle()
-    make_flag(owner, f"hostile-{number}", name=text, description=text,
-              **{"v0.key": "a", "v0.type": "string", "v0.value": text})  # fmt: skip
+    make_flag(
+        owner,
+        f"hostile-{number}",
+        name=text,
+        description=text,
+        **{"v0.key": "a", "v0.type": "string", "v0.value": text},
+    )
     rule = f"{HERE}/flags/hostile-{number}/rules/new"
     form = form_of(owner.get(rule).text) | {
         "r0.name": "n",
@@ -131,9 +145,21 @@ def test_hostile_text_stays_text_wherever_it_is_shown(world: World, owner: Brows
         "name": text,
     }
     assert owner.post(rule, {**form, "do": "save"}).status_code == 200
-    pages = ["", "/live", "/live/rows?after=0", "/users", "/segments", "/flags", "/keys", f"/users/{user}",
-             f"/segments/{segment}", f"/segments/{segment}/edit", f"/flags/hostile-{number}",
-             f"/flags/hostile-{number}/variables", f"/flags/hostile-{number}/sdk"]  # fmt: skip
+    pages = [
+        "",
+        "/live",
+        "/live/rows?after=0",
+        "/users",
+        "/segments",
+        "/flags",
+        "/keys",
+        f"/users/{user}",
+        f"/segments/{segment}",
+        f"/segments/{segment}/edit",
+        f"/flags/hostile-{number}",
+        f"/flags/hostile-{number}/variables",
+        f"/flags/hostile-{number}/sdk",
+    ]
     for path in pages:
         answer = owner.get(HERE + path)
         assert answer.status_code == 200, path

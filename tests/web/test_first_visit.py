@@ -87,9 +87,17 @@ def arrive(
     here = tenant.environment.id
     at = to_ms(NOW) - 1_000
     draft = Draft(
-        here, kind, "", at, at, user_id=7, event_id=event_id(str(here), kind), library=library, element=element,
+        here,
+        kind,
+        "",
+        at,
+        at,
+        user_id=7,
+        event_id=event_id(str(here), kind),
+        library=library,
+        element=element,
         facts={"path": "/cart"},
-    )  # fmt: skip
+    )
     load(core.store, [draft])
     core.feed.publish([draft], [])
 
@@ -128,8 +136,10 @@ def test_home_of_a_new_workspace_goes_from_the_snippet_to_naming_a_click(empty: 
     editor = browser.get(html.unescape(link[1])).text
     assert 'value="[id=&#34;buy&#34;]"' in editor
     assert "Name this" not in viewer.get("/env/production").text, "who may not name is not invited to"
-    browser.post("/env/production/events/new", {"name": "Bought", "p0.kind": "click", "p0.selector": "#buy",
-                                                "do": "save"})  # fmt: skip
+    browser.post(
+        "/env/production/events/new",
+        {"name": "Bought", "p0.kind": "click", "p0.selector": "#buy", "do": "save"},
+    )
     assert 'id="first"' not in browser.get("/env/production").text, (
         "once something is named, its work is done"
     )

@@ -21,8 +21,16 @@ def test_a_flag_is_made_ruled_switched_tried_and_archived(world: World, owner: B
     world.user("vera@shop.test", plan="vip")
     segment = make_segment(owner, "vips", **{"g0.r0.value": "vip"})
     world.live.settle()
-    fields = {"v0.key": "headline", "v0.type": "string", "v0.value": "Hello", "w0.0": "Welcome <b>back</b>",
-              "v1.key": "gifts", "v1.type": "boolean", "v1.value": "false", "w0.1": "true"}  # fmt: skip
+    fields = {
+        "v0.key": "headline",
+        "v0.type": "string",
+        "v0.value": "Hello",
+        "w0.0": "Welcome <b>back</b>",
+        "v1.key": "gifts",
+        "v1.type": "boolean",
+        "v1.value": "false",
+        "w0.1": "true",
+    }
     make_flag(owner, "new-checkout", name="New checkout", **fields)
     assert "on for nobody" in owner.get(f"{HERE}/flags/new-checkout").text
     new_rule = f"{HERE}/flags/new-checkout/rules/new"

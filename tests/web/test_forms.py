@@ -60,13 +60,30 @@ def segment_fields(draft: segment_form.Draft) -> Form:
         pytest.param(UserProperty("plan", "is", " spaced "), True, id="blanks belong to a value"),
         pytest.param(BOUGHT, True, id="did so many times in a rolling window"),
         pytest.param(NEVER, True, id="never did"),
-        pytest.param(Did(EventMatch("custom", "X"), "exactly", 3, Between(1_700_000_000_000, 1_700_086_400_000)), True,
-                     id="between two moments"),
-        pytest.param(Did(EventMatch("custom", "X"), window=Between(1_700_000_000_001, 1_700_086_400_000)), False,
-                     id="a moment finer than the form"),
-        pytest.param(Did(EventMatch("custom", "X", (PropertyFilter("total", "greater", "10"),
-                                                    PropertyFilter("tag", "not_in", values=("a", "b"))))), True,
-                     id="with filters"),
+        pytest.param(
+            Did(EventMatch("custom", "X"), "exactly", 3, Between(1_700_000_000_000, 1_700_086_400_000)),
+            True,
+            id="between two moments",
+        ),
+        pytest.param(
+            Did(EventMatch("custom", "X"), window=Between(1_700_000_000_001, 1_700_086_400_000)),
+            False,
+            id="a moment finer than the form",
+        ),
+        pytest.param(
+            Did(
+                EventMatch(
+                    "custom",
+                    "X",
+                    (
+                        PropertyFilter("total", "greater", "10"),
+                        PropertyFilter("tag", "not_in", values=("a", "b")),
+                    ),
+                )
+            ),
+            True,
+            id="with filters",
+        ),
         pytest.param(Did(EventMatch("identify", "")), False, id="a kind the form does not offer"),
         pytest.param(Did(EventMatch("custom", "")), False, id="any custom event"),
         pytest.param(And((PLAN, BOUGHT, NEVER)), True, id="all of"),
@@ -77,7 +94,7 @@ def segment_fields(draft: segment_form.Draft) -> Form:
         pytest.param(Not(PLAN), False, id="not"),
         pytest.param(EVERYBODY, False, id="everybody"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("zone", [UTC, BERLIN], ids=["UTC", "Berlin"])
 def test_a_condition_survives_the_segment_editor(condition: Condition, as_rows: bool, zone: object) -> None:
     draft = segment_form.from_condition(condition, zone)  # type: ignore[arg-type]
@@ -90,32 +107,84 @@ def test_a_condition_survives_the_segment_editor(condition: Condition, as_rows: 
 @pytest.mark.parametrize(
     ("row", "control", "said"),
     [
-        pytest.param({"what": "property", "key": ""}, "key", "Property is empty; name the property", id="no key"),
-        pytest.param({"what": "property", "key": "age", "operator": "greater", "value": "old"}, "value",
-                     "Value: 'old' is not a number; “is greater than” compares numbers", id="text"),
-        pytest.param({"what": "property", "key": "a", "operator": "matches", "value": "("}, "value",
-                     "regular expression", id="pattern"),
-        pytest.param({"what": "property", "key": "a", "operator": "contains"}, "value",
-                     "Value is empty; “contains” needs a text to look for", id="nothing to look for"),
-        pytest.param({"what": "property", "key": "a", "operator": "in", "value": " \n "}, "value", "values",
-                     id="empty list"),
+        pytest.param(
+            {"what": "property", "key": ""}, "key", "Property is empty; name the property", id="no key"
+        ),
+        pytest.param(
+            {"what": "property", "key": "age", "operator": "greater", "value": "old"},
+            "value",
+            "Value: 'old' is not a number; “is greater than” compares numbers",
+            id="text",
+        ),
+        pytest.param(
+            {"what": "property", "key": "a", "operator": "matches", "value": "("},
+            "value",
+            "regular expression",
+            id="pattern",
+        ),
+        pytest.param(
+            {"what": "property", "key": "a", "operator": "contains"},
+            "value",
+            "Value is empty; “contains” needs a text to look for",
+            id="nothing to look for",
+        ),
+        pytest.param(
+            {"what": "property", "key": "a", "operator": "in", "value": " \n "},
+            "value",
+            "values",
+            id="empty list",
+        ),
         pytest.param({"what": "did", "name": ""}, "name", "Event name: which event", id="no event"),
-        pytest.param({"what": "did", "name": "X", "count": "many"}, "count", "Times: expected a whole number",
-                     id="count"),
-        pytest.param({"what": "did", "name": "X", "count": "-1"}, "count", "whole number", id="negative count"),
-        pytest.param({"what": "did", "name": "X", "window": "last", "amount": "0"}, "amount", "How many is 0",
-                     id="empty window"),
-        pytest.param({"what": "did", "name": "X", "window": "between", "start": "soon"}, "start", "date and time",
-                     id="no date"),
-        pytest.param({"what": "did", "name": "X", "window": "between", "start": "1900-01-01T00:00"}, "start", "1970",
-                     id="too early"),
-        pytest.param({"what": "did", "name": "X", "window": "between", "start": "2026-01-02T00:00",
-                      "end": "2026-01-01T00:00"}, "end", "before", id="backwards"),
-        pytest.param({"what": "did", "name": "X", "f0.key": "total", "f0.operator": "greater", "f0.value": "abc"},
-                     "f0.value", "Value: 'abc' is not a number", id="a filter's value"),
-        pytest.param({"what": "did", "name": "X", "f0.key": ""}, "f0.key", "Property is empty", id="a filter's key"),
+        pytest.param(
+            {"what": "did", "name": "X", "count": "many"},
+            "count",
+            "Times: expected a whole number",
+            id="count",
+        ),
+        pytest.param(
+            {"what": "did", "name": "X", "count": "-1"}, "count", "whole number", id="negative count"
+        ),
+        pytest.param(
+            {"what": "did", "name": "X", "window": "last", "amount": "0"},
+            "amount",
+            "How many is 0",
+            id="empty window",
+        ),
+        pytest.param(
+            {"what": "did", "name": "X", "window": "between", "start": "soon"},
+            "start",
+            "date and time",
+            id="no date",
+        ),
+        pytest.param(
+            {"what": "did", "name": "X", "window": "between", "start": "1900-01-01T00:00"},
+            "start",
+            "1970",
+            id="too early",
+        ),
+        pytest.param(
+            {
+                "what": "did",
+                "name": "X",
+                "window": "between",
+                "start": "2026-01-02T00:00",
+                "end": "2026-01-01T00:00",
+            },
+            "end",
+            "before",
+            id="backwards",
+        ),
+        pytest.param(
+            {"what": "did", "name": "X", "f0.key": "total", "f0.operator": "greater", "f0.value": "abc"},
+            "f0.value",
+            "Value: 'abc' is not a number",
+            id="a filter's value",
+        ),
+        pytest.param(
+            {"what": "did", "name": "X", "f0.key": ""}, "f0.key", "Property is empty", id="a filter's key"
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_said_at_its_control_in_the_readers_words(
     row: dict[str, str], control: str, said: str
 ) -> None:
@@ -142,29 +211,41 @@ def test_json_that_is_no_condition_is_said(text: str) -> None:
 @pytest.mark.parametrize(
     ("action", "shape"),
     [
-        ("add g0.r", [3]), ("add g", [2, 1]), ("remove g0.r0", [1]), ("remove g0", [1]), ("add g0.r1.f", [2]),
-        ("remove g7.r7", [2]), ("add", [2]), ("add r", [2]), ("add g0.x", [2]), ("remove g0.r", [2]),
-        ("nonsense g0", [2]), ("", [2]),
+        ("add g0.r", [3]),
+        ("add g", [2, 1]),
+        ("remove g0.r0", [1]),
+        ("remove g0", [1]),
+        ("add g0.r1.f", [2]),
+        ("remove g7.r7", [2]),
+        ("add", [2]),
+        ("add r", [2]),
+        ("add g0.x", [2]),
+        ("remove g0.r", [2]),
+        ("nonsense g0", [2]),
+        ("", [2]),
     ],
-)  # fmt: skip
+)
 def test_editor_buttons_change_rows_and_never_fail(action: str, shape: list[int]) -> None:
     draft = segment_form.Draft(groups=(segment_form.Group(rows=(segment_form.Row(), segment_form.Row())),))
     assert [len(group.rows) for group in change(draft, action or " x").groups] == shape
 
 
 FLAG = Flag(
-    1, "checkout",
+    1,
+    "checkout",
     variables=(
-        Variable(1, "headline", "string", "Hello"), Variable(2, "limit", "integer", 5),
+        Variable(1, "headline", "string", "Hello"),
+        Variable(2, "limit", "integer", 5),
         Variable(4, "rate", "double", 0.5),
-        Variable(5, "fancy", "boolean", False), Variable(7, "theme", "json", {"a": [1, None]}),
+        Variable(5, "fancy", "boolean", False),
+        Variable(7, "theme", "json", {"a": [1, None]}),
     ),
     variations=(
         Variation(1, "plain", "Plain"),
         Variation(3, "rich", "Rich", {"headline": "", "limit": 5, "rate": 2.0, "fancy": True, "theme": {}}),
     ),
     metrics=(Metric(2, "Bought", "REVENUE_TRACKING", True, "total"), Metric(5, "Viewed", has_props=True)),
-)  # fmt: skip
+)
 
 
 def flag_fields(shape: flag_form.Shape) -> Form:
@@ -197,9 +278,16 @@ def test_new_rows_get_numbers_nobody_had() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("integer", "1.5"), ("integer", "x"), ("double", "nan"), ("double", "inf"), ("boolean", "maybe"), ("json", "[1]"),
-     ("json", "{")],
-)  # fmt: skip
+    [
+        ("integer", "1.5"),
+        ("integer", "x"),
+        ("double", "nan"),
+        ("double", "inf"),
+        ("boolean", "maybe"),
+        ("json", "[1]"),
+        ("json", "{"),
+    ],
+)
 def test_a_value_of_another_type_is_said_at_its_row(kind: str, text: str) -> None:
     shape = flag_form.Shape((flag_form.VariableRow("", "a", kind, text),))
     with pytest.raises(InvalidInput) as caught:
@@ -235,12 +323,25 @@ def test_a_value_of_another_type_is_said_at_its_row(kind: str, text: str) -> Non
     ],
 )
 def test_an_audience_survives_the_rule_editor(condition: Condition, as_rows: bool) -> None:
-    rule = Rule(9, "testing", "r", "Rule", condition=condition, traffic=12.5, allocations=(
-        Allocation(1, 33.3, 11), Allocation(3, 66.7)))  # fmt: skip
+    rule = Rule(
+        9,
+        "testing",
+        "r",
+        "Rule",
+        condition=condition,
+        traffic=12.5,
+        allocations=(Allocation(1, 33.3, 11), Allocation(3, 66.7)),
+    )
     draft = rule_form.draft_of(rule)
     assert (not draft.json) == as_rows
-    pairs = [("name", draft.name), ("key", draft.key), ("kind", draft.kind), ("traffic", draft.traffic),
-             ("join", draft.join), ("json", draft.json)]  # fmt: skip
+    pairs = [
+        ("name", draft.name),
+        ("key", draft.key),
+        ("kind", draft.kind),
+        ("traffic", draft.traffic),
+        ("join", draft.join),
+        ("json", draft.json),
+    ]
     pairs += [(f"weight-{number}", weight) for number, weight in draft.weights.items()]
     pairs += [
         (f"r{at}.{name}", getattr(row, name))

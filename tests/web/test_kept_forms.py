@@ -210,10 +210,12 @@ BUTTONS = [
     pytest.param("{flag}", "{flag}/toggle", {"on": "1"}, "switched", id="a flag's switch"),
     pytest.param("/flags", "{flag}/toggle", {"on": "1"}, "switched", id="a flag's switch in the list"),
     pytest.param("/keys", "/keys/server-key", {"on": "1"}, "needs server key", id="the server key's switch"),
-    pytest.param("/keys", "/keys/python-lists", {"on": "1"}, "inlines lists", id="the switch of lists for Python"),
+    pytest.param(
+        "/keys", "/keys/python-lists", {"on": "1"}, "inlines lists", id="the switch of lists for Python"
+    ),
     pytest.param("/accounts", "/accounts", {"key": "company"}, "company", id="the account ID property"),
     pytest.param("/privacy", "/privacy", {"mode": "block", "pages": "/a"}, "mode", id="capture settings"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("page", "action", "form", "said"), BUTTONS)

@@ -40,8 +40,11 @@ def test_keys_are_shown_copied_and_changed(
 ) -> None:
     def keys() -> tuple[str, list[str]]:
         with reading(world.core.engine) as connection:
-            sources = [s for s in list_sources(connection, world.a.workspace_id)
-                       if s.environment_id == world.a.environment.id]  # fmt: skip
+            sources = [
+                s
+                for s in list_sources(connection, world.a.workspace_id)
+                if s.environment_id == world.a.environment.id
+            ]
             return (
                 reveal_sdk_key(connection, world.a.workspace_id, world.a.environment.id, world.core.seal),
                 [reveal_write_key(connection, world.a.workspace_id, s.id, world.core.seal) for s in sources],

@@ -35,11 +35,19 @@ def test_addresses_as_people_type_them(typed: str, meant: str) -> None:
 @pytest.mark.parametrize(
     "typed",
     [
-        "", "javascript:alert(1)", "javascript://shop.example/%0aalert(1)", "data:text/html,x", "file:///etc/passwd",
-        "https://", "https://ann:secret@shop.example", "https://shop.example/a b", "https://[::1", "x" * 2001,
+        "",
+        "javascript:alert(1)",
+        "javascript://shop.example/%0aalert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "https://",
+        "https://ann:secret@shop.example",
+        "https://shop.example/a b",
+        "https://[::1",
+        "x" * 2001,
         "https://shop.example:port/",
     ],
-)  # fmt: skip
+)
 def test_other_addresses_are_refused(typed: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         page_address(typed)
@@ -83,8 +91,10 @@ def test_a_link_speaks_for_who_opened_it(world: World, browse: Callable[..., Bro
         token = exchange_code(connection, code, origin="https://links.example", now=NOW)
         grant = read_grant(connection, token, origin="https://links.example", now=NOW)
     assert (grant.member.email, grant.environment_id, grant.home) == (
-        world.a.email(Role.EDITOR), world.a.environment.id, "http://cairn.test",
-    )  # fmt: skip
+        world.a.email(Role.EDITOR),
+        world.a.environment.id,
+        "http://cairn.test",
+    )
     editor.get("/env/production/account")
     editor.post("/sign-out")
     with world.core.reading() as connection, pytest.raises(LabelLinkExpired):
@@ -161,9 +171,13 @@ def test_sites_the_script_ran_on_are_suggested_first_and_own_or_dead_hosts_are_n
         pixel = {"facts": {"domain": "flood.example", "path": f"/{number}"}, "user_id": 7_000 + number}
         world.event(f"flood {number}", kind=Kind.PAGEVIEW, library="pixel", **pixel)
     for domain, path, library in (
-        ("real.example", "/cart", "web"), ("real.example", "/ü", "web"), ("cairn.test", "/demo", "web"),
-        ("10.0.0.7", "/private", "web"), ("", "/none", "web"), ("shop.trailhead.example", "/", "demo"),
-    ):  # fmt: skip
+        ("real.example", "/cart", "web"),
+        ("real.example", "/ü", "web"),
+        ("cairn.test", "/demo", "web"),
+        ("10.0.0.7", "/private", "web"),
+        ("", "/none", "web"),
+        ("shop.trailhead.example", "/", "demo"),
+    ):
         facts = {"domain": domain, "path": path}
         world.event(f"view {domain}{path}", kind=Kind.PAGEVIEW, facts=facts, library=library, session_id=5)
     page = owner.get(LABEL).text

@@ -42,8 +42,14 @@ def test_live_shows_outcomes_with_their_reason_and_filters(world: World, owner: 
 
 def test_home_counts_the_rarer_reasons_of_refusal_together(world: World, owner: Browser) -> None:
     at = int(NOW.timestamp() * 1000) - 20_000
-    reasons = (Reason.TOO_DEEP, Reason.NOT_UTF8, Reason.NO_USER, Reason.BAD_TIMESTAMP, Reason.TIME_TOO_OLD,
-               Reason.TYPE_UNKNOWN)  # fmt: skip
+    reasons = (
+        Reason.TOO_DEEP,
+        Reason.NOT_UTF8,
+        Reason.NO_USER,
+        Reason.BAD_TIMESTAMP,
+        Reason.TIME_TOO_OLD,
+        Reason.TYPE_UNKNOWN,
+    )
     for number, reason in enumerate(reasons):
         for _ in range(50 - number):
             world.refuse(Refused(world.a.environment.id, at, reason, "", "Broken", "", "Server", "{}"))

@@ -82,17 +82,22 @@ def define(connection: sa.Connection, tenant: Tenant) -> None:
         connection, tables.defined_events, event.id, name=lambda at: f"Old {at}", state=lambda _: "archived"
     )
     flag = create_flag(
-        connection, workspace, here.project_id,
-        NewFlag(key="flag", name="Flag", variables=(), variations=(Variation(1, "on", "On", {}),)), NOW,
-    ).flag  # fmt: skip
+        connection,
+        workspace,
+        here.project_id,
+        NewFlag(key="flag", name="Flag", variables=(), variations=(Variation(1, "on", "On", {}),)),
+        NOW,
+    ).flag
     rule = add_rule(
         connection, workspace, flag.id, here.id, NewRule("rollout", "rule", (Allocation(1),)), NOW
     )
     copies(connection, tables.rules, rule.id, key=lambda at: f"r{at}", position=lambda at: at + 1)
     copies(connection, tables.flags, flag.id, key=lambda at: f"f{at}", name=lambda at: f"Flag {at}")
-    source = connection.execute(
-        sa.select(tables.sources.c.id).where(tables.sources.c.environment_id == here.id)
-    ).scalars().first()  # fmt: skip
+    source = (
+        connection.execute(sa.select(tables.sources.c.id).where(tables.sources.c.environment_id == here.id))
+        .scalars()
+        .first()
+    )
     assert source is not None
     copies(
         connection, tables.sources, source, name=lambda at: f"Source {at}", write_key_hash=lambda at: f"w{at}"
@@ -101,15 +106,22 @@ def define(connection: sa.Connection, tenant: Tenant) -> None:
     copies(
         connection, tables.api_tokens, token.id, name=lambda at: f"Token {at}", token_hash=lambda at: f"t{at}"
     )
-    member = connection.execute(
-        sa.select(tables.members.c.id).where(tables.members.c.workspace_id == workspace)
-    ).scalars().first()  # fmt: skip
+    member = (
+        connection.execute(sa.select(tables.members.c.id).where(tables.members.c.workspace_id == workspace))
+        .scalars()
+        .first()
+    )
     assert member is not None
     copies(connection, tables.members, member, email=lambda at: f"m{at}@many.test", name=lambda at: f"M {at}")
     copies(
-        connection, tables.environments, here.id, key=lambda at: f"e{at}", name=lambda at: f"Environment {at}",
-        app_id=lambda at: f"9{at:09}", sdk_key_hash=lambda at: f"k{at}",
-    )  # fmt: skip
+        connection,
+        tables.environments,
+        here.id,
+        key=lambda at: f"e{at}",
+        name=lambda at: f"Environment {at}",
+        app_id=lambda at: f"9{at:09}",
+        sdk_key_hash=lambda at: f"k{at}",
+    )
 
 
 def connect_heap(world: World, tenant: Tenant) -> None:
@@ -119,9 +131,15 @@ def connect_heap(world: World, tenant: Tenant) -> None:
     names |= {f"lown{at}": (f"List {at}", "static") for at in range(MANY)}
     with world.core.engine.begin() as connection:
         account = sa.insert(heap_connections).values(
-            workspace_id=tenant.workspace_id, environment_id=here, targets_visitors=True, id_token="many",
-            host="http://127.0.0.1:9", token_sealed=world.core.seal.close("token"), connected_at=NOW, **moments,
-        )  # fmt: skip
+            workspace_id=tenant.workspace_id,
+            environment_id=here,
+            targets_visitors=True,
+            id_token="many",
+            host="http://127.0.0.1:9",
+            token_sealed=world.core.seal.close("token"),
+            connected_at=NOW,
+            **moments,
+        )
         account_id = connection.execute(account.returning(heap_connections.c.id)).scalar_one()
         connection.execute(
             sa.insert(tables.attribute_lists),
@@ -140,11 +158,17 @@ def connect_heap(world: World, tenant: Tenant) -> None:
         connection.execute(
             sa.insert(heap_audiences),
             [
-                {"connection_id": account_id, "heap_id": str(at), "name": f"Audience {at}", "list_id": f"lheap{at}",
-                 "is_added": at % 2 == 0, "first_seen_at": NOW}
+                {
+                    "connection_id": account_id,
+                    "heap_id": str(at),
+                    "name": f"Audience {at}",
+                    "list_id": f"lheap{at}",
+                    "is_added": at % 2 == 0,
+                    "first_seen_at": NOW,
+                }
                 for at in range(MANY)
             ],
-        )  # fmt: skip
+        )
 
 
 def fill(world: World, tenant: Tenant) -> None:
@@ -159,14 +183,21 @@ def fill(world: World, tenant: Tenant) -> None:
     large = {f"key {number:03}": 'a "quoted" <value> & more' * 4 for number in range(250)}
     drafts = [
         Draft(
-            here, Kind.CUSTOM if number % 2 else Kind.PAGEVIEW, f"name {number}", now - number * 3_600_000,
-            now - number, user_id=user, event_id=event_id(str(here), str(number)), session_id=number + 1,
+            here,
+            Kind.CUSTOM if number % 2 else Kind.PAGEVIEW,
+            f"name {number}",
+            now - number * 3_600_000,
+            now - number,
+            user_id=user,
+            event_id=event_id(str(here), str(number)),
+            session_id=number + 1,
             source="Server",
-            library=f"library {number}", properties=large if number < 120 else {},
+            library=f"library {number}",
+            properties=large if number < 120 else {},
             facts={"domain": f"host{number}.test", "path": f"/{number}"},
         )
         for number in range(MANY)
-    ]  # fmt: skip
+    ]
     store.insert_events(drafts)
     store.insert_refusals(
         [
@@ -194,10 +225,17 @@ def values(world: World, many: Tenant) -> dict[str, str]:
             connection, many.workspace_id, world.core.seal, new, rules_of(world.core.settings), NOW
         )
     return {
-        "environment": "production", "user_id": str(identified_user_id(many.environment.id, WHO)), "key": "flag",
-        "event_id": first(tables.defined_events), "segment_id": first(tables.segments), "rule_id": rule,
-        "app_id": str(app.id), "kind": "files", "audience_id": audience, "list_id": "lown0",
-    }  # fmt: skip
+        "environment": "production",
+        "user_id": str(identified_user_id(many.environment.id, WHO)),
+        "key": "flag",
+        "event_id": first(tables.defined_events),
+        "segment_id": first(tables.segments),
+        "rule_id": rule,
+        "app_id": str(app.id),
+        "kind": "files",
+        "audience_id": audience,
+        "list_id": "lown0",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -208,10 +246,25 @@ def browser(world: World, many: Tenant) -> Iterator[Browser]:
 
 # Lists of what there are thousands of; the other pages must only stay small.
 LONG = {
-    "", "/live", "/users", "/users/{user_id}", "/segments", "/flags", "/flags/{key}", "/flags/{key}/rules/new",
-    "/segments/new", "/events", "/events/new", "/keys", "/tokens", "/environments", "/account", "/heap", "/heap/add",
+    "",
+    "/live",
+    "/users",
+    "/users/{user_id}",
+    "/segments",
+    "/flags",
+    "/flags/{key}",
+    "/flags/{key}/rules/new",
+    "/segments/new",
+    "/events",
+    "/events/new",
+    "/keys",
+    "/tokens",
+    "/environments",
+    "/account",
+    "/heap",
+    "/heap/add",
     "/lists",
-}  # fmt: skip
+}
 INSIDE = [page.path for page in addresses() if page.path.startswith("/env/{environment}")]
 
 
@@ -230,11 +283,15 @@ def test_no_page_grows_with_what_was_made_and_says_how_much_more_there_is(
 @pytest.mark.parametrize(
     ("path", "pattern"),
     [
-        ("/segments", r'/segments/(\d+)"'), ("/flags", r'/flags/(\w+)"'), ("/events", r'/events/(\d+)"'),
-        ("/keys", r"/keys/sources/(\d+)/toggle"), ("/tokens", r"/tokens/(\d+)/delete"),
-        ("/environments", r'href="/env/(e\d+)"'), ("/account", r"<small>(m\d+@many.test)"),
+        ("/segments", r'/segments/(\d+)"'),
+        ("/flags", r'/flags/(\w+)"'),
+        ("/events", r'/events/(\d+)"'),
+        ("/keys", r"/keys/sources/(\d+)/toggle"),
+        ("/tokens", r"/tokens/(\d+)/delete"),
+        ("/environments", r'href="/env/(e\d+)"'),
+        ("/account", r"<small>(m\d+@many.test)"),
     ],
-)  # fmt: skip
+)
 def test_what_a_page_leaves_out_is_on_its_next_ones(browser: Browser, path: str, pattern: str) -> None:
     address, seen = f"/env/production{path}", set[str]()
     for _ in range(3):

@@ -84,10 +84,14 @@ def test_an_identification_reads_as_one(told: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("library", "by"),
     [
-        ("", "the API"), ("server", "the API"), ("web", "the browser"), ("ios", "the app"),
-        ("vwo-fme-node-sdk 1.9.0", "a flag SDK (vwo-fme-node-sdk 1.9.0)"), ("analytics-node", "analytics-node"),
+        ("", "the API"),
+        ("server", "the API"),
+        ("web", "the browser"),
+        ("ios", "the app"),
+        ("vwo-fme-node-sdk 1.9.0", "a flag SDK (vwo-fme-node-sdk 1.9.0)"),
+        ("analytics-node", "analytics-node"),
     ],
-)  # fmt: skip
+)
 def test_an_identification_says_by_whom(library: str, by: str) -> None:
     assert plain(sentence(_Told("Identify", plan="pro"), library)) == f"Set plan to pro, by {by}"
 

@@ -33,10 +33,13 @@ class Flag:
             new = NewFlag(key=self.key, variations=(Variation(1, "a"), Variation(2, "b")))
             made = create_flag(connection, world.a.workspace_id, here.project_id, new, NOW).flag
             rule = NewRule(
-                kind="testing", key="t", condition=condition, salt="s",
+                kind="testing",
+                key="t",
+                condition=condition,
+                salt="s",
                 allocations=(Allocation(1, 50), Allocation(2, 50)),
                 whitelist=(Forced(2, forced),) if forced else (),
-            )  # fmt: skip
+            )
             add_rule(connection, world.a.workspace_id, made.id, here.id, rule, NOW)
             set_flag_state(connection, world.a.workspace_id, made.id, here.id, True, NOW)
 

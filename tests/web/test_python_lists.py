@@ -72,9 +72,12 @@ class Applications:
             key = reveal_sdk_key(connection, environment.workspace_id, environment.id, core.seal)
             account = get_workspace(connection, environment.workspace_id).account_id
         asked = {
-            "url": f"http://127.0.0.1:{self._port.number}", "key": key, "account": account,
-            "values": [MEMBER, OTHER], "withAlias": False,
-        }  # fmt: skip
+            "url": f"http://127.0.0.1:{self._port.number}",
+            "key": key,
+            "account": account,
+            "values": [MEMBER, OTHER],
+            "withAlias": False,
+        }
         done = subprocess.run(
             RUNNERS[sdk], input=json.dumps(asked), capture_output=True, text=True, timeout=90
         )

@@ -33,10 +33,14 @@ def test_a_rule_by_location_says_when_no_location_file_is_set(
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("device_type", "mobile"), ("browser_string", "Mobile Safari"), ("browser_string", "wildcard(*chrome*)"),
-        ("browser_version", "126.0.0"), ("os", "Mac OS"), ("os_version", "17.1"),
+        ("device_type", "mobile"),
+        ("browser_string", "Mobile Safari"),
+        ("browser_string", "wildcard(*chrome*)"),
+        ("browser_version", "126.0.0"),
+        ("os", "Mac OS"),
+        ("os_version", "17.1"),
     ],
-)  # fmt: skip
+)
 def test_a_rule_by_device_browser_or_system_is_what_the_api_makes_of_it_and_names_the_gateway(
     world: World, owner: Browser, key: str, value: str
 ) -> None:

@@ -98,7 +98,10 @@ def test_identified_members_are_what_flags_see(world: World, owner: Browser) -> 
     number = make_segment(owner, "gold", **{"g0.r0.value": "gold"})
     world.live.settle()
     with reading(world.core.engine) as connection:
-        state = next(s for s in states(connection, world.a.workspace_id, number)
-                     if s.environment_id == world.a.environment.id)  # fmt: skip
+        state = next(
+            s
+            for s in states(connection, world.a.workspace_id, number)
+            if s.environment_id == world.a.environment.id
+        )
     assert world.core.members.contains(list_set(state.list_id), "nora@shop.test")
     assert state.list_id in owner.get(f"{HERE}/segments/{number}").text

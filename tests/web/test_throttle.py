@@ -91,12 +91,20 @@ CALLERS = [
     pytest.param("[2001:db8:1:6::1]:443", "2001:db8:1:6::2", True, id="with a port"),
     pytest.param("198.51.100.7", "::ffff:198.51.100.7", True, id="IPv4 in IPv6"),
     pytest.param("198.51.100.8", "198.51.100.9", False, id="two behind the proxy of this machine"),
-    pytest.param("198.51.100.10, 10.20.0.1", "198.51.100.11, 10.20.0.1", False, id="two behind another proxy"),
-    pytest.param("198.51.100.12, 10.20.0.1", "198.51.100.12, 10.20.0.2", True, id="one behind two other proxies"),
-    pytest.param("1.1.1.1, 198.51.100.13", "2.2.2.2, 198.51.100.13", True, id="what a caller says of himself"),
-    pytest.param("3.3.3.3, 192.0.2.9, 10.20.0.1", "4.4.4.4, 192.0.2.9", True, id="through a proxy nobody trusts"),
+    pytest.param(
+        "198.51.100.10, 10.20.0.1", "198.51.100.11, 10.20.0.1", False, id="two behind another proxy"
+    ),
+    pytest.param(
+        "198.51.100.12, 10.20.0.1", "198.51.100.12, 10.20.0.2", True, id="one behind two other proxies"
+    ),
+    pytest.param(
+        "1.1.1.1, 198.51.100.13", "2.2.2.2, 198.51.100.13", True, id="what a caller says of himself"
+    ),
+    pytest.param(
+        "3.3.3.3, 192.0.2.9, 10.20.0.1", "4.4.4.4, 192.0.2.9", True, id="through a proxy nobody trusts"
+    ),
     pytest.param(None, "198.51.100.14", False, id="this machine itself, and who it forwards"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("first", "second", "is_one"), CALLERS)

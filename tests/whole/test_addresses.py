@@ -26,8 +26,14 @@ def test_the_place_stays_and_the_address_goes(tmp_path: Path, demos: Demos) -> N
         whole, device = Whole(cairn), number()
         sent = {"x-forwarded-for": ADDRESS, "user-agent": CHROME}
         page = {"id": str(number()), "url": {"domain": "shop.test", "path": "/"}}
-        message = {"env_id": whole.app_id, "user_id": str(device), "pageview_info": page, "pageview": {},
-                   "session_info": {"id": str(number())}, "id": page["id"]}  # fmt: skip
+        message = {
+            "env_id": whole.app_id,
+            "user_id": str(device),
+            "pageview_info": page,
+            "pageview": {},
+            "session_info": {"id": str(number())},
+            "id": page["id"],
+        }
         whole.capture(message, headers=sent)
         whole.http.post(
             "/api/capture/v2/track", content=b"\xff", headers={**sent, "x-heap-env-id": whole.app_id}

@@ -56,8 +56,11 @@ def test_at_equal_times_the_property_that_arrived_later_wins(
         eventually(lambda identity=identity: len(whole.events(identity)) == 2)
         user = whole.user(identity)
         assert user["user"]["properties"]["tier"]["value"] == last
-        exported = [one["value"] for one in whole.api("GET", f"/users/{identity}/export")["properties"]
-                    if one["key"] == "tier"]  # fmt: skip
+        exported = [
+            one["value"]
+            for one in whole.api("GET", f"/users/{identity}/export")["properties"]
+            if one["key"] == "tier"
+        ]
         assert exported[-1] == last
         eventually(lambda identity=identity: ("pros" in segments(whole, identity)) == is_pro_last)
     with whole.signed_in() as browser:

@@ -62,31 +62,56 @@ def segment_single(whole: Whole, device: int, time_ms: int, sent_ms: int) -> str
 
 
 def capture(whole: Whole, device: int, time_ms: int, sent_ms: int) -> int:
-    message = {"env_id": whole.app_id, "user_id": str(device), "id": str(number()), "time": time_ms,
-               "event": {"custom": {"name": "Order Completed"}}}  # fmt: skip
+    message = {
+        "env_id": whole.app_id,
+        "user_id": str(device),
+        "id": str(number()),
+        "time": time_ms,
+        "event": {"custom": {"name": "Order Completed"}},
+    }
     path = f"{CAPTURE}/track?a={whole.app_id}" + (f"&st={sent_ms}" if sent_ms else "")
     assert whole.http.post(path, json={"events": [message]}).status_code == 200
     return device
 
 
 def pixel(whole: Whole, device: int, time_ms: int, sent_ms: int) -> int:
-    query = {"a": whole.app_id, "u": device, "v": number(), "s": number(), "id0": number(),
-             "t0": "Order Completed", "ts0": time_ms, **({"st": sent_ms} if sent_ms else {})}  # fmt: skip
+    query = {
+        "a": whole.app_id,
+        "u": device,
+        "v": number(),
+        "s": number(),
+        "id0": number(),
+        "t0": "Order Completed",
+        "ts0": time_ms,
+        **({"st": sent_ms} if sent_ms else {}),
+    }
     assert whole.http.get(f"/h?{urlencode(query)}").status_code == 200
     return device
 
 
 def ios(whole: Whole, device: int, time_ms: int, sent_ms: int) -> int:
-    message = {**IOS, "envId": whole.app_id, "user": {"id": str(device)}, "id": str(number()), "event": TOUCH,
-               "timestamp": str(time_ms)}  # fmt: skip
+    message = {
+        **IOS,
+        "envId": whole.app_id,
+        "user": {"id": str(device)},
+        "id": str(number()),
+        "event": TOUCH,
+        "timestamp": str(time_ms),
+    }
     body = {"messages": [message], **({"sentTime": str(sent_ms)} if sent_ms else {})}
     assert whole.http.post("/api/integrations/ios/track", json=body).status_code == 200
     return device
 
 
 def android(whole: Whole, device: int, time_ms: int, sent_ms: int) -> int:
-    message = {**ANDROID, "env_id": whole.app_id, "user": {"id": device}, "id": number(), "time": time_ms,
-               "event": {"click": {"view": VIEW}}}  # fmt: skip
+    message = {
+        **ANDROID,
+        "env_id": whole.app_id,
+        "user": {"id": device},
+        "id": number(),
+        "time": time_ms,
+        "event": {"click": {"view": VIEW}},
+    }
     body = zlib.compress(batch(message, kind=capture_pb2.Android.Message))
     headers = {"content-type": "application/x-protobuf"}
     assert (
@@ -99,8 +124,14 @@ def flag_sdk(whole: Whole, device: int, time_ms: int, sent_ms: int) -> int:
 
     key = whole.cairn.demo["environments"][whole.environment]["sdk_key"]
     props = {"vwo_sdkName": "vwo-fme-node-sdk", "vwo_sdkVersion": "1.0"}
-    event = {"d": {"msgId": str(number()), "visId": f"v{device}", "sessionId": time_ms // 1000,
-                   "event": {"props": props, "name": "Order Completed", "time": time_ms}}}  # fmt: skip
+    event = {
+        "d": {
+            "msgId": str(number()),
+            "visId": f"v{device}",
+            "sessionId": time_ms // 1000,
+            "event": {"props": props, "name": "Order Completed", "time": time_ms},
+        }
+    }
     path = f"/events/t?en={quote('Order Completed')}&a={whole.cairn.demo['account_id']}&env={key}"
     answer = whole.http.post(path, json=event)
     assert answer.status_code == 200, answer.text

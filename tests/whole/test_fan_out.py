@@ -35,9 +35,13 @@ def switch(cairn: Served, development: Whole, production: Whole, *, is_enabled: 
         for source in list_sources(connection, workspace_id):
             if source.environment_id == development.environment_id:
                 connect_analytics(
-                    connection, workspace_id, source.id, production.environment_id, is_enabled=is_enabled,
+                    connection,
+                    workspace_id,
+                    source.id,
+                    production.environment_id,
+                    is_enabled=is_enabled,
                     now=datetime.now(UTC),
-                )  # fmt: skip
+                )
     engine.dispose()
 
 
@@ -63,12 +67,15 @@ def test_a_source_of_two_environments_stores_every_event_once_in_each(
     names = [f"Step {place}" for place in range(4)]
     send(
         both[0],
-        *({"type": "track", "event": name, "userId": user} | ({"messageId": str(number())} if has_id else {})
-          for name in names),
+        *(
+            {"type": "track", "event": name, "userId": user}
+            | ({"messageId": str(number())} if has_id else {})
+            for name in names
+        ),
         {"type": "identify", "userId": user, "anonymousId": f"an-{user}", "traits": {"plan": "pro"}},
         {"type": "page", "name": "Home", "userId": user},
         kind=kind,
-    )  # fmt: skip
+    )
     for whole in both:
         eventually(lambda whole=whole: len(whole.live(user=user)) == 6)
         assert sorted(event["name"] for event in whole.events(user)) == sorted([*names, "Identify"])

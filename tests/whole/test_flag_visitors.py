@@ -39,9 +39,11 @@ def flag(cairn: Served) -> None:
         whole = Whole(cairn, environment)
         if environment == "development":
             flag = {
-                "key": FLAG, "name": "Seen by all", "variations": [{"id": 1, "key": "big", "name": "Big button"}],
+                "key": FLAG,
+                "name": "Seen by all",
+                "variations": [{"id": 1, "key": "big", "name": "Big button"}],
                 "metrics": [{"id": 1, "identifier": "signed_up"}],
-            }  # fmt: skip
+            }
             whole.api("POST", "/flags", status=201, is_here=False, json=flag)
             condition = {"type": "user_property", "key": "tier", "operator": "is", "value": "vip"}
             segment = {"key": "vip", "name": "vip", "condition": condition}
@@ -176,8 +178,10 @@ def test_an_exposure_names_flag_and_variation_wherever_it_is_told(whole: Whole) 
 
     properties = eventually(shown)
     assert (properties["flag"], properties["flag_key"], properties["variation_name"]) == (
-        "Seen by all", FLAG, "Big button",
-    )  # fmt: skip
+        "Seen by all",
+        FLAG,
+        "Big button",
+    )
     latest = next(event for event in whole.live(user=name) if event["kind"] == "exposure")
     assert latest["properties"]["flag"] == "Seen by all"
     sentence = "Saw flag Seen by all, variation Big button"

@@ -51,9 +51,13 @@ def test_every_kind_of_message(whole: Whole, is_protobuf: bool) -> None:
     assert told.keys() == KINDS.keys()
     click = told["click"]
     facts = {
-        "path": "/pricing", "previous_path": "/", "landing_path": "/", "utm_source": "news", "channel": "Email",
+        "path": "/pricing",
+        "previous_path": "/",
+        "landing_path": "/",
+        "utm_source": "news",
+        "channel": "Email",
         "browser": "Chrome",
-    }  # fmt: skip
+    }
     assert {key: click[key] for key in facts} == facts
     assert (click["element"]["text"], click["properties"]) == ("Start free", {"theme": "dark"})
     assert told["custom"]["name"] == "Paid" and told["custom"]["properties"]["amount"] == "5"
@@ -69,8 +73,18 @@ def test_the_classic_browser_script(whole: Whole) -> None:
     device, now = number(), int(time.time() * 1000)
     base = {"a": whole.app_id, "u": device, "v": number(), "s": number(), "b": "web", "tv": "4.0", "st": now}
     page = {**base, "h": "/cart", "d": "shop.test", "t": "Cart", "ts": now}
-    events = {**base, "id0": number(), "t0": "click", "n0": "a", "x0": "Buy", "ts0": now,
-              "id1": number(), "t1": "Paid", "k1": ["amount", "5"], "ts1": now}  # fmt: skip
+    events = {
+        **base,
+        "id0": number(),
+        "t0": "click",
+        "n0": "a",
+        "x0": "Buy",
+        "ts0": now,
+        "id1": number(),
+        "t1": "Paid",
+        "k1": ["amount", "5"],
+        "ts1": now,
+    }
     for path, query in (
         ("/h", page),
         ("/h", events),
@@ -86,11 +100,23 @@ def test_the_classic_browser_script(whole: Whole) -> None:
 
 def test_the_classic_apps(whole: Whole) -> None:
     phone, tablet = number(), number()
-    ios = {**IOS, "envId": whole.app_id, "user": {"id": str(phone)}, "id": str(number()), "event": TOUCH,
-           "timestamp": str(int(time.time() * 1000))}  # fmt: skip
+    ios = {
+        **IOS,
+        "envId": whole.app_id,
+        "user": {"id": str(phone)},
+        "id": str(number()),
+        "event": TOUCH,
+        "timestamp": str(int(time.time() * 1000)),
+    }
     assert whole.http.post("/api/integrations/ios/track", json={"messages": [ios]}).content == b"{}"
-    android = {**ANDROID, "env_id": whole.app_id, "user": {"id": tablet}, "id": number(),
-               "time": int(time.time() * 1000), "event": {"click": {"view": VIEW}}}  # fmt: skip
+    android = {
+        **ANDROID,
+        "env_id": whole.app_id,
+        "user": {"id": tablet},
+        "id": number(),
+        "time": int(time.time() * 1000),
+        "event": {"click": {"view": VIEW}},
+    }
     body = zlib.compress(batch(android, kind=capture_pb2.Android.Message))
     sent_as = {"content-type": "application/x-protobuf"}
     assert whole.http.post("/api/integrations/android/track", content=body, headers=sent_as).content == b"{}"

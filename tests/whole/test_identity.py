@@ -19,13 +19,25 @@ HOUR_MS = 3_600_000
 def session(whole: Whole, user_id: int, at: int, **more: Any) -> dict[str, Any]:
     """The beginning of a session of a browser."""
     message_id = str(number())
-    return {"env_id": whole.app_id, "user_id": str(user_id), "id": message_id, "time": at, "session": {},
-            "session_info": {"id": message_id, **more}}  # fmt: skip
+    return {
+        "env_id": whole.app_id,
+        "user_id": str(user_id),
+        "id": message_id,
+        "time": at,
+        "session": {},
+        "session_info": {"id": message_id, **more},
+    }
 
 
 def bought(whole: Whole, user_id: int, at: int, **more: Any) -> dict[str, Any]:
-    return {"env_id": whole.app_id, "user_id": str(user_id), "id": str(number()), "time": at,
-            "event": {"custom": {"name": "Order Completed"}}, **more}  # fmt: skip
+    return {
+        "env_id": whole.app_id,
+        "user_id": str(user_id),
+        "id": str(number()),
+        "time": at,
+        "event": {"custom": {"name": "Order Completed"}},
+        **more,
+    }
 
 
 def own_id(whole: Whole, identity: str) -> int:
@@ -53,8 +65,10 @@ class Story:
             session(whole, self.phone, now - HOUR_MS, utm=campaign),
             bought(whole, self.phone, now - HOUR_MS),
         ]
-        first = [session(whole, self.laptop, now - 9 * HOUR_MS, referrer="https://www.google.com/"),
-                 bought(whole, self.laptop, now - 8 * HOUR_MS)]  # fmt: skip
+        first = [
+            session(whole, self.laptop, now - 9 * HOUR_MS, referrer="https://www.google.com/"),
+            bought(whole, self.laptop, now - 8 * HOUR_MS),
+        ]
         carried = bought(whole, self.laptop, now - 2 * HOUR_MS, identity=self.identity)
         self.steps = [
             lambda: whole.capture(*later),

@@ -16,8 +16,14 @@ def test_who_was_deleted_comes_again_as_somebody_new(whole: Whole) -> None:
     device, identity, now = number(), f"hal-{number()}@shop.test", int(time.time() * 1000)
 
     def bought(at: int) -> dict[str, Any]:
-        return {"env_id": whole.app_id, "user_id": str(device), "id": f"{device}-{at}", "time": now - at,
-                "session_info": {"id": "1"}, "event": {"custom": {"name": "Order Completed"}}}  # fmt: skip
+        return {
+            "env_id": whole.app_id,
+            "user_id": str(device),
+            "id": f"{device}-{at}",
+            "time": now - at,
+            "session_info": {"id": "1"},
+            "event": {"custom": {"name": "Order Completed"}},
+        }
 
     click = {"builtin": 1, "nodes": [{"node_name": "button", "node_text": "Pay now", "node_id": "pay"}]}
     whole.capture(bought(1), bought(2), {**bought(3), "event": {"interaction": click}})

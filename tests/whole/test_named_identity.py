@@ -52,8 +52,16 @@ def segment_track(whole: Whole, device: str, identity: str) -> None:
 
 def capture(whole: Whole, device: str, identity: str) -> None:
     event = {"event": {"custom": {"name": "Order Completed"}}}
-    whole.capture({"env_id": whole.app_id, "user_id": str(anonymous_user_id(device)), "id": str(number()),
-                   "time": now_ms(), "identity": identity, **event})  # fmt: skip
+    whole.capture(
+        {
+            "env_id": whole.app_id,
+            "user_id": str(anonymous_user_id(device)),
+            "id": str(number()),
+            "time": now_ms(),
+            "identity": identity,
+            **event,
+        }
+    )
 
 
 def capture_user(whole: Whole, device: str, identity: str) -> None:
@@ -62,8 +70,16 @@ def capture_user(whole: Whole, device: str, identity: str) -> None:
 
 
 def pixel(whole: Whole, device: str, identity: str) -> None:
-    query = {"a": whole.app_id, "u": anonymous_user_id(device), "v": number(), "s": number(), "i": identity,
-             "id0": number(), "t0": "Order Completed", "ts0": now_ms()}  # fmt: skip
+    query = {
+        "a": whole.app_id,
+        "u": anonymous_user_id(device),
+        "v": number(),
+        "s": number(),
+        "i": identity,
+        "id0": number(),
+        "t0": "Order Completed",
+        "ts0": now_ms(),
+    }
     assert whole.http.get(f"/h?{urlencode(query)}").status_code == 200
 
 
@@ -74,15 +90,27 @@ def pixel_properties(whole: Whole, device: str, identity: str) -> None:
 
 def ios(whole: Whole, device: str, identity: str) -> None:
     user = {"id": str(anonymous_user_id(device)), "identity": identity}
-    message = {**IOS, "envId": whole.app_id, "user": user, "id": str(number()), "event": TOUCH,
-               "timestamp": str(now_ms())}  # fmt: skip
+    message = {
+        **IOS,
+        "envId": whole.app_id,
+        "user": user,
+        "id": str(number()),
+        "event": TOUCH,
+        "timestamp": str(now_ms()),
+    }
     assert whole.http.post("/api/integrations/ios/track", json={"messages": [message]}).status_code == 200
 
 
 def android(whole: Whole, device: str, identity: str) -> None:
     user = {"id": anonymous_user_id(device), "identity": identity}
-    message = {**ANDROID, "env_id": whole.app_id, "user": user, "id": number(), "time": now_ms(),
-               "event": {"click": {"view": VIEW}}}  # fmt: skip
+    message = {
+        **ANDROID,
+        "env_id": whole.app_id,
+        "user": user,
+        "id": number(),
+        "time": now_ms(),
+        "event": {"click": {"view": VIEW}},
+    }
     body = zlib.compress(batch(message, kind=capture_pb2.Android.Message))
     headers = {"content-type": "application/x-protobuf"}
     assert (
@@ -91,9 +119,18 @@ def android(whole: Whole, device: str, identity: str) -> None:
 
 
 FORMATS: tuple[Send, ...] = (
-    add_user_properties, integrations_track, integrations_properties, segment_identify, segment_track, capture,
-    capture_user, pixel, pixel_properties, ios, android,
-)  # fmt: skip
+    add_user_properties,
+    integrations_track,
+    integrations_properties,
+    segment_identify,
+    segment_track,
+    capture,
+    capture_user,
+    pixel,
+    pixel_properties,
+    ios,
+    android,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -185,7 +222,15 @@ def test_an_identitys_own_number_takes_no_other_identity(
     eventually(lambda: is_buyer(whole, x))
     assert (whole.user(x)["user"]["id"], whole.user(y)) == (own, None)
     # What carries another identity beside that number is the identity's it names.
-    whole.capture({"env_id": whole.app_id, "user_id": str(own), "id": str(number()), "time": now_ms(),
-                   "identity": y, "event": {"custom": {"name": "Order Completed"}}})  # fmt: skip
+    whole.capture(
+        {
+            "env_id": whole.app_id,
+            "user_id": str(own),
+            "id": str(number()),
+            "time": now_ms(),
+            "identity": y,
+            "event": {"custom": {"name": "Order Completed"}},
+        }
+    )
     eventually(lambda: len(whole.events(y)) == 1)
     assert (whole.user(y)["user"]["identity"], len(whole.events(x))) == (y, 1)

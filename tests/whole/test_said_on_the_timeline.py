@@ -22,18 +22,22 @@ def browser(whole: Whole, name: str, properties: dict[str, Any]) -> None:
     device = number()
     whole.identify(device, name)
     body = {
-        "env_id": whole.app_id, "user_id": str(device), "library": {"name": "web"},
+        "env_id": whole.app_id,
+        "user_id": str(device),
+        "library": {"name": "web"},
         "properties": {key: {"string": str(value)} for key, value in properties.items()},
-    }  # fmt: skip
+    }
     assert whole.http.post("/api/capture/v2/add_user_properties", json=body).status_code == 200
 
 
 def segment(whole: Whole, name: str, properties: dict[str, Any]) -> None:
     key = whole.cairn.demo["environments"][whole.environment]["write_keys"]["server"]
     body = {
-        "type": "identify", "userId": name, "traits": properties,
+        "type": "identify",
+        "userId": name,
+        "traits": properties,
         "context": {"library": {"name": "analytics-python"}},
-    }  # fmt: skip
+    }
     assert whole.http.post("/v1/identify", json=body, auth=(key, "")).status_code == 200
 
 

@@ -15,9 +15,16 @@ def test_sessions_as_captured_and_by_a_gap(whole: Whole) -> None:
     for place, minutes in enumerate(minutes_ago):
         page = {"id": str(number()), "url": {"domain": "shop.test", "path": f"/{place}"}}
         whole.capture(
-            {"env_id": whole.app_id, "user_id": str(device), "id": page["id"], "time": now - minutes * MINUTE_MS,
-             "session_info": {"id": str(captured)}, "pageview_info": page, "pageview": {}}
-        )  # fmt: skip
+            {
+                "env_id": whole.app_id,
+                "user_id": str(device),
+                "id": page["id"],
+                "time": now - minutes * MINUTE_MS,
+                "session_info": {"id": str(captured)},
+                "pageview_info": page,
+                "pageview": {},
+            }
+        )
     whole.send("/api/track", user_id=str(device), event="Paid")  # of a server: it has no session
     eventually(lambda: len(whole.events(device)) == 6)
 

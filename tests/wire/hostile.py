@@ -115,14 +115,17 @@ JSON: dict[str, Hostile] = {
     "half characters": event(fill(b'"a":"', b"\\ud800", b'"')),
     "what is said for all events, long": in_every_array(
         fill(b"", ITEM, b"{}"),
-        lambda size: b'"library":"%s",' % (b"x" * size)
-        + b'"context":{"library":{"name":"%s"},"userAgent":"%s","ip":"%s","traits":{"email":"a@%s"}},'
-        % ((b"x" * size,) * 4),
+        lambda size: (
+            b'"library":"%s",' % (b"x" * size)
+            + b'"context":{"library":{"name":"%s"},"userAgent":"%s","ip":"%s","traits":{"email":"a@%s"}},'
+            % ((b"x" * size,) * 4)
+        ),
     ),
     "what is said for all events, much": in_every_array(
-        fill(b"", ITEM, b"{}"), fill(b'"integrations":{"A":true', b',"i#":true', b'},"context":{"traits":{}},')
+        fill(b"", ITEM, b"{}"),
+        fill(b'"integrations":{"A":true', b',"i#":true', b'},"context":{"traits":{}},'),
     ),
-}  # fmt: skip
+}
 PROTOBUF: dict[str, Hostile] = {
     "empty messages": fill(b"", b"\x0a\x00"),
     "messages of one byte": fill(b"", b"\x0a\x01\xff"),
@@ -156,7 +159,7 @@ HEADERS: dict[str, Hostile] = {
     "addresses": fill(b"", b"10.0.0.#,"),
     "ranges": fill(b"bytes=", b"#-#,"),
     "blanks": fill(b"", b" \t"),
-}  # fmt: skip
+}
 TEXTS: dict[str, Hostile] = {
     "letters": fill(b"", b"a"),
     "blanks": fill(b"", b" "),
@@ -185,7 +188,7 @@ TEXTS: dict[str, Hostile] = {
     "octal escapes": fill(b'a="', b"\\\\012", b'"'),
     "browsers": fill(b"Mozilla/5.0 (", b"Android 1; Windows NT; ", b") Mobile"),
     "browsers' versions": fill(b"Chrome/", b"1.", b" Safari"),
-}  # fmt: skip
+}
 
 
 def check_growth(work: Callable[[bytes], object], hostile: Hostile) -> None:

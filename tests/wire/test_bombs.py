@@ -63,7 +63,7 @@ BOMBS: dict[str, bytes] = {
     "percent signs": b"%" * 10_000,
     "ten thousand ampersands": b"&=" * 10_000,
     "one name ten thousand times": b"&".join(b"sp=a" for _ in range(10_000)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)

@@ -22,7 +22,8 @@ USER = {"user_id": "7", "identity": "dana", "env_id": "5"}
 GOOD: dict[str, list[bytes]] = {
     "heap.capture.track": [batch(CLICK, CUSTOM), json.dumps({"events": [CLICK, CUSTOM]}).encode()],
     "heap.capture.identify": [
-        protobuf(USER, capture_pb2.UserIdentification).SerializeToString(), json.dumps(USER).encode(),
+        protobuf(USER, capture_pb2.UserIdentification).SerializeToString(),
+        json.dumps(USER).encode(),
     ],
     "heap.capture.add_user_properties": [
         protobuf({"user_id": "7", "properties": {"a": "b"}}, capture_pb2.UserProperties).SerializeToString(),
@@ -31,11 +32,17 @@ GOOD: dict[str, list[bytes]] = {
     "heap.web": [urlencode(PAGEVIEW, doseq=True).encode(), urlencode(EVENTS, doseq=True).encode()],
     "heap.web.identify": [urlencode(PAGEVIEW | {"i": "dana"}, doseq=True).encode()],
     "heap.web.add_user_properties": [b"u=7&_a=b"],
-    "heap.ios.track": [json.dumps({"sentTime": "1770113480000", "messages": [IOS, IOS | {"event": TOUCH}]}).encode()],
-    "heap.android.track": [batch(ANDROID | {"event": {"click": {"view": VIEW}}}, kind=capture_pb2.Android.Message)],
+    "heap.ios.track": [
+        json.dumps({"sentTime": "1770113480000", "messages": [IOS, IOS | {"event": TOUCH}]}).encode()
+    ],
+    "heap.android.track": [
+        batch(ANDROID | {"event": {"click": {"view": VIEW}}}, kind=capture_pb2.Android.Message)
+    ],
     "heap.android.identify": [b"\x0a\x0255\x10\x07\x1a\x04dana"],
-    "heap.android.add_user_properties": [b"\x0a\x0255\x12\x04\x0a\x02\x08\x07\x1a\x08\x0a\x01a\x12\x03\x0a\x01b"],
-}  # fmt: skip
+    "heap.android.add_user_properties": [
+        b"\x0a\x0255\x12\x04\x0a\x02\x08\x07\x1a\x08\x0a\x01a\x12\x03\x0a\x01b"
+    ],
+}
 
 
 def check(results: list[Draft | Refused]) -> None:

@@ -18,16 +18,29 @@ def test_the_contracts_single_event() -> None:
     event = draft(
         TRACK,
         {
-            "app_id": "1234567890", "identity": "dana@acme.test", "event": "Invoice Paid",
-            "timestamp": "2026-02-03T10:11:12Z", "idempotency_key": "inv-88127", "session_id": "77",
+            "app_id": "1234567890",
+            "identity": "dana@acme.test",
+            "event": "Invoice Paid",
+            "timestamp": "2026-02-03T10:11:12Z",
+            "idempotency_key": "inv-88127",
+            "session_id": "77",
             "properties": {"amount": 129.5, "currency": "EUR", "tags": ["annual", "promo"]},
         },
-    )  # fmt: skip
+    )
     assert event == Draft(
-        APP, Kind.CUSTOM, "Invoice Paid", 1_770_113_472_000, NOW_MS, identity="dana@acme.test",
-        key_space=f"heap/{APP}", key="inv-88127", session_id=77,
-        properties={"amount": 129.5, "currency": "EUR", "tags": "annual||promo"}, source="shop", library="server",
-    )  # fmt: skip
+        APP,
+        Kind.CUSTOM,
+        "Invoice Paid",
+        1_770_113_472_000,
+        NOW_MS,
+        identity="dana@acme.test",
+        key_space=f"heap/{APP}",
+        key="inv-88127",
+        session_id=77,
+        properties={"amount": 129.5, "currency": "EUR", "tags": "annual||promo"},
+        source="shop",
+        library="server",
+    )
 
 
 def test_the_contracts_bulk_request() -> None:
@@ -36,12 +49,16 @@ def test_the_contracts_bulk_request() -> None:
         {
             "app_id": "1234567890",
             "events": [
-                {"identity": "dana@acme.test", "event": "Call Held", "timestamp": "2026-02-03T10:00:00Z",
-                 "properties": {"minutes": 14}},
+                {
+                    "identity": "dana@acme.test",
+                    "event": "Call Held",
+                    "timestamp": "2026-02-03T10:00:00Z",
+                    "properties": {"minutes": 14},
+                },
                 {"user_id": "5120993847261120", "event": "Export Done", "idempotency_key": "x-1"},
             ],
         },
-    )  # fmt: skip
+    )
     assert isinstance(first, Draft) and isinstance(second, Draft)
     assert (first.identity, first.user_id, first.properties) == ("dana@acme.test", 0, {"minutes": 14})
     assert (second.identity, second.user_id, second.time_ms) == ("", 5120993847261120, NOW_MS)
@@ -185,9 +202,22 @@ def test_other_user_ids_are_refused(user_id: Any) -> None:
 
 
 JUNK = [
-    "null", "NULL", "undefined", "None", "nil", "guest", " Anonymous ", "", "   ", "NaN", "[object Object]", "true",
-    "FALSE", "unknown", "0",
-]  # fmt: skip
+    "null",
+    "NULL",
+    "undefined",
+    "None",
+    "nil",
+    "guest",
+    " Anonymous ",
+    "",
+    "   ",
+    "NaN",
+    "[object Object]",
+    "true",
+    "FALSE",
+    "unknown",
+    "0",
+]
 
 
 @pytest.mark.parametrize("identity", JUNK)
@@ -290,18 +320,31 @@ def test_integrations_refuse_users_by_name(user_identifier: Any, reason: str) ->
 def test_what_segments_heap_cloud_sends() -> None:
     """Golden vectors of contracts/segment.md 5.5 and 5.6."""
     properties = {
-        "segment_library": "cloud-mode-destination", "revenue": "9.5", "ok": "true", "nul": "null",
-        "nested.a.b": "1", "arr.0": "x", "arr.1.y": "2", "date": "2024-01-02",
-    }  # fmt: skip
+        "segment_library": "cloud-mode-destination",
+        "revenue": "9.5",
+        "ok": "true",
+        "nul": "null",
+        "nested.a.b": "1",
+        "arr.0": "x",
+        "arr.1.y": "2",
+        "date": "2024-01-02",
+    }
     event = draft(
         ITRACK,
         {
-            "app_id": "11", "library": "server",
-            "events": [{"event": "Order Completed", "idempotency_key": "msg-00000001",
-                        "timestamp": "2024-05-05T05:05:05.123Z", "user_identifier": {"anonymous_id": "an1"},
-                        "custom_properties": properties}],
+            "app_id": "11",
+            "library": "server",
+            "events": [
+                {
+                    "event": "Order Completed",
+                    "idempotency_key": "msg-00000001",
+                    "timestamp": "2024-05-05T05:05:05.123Z",
+                    "user_identifier": {"anonymous_id": "an1"},
+                    "custom_properties": properties,
+                }
+            ],
         },
-    )  # fmt: skip
+    )
     assert (event.properties, event.key, event.time_ms) == (properties, "msg-00000001", 1_714_885_505_123)
     assert (event.user_id, event.anonymous_id, event.library) == (
         ids.anonymous_user_id("an1"),
@@ -310,15 +353,27 @@ def test_what_segments_heap_cloud_sends() -> None:
     )
     written = draft(
         IADD,
-        {"app_id": "11", "library": "server",
-         "users": [{"user_identifier": {"identity": "u1"}, "custom_properties": {"plan": "pro", "n": 1}}]},
-    )  # fmt: skip
+        {
+            "app_id": "11",
+            "library": "server",
+            "users": [{"user_identifier": {"identity": "u1"}, "custom_properties": {"plan": "pro", "n": 1}}],
+        },
+    )
     assert (written.identity, written.user_properties) == ("u1", {"plan": "pro", "n": 1})
 
 
 def test_older_integrations_send_properties_and_library() -> None:
-    body = {"library": "Segment", "events": [{"event": "e", "identity": "u", "properties": {"a": "1", "b": "2"},
-                                              "custom_properties": {"b": "3"}}]}  # fmt: skip
+    body = {
+        "library": "Segment",
+        "events": [
+            {
+                "event": "e",
+                "identity": "u",
+                "properties": {"a": "1", "b": "2"},
+                "custom_properties": {"b": "3"},
+            }
+        ],
+    }
     event = draft(ITRACK, body)
     assert (event.properties, event.library) == ({"a": "1", "b": "3"}, "Segment")
 

@@ -13,9 +13,16 @@ PARSER = "heap.add_account_properties"
 def test_an_account_of_the_server_api() -> None:
     body = {"app_id": "55", "account_id": "acme", "properties": {"plan": "pro", "tags": ["a", "b"], "Id": 1}}
     assert draft(PARSER, body) == Draft(
-        APP, Kind.ACCOUNT, "Set account properties", NOW_MS, NOW_MS, account_id="acme",
-        properties={"plan": "pro", "tags": "a||b"}, source="shop", library="server",
-    )  # fmt: skip
+        APP,
+        Kind.ACCOUNT,
+        "Set account properties",
+        NOW_MS,
+        NOW_MS,
+        account_id="acme",
+        properties={"plan": "pro", "tags": "a||b"},
+        source="shop",
+        library="server",
+    )
 
 
 def test_an_account_of_a_browsers_user() -> None:

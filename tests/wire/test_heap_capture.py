@@ -79,9 +79,12 @@ NODE = {
     "attributes": {"z": "1", "a": "2"},
 }
 NODE_ELEMENT = Element(
-    hierarchy="@Screen;|@RCTView;#card;.a;.b;[a=2];[z=1];|", tag="RCTView", dom_id="card", classes="a b",
+    hierarchy="@Screen;|@RCTView;#card;.a;.b;[a=2];[z=1];|",
+    tag="RCTView",
+    dom_id="card",
+    classes="a b",
     attributes={"z": "1", "a": "2"},
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
@@ -90,21 +93,45 @@ NODE_ELEMENT = Element(
         pytest.param({"session": {}}, ("session", "session", {}, None), id="session"),
         pytest.param({"pageview": {}}, ("pageview", "pageview", {}, None), id="pageview"),
         pytest.param(
-            {"event": {"custom": {"name": " Paid ", "properties": {"a": "1"},
-                                  "source_properties": {"a": "2", "b": "3"}}}},
+            {
+                "event": {
+                    "custom": {
+                        "name": " Paid ",
+                        "properties": {"a": "1"},
+                        "source_properties": {"a": "2", "b": "3"},
+                    }
+                }
+            },
             ("custom", "Paid", {"a": "1", "b": "3"}, None),
             id="custom event: its own properties win",
         ),
         *(
             pytest.param(
-                {"event": {"interaction": {"builtin": number}}}, (name, name, {}, None), id=f"builtin {number}"
+                {"event": {"interaction": {"builtin": number}}},
+                (name, name, {}, None),
+                id=f"builtin {number}",
             )
-            for number, name in ((1, "click"), (2, "touch"), (3, "change"), (4, "submit"), (0, "click"), (9, "click"))
+            for number, name in (
+                (1, "click"),
+                (2, "touch"),
+                (3, "change"),
+                (4, "submit"),
+                (0, "click"),
+                (9, "click"),
+            )
         ),
         pytest.param(
-            {"event": {"interaction": {"custom": "long_press", "callback_name": "onHold",
-                                       "source_properties": {"x": "1"}, "nodes": [NODE, {"node_name": "Screen"}]}},
-             "base_library": {"name": "swift_core", "platform": "iOS"}},
+            {
+                "event": {
+                    "interaction": {
+                        "custom": "long_press",
+                        "callback_name": "onHold",
+                        "source_properties": {"x": "1"},
+                        "nodes": [NODE, {"node_name": "Screen"}],
+                    }
+                },
+                "base_library": {"name": "swift_core", "platform": "iOS"},
+            },
             ("touch", "long_press", {"x": "1", "callback": "onHold"}, NODE_ELEMENT),
             id="an interaction of an app: the hierarchy made of its nodes",
         ),
@@ -114,20 +141,40 @@ NODE_ELEMENT = Element(
             id="version",
         ),
         pytest.param(
-            {"event": {"component_transition": {"visible_to_invisible": [{"node_name": "Cart"}]},
-                       "app_visibility_state": 1}},
-            ("view", "view", {"transition": "disappeared", "app_visibility": "backgrounded"},
-             Element(hierarchy="@Cart;|", tag="Cart")),
+            {
+                "event": {
+                    "component_transition": {"visible_to_invisible": [{"node_name": "Cart"}]},
+                    "app_visibility_state": 1,
+                }
+            },
+            (
+                "view",
+                "view",
+                {"transition": "disappeared", "app_visibility": "backgrounded"},
+                Element(hierarchy="@Cart;|", tag="Cart"),
+            ),
             id="a screen went",
         ),
         pytest.param(
-            {"event": {"notification_interaction": {"source": 1, "title_text": "Hi ann@shop.test", "action": "open"}}},
-            ("notification", "notification",
-             {"notification_source": "push", "title_text": "Hi {email}", "action": "open"}, None),
+            {
+                "event": {
+                    "notification_interaction": {
+                        "source": 1,
+                        "title_text": "Hi ann@shop.test",
+                        "action": "open",
+                    }
+                }
+            },
+            (
+                "notification",
+                "notification",
+                {"notification_source": "push", "title_text": "Hi {email}", "action": "open"},
+                None,
+            ),
             id="notification",
         ),
     ],
-)  # fmt: skip
+)
 def test_kinds(kind: dict[str, Any], expected: tuple[str, str, dict[str, Any], Element | None]) -> None:
     found = both({**message(**kind), "properties": {}})
     assert (found.kind, found.name, found.properties, found.element) == expected
@@ -161,35 +208,48 @@ def test_a_pageview_keeps_its_own_properties_and_the_screens_size() -> None:
 def test_an_apps_page_device_and_version_are_facts() -> None:
     found = both(
         {
-            "id": "1", "user_id": "7", "pageview": {},
+            "id": "1",
+            "user_id": "7",
+            "pageview": {},
             "pageview_info": {"component_or_class_name": "CartViewController"},
             "device": {"model": "iPhone16,1", "platform": "iOS 19.1", "type": 1, "carrier": "T"},
             "application": {"name": "Shop", "identifier": "test.shop", "version_string": "4.2"},
-            "base_library": {"name": "swift_core", "platform": "iOS"}, "source_library": {"name": "react_native"},
+            "base_library": {"name": "swift_core", "platform": "iOS"},
+            "source_library": {"name": "react_native"},
         }
-    )  # fmt: skip
+    )
     assert found.facts == {
-        "view": "CartViewController", "platform": "iOS 19.1", "device_type": "Mobile", "device": "iPhone16,1",
-        "carrier": "T", "app_name": "Shop", "app_version": "4.2",
-    }  # fmt: skip
+        "view": "CartViewController",
+        "platform": "iOS 19.1",
+        "device_type": "Mobile",
+        "device": "iPhone16,1",
+        "carrier": "T",
+        "app_name": "Shop",
+        "app_version": "4.2",
+    }
     assert (found.library, found.user_agent) == ("react_native", "curl/8")
 
 
 def test_the_first_that_is_heard_of_a_user_sets_initial_properties() -> None:
     user = {
-        "id": "7", "initial_referrer": "https://a.test/?token=x",
+        "id": "7",
+        "initial_referrer": "https://a.test/?token=x",
         "initial_utm": {"source": "news", "term": "ann@shop.test"},
-        "initial_pageview_info": {"url": {"domain": "a.test", "path": "/start"}}, "identity": "dana",
+        "initial_pageview_info": {"url": {"domain": "a.test", "path": "/start"}},
+        "identity": "dana",
         "properties": {"plan": "pro", "id": "8", "User_ID": "8"},
-    }  # fmt: skip
+    }
     found = both({"id": "1", "user_id": "7", "user": user})
     assert (found.kind, found.name) == ("identify", "First seen")
     assert (found.identity, found.merge_user_id) == ("dana", 7)
     assert found.user_properties == {
-        "plan": "pro", "initial_referrer": "https://a.test/?token={token}", "initial_utm_source": "news",
+        "plan": "pro",
+        "initial_referrer": "https://a.test/?token={token}",
+        "initial_utm_source": "news",
         "initial_utm_term": "{email}",
-        "initial_landing_domain": "a.test", "initial_landing_path": "/start",
-    }  # fmt: skip
+        "initial_landing_domain": "a.test",
+        "initial_landing_path": "/start",
+    }
 
 
 def test_an_identity_keeps_the_raw_user_id_and_asks_for_the_merge() -> None:
@@ -205,9 +265,14 @@ def test_a_junk_identity_costs_the_event_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("agent", "told", "version"),
-    [("Windows NT 10.0", "15.0.0", "11"), ("Windows NT 10.0", "10.0.0", "10"), ("Windows NT 10.0", "0.1.0", ""),
-     ("Macintosh", "15.2.0", "15.2.0"), ("Windows", "x", "")],
-)  # fmt: skip
+    [
+        ("Windows NT 10.0", "15.0.0", "11"),
+        ("Windows NT 10.0", "10.0.0", "10"),
+        ("Windows NT 10.0", "0.1.0", ""),
+        ("Macintosh", "15.2.0", "15.2.0"),
+        ("Windows", "x", ""),
+    ],
+)
 def test_the_platform_version_as_people_write_it(agent: str, told: str, version: str) -> None:
     found = both({**CLICK, "device": {"user_agent": agent, "uach": {"platform_version": told}}})
     assert found.facts.get("os_version", "") == version
@@ -216,11 +281,26 @@ def test_the_platform_version_as_people_write_it(agent: str, told: str, version:
 def test_captured_text_is_masked_again_but_properties_are_the_senders_own() -> None:
     value = message(
         properties={"mail": "ann@shop.test"},
-        pageview_info={"id": "1", "title": "ann@shop.test", "url": {"path": "/u/ann@shop.test", "query": "?token=x"}},
-        event={"interaction": {"builtin": 1, "hierarchy": "@a;[href=/u/ann@shop.test];|", "nodes": [
-            {"node_name": "a", "node_text": "4111 1111 1111 1111", "href": "/u/ann@shop.test",
-             "attributes": {"title": "sk_live_abcDEF123456", "value": "typed"}}]}},
-    )  # fmt: skip
+        pageview_info={
+            "id": "1",
+            "title": "ann@shop.test",
+            "url": {"path": "/u/ann@shop.test", "query": "?token=x"},
+        },
+        event={
+            "interaction": {
+                "builtin": 1,
+                "hierarchy": "@a;[href=/u/ann@shop.test];|",
+                "nodes": [
+                    {
+                        "node_name": "a",
+                        "node_text": "4111 1111 1111 1111",
+                        "href": "/u/ann@shop.test",
+                        "attributes": {"title": "sk_live_abcDEF123456", "value": "typed"},
+                    }
+                ],
+            }
+        },
+    )
     found = both(value)
     assert found.properties == {"mail": "ann@shop.test"}
     assert [found.facts[key] for key in ("title", "path", "query")] == [
@@ -247,8 +327,12 @@ def test_campaign_words_are_masked_and_long_ids_stay() -> None:
     }
     found = both(message(session_info={"id": "1", "utm": utm}, session={}))
     assert [found.facts[f"utm_{key}"] for key in utm] == [
-        "{email}", "{email}", "a1" * 20, "{token}", "{card}",
-    ]  # fmt: skip
+        "{email}",
+        "{email}",
+        "a1" * 20,
+        "{token}",
+        "{card}",
+    ]
 
 
 def test_what_a_client_saw_by_itself_is_masked() -> None:
@@ -380,8 +464,12 @@ def test_values_keep_their_type_in_json() -> None:
         "blank": " ",
     }
     assert draft(TRACK, {**CLICK, "properties": given}).properties == {
-        "n": 1.5, "b": True, "l": "a||1", "v": False, "deep.x": 1,
-    }  # fmt: skip
+        "n": 1.5,
+        "b": True,
+        "l": "a||1",
+        "v": False,
+        "deep.x": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -433,9 +521,11 @@ def test_a_version_can_be_a_whole_application() -> None:
 
 IDENTIFY: dict[str, Any] = {"env_id": APP_ID, "user_id": "7", "identity": "dana", "time": 1770113472000}
 PROPERTIES: dict[str, Any] = {
-    "env_id": APP_ID, "user_id": "7", "properties": {"plan": "pro", "ID": "x", "user_id": "y"},
+    "env_id": APP_ID,
+    "user_id": "7",
+    "properties": {"plan": "pro", "ID": "x", "user_id": "y"},
     "library": {"name": "web"},
-}  # fmt: skip
+}
 
 
 def test_identify() -> None:
@@ -448,9 +538,14 @@ def test_identify() -> None:
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"identity": ""}, "no_user"), ({"identity": "null"}, "junk_identity"), ({"user_id": ""}, "no_user"),
-     ({"env_id": "5"}, "bad_request"), ({"identity": "x" * 256}, "id_too_long")],
-)  # fmt: skip
+    [
+        ({"identity": ""}, "no_user"),
+        ({"identity": "null"}, "junk_identity"),
+        ({"user_id": ""}, "no_user"),
+        ({"env_id": "5"}, "bad_request"),
+        ({"identity": "x" * 256}, "id_too_long"),
+    ],
+)
 def test_identify_refusals(change: dict[str, Any], reason: str) -> None:
     value = {**IDENTIFY, **change}
     body = protobuf(value, capture_pb2.UserIdentification).SerializeToString()
@@ -475,10 +570,15 @@ def test_the_first_session_of_an_app_sets_initial_properties() -> None:
     body = protobuf({**PROPERTIES, **first}, capture_pb2.UserProperties).SerializeToString()
     for one in ({**PROPERTIES, **first}, body):
         assert draft("heap.capture.add_user_properties", one).user_properties == {
-            "plan": "pro", "initial_referrer": "https://a.test/", "initial_utm_source": "news",
-            "initial_platform": "iOS 19", "initial_device": "iPhone16,1", "initial_device_type": "Mobile",
-            "initial_app_name": "Shop", "initial_app_version": "4.2",
-        }  # fmt: skip
+            "plan": "pro",
+            "initial_referrer": "https://a.test/",
+            "initial_utm_source": "news",
+            "initial_platform": "iOS 19",
+            "initial_device": "iPhone16,1",
+            "initial_device_type": "Mobile",
+            "initial_app_name": "Shop",
+            "initial_app_version": "4.2",
+        }
 
 
 def test_nul_is_replaced_in_either_form() -> None:

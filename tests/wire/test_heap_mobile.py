@@ -18,9 +18,13 @@ IOS: dict[str, Any] = {
     "applicationInfo": {"appName": "Shop", "appVersion": "4.2", "libraryVersion": "8.0"},
     "deviceInfo": {"iosVendorId": "V", "carrier": "T", "phoneModel": "iPhone16,1", "platform": "iOS 19"},
     "sessionInfo": {"id": "9", "timestamp": "1770113400000"},
-    "pageviewInfo": {"id": "8", "title": "Cart", "viewController": "CartViewController",
-                     "screenA11yLabel": "Cart of ann@shop.test"},
-}  # fmt: skip
+    "pageviewInfo": {
+        "id": "8",
+        "title": "Cart",
+        "viewController": "CartViewController",
+        "screenA11yLabel": "Cart of ann@shop.test",
+    },
+}
 TOUCH = {
     "touchEvent": {
         "type": "tap",
@@ -39,31 +43,67 @@ def ios(event: dict[str, Any] | None = None, **change: Any) -> Draft:
 
 def test_a_touch() -> None:
     assert ios(TOUCH) == Draft(
-        APP, "touch", "touch", 1770113472000, NOW_MS, user_id=7, key_space=f"heap.ios/{APP}", key="100",
-        sent_ms=1770113480000, session_id=9, pageview_id=8,
+        APP,
+        "touch",
+        "touch",
+        1770113472000,
+        NOW_MS,
+        user_id=7,
+        key_space=f"heap.ios/{APP}",
+        key="100",
+        sent_ms=1770113480000,
+        session_id=9,
+        pageview_id=8,
         properties={"touch_type": "tap", "screen_a11y_label": "Cart of {email}"},
-        facts={"title": "Cart", "view": "CartViewController", "platform": "iOS 19", "device": "iPhone16,1",
-               "device_id": "V", "carrier": "T", "app_name": "Shop", "app_version": "4.2"},
-        element=Element(hierarchy="@UIWindow;|@UIView;|@UIButton;|", tag="UIButton", text="Buy",
-                        attributes={"ivar": "_buy"}),
-        source="shop", library="ios", ip="203.0.113.9", user_agent="curl/8",
-    )  # fmt: skip
+        facts={
+            "title": "Cart",
+            "view": "CartViewController",
+            "platform": "iOS 19",
+            "device": "iPhone16,1",
+            "device_id": "V",
+            "carrier": "T",
+            "app_name": "Shop",
+            "app_version": "4.2",
+        },
+        element=Element(
+            hierarchy="@UIWindow;|@UIView;|@UIButton;|",
+            tag="UIButton",
+            text="Buy",
+            attributes={"ivar": "_buy"},
+        ),
+        source="shop",
+        library="ios",
+        ip="203.0.113.9",
+        user_agent="curl/8",
+    )
 
 
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        ({"sourceCustomEvent": {"name": "Paid", "source": "react_native", "sourceProperties": {"s": {"string": "1"}},
-                                "customProperties": {"amount": {"string": "5"}, "ok": {"bool": True}}}},
-         ("custom", "Paid", {"s": "1", "amount": "5", "ok": True})),
-        ({"sourceEvent": {"type": "touch", "sourceProperties": {"component": {"string": "B"}}},
-          "appVisibilityState": "BACKGROUNDED"},
-         ("touch", "touch", {"component": "B", "app_visibility": "backgrounded"})),
+        (
+            {
+                "sourceCustomEvent": {
+                    "name": "Paid",
+                    "source": "react_native",
+                    "sourceProperties": {"s": {"string": "1"}},
+                    "customProperties": {"amount": {"string": "5"}, "ok": {"bool": True}},
+                }
+            },
+            ("custom", "Paid", {"s": "1", "amount": "5", "ok": True}),
+        ),
+        (
+            {
+                "sourceEvent": {"type": "touch", "sourceProperties": {"component": {"string": "B"}}},
+                "appVisibilityState": "BACKGROUNDED",
+            },
+            ("touch", "touch", {"component": "B", "app_visibility": "backgrounded"}),
+        ),
         ({"sourceEvent": {"name": "text_edit"}}, ("change", "text_edit", {})),
         ({"sourceEvent": {"name": "reactNavigationScreenview"}}, ("view", "reactNavigationScreenview", {})),
         (None, ("pageview", "pageview", {})),
     ],
-)  # fmt: skip
+)
 def test_kinds_of_ios(event: dict[str, Any] | None, expected: tuple[str, str, dict[str, Any]]) -> None:
     found = ios(event)
     assert found.properties.pop("screen_a11y_label") == "Cart of {email}"
@@ -115,9 +155,12 @@ ANDROID: dict[str, Any] = {
     "device": {"brand": "google", "model": "Pixel 12", "release": "19", "carrier": "T"},
 }
 VIEW = {
-    "class_name": "Button", "id": "buy", "text": "Buy", "accessibility_info": {"content_description": "Buy now"},
+    "class_name": "Button",
+    "id": "buy",
+    "text": "Buy",
+    "accessibility_info": {"content_description": "Buy now"},
     "ancestors": [{"class_name": "Layout"}, {"class_name": "Decor", "id": "root"}],
-}  # fmt: skip
+}
 
 
 def android(event: dict[str, Any]) -> bytes:
@@ -127,15 +170,41 @@ def android(event: dict[str, Any]) -> bytes:
 def test_a_click_of_android() -> None:
     body = android({"click": {"view": VIEW, "on_click_attribute_target": "onBuy"}})
     expected = Draft(
-        APP, "touch", "touch", 1770113472000, NOW_MS, user_id=7, identity="dana", merge_user_id=7,
-        key_space=f"heap.android/{APP}", key="100", session_id=9, pageview_id=8,
+        APP,
+        "touch",
+        "touch",
+        1770113472000,
+        NOW_MS,
+        user_id=7,
+        identity="dana",
+        merge_user_id=7,
+        key_space=f"heap.android/{APP}",
+        key="100",
+        session_id=9,
+        pageview_id=8,
         properties={"theme": "dark", "callback": "onBuy"},
-        facts={"view": "CartActivity", "platform": "Android 19", "device": "google Pixel 12", "carrier": "T",
-               "os": "Android", "os_version": "19", "app_name": "test.shop", "app_version": "4.2"},
-        element=Element(hierarchy="@Decor;#root;|@Layout;|@Button;#buy;|", tag="Button", dom_id="buy", text="Buy",
-                        label="Buy now"),
-        source="shop", library="android", ip="203.0.113.9", user_agent="curl/8",
-    )  # fmt: skip
+        facts={
+            "view": "CartActivity",
+            "platform": "Android 19",
+            "device": "google Pixel 12",
+            "carrier": "T",
+            "os": "Android",
+            "os_version": "19",
+            "app_name": "test.shop",
+            "app_version": "4.2",
+        },
+        element=Element(
+            hierarchy="@Decor;#root;|@Layout;|@Button;#buy;|",
+            tag="Button",
+            dom_id="buy",
+            text="Buy",
+            label="Buy now",
+        ),
+        source="shop",
+        library="android",
+        ip="203.0.113.9",
+        user_agent="curl/8",
+    )
     assert draft("heap.android.track", body, app_id="55") == expected
     assert draft("heap.android.track", zlib.compress(body), app_id="55") == expected
 
@@ -143,24 +212,44 @@ def test_a_click_of_android() -> None:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        ({"custom": {"name": "Paid", "properties": {"a": "1"}}}, ("custom", "Paid", {"a": "1"}, "CartActivity")),
+        (
+            {"custom": {"name": "Paid", "properties": {"a": "1"}}},
+            ("custom", "Paid", {"a": "1"}, "CartActivity"),
+        ),
         ({"swipe": {"view": VIEW}}, ("touch", "touch", {"touch_type": "swipe"}, "CartActivity")),
-        ({"text_change": {"view": VIEW}, "app_visibility_state": 1},
-         ("change", "change", {"app_visibility": "backgrounded"}, "CartActivity")),
-        ({"fragment_transition": {"added": [{"class_name": "PayFragment"}]}},
-         ("view", "view", {"transition": "appeared"}, "PayFragment")),
+        (
+            {"text_change": {"view": VIEW}, "app_visibility_state": 1},
+            ("change", "change", {"app_visibility": "backgrounded"}, "CartActivity"),
+        ),
+        (
+            {"fragment_transition": {"added": [{"class_name": "PayFragment"}]}},
+            ("view", "view", {"transition": "appeared"}, "PayFragment"),
+        ),
         ({"fragment_transition": {}}, ("view", "view", {"transition": "disappeared"}, "CartActivity")),
-        ({"page_transition": {"to": {"fragment": {"class_name": "Second"}, "title": "Two"}}},
-         ("view", "view", {"transition": "appeared", "page_title": "Two"}, "Second")),
-        ({"app_package_change": {"current_app_package_info": {"version_name": "4.2"}}},
-         ("version", "version", {"current_version": "4.2"}, "CartActivity")),
-        ({"source_event": {"source_name": "rn", "name": "touch",
-                           "source_properties": {"touchableHierarchy": "@App;|@Buy;|", "targetText": "Buy"}}},
-         ("touch", "touch", {"touchableHierarchy": "@App;|@Buy;|", "targetText": "Buy"}, "CartActivity")),
-        ({"source_custom_event": {"name": "Paid", "custom_properties": {"a": "1"}}},
-         ("custom", "Paid", {"a": "1"}, "CartActivity")),
+        (
+            {"page_transition": {"to": {"fragment": {"class_name": "Second"}, "title": "Two"}}},
+            ("view", "view", {"transition": "appeared", "page_title": "Two"}, "Second"),
+        ),
+        (
+            {"app_package_change": {"current_app_package_info": {"version_name": "4.2"}}},
+            ("version", "version", {"current_version": "4.2"}, "CartActivity"),
+        ),
+        (
+            {
+                "source_event": {
+                    "source_name": "rn",
+                    "name": "touch",
+                    "source_properties": {"touchableHierarchy": "@App;|@Buy;|", "targetText": "Buy"},
+                }
+            },
+            ("touch", "touch", {"touchableHierarchy": "@App;|@Buy;|", "targetText": "Buy"}, "CartActivity"),
+        ),
+        (
+            {"source_custom_event": {"name": "Paid", "custom_properties": {"a": "1"}}},
+            ("custom", "Paid", {"a": "1"}, "CartActivity"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_kinds_of_android(event: dict[str, Any], expected: tuple[str, str, dict[str, Any], str]) -> None:
     found = draft("heap.android.track", android(event))
     found.properties.pop("theme")
@@ -172,8 +261,9 @@ def test_kinds_of_android(event: dict[str, Any], expected: tuple[str, str, dict[
 def test_pages_and_sessions_of_android() -> None:
     body = batch({**ANDROID, "pageview": {}}, {**ANDROID, "session": {}}, kind=capture_pb2.Android.Message)
     assert [event.kind for event in parse("heap.android.track", body) if isinstance(event, Draft)] == [
-        "pageview", "session",
-    ]  # fmt: skip
+        "pageview",
+        "session",
+    ]
 
 
 def test_android_identify() -> None:
@@ -191,9 +281,12 @@ def test_android_identify() -> None:
 
 def test_android_user_properties() -> None:
     value = {
-        "env_id": "55", "user": {"id": 7}, "properties": {"plan": "pro"},
-        "initial_device": {"brand": "Pixel", "model": "Pixel 12"}, "initial_application": {"version_name": "4.2"},
-    }  # fmt: skip
+        "env_id": "55",
+        "user": {"id": 7},
+        "properties": {"plan": "pro"},
+        "initial_device": {"brand": "Pixel", "model": "Pixel 12"},
+        "initial_application": {"version_name": "4.2"},
+    }
     body = protobuf(value, capture_pb2.Android.UserProperties).SerializeToString()
     expected = {"plan": "pro", "initial_device": "Pixel 12", "initial_app_version": "4.2"}
     for one in (body, zlib.compress(body)):

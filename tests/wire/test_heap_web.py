@@ -47,37 +47,89 @@ def query(parameters: dict[str, Any]) -> bytes:
 
 
 PAGEVIEW = {
-    **BASE, "z": "1", "h": "/pricing", "d": "a.test", "q": "?x=1", "g": "#top", "t": "Pricing", "pr": "/",
-    "ts": "1770113472000", "st": "1770113472500", "sp": SP, "k": ["theme", "dark"],
-}  # fmt: skip
+    **BASE,
+    "z": "1",
+    "h": "/pricing",
+    "d": "a.test",
+    "q": "?x=1",
+    "g": "#top",
+    "t": "Pricing",
+    "pr": "/",
+    "ts": "1770113472000",
+    "st": "1770113472500",
+    "sp": SP,
+    "k": ["theme", "dark"],
+}
 
 
 def test_a_pageview() -> None:
     assert draft("heap.web", query(PAGEVIEW), app_id="1234567890") == Draft(
-        APP, "pageview", "pageview", 1770113472000, NOW_MS, user_id=7, key_space=f"heap.web/{APP}", key="8",
-        sent_ms=1770113472500, session_id=9, pageview_id=8, properties={"theme": "dark"},
-        facts={**LANDING, "domain": "a.test", "path": "/pricing", "query": "?x=1", "hash": "#top", "title": "Pricing",
-               "previous_path": "/"},
-        source="shop", library="web", ip="203.0.113.9", user_agent="curl/8",
-    )  # fmt: skip
+        APP,
+        "pageview",
+        "pageview",
+        1770113472000,
+        NOW_MS,
+        user_id=7,
+        key_space=f"heap.web/{APP}",
+        key="8",
+        sent_ms=1770113472500,
+        session_id=9,
+        pageview_id=8,
+        properties={"theme": "dark"},
+        facts={
+            **LANDING,
+            "domain": "a.test",
+            "path": "/pricing",
+            "query": "?x=1",
+            "hash": "#top",
+            "title": "Pricing",
+            "previous_path": "/",
+        },
+        source="shop",
+        library="web",
+        ip="203.0.113.9",
+        user_agent="curl/8",
+    )
 
 
 EVENTS = {
-    **BASE, "i": "dana", "sp": SP, "pp": ["d", "a.test", "h", "/pricing", "t", "Pricing"], "k": ["theme", "dark"],
-    "id0": "100", "t0": "click", "n0": "a", "c0": "btn-primary btn", "i0": "go", "h0": "/signup",
-    "y0": "@div;#root;|@a;#go;.btn-primary;.btn;|", "x0": "Start free", "ts0": "1770113473000",
-    "id1": "101", "t1": "Paid", "k1": ["amount", "5"], "ts1": "1770113474000",
-    "id10": "102", "t10": "submit", "n10": "form", "ts10": "1770113475000", "st": "1770113476000",
-}  # fmt: skip
+    **BASE,
+    "i": "dana",
+    "sp": SP,
+    "pp": ["d", "a.test", "h", "/pricing", "t", "Pricing"],
+    "k": ["theme", "dark"],
+    "id0": "100",
+    "t0": "click",
+    "n0": "a",
+    "c0": "btn-primary btn",
+    "i0": "go",
+    "h0": "/signup",
+    "y0": "@div;#root;|@a;#go;.btn-primary;.btn;|",
+    "x0": "Start free",
+    "ts0": "1770113473000",
+    "id1": "101",
+    "t1": "Paid",
+    "k1": ["amount", "5"],
+    "ts1": "1770113474000",
+    "id10": "102",
+    "t10": "submit",
+    "n10": "form",
+    "ts10": "1770113475000",
+    "st": "1770113476000",
+}
 
 
 def test_events_with_a_running_number() -> None:
     click, paid, submit = (event for event in parse("heap.web", query(EVENTS)) if isinstance(event, Draft))
     assert (click.kind, click.name, click.key, click.time_ms) == ("click", "click", "100", 1770113473000)
     assert click.element == Element(
-        hierarchy="@div;#root;|@a;#go;.btn;.btn-primary;|", tag="a", dom_id="go", classes="btn btn-primary",
-        text="Start free", href="/signup",
-    )  # fmt: skip
+        hierarchy="@div;#root;|@a;#go;.btn;.btn-primary;|",
+        tag="a",
+        dom_id="go",
+        classes="btn btn-primary",
+        text="Start free",
+        href="/signup",
+    )
     assert (paid.kind, paid.name, paid.element) == ("custom", "Paid", None)
     assert paid.properties == {"theme": "dark", "amount": "5"}
     assert (submit.kind, submit.time_ms) == ("submit", 1770113475000)

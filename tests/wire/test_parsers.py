@@ -24,14 +24,45 @@ CAPTURE = [
 ]
 OURS = [name for name in PARSERS if not name.startswith("wingify.") and name not in ("removed", *CAPTURE)]
 NAMES = [
-    "app_id", "event", "identity", "user_id", "properties", "custom_properties", "timestamp", "idempotency_key",
-    "user_identifier", "anonymous_id", "email", "session_id", "library", "events", "users", "batch", "type", "userId",
-    "anonymousId", "messageId", "traits", "context", "integrations", "sentAt", "_metadata", "bundled", "id", "ip",
-]  # fmt: skip
+    "app_id",
+    "event",
+    "identity",
+    "user_id",
+    "properties",
+    "custom_properties",
+    "timestamp",
+    "idempotency_key",
+    "user_identifier",
+    "anonymous_id",
+    "email",
+    "session_id",
+    "library",
+    "events",
+    "users",
+    "batch",
+    "type",
+    "userId",
+    "anonymousId",
+    "messageId",
+    "traits",
+    "context",
+    "integrations",
+    "sentAt",
+    "_metadata",
+    "bundled",
+    "id",
+    "ip",
+]
 scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[]), max_size=9)
-    | st.sampled_from(["track", "identify", "null", "2026-03-01T10:00:00Z", "\0", "\ud800", "5", "x" * 1030, 10**30])
-)  # fmt: skip
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=[]), max_size=9)
+    | st.sampled_from(
+        ["track", "identify", "null", "2026-03-01T10:00:00Z", "\0", "\ud800", "5", "x" * 1030, 10**30]
+    )
+)
 documents = st.recursive(
     scalars,
     lambda inner: (
@@ -147,8 +178,10 @@ def test_every_parser_answers_an_arrival_from_the_log() -> None:
         (b"data=eyJhIjoiPz8_In0", b'{"a":"???"}'),
         (b"data=eyJhIjoiPj4%2BIn0%3D", b'{"a":">>>"}'),
         (b"data=eyJhIjoiPj4+In0=", b'{"a":">>>"}'),
-        (b"userId=u&event=Opened&properties.subject=Hi%20there&properties.a.b=1",
-         b'{"userId":"u","event":"Opened","properties":{"subject":"Hi there","a":{"b":"1"}}}'),
+        (
+            b"userId=u&event=Opened&properties.subject=Hi%20there&properties.a.b=1",
+            b'{"userId":"u","event":"Opened","properties":{"subject":"Hi there","a":{"b":"1"}}}',
+        ),
         (b"a=1&a.b=2", b'{"a":{"b":"2"}}'),
         (b"x=%ff%00", '{"x":"\ufffd\ufffd"}'.encode()),
         (b"data=***", None),
@@ -156,6 +189,6 @@ def test_every_parser_answers_an_arrival_from_the_log() -> None:
         (b"\xff", None),
         (b"&".join(b"a=1" for _ in range(501)), None),
     ],
-)  # fmt: skip
+)
 def test_pixel_queries(query: bytes, body: bytes | None) -> None:
     assert pixel.body_of(query) == body

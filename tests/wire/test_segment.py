@@ -27,70 +27,129 @@ def test_the_contracts_batch() -> None:
     identify, track = parse(
         "segment",
         {
-            "writeKey": "wk_shop_prod", "sentAt": "2026-03-01T10:05:00.000Z",
-            "context": {"app": {"name": "shop"}}, "integrations": {"All": True, "Heap": True},
+            "writeKey": "wk_shop_prod",
+            "sentAt": "2026-03-01T10:05:00.000Z",
+            "context": {"app": {"name": "shop"}},
+            "integrations": {"All": True, "Heap": True},
             "batch": [
-                {"type": "identify", "userId": "u-77", "traits": {"email": "ann@shop.test", "plan": "pro"},
-                 "timestamp": "2026-03-01T10:04:59.000Z", "messageId": "m-1"},
-                {"type": "track", "event": "Plan Chosen", "userId": "u-77", "properties": {"plan": "pro", "seats": 3},
-                 "timestamp": "2026-03-01T10:04:59.100Z", "messageId": "m-2"},
+                {
+                    "type": "identify",
+                    "userId": "u-77",
+                    "traits": {"email": "ann@shop.test", "plan": "pro"},
+                    "timestamp": "2026-03-01T10:04:59.000Z",
+                    "messageId": "m-1",
+                },
+                {
+                    "type": "track",
+                    "event": "Plan Chosen",
+                    "userId": "u-77",
+                    "properties": {"plan": "pro", "seats": 3},
+                    "timestamp": "2026-03-01T10:04:59.100Z",
+                    "messageId": "m-2",
+                },
             ],
         },
         workspace_id=2,
-    )  # fmt: skip
+    )
     sent_ms = 1_772_359_500_000
     assert identify == Draft(
-        APP, Kind.IDENTIFY, "Identify", sent_ms - 1_000, NOW_MS, identity="u-77", key_space="segment/2", key="m-1",
-        sent_ms=sent_ms, properties={"plan": "pro", "_email": "ann@shop.test"},
-        user_properties={"plan": "pro", "_email": "ann@shop.test"}, source="shop",
-    )  # fmt: skip
+        APP,
+        Kind.IDENTIFY,
+        "Identify",
+        sent_ms - 1_000,
+        NOW_MS,
+        identity="u-77",
+        key_space="segment/2",
+        key="m-1",
+        sent_ms=sent_ms,
+        properties={"plan": "pro", "_email": "ann@shop.test"},
+        user_properties={"plan": "pro", "_email": "ann@shop.test"},
+        source="shop",
+    )
     assert track == Draft(
-        APP, Kind.CUSTOM, "Plan Chosen", sent_ms - 900, NOW_MS, identity="u-77", key_space="segment/2", key="m-2",
-        sent_ms=sent_ms, properties={"plan": "pro", "seats": 3}, source="shop",
-    )  # fmt: skip
+        APP,
+        Kind.CUSTOM,
+        "Plan Chosen",
+        sent_ms - 900,
+        NOW_MS,
+        identity="u-77",
+        key_space="segment/2",
+        key="m-2",
+        sent_ms=sent_ms,
+        properties={"plan": "pro", "seats": 3},
+        source="shop",
+    )
 
 
 def test_the_classic_destinations_identify() -> None:
     """contracts/segment.md 5.3; `id` is reserved in Heap and left out."""
     event = one(
         {
-            "type": "identify", "userId": "u1", "context": LIBRARY,
+            "type": "identify",
+            "userId": "u1",
+            "context": LIBRARY,
             "traits": {
-                "plan": "pro", "ID": 9, "email": "ann@shop.test", "address": {"city": "Oslo"}, "tags": ["a", "b"],
+                "plan": "pro",
+                "ID": 9,
+                "email": "ann@shop.test",
+                "address": {"city": "Oslo"},
+                "tags": ["a", "b"],
             },
         }
-    )  # fmt: skip
-    assert event.user_properties == event.properties == {
-        "plan": "pro", "address.city": "Oslo", "tags": '["a","b"]', "_email": "ann@shop.test",
-        "segment_library": "analytics-node",
-    }  # fmt: skip
+    )
+    assert (
+        event.user_properties
+        == event.properties
+        == {
+            "plan": "pro",
+            "address.city": "Oslo",
+            "tags": '["a","b"]',
+            "_email": "ann@shop.test",
+            "segment_library": "analytics-node",
+        }
+    )
     assert (event.identity, event.kind, event.library) == ("u1", Kind.IDENTIFY, "analytics-node")
 
 
 def test_the_classic_destinations_track() -> None:
     event = one(
         call(
-            event="Order Completed", userId="u1", timestamp="2026-03-01T10:04:59.100Z",
+            event="Order Completed",
+            userId="u1",
+            timestamp="2026-03-01T10:04:59.100Z",
             context={**LIBRARY, "traits": {"email": "ann@shop.test"}},
             properties={"revenue": 9.5, "items": [{"sku": "a"}], "ship": {"city": "Oslo"}, "id": "o-1"},
         )
-    )  # fmt: skip
+    )
     assert event.properties == {
-        "revenue": 9.5, "items": '[{"sku":"a"}]', "ship.city": "Oslo", "id": "o-1", "_email": "ann@shop.test",
+        "revenue": 9.5,
+        "items": '[{"sku":"a"}]',
+        "ship.city": "Oslo",
+        "id": "o-1",
+        "_email": "ann@shop.test",
         "segment_library": "analytics-node",
-    }  # fmt: skip
+    }
     assert event.user_properties == {}
 
 
 def test_the_recorded_cleaning_of_properties() -> None:
     """contracts/segment.md 5.2, but for the empty object: a property is text, a number or a boolean here."""
     given = {
-        "n": 1, "b": True, "nul": None, "date": "2024-01-02T03:04:05.000Z",
-        "o": {"x": {"y": 1}, "arr": [1, {"z": 2}], "empty": {}}, "arr": ["a", 2],
-    }  # fmt: skip
+        "n": 1,
+        "b": True,
+        "nul": None,
+        "date": "2024-01-02T03:04:05.000Z",
+        "o": {"x": {"y": 1}, "arr": [1, {"z": 2}], "empty": {}},
+        "arr": ["a", 2],
+    }
     assert one(call(properties=given)).properties == {
-        "n": 1, "b": True, "date": "2024-01-02T03:04:05.000Z", "o.x.y": 1, "o.arr": '[1,{"z":2}]', "arr": '["a",2]',
-    }  # fmt: skip
+        "n": 1,
+        "b": True,
+        "date": "2024-01-02T03:04:05.000Z",
+        "o.x.y": 1,
+        "o.arr": '[1,{"z":2}]',
+        "arr": '["a",2]',
+    }
 
 
 @pytest.mark.parametrize(
@@ -221,10 +280,13 @@ def test_the_path_names_the_type() -> None:
 def test_a_batch_speaks_for_its_calls_where_they_are_silent() -> None:
     around = {
         "context": {
-            "library": {"name": "outer"}, "traits": {"email": "o@x.test"}, "ip": "1.1.1.1", "userAgent": "outer",
+            "library": {"name": "outer"},
+            "traits": {"email": "o@x.test"},
+            "ip": "1.1.1.1",
+            "userAgent": "outer",
         },
         "integrations": {"Heap": False},
-    }  # fmt: skip
+    }
     own = {"library": {"name": "own"}, "traits": {"email": "i@x.test"}, "ip": "2.2.2.2", "userAgent": "own"}
     silent, speaking, blocked = parse(
         "segment",
@@ -239,11 +301,17 @@ def test_a_batch_speaks_for_its_calls_where_they_are_silent() -> None:
     )
     assert isinstance(silent, Draft) and isinstance(speaking, Draft) and isinstance(blocked, Refused)
     assert (silent.library, silent.properties["_email"], silent.ip, silent.user_agent) == (
-        "outer", "o@x.test", "1.1.1.1", "outer",
-    )  # fmt: skip
+        "outer",
+        "o@x.test",
+        "1.1.1.1",
+        "outer",
+    )
     assert (speaking.library, speaking.properties["_email"], speaking.ip, speaking.user_agent) == (
-        "own", "i@x.test", "2.2.2.2", "own",
-    )  # fmt: skip
+        "own",
+        "i@x.test",
+        "2.2.2.2",
+        "own",
+    )
     assert blocked.reason.value == "blocked_by_integrations"
 
 
@@ -277,14 +345,22 @@ def test_what_the_node_client_sends() -> None:
     """Recorded: contracts/segment.md section 2."""
     body = {
         "batch": [
-            {"timestamp": "2026-03-01T10:32:22.856Z", "integrations": {"All": False, "Heap": True}, "event": "Ev",
-             "type": "track", "properties": {"price": 1.5, "n": None},
-             "context": {"library": {"name": "@segment/analytics-node", "version": "3.1.0"}}, "userId": "u1",
-             "anonymousId": "an1", "messageId": "node-next-1795303942856-dd0d",
-             "_metadata": {"nodeVersion": "v20.20.2", "jsRuntime": "node"}}
+            {
+                "timestamp": "2026-03-01T10:32:22.856Z",
+                "integrations": {"All": False, "Heap": True},
+                "event": "Ev",
+                "type": "track",
+                "properties": {"price": 1.5, "n": None},
+                "context": {"library": {"name": "@segment/analytics-node", "version": "3.1.0"}},
+                "userId": "u1",
+                "anonymousId": "an1",
+                "messageId": "node-next-1795303942856-dd0d",
+                "_metadata": {"nodeVersion": "v20.20.2", "jsRuntime": "node"},
+            }
         ],
-        "writeKey": "wk_node", "sentAt": "2026-03-01T10:32:22.859Z",
-    }  # fmt: skip
+        "writeKey": "wk_node",
+        "sentAt": "2026-03-01T10:32:22.859Z",
+    }
     event = draft("segment", body, type="batch", workspace_id=2)
     assert event.properties == {"price": 1.5, "segment_library": "@segment/analytics-node"}
     assert (event.identity, event.key, event.time_ms) == (
@@ -297,12 +373,21 @@ def test_what_the_node_client_sends() -> None:
 def test_what_the_python_client_sends() -> None:
     body = {
         "batch": [
-            {"integrations": {}, "anonymousId": None, "properties": {}, "timestamp": "2026-02-19T23:31:32.443+00:00",
-             "context": {"library": {"name": "analytics-python", "version": "2.4.0"}}, "userId": "42", "type": "track",
-             "event": "numeric id", "messageId": "mid-1"}
+            {
+                "integrations": {},
+                "anonymousId": None,
+                "properties": {},
+                "timestamp": "2026-02-19T23:31:32.443+00:00",
+                "context": {"library": {"name": "analytics-python", "version": "2.4.0"}},
+                "userId": "42",
+                "type": "track",
+                "event": "numeric id",
+                "messageId": "mid-1",
+            }
         ],
-        "sentAt": "2026-02-28T23:31:32.943288+00:00", "writeKey": "wk_py",
-    }  # fmt: skip
+        "sentAt": "2026-02-28T23:31:32.943288+00:00",
+        "writeKey": "wk_py",
+    }
     event = draft("segment", body, type="batch", workspace_id=2)
     assert (event.identity, event.sent_ms, event.library) == ("42", 1_772_321_492_943, "analytics-python")
 

@@ -42,9 +42,16 @@ def timed(time_ms: int) -> dict[str, Any]:
 def arrival(body: Any, *, environment_id: int = 7, extra: dict[str, Any] | None = None) -> Arrival:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Arrival(
-        parser="wingify.event", environment_id=environment_id, source_id=0, source="flags",
-        received_ms=RECEIVED_MS, ip="", user_agent="", body=raw, extra=extra or {},
-    )  # fmt: skip
+        parser="wingify.event",
+        environment_id=environment_id,
+        source_id=0,
+        source="flags",
+        received_ms=RECEIVED_MS,
+        ip="",
+        user_agent="",
+        body=raw,
+        extra=extra or {},
+    )
 
 
 def only_draft(body: Any) -> Draft:
@@ -58,8 +65,12 @@ def test_an_exposure_names_campaign_and_variation(variation: Any) -> None:
     shown = only_draft(event("vwo_variationShown", {"id": 102, "variation": variation, "isFirst": 1}))
     assert (shown.kind, shown.name, shown.environment_id) == (Kind.EXPOSURE, "vwo_variationShown", 7)
     assert shown.properties == {
-        "campaign": 102, "variation": 2, "is_first": True, "sdk": "vwo-fme-node-sdk", "sdk_version": "1.60.0",
-    }  # fmt: skip
+        "campaign": 102,
+        "variation": 2,
+        "is_first": True,
+        "sdk": "vwo-fme-node-sdk",
+        "sdk_version": "1.60.0",
+    }
     assert (shown.user_id, shown.anonymous_id) == (anonymous_user_id(VISITOR), VISITOR)
     assert (shown.time_ms, shown.received_ms, shown.session_id) == (TIME_MS, RECEIVED_MS, 1_795_304_852)
     assert (shown.source, shown.library) == ("flags", "vwo-fme-node-sdk 1.60.0")
@@ -192,8 +203,11 @@ def test_a_batch_has_one_result_per_event_in_order() -> None:
     batch = {"ev": [event("a"), {"d": 1}, event("vwo_fmeSdkInit"), event("b")]}
     results = parse_batch(arrival(batch))
     assert [r.name if isinstance(r, Draft) else r.reason for r in results] == [
-        "a", Reason.BAD_REQUEST, Reason.SDK_HEALTH, "b",
-    ]  # fmt: skip
+        "a",
+        Reason.BAD_REQUEST,
+        Reason.SDK_HEALTH,
+        "b",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -81,14 +81,15 @@ READERS: dict[str, tuple[Callable[[str], object], int]] = {
     "a mask's own limit": (mask_text, LONGEST_TEXT),
     "an element": (lambda text: element_of(text, text, text, text, text, text, text, {text: text}), 10**9),
     "a landing": (
-        lambda text: landing_facts.__wrapped__(Landing(text, text, text, (text,) * 5, text)), LONGEST_TEXT,
+        lambda text: landing_facts.__wrapped__(Landing(text, text, text, (text,) * 5, text)),
+        LONGEST_TEXT,
     ),
     "a user agent": (device_facts.__wrapped__, 10**9),
     "a bot": (is_bot.__wrapped__, 10**9),
     "a device's type": (device_type, 10**9),
     "a selector": (selected, 1_000),
     "what is shown of a refused request": (redacted, 10**9),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("hostile", TEXTS.values(), ids=TEXTS)

@@ -165,9 +165,15 @@ def test_an_environment_takes_over_an_app_id(
 
     def make() -> Environment:
         return create_environment(
-            connection, shop.id, project.id, seal, key="web", name="Web", now=NOW,
+            connection,
+            shop.id,
+            project.id,
+            seal,
+            key="web",
+            name="Web",
+            now=NOW,
             app_id=app_id.replace("TAKEN", taken),
-        )  # fmt: skip
+        )
 
     if error is None:
         assert make().app_id == (app_id or get_environment(connection, shop.id, "web").app_id)
@@ -207,10 +213,15 @@ def test_directory_tells_what_a_key_stands_for(
     connect_analytics(connection, shop.id, server.id, development.id, is_enabled=True, now=NOW)
     connection.execute(
         sa.insert(attribute_lists).values(
-            id="lx", environment_id=production.id, name="x", kind="static", folds_case=True,
-            created_at=NOW, updated_at=NOW,
+            id="lx",
+            environment_id=production.id,
+            name="x",
+            kind="static",
+            folds_case=True,
+            created_at=NOW,
+            updated_at=NOW,
         )
-    )  # fmt: skip
+    )
     directory = build_directory(connection)
     app = directory.app(production.app_id)
     assert app is not None and (app.environment_id, app.workspace_id) == (production.id, shop.id)

@@ -37,9 +37,14 @@ class Opened:
 
     def code(self, now: datetime = NOW) -> str:
         return open_grant(
-            self.connection, self.member, session_hash=key_hash(self.session),
-            environment_id=self.environment_id, site=SITE, home=HOME, now=now,
-        )  # fmt: skip
+            self.connection,
+            self.member,
+            session_hash=key_hash(self.session),
+            environment_id=self.environment_id,
+            site=SITE,
+            home=HOME,
+            now=now,
+        )
 
     def token(self) -> str:
         return exchange_code(self.connection, self.code(), origin=SITE, now=NOW)
@@ -49,9 +54,14 @@ class Opened:
 def opened(connection: sa.Connection, seal: Seal) -> Opened:
     workspace = create_workspace(connection, seal, name="Shop", now=NOW)
     member = create_member(
-        connection, workspace.id, email="ed@shop.test", name="Ed", password="correct horse battery",
-        role=Role.EDITOR, now=NOW,
-    )  # fmt: skip
+        connection,
+        workspace.id,
+        email="ed@shop.test",
+        name="Ed",
+        password="correct horse battery",
+        role=Role.EDITOR,
+        now=NOW,
+    )
     session, _ = start_session(connection, member, NOW)
     return Opened(connection, member, session, list_environments(connection, workspace.id)[0].id)
 
@@ -65,8 +75,12 @@ def test_a_code_is_exchanged_once_by_a_page_of_its_site(opened: Opened) -> None:
         exchange_code(opened.connection, code, origin=SITE, now=NOW)
     grant = read_grant(opened.connection, token, origin=SITE, now=NOW)
     assert (grant.member.id, grant.environment_id, grant.site, grant.home, grant.until) == (
-        opened.member.id, opened.environment_id, SITE, HOME, NOW + LIFETIME,
-    )  # fmt: skip
+        opened.member.id,
+        opened.environment_id,
+        SITE,
+        HOME,
+        NOW + LIFETIME,
+    )
     assert read_grant(opened.connection, token, origin="", now=NOW) == grant
     with pytest.raises(LabelLinkExpired):
         read_grant(opened.connection, token, origin="https://evil.example", now=NOW)

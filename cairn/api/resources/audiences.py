@@ -148,10 +148,20 @@ def audience_contains(call: Call, audience_id: Id, query: ContainsQuery) -> Cont
 def _answer(shown: ShownAudience) -> Audience:
     audience, task = shown.audience, shown.condition.task
     return Audience(
-        audience.id, audience.heap_id, audience.name, audience.list_id, shown.members, shown.condition.state.value,
-        shown.condition.reason, task.pages if task else None, task.pages_received if task else None,
-        audience.synced_at, audience.added_last, audience.removed_last, shown.uses,
-    )  # fmt: skip
+        audience.id,
+        audience.heap_id,
+        audience.name,
+        audience.list_id,
+        shown.members,
+        shown.condition.state.value,
+        shown.condition.reason,
+        task.pages if task else None,
+        task.pages_received if task else None,
+        audience.synced_at,
+        audience.added_last,
+        audience.removed_last,
+        shown.uses,
+    )
 
 
 ENDPOINTS = (

@@ -80,9 +80,13 @@ _HOOK = "/webhooks/{hook_id}"
 ENDPOINTS = (
     Endpoint("GET", "/webhooks", Verb.SEE, read_hooks),
     Endpoint(
-        "POST", "/webhooks", Verb.CHANGE_INTEGRATIONS, create_a_hook, status=201,
+        "POST",
+        "/webhooks",
+        Verb.CHANGE_INTEGRATIONS,
+        create_a_hook,
+        status=201,
         example={"kind": "settings", "url": "https://app.example/hooks/cairn"},
     ),
     Endpoint("DELETE", _HOOK, Verb.CHANGE_INTEGRATIONS, remove_hook),
     Endpoint("GET", _HOOK + "/messages", Verb.SEE, read_messages),
-)  # fmt: skip
+)

@@ -38,7 +38,12 @@ def remove_label_site(call: Call, site_id: Id, query: EnvironmentQuery) -> None:
 ENDPOINTS = (
     Endpoint("GET", "/label-sites", Verb.SEE, read_label_sites),
     Endpoint(
-        "POST", "/label-sites", Verb.DEFINE, add_label_site, example={"address": "https://shop.example"}, status=201
+        "POST",
+        "/label-sites",
+        Verb.DEFINE,
+        add_label_site,
+        example={"address": "https://shop.example"},
+        status=201,
     ),
     Endpoint("DELETE", "/label-sites/{site_id}", Verb.DEFINE, remove_label_site),
-)  # fmt: skip
+)

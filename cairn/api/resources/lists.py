@@ -199,4 +199,4 @@ ENDPOINTS = (
     Endpoint("POST", _VALUES, Verb.DEFINE, add_values, example=VALUES, spooled=ListValues),
     Endpoint("PUT", _VALUES, Verb.DEFINE, replace_values, example=VALUES, spooled=ListValues),
     Endpoint("POST", _VALUES + "/remove", Verb.DEFINE, remove_values, example=VALUES, spooled=ListValues),
-)  # fmt: skip
+)

@@ -126,9 +126,12 @@ def read_deletion(call: Call, deletion_id: DeletionName) -> Deletion:
 
 _CAPTURE = {"mode": "block", "pages": ["/account/*"]}
 _SNAPSHOT = {
-    "name": "Chosen plan", "trigger": "submit", "place": "form.checkout", "reading": "value",
+    "name": "Chosen plan",
+    "trigger": "submit",
+    "place": "form.checkout",
+    "reading": "value",
     "target": "select[name=plan]",
-}  # fmt: skip
+}
 ENDPOINTS = (
     Endpoint("GET", "/capture", Verb.SEE, read_capture_settings),
     Endpoint(

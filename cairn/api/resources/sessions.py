@@ -70,9 +70,12 @@ def read_user_sessions(call: Call, user: UserName, query: UserSessionsQuery) -> 
     """List a user's sessions, newest first, over all merged ids. Pages of 50."""
     environment = call.environment(query.environment)
     page = sessions.user_sessions(
-        call, environment, find_user(call, environment, user), gap_min=query.gap_minutes or 0,
+        call,
+        environment,
+        find_user(call, environment, user),
+        gap_min=query.gap_minutes or 0,
         before_ms=int(query.after) if query.after else None,
-    )  # fmt: skip
+    )
     answers = [
         SessionAnswer(
             from_ms(one.start_ms), from_ms(one.end_ms), one.events, one.pageviews, one.entry, one.exit

@@ -180,11 +180,24 @@ def _versioned(call: Call, query: EnvironmentQuery, edited: Edited[Sync]) -> Ver
 def _answer(view: SyncView) -> SyncAnswer:
     sync, sizes, task = view.sync, view.sizes, view.task
     return SyncAnswer(
-        sync.id, sync.segment_id, sync.target_id, view.target.name, sync.mapping, sync.every, sync.is_on,
-        sync.is_ending, sizes.users, sizes.identified, sizes.acknowledged, sizes.without_id,
-        sync.acknowledged_at, sync.error, sync.failed_at,
-        task.pages if task else 0, task.pages_acknowledged if task else 0,
-    )  # fmt: skip
+        sync.id,
+        sync.segment_id,
+        sync.target_id,
+        view.target.name,
+        sync.mapping,
+        sync.every,
+        sync.is_on,
+        sync.is_ending,
+        sizes.users,
+        sizes.identified,
+        sizes.acknowledged,
+        sizes.without_id,
+        sync.acknowledged_at,
+        sync.error,
+        sync.failed_at,
+        task.pages if task else 0,
+        task.pages_acknowledged if task else 0,
+    )
 
 
 _TARGET = "/sync-targets/{target_id}"
@@ -192,7 +205,11 @@ _OF_SEGMENT, _SYNC = "/segments/{segment_id}/syncs", "/syncs/{sync_id}"
 ENDPOINTS = (
     Endpoint("GET", "/sync-targets", Verb.SEE, read_targets),
     Endpoint(
-        "POST", "/sync-targets", Verb.CHANGE_INTEGRATIONS, create_a_target, status=201,
+        "POST",
+        "/sync-targets",
+        Verb.CHANGE_INTEGRATIONS,
+        create_a_target,
+        status=201,
         example={"kind": "webhook", "name": "CRM", "url": "https://crm.example/hooks/cairn"},
     ),
     Endpoint("GET", _TARGET, Verb.SEE, read_target),
@@ -200,7 +217,12 @@ ENDPOINTS = (
     Endpoint("DELETE", _TARGET, Verb.CHANGE_INTEGRATIONS, remove_target),
     Endpoint("GET", _OF_SEGMENT, Verb.SEE, read_syncs),
     Endpoint(
-        "POST", _OF_SEGMENT, Verb.DEFINE, create_a_sync, example={"target_id": 1, "every": "continuous"}, status=201
+        "POST",
+        _OF_SEGMENT,
+        Verb.DEFINE,
+        create_a_sync,
+        example={"target_id": 1, "every": "continuous"},
+        status=201,
     ),
     Endpoint("GET", _SYNC, Verb.SEE, read_sync),
     Endpoint("PATCH", _SYNC, Verb.DEFINE, change_sync, example={"every": "1h"}),
@@ -208,4 +230,4 @@ ENDPOINTS = (
     Endpoint("POST", _SYNC + "/now", Verb.DEFINE, sync_now),
     Endpoint("POST", _SYNC + "/sample", Verb.DEFINE, send_sample, status=201),
     Endpoint("GET", _SYNC + "/tasks", Verb.SEE, read_tasks),
-)  # fmt: skip
+)

@@ -28,9 +28,12 @@ def deliver_as_traits(target: Target, secret: str, session: Session, clock: Cloc
         for batch in _batches(page, target.settings.get("trait") or page.segment_key):
             body = b'{"batch":[' + b",".join(batch) + b'],"sentAt":' + _encode(now) + b"}"
             call = Call(
-                "POST", url, {"content-type": "application/json"}, body,
+                "POST",
+                url,
+                {"content-type": "application/json"},
+                body,
                 secret=Secret(read_url(url).host, {"authorization": authorization}),
-            )  # fmt: skip
+            )
             check_accepted(session.send(call), now)
 
     return deliver

@@ -85,11 +85,15 @@ class Editor(Generic[ThingT, DraftT]):
         seen = visit.seen_edition if visit.request.method == "POST" else None
         edition = None if thing is None else thing.edition if seen is None else seen
         return visit.page(
-            self.template, status=refused.status if refused else 200, draft=draft, edition=edition,
-            refused=refused or Refused(), addresses=self.addresses(visit, value),
+            self.template,
+            status=refused.status if refused else 200,
+            draft=draft,
+            edition=edition,
+            refused=refused or Refused(),
+            addresses=self.addresses(visit, value),
             changes=changes_in_words(refused.newer if refused else (), visit),
             **{**self.values(visit, value, draft), **(more or {})},
-        )  # fmt: skip
+        )
 
     def post_new(self, visit: Visit) -> Response:
         return self._post(visit, None)
@@ -124,8 +128,12 @@ class Editor(Generic[ThingT, DraftT]):
         changed = dict.fromkeys(name for edit in error.newer for name in edit.what)
         stored = [known[name] for name in changed if name in known]
         refused = Refused(
-            error.status, said="" if error.newer else str(error), newer=error.newer, stored=stored, edition=now.edition
-        )  # fmt: skip
+            error.status,
+            said="" if error.newer else str(error),
+            newer=error.newer,
+            stored=stored,
+            edition=now.edition,
+        )
         return self.show(visit, now, draft, refused)
 
     def _show_gone(self, visit: Visit, error: NotFound) -> Response:

@@ -15,9 +15,11 @@ from cairn.workspace.session import COOKIE, LIFETIME
 
 def account_page(visit: Visit, error: CairnError | None = None) -> Response:
     return visit.page(
-        "account.html", status=error.status if error else 200, error=error,
+        "account.html",
+        status=error.status if error else 200,
+        error=error,
         colleagues=portion(access.list_members(visit.call), visit.ask("from")),
-    )  # fmt: skip
+    )
 
 
 def change_password(visit: Visit) -> Response:
@@ -44,12 +46,17 @@ def tokens_page(visit: Visit, error: CairnError | None = None) -> Response:
     tokens = access.list_tokens(visit.call)
     roles = [(role.value, role.value) for role in Role if _may_grant(visit, role)]
     return visit.page(
-        "tokens.html", environments={environment.id: environment.name for _, environment in visit.environments},
+        "tokens.html",
+        environments={environment.id: environment.name for _, environment in visit.environments},
         near={environment.id: environment.name for _, environment in visit.near},
-        status=error.status if error else 200, error=error, secret=secret, roles=roles,
+        status=error.status if error else 200,
+        error=error,
+        secret=secret,
+        roles=roles,
         tokens=portion(tokens, visit.ask("from")),
-        place=place_of(visit), may_change=visit.may(Verb.CHANGE_TOKENS),
-    )  # fmt: skip
+        place=place_of(visit),
+        may_change=visit.may(Verb.CHANGE_TOKENS),
+    )
 
 
 def _may_grant(visit: Visit, role: Role) -> bool:

@@ -14,11 +14,16 @@ from cairn.workspace.permission import Verb
 def accounts_page(visit: Visit, error: CairnError | None = None) -> Response:
     call, after = visit.call, visit.ask("after")
     return visit.page(
-        "accounts.html", status=error.status if error else 200, error=error,
-        found=accounts.list_accounts(call, visit.here, after=after), key=accounts.account_key(call, visit.here),
+        "accounts.html",
+        status=error.status if error else 200,
+        error=error,
+        found=accounts.list_accounts(call, visit.here, after=after),
+        key=accounts.account_key(call, visit.here),
         edition=editions_of(call, "account ID property", [visit.here.project_id])[visit.here.project_id],
-        after=after, known=call.ask(visit.here.id, PropertyKeys()), may_change=visit.may(Verb.DEFINE),
-    )  # fmt: skip
+        after=after,
+        known=call.ask(visit.here.id, PropertyKeys()),
+        may_change=visit.may(Verb.DEFINE),
+    )
 
 
 def change_key(visit: Visit) -> Response:

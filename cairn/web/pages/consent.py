@@ -21,10 +21,17 @@ def consent_page(visit: Visit, error: CairnError | None = None) -> Response:
     if isinstance(request, Response):
         return request
     return visit.page(
-        "consent.html", status=error.status if error else 200, error=error, app=request.app,
-        is_claimed=request.is_claimed, back_to=host_of(request.redirect_uri), sends_to=host_of(request.app.webhook_url),
-        query=_query(visit), may_allow=visit.may(Verb.CHANGE_INTEGRATIONS), form_targets=(request.redirect_uri,),
-    )  # fmt: skip
+        "consent.html",
+        status=error.status if error else 200,
+        error=error,
+        app=request.app,
+        is_claimed=request.is_claimed,
+        back_to=host_of(request.redirect_uri),
+        sends_to=host_of(request.app.webhook_url),
+        query=_query(visit),
+        may_allow=visit.may(Verb.CHANGE_INTEGRATIONS),
+        form_targets=(request.redirect_uri,),
+    )
 
 
 def decide(visit: Visit) -> Response:

@@ -23,8 +23,9 @@ def delete(visit: Visit) -> Response:
         raise InvalidInput("sure: tick the box to say that you know it cannot be undone", field="sure")
     privacy.delete_user(visit.call, user)
     return visit.go(
-        visit.url("/privacy#deletions"), "The user is being deleted, in every environment. The receipt follows here."
-    )  # fmt: skip
+        visit.url("/privacy#deletions"),
+        "The user is being deleted, in every environment. The receipt follows here.",
+    )
 
 
 PAGES: tuple[Page, ...] = (

@@ -57,11 +57,16 @@ def directory_page(visit: Visit) -> Response:
     builtin = wanted in f"{COHORT_SYNC.name} {COHORT_SYNC.text}".lower()
     others = [each for each in OTHERS if wanted in f"{each.name} {each.kind} {each.text}".lower()]
     return visit.page(
-        "directory.html", text=text, connected=connected, apps=apps, builtin=COHORT_SYNC if builtin else None,
-        others=others, found=len(connected) + len(apps) + len(others) + builtin,
+        "directory.html",
+        text=text,
+        connected=connected,
+        apps=apps,
+        builtin=COHORT_SYNC if builtin else None,
+        others=others,
+        found=len(connected) + len(apps) + len(others) + builtin,
         secret=visit.once.take(visit.ask("made"), visit.csrf, visit.now),
         may_change=visit.may(Verb.CHANGE_INTEGRATIONS),
-    )  # fmt: skip
+    )
 
 
 def _said(connected: Connected) -> str:
@@ -88,10 +93,17 @@ def add_target(visit: Visit) -> Response:
     kind, form = _listing(visit).kind, visit.form
     assert kind
     new = NewTarget(
-        kind=kind, name=form("name"), url=form("url"), secret=form("target_secret"), trait=form("trait"),
-        bucket=form("bucket"), prefix=form("prefix"), region=form("region") or "us-east-1",
-        access_key_id=form("access_key_id"), format="parquet" if form("format") == "parquet" else "csv",
-    )  # fmt: skip
+        kind=kind,
+        name=form("name"),
+        url=form("url"),
+        secret=form("target_secret"),
+        trait=form("trait"),
+        bucket=form("bucket"),
+        prefix=form("prefix"),
+        region=form("region") or "us-east-1",
+        access_key_id=form("access_key_id"),
+        format="parquet" if form("format") == "parquet" else "csv",
+    )
     try:
         made, secret = syncs.create_target(visit.call, visit.here, new)
     except CairnError as error:

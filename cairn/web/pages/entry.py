@@ -32,9 +32,14 @@ def sign_up_now(visit: Visit) -> Response:
     form = visit.form
     try:
         cookie = access.sign_up(
-            visit.core, visit.now, workspace_name=form("workspace_name"), email=form("email"), name=form("name"),
-            password=form("password"), time_zone=visit.browser_zone,
-        )  # fmt: skip
+            visit.core,
+            visit.now,
+            workspace_name=form("workspace_name"),
+            email=form("email"),
+            name=form("name"),
+            password=form("password"),
+            time_zone=visit.browser_zone,
+        )
     except CairnError as error:
         return sign_up_page(visit, error)
     return _signed_in(visit, cookie, "/")

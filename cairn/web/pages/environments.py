@@ -13,10 +13,14 @@ from cairn.workspace.permission import Verb
 def environments_page(visit: Visit, error: CairnError | None = None) -> Response:
     page = portion(visit.environments, visit.ask("from"))
     return visit.page(
-        "environments.html", status=error.status if error else 200, error=error, zones=zone_names(), page=page,
+        "environments.html",
+        status=error.status if error else 200,
+        error=error,
+        zones=zone_names(),
+        page=page,
         heard=sources.last_heard(visit.call, [environment for _, environment in page.items]),
         may_change=visit.may(Verb.CHANGE_SOURCES),
-    )  # fmt: skip
+    )
 
 
 def change_time_zone(visit: Visit) -> Response:
@@ -34,9 +38,12 @@ def add_environment(visit: Visit) -> Response:
     form = visit.form
     try:
         made = sources.add_environment(
-            visit.call, visit.here.project_id, key=form.line("environment_key"), name=form.line("environment_name"),
+            visit.call,
+            visit.here.project_id,
+            key=form.line("environment_key"),
+            name=form.line("environment_name"),
             app_id=form.line("app_id"),
-        )  # fmt: skip
+        )
     except CairnError as error:
         error.field = {"key": "environment_key", "name": "environment_name"}.get(error.field, error.field)
         return environments_page(visit, error)

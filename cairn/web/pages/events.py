@@ -74,16 +74,25 @@ def events_page(visit: Visit) -> Response:
     page = portion(fitting, visit.ask("from"))
     categories = sorted({event.category for event in plan.active if event.category})
     return visit.page(
-        "events.html", total=len(plan.active), text=visit.ask("q"), category=category, badges=BADGES, told=told,
-        findings=plan.findings[:MOST_FINDINGS], more_findings=len(plan.findings[MOST_FINDINGS:]),
-        watched=len(plan.reports), page=page,
+        "events.html",
+        total=len(plan.active),
+        text=visit.ask("q"),
+        category=category,
+        badges=BADGES,
+        told=told,
+        findings=plan.findings[:MOST_FINDINGS],
+        more_findings=len(plan.findings[MOST_FINDINGS:]),
+        watched=len(plan.reports),
+        page=page,
         shown=defined_events.reports_of(visit.call, visit.here, page.items, plan.reports),
         categories=[name for name, _ in choices([(name, name) for name in categories], [category])],
         archived=portion(plan.archived, visit.ask("archived"), parameter="archived"),
         expected=portion(plan.expected, visit.ask("expected"), parameter="expected"),
-        unplanned=plan.unplanned, most_names=MOST_NAMES, has_all_names=len(plan.unplanned) < volume.MOST_NAMES,
+        unplanned=plan.unplanned,
+        most_names=MOST_NAMES,
+        has_all_names=len(plan.unplanned) < volume.MOST_NAMES,
         fresh_ms=to_ms(visit.now) - NEW_DAYS * DAY_MS,
-    )  # fmt: skip
+    )
 
 
 def event_page(visit: Visit) -> Response:
@@ -92,12 +101,20 @@ def event_page(visit: Visit) -> Response:
     uses = defined_events.users_of(visit.call, event)
     report, matched = defined_events.report_on(visit.call, visit.here, event)
     return visit.page(
-        "events_one.html", event=event, edition=found.edition,
-        days=report.volume.days, used=uses[:MOST_USES], more_uses=len(uses[MOST_USES:]),
-        names=defined_events.event_names(visit.call, visit.here), told=told, badges=BADGES, state=report.state,
-        starts=defined_events.shown_days(visit.call, visit.here).starts_ms, total=matched.total,
+        "events_one.html",
+        event=event,
+        edition=found.edition,
+        days=report.volume.days,
+        used=uses[:MOST_USES],
+        more_uses=len(uses[MOST_USES:]),
+        names=defined_events.event_names(visit.call, visit.here),
+        told=told,
+        badges=BADGES,
+        state=report.state,
+        starts=defined_events.shown_days(visit.call, visit.here).starts_ms,
+        total=matched.total,
         matched=_matched(visit, matched.latest),
-    )  # fmt: skip
+    )
 
 
 def _matched(visit: Visit, examples: list[Example]) -> list[Matched]:
@@ -179,10 +196,20 @@ def _stored(visit: Visit, event: DefinedEvent) -> Mapping[str, Stored]:
 
 
 EDITOR = Editor(
-    "defined event", "events_edit.html", event_form.WORDING, Draft, find=_find, draft_of=_draft_of,
-    addresses=_addresses, values=_values, save=_save, stored=_stored, parameter="event_id",
-    read=lambda visit, _: event_form.read(visit.form), actions={"try": _try},
-)  # fmt: skip
+    "defined event",
+    "events_edit.html",
+    event_form.WORDING,
+    Draft,
+    find=_find,
+    draft_of=_draft_of,
+    addresses=_addresses,
+    values=_values,
+    save=_save,
+    stored=_stored,
+    parameter="event_id",
+    read=lambda visit, _: event_form.read(visit.form),
+    actions={"try": _try},
+)
 
 
 def new_event_page(visit: Visit) -> Response:

@@ -50,12 +50,17 @@ def flags_page(visit: Visit) -> Response:
     page, siblings = portion(fitting, visit.ask("from")), _siblings(visit)
     columns = [each for each in siblings if each.id != visit.here.id][: MOST_COLUMNS - 1]
     return visit.page(
-        "flags.html", page=page, shown=flags.list_flags_of(visit.call, visit.here, page.items), total=len(found),
-        text=visit.ask("q"), with_archived=with_archived,
+        "flags.html",
+        page=page,
+        shown=flags.list_flags_of(visit.call, visit.here, page.items),
+        total=len(found),
+        text=visit.ask("q"),
+        with_archived=with_archived,
         environments=[each for each in siblings if each in columns or each.id == visit.here.id],
-        more_environments=max(0, len(siblings) - MOST_COLUMNS), may_define=visit.may(Verb.DEFINE),
+        more_environments=max(0, len(siblings) - MOST_COLUMNS),
+        may_define=visit.may(Verb.DEFINE),
         editions=editions_of(visit.call, "flag switch", [flag.id for flag in page.items]),
-    )  # fmt: skip
+    )
 
 
 def _siblings(visit: Visit) -> list[Environment]:
@@ -71,9 +76,10 @@ def this_flag(visit: Visit) -> StoredFlag:
 def flag_page(visit: Visit) -> Response:
     flag = flags.read_flag(visit.call, visit.here, visit.part("key"))
     names = Names(
-        segments={segment.id: segment.key for segment in flag.segments}, flags=flag.flags,
+        segments={segment.id: segment.key for segment in flag.segments},
+        flags=flag.flags,
         lists={known.id: known.name for known in flag.lists},
-    )  # fmt: skip
+    )
     page = portion(flag.rules, visit.ask("from"))
     seen = editions_of(visit.call, "rule", [rule.id for rule in page.items])
     warnings = warnings_of(visit.call, visit.here, flag.stored.flag.key)
@@ -88,12 +94,20 @@ def flag_page(visit: Visit) -> Response:
         for rule in page.items
     ]
     return visit.page(
-        "flag.html", **_frame(visit, flag.stored), tab="rules", rules=shown, page=page,
-        tried=_tried(visit, flag.stored), order_edition=order_edition(visit.call, flag.stored.flag.id),
-        warnings=warnings.of_definition, withheld=warnings.withheld,
-        asked=visit.ask("as"), context=_asked_context(visit),
-        edits=flags.history(visit.call, flag), asked_ms=flags.last_exposure(visit.call, visit.here, flag),
-    )  # fmt: skip
+        "flag.html",
+        **_frame(visit, flag.stored),
+        tab="rules",
+        rules=shown,
+        page=page,
+        tried=_tried(visit, flag.stored),
+        order_edition=order_edition(visit.call, flag.stored.flag.id),
+        warnings=warnings.of_definition,
+        withheld=warnings.withheld,
+        asked=visit.ask("as"),
+        context=_asked_context(visit),
+        edits=flags.history(visit.call, flag),
+        asked_ms=flags.last_exposure(visit.call, visit.here, flag),
+    )
 
 
 def _frame(visit: Visit, stored: StoredFlag) -> dict[str, Any]:  # Any: what templates are given
@@ -150,16 +164,24 @@ def _save(visit: Visit, stored: StoredFlag | None, shape: Shape, expected: int |
     )
     if stored is None:
         new = NewFlag(
-            key=shape.key, name=shape.name, description=shape.description, lifetime=lifetime, variables=variables,
+            key=shape.key,
+            name=shape.name,
+            description=shape.description,
+            lifetime=lifetime,
+            variables=variables,
             variations=variations,
-        )  # fmt: skip
+        )
         made = flags.create_flag(visit.call, visit.here.project_id, new).value
         return visit.leave(
             visit.url(f"/flags/{made.flag.key}"), "The flag is made. Add a rule, then switch it on."
         )
     changes = FlagChanges(
-        name=shape.name, description=shape.description, lifetime=lifetime, variables=variables, variations=variations
-    )  # fmt: skip
+        name=shape.name,
+        description=shape.description,
+        lifetime=lifetime,
+        variables=variables,
+        variations=variations,
+    )
     flags.change_flag(visit.call, stored.flag.id, changes, expected=expected)
     return visit.leave(
         visit.url(f"/flags/{stored.flag.key}/variables"),
@@ -168,11 +190,19 @@ def _save(visit: Visit, stored: StoredFlag | None, shape: Shape, expected: int |
 
 
 VARIABLES = Editor(
-    "flag", "flag_variables.html", flag_form.WORDING, Shape, find=_find,
-    draft_of=lambda _, stored: flag_form.shape_of(stored.flag), addresses=_addresses, values=_values, save=_save,
-    stored=lambda _, stored: flag_form.stored(stored.flag), read=lambda visit, _: flag_form.read_shape(visit.form),
+    "flag",
+    "flag_variables.html",
+    flag_form.WORDING,
+    Shape,
+    find=_find,
+    draft_of=lambda _, stored: flag_form.shape_of(stored.flag),
+    addresses=_addresses,
+    values=_values,
+    save=_save,
+    stored=lambda _, stored: flag_form.stored(stored.flag),
+    read=lambda visit, _: flag_form.read_shape(visit.form),
     change=flag_form.change,
-)  # fmt: skip
+)
 NEW_FLAG = replace(VARIABLES, template="flag_new.html")
 
 
@@ -203,10 +233,17 @@ def _save_metrics(visit: Visit, stored: StoredFlag | None, shape: Metrics, expec
 
 
 METRICS = Editor(
-    "flag", "flag_metrics.html", flag_form.WORDING, Metrics, find=_find,
-    draft_of=lambda _, stored: flag_form.metrics_of(stored.flag), addresses=_metrics_addresses,
-    values=_metrics_values, save=_save_metrics, stored=lambda _, stored: flag_form.stored(stored.flag),
-)  # fmt: skip
+    "flag",
+    "flag_metrics.html",
+    flag_form.WORDING,
+    Metrics,
+    find=_find,
+    draft_of=lambda _, stored: flag_form.metrics_of(stored.flag),
+    addresses=_metrics_addresses,
+    values=_metrics_values,
+    save=_save_metrics,
+    stored=lambda _, stored: flag_form.stored(stored.flag),
+)
 
 
 def sdk_page(visit: Visit) -> Response:
@@ -222,9 +259,14 @@ def sdk_page(visit: Visit) -> Response:
         for make in (snippets.flags_node, snippets.flags_python)
     ]
     return visit.page(
-        "flag_sdk.html", **_frame(visit, stored), tab="sdk", code=code, place=place, identifier=identifier,
+        "flag_sdk.html",
+        **_frame(visit, stored),
+        tab="sdk",
+        code=code,
+        place=place,
+        identifier=identifier,
         may_see=visit.may(Verb.SEE_KEYS),
-    )  # fmt: skip
+    )
 
 
 def toggle_flag(visit: Visit) -> Response:

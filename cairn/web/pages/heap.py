@@ -29,14 +29,24 @@ def heap_page(visit: Visit, error: CairnError | None = None) -> Response:
     targets = (account.host,) if account and not account.is_connected else ()
     is_here = account is not None and shown.elsewhere is None
     return visit.page(
-        "heap.html", status=error.status if error else 200, error=error, shown=shown, account=account, tab=tab,
-        tabs=TABS, heap=HEAP, may_change=visit.may(CHANGE), may_add=visit.may(Verb.DEFINE), form_targets=targets,
+        "heap.html",
+        status=error.status if error else 200,
+        error=error,
+        shown=shown,
+        account=account,
+        tab=tab,
+        tabs=TABS,
+        heap=HEAP,
+        may_change=visit.may(CHANGE),
+        may_add=visit.may(Verb.DEFINE),
+        form_targets=targets,
         audiences=portion(
             heap_audiences.list_added(visit.call, visit.here) if is_here else [], visit.ask("from")
         ),
         refusals=heap_audiences.list_refusals(visit.call, visit.here) if is_here else [],
-        callback=_public_url(visit) + heap_account.CALLBACK, webhook=_public_url(visit) + heap_account.WEBHOOK,
-    )  # fmt: skip
+        callback=_public_url(visit) + heap_account.CALLBACK,
+        webhook=_public_url(visit) + heap_account.WEBHOOK,
+    )
 
 
 def enable(visit: Visit) -> Response:
@@ -51,10 +61,12 @@ def disable(visit: Visit) -> Response:
 
 def configure(visit: Visit) -> Response:
     config = Config(
-        targets_visitors=bool(visit.form("targets_visitors")), host=visit.form.line("host"),
-        client_id=visit.form.line("client_id"), client_secret=visit.form.line("client_secret"),
+        targets_visitors=bool(visit.form("targets_visitors")),
+        host=visit.form.line("host"),
+        client_id=visit.form.line("client_id"),
+        client_secret=visit.form.line("client_secret"),
         webhook_secret=visit.form.line("webhook_secret"),
-    )  # fmt: skip
+    )
     try:
         heap_account.configure(visit.call, visit.here, config)
     except CairnError as error:
@@ -81,9 +93,12 @@ def authenticate(visit: Visit) -> Response:
 def come_back(visit: Visit) -> Response:
     try:
         environment = heap_account.come_back(
-            visit.call, session=read_cookie(visit.request, COOKIE), state=visit.ask("state"),
-            code=visit.ask("code", longest=2_000), error=visit.ask("error"),
-        )  # fmt: skip
+            visit.call,
+            session=read_cookie(visit.request, COOKIE),
+            state=visit.ask("state"),
+            code=visit.ask("code", longest=2_000),
+            error=visit.ask("error"),
+        )
     except ForgedState:
         raise
     except CairnError as error:
@@ -107,9 +122,15 @@ def add_page(visit: Visit, error: CairnError | None = None) -> Response:
     text = visit.ask("q").lower()
     page = portion([each for each in offered if text in each.name.lower()], visit.ask("from"))
     return visit.page(
-        "heap_add.html", status=error.status if error else 200, error=error, page=page, text=visit.ask("q"),
-        failure=failure, offered=len(offered), chosen={value for name, value in visit.form if name == "segment"},
-    )  # fmt: skip
+        "heap_add.html",
+        status=error.status if error else 200,
+        error=error,
+        page=page,
+        text=visit.ask("q"),
+        failure=failure,
+        offered=len(offered),
+        chosen={value for name, value in visit.form if name == "segment"},
+    )
 
 
 def add(visit: Visit) -> Response:
@@ -129,17 +150,26 @@ def audience_page(visit: Visit) -> Response:
     asked = visit.request.query_params.get("value", "")[:1000]
     before = visit.ask("before")
     tasks = heap_audiences.history(
-        visit.call, visit.here, shown.audience.id, limit=HISTORY + 1,
+        visit.call,
+        visit.here,
+        shown.audience.id,
+        limit=HISTORY + 1,
         before=int(before) if before.isascii() and before.isdigit() and len(before) < 10 else None,
-    )  # fmt: skip
+    )
     return visit.page(
-        "heap_audience.html", shown=shown, audience=shown.audience, asked=asked, before=before,
+        "heap_audience.html",
+        shown=shown,
+        audience=shown.audience,
+        asked=asked,
+        before=before,
         since=heap_audiences.member_since(visit.call, shown.audience, asked) if asked else None,
         sample=heap_audiences.members_of(
             visit.call, shown.audience, after=visit.ask("after", longest=1000), limit=SAMPLE
         ),
-        tasks=tasks[:HISTORY], more=len(tasks) > HISTORY, may_change=visit.may(Verb.DEFINE),
-    )  # fmt: skip
+        tasks=tasks[:HISTORY],
+        more=len(tasks) > HISTORY,
+        may_change=visit.may(Verb.DEFINE),
+    )
 
 
 def remove(visit: Visit) -> Response:

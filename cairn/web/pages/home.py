@@ -77,11 +77,18 @@ def home_page(visit: Visit) -> Response:
     overview = read_overview(visit.call, visit.here, days=DAYS, latest_events=FEED)
     concerns = _concerns(visit, overview)
     return visit.page(
-        "home.html", days=overview.days, defined=_defined(overview),
-        concerns=concerns, rows=rows_of(overview.latest), after=after, steps=_steps(visit, overview),
-        greeting=_greeting(visit), opening=_opening(visit, overview.hour, overview.today, concerns),
-        curl=curl_track(place_of(visit)), first=_first(visit, after, overview.heard),
-    )  # fmt: skip
+        "home.html",
+        days=overview.days,
+        defined=_defined(overview),
+        concerns=concerns,
+        rows=rows_of(overview.latest),
+        after=after,
+        steps=_steps(visit, overview),
+        greeting=_greeting(visit),
+        opening=_opening(visit, overview.hour, overview.today, concerns),
+        curl=curl_track(place_of(visit)),
+        first=_first(visit, after, overview.heard),
+    )
 
 
 def first_card(visit: Visit) -> Response:
@@ -226,15 +233,26 @@ def _of_refusals(visit: Visit, refusals: list[Refusals]) -> list[Concern]:
         address = query({"outcome": refusal.outcome, "q": refusal.reason})
         found.append(
             Concern(
-                state, refusal.outcome.replace("_", " "), _refused(refusal.count), text,
-                f"{visit.url('/live')}{address}", "Look",
+                state,
+                refusal.outcome.replace("_", " "),
+                _refused(refusal.count),
+                text,
+                f"{visit.url('/live')}{address}",
+                "Look",
             )
-        )  # fmt: skip
+        )
     if others := refusals[REASONS_SHOWN:]:
         text = f"For {count(len(others), 'other reason')}, each less often than the ones above."
         found.append(
-            Concern("warn", "others", _refused(sum(each.count for each in others)), text, visit.url("/live"), "Look")
-        )  # fmt: skip
+            Concern(
+                "warn",
+                "others",
+                _refused(sum(each.count for each in others)),
+                text,
+                visit.url("/live"),
+                "Look",
+            )
+        )
     return found
 
 
@@ -270,20 +288,50 @@ def _steps(visit: Visit, overview: Overview) -> list[Step]:
     heard, keys = overview.heard, visit.url("/keys")
     is_demo = visit.workspace is not None and visit.workspace.is_demo
     shop = Step(
-        any(each.library == WEB for each in heard), "Walk through the demo shop", "and watch Live beside it",
-        f"/demo/shop/{visit.here.app_id}/", "Open the shop",
-    )  # fmt: skip
+        any(each.library == WEB for each in heard),
+        "Walk through the demo shop",
+        "and watch Live beside it",
+        f"/demo/shop/{visit.here.app_id}/",
+        "Open the shop",
+    )
     return [
         *([shop] if is_demo else []),
-        Step(bool(heard), "Send the first event", "from your server, with a key of this environment", keys, "Show me"),
-        Step(any(each.identifies for each in heard), "Say who somebody is", "identify a user by e-mail or id",
-             f"{keys}#segment", "Show me"),
-        Step(bool(overview.segments), "Make a segment", "users by what they are and did", visit.url("/segments/new"),
-             "New segment"),
-        Step(overview.flags.are_on > 0, "Switch a flag on", "for the users of a segment", visit.url("/flags"), "Flags"),
-        Step(any(each.exposures for each in heard), "Point your flag SDK at the gateway",
-             "one line: gatewayService.url", f"{keys}#flags", "Show me"),
-    ]  # fmt: skip
+        Step(
+            bool(heard),
+            "Send the first event",
+            "from your server, with a key of this environment",
+            keys,
+            "Show me",
+        ),
+        Step(
+            any(each.identifies for each in heard),
+            "Say who somebody is",
+            "identify a user by e-mail or id",
+            f"{keys}#segment",
+            "Show me",
+        ),
+        Step(
+            bool(overview.segments),
+            "Make a segment",
+            "users by what they are and did",
+            visit.url("/segments/new"),
+            "New segment",
+        ),
+        Step(
+            overview.flags.are_on > 0,
+            "Switch a flag on",
+            "for the users of a segment",
+            visit.url("/flags"),
+            "Flags",
+        ),
+        Step(
+            any(each.exposures for each in heard),
+            "Point your flag SDK at the gateway",
+            "one line: gatewayService.url",
+            f"{keys}#flags",
+            "Show me",
+        ),
+    ]
 
 
 def _greeting(visit: Visit) -> str:

@@ -19,12 +19,17 @@ def hooks_page(visit: Visit, error: CairnError | None = None) -> Response:
     known = hooks.list_hooks(visit.call, visit.here)
     shown = next((hook for hook in known if str(hook.id) == visit.ask("hook")), None)
     return visit.page(
-        "hooks.html", status=error.status if error else 200, error=error, hooks=portion(known, visit.ask("from")),
-        kinds=KINDS, titles=dict(KINDS), shown=shown,
+        "hooks.html",
+        status=error.status if error else 200,
+        error=error,
+        hooks=portion(known, visit.ask("from")),
+        kinds=KINDS,
+        titles=dict(KINDS),
+        shown=shown,
         messages=hooks.list_messages(visit.call, visit.here, shown.id, limit=_SHOWN) if shown else [],
         secret=visit.once.take(visit.ask("made"), visit.csrf, visit.now),
         may_change=visit.may(Verb.CHANGE_INTEGRATIONS),
-    )  # fmt: skip
+    )
 
 
 def add_hook(visit: Visit) -> Response:

@@ -26,13 +26,25 @@ def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
     edition = editions_of(visit.call, "environment", [visit.here.id])[visit.here.id]
     editions = editions_of(visit.call, "source", [keyed.source.id for keyed in keys.sources])
     return visit.page(
-        "keys.html", edition=edition, editions=editions, status=error.status if error else 200,
-        error=error, revealed=keys, page=page, place=place, heard=heard,
+        "keys.html",
+        edition=edition,
+        editions=editions,
+        status=error.status if error else 200,
+        error=error,
+        revealed=keys,
+        page=page,
+        place=place,
+        heard=heard,
         browser=[browser_snippet.current(place), browser_snippet.neutral(place)],
-        heap=_heap(place), segment=_segment(place), flags=_flags(place), may_change=visit.may(Verb.CHANGE_KEYS),
-        may_add=visit.may(Verb.CHANGE_SOURCES), may_see=visit.may(Verb.SEE_KEYS), kinds=KINDS,
+        heap=_heap(place),
+        segment=_segment(place),
+        flags=_flags(place),
+        may_change=visit.may(Verb.CHANGE_KEYS),
+        may_add=visit.may(Verb.CHANGE_SOURCES),
+        may_see=visit.may(Verb.SEE_KEYS),
+        kinds=KINDS,
         python_asked_on=python_lists.asked_on(visit.call, visit.here),
-    )  # fmt: skip
+    )
 
 
 def _heap(place: snippets.Place) -> list[Snippet]:
@@ -71,9 +83,10 @@ def switch_python_lists(visit: Visit) -> Response:
         visit.call, visit.here, inlines_lists=visit.form("on") == "1", expected=visit.seen_edition
     ).value
     said = (
-        "Lists are written into the settings of Python's SDK." if changed.inlines_lists
+        "Lists are written into the settings of Python's SDK."
+        if changed.inlines_lists
         else "Lists are left out of the settings of Python's SDK."
-    )  # fmt: skip
+    )
     return visit.leave(f"{visit.url('/keys')}#python-lists", said)
 
 

@@ -58,9 +58,15 @@ def label_page(visit: Visit, error: CairnError | None = None, typed: str = "") -
         except InvalidInput as refused:
             error = refused
     return visit.page(
-        "label.html", typed=typed, chosen=chosen, unnamed=unnamed, error=error, sites=sites,
-        suggestions=_suggestions(visit, named, seen), status=error.status if error else 200,
-    )  # fmt: skip
+        "label.html",
+        typed=typed,
+        chosen=chosen,
+        unnamed=unnamed,
+        error=error,
+        sites=sites,
+        suggestions=_suggestions(visit, named, seen),
+        status=error.status if error else 200,
+    )
 
 
 def open_labeller(visit: Visit) -> Response:
@@ -69,9 +75,14 @@ def open_labeller(visit: Visit) -> Response:
         raise NotAllowed("open the labeller from Events in Cairn")
     address = page_address(visit.ask("address"))
     code = labelling.open_labeller(
-        visit.call, visit.here, address, member=visit.signed_in.member,
-        session_hash=key_hash(read_cookie(visit.request, COOKIE)), home=place_of(visit).url, shop=_shop(visit),
-    )  # fmt: skip
+        visit.call,
+        visit.here,
+        address,
+        member=visit.signed_in.member,
+        session_hash=key_hash(read_cookie(visit.request, COOKIE)),
+        home=place_of(visit).url,
+        shop=_shop(visit),
+    )
     headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
     return RedirectResponse(label_link(address, code), 303, headers)
 

@@ -30,9 +30,15 @@ def lists_page(visit: Visit, error: CairnError | None = None) -> Response:
     found, text = lists.list_lists(visit.call, visit.here), visit.ask("q").lower()
     page = portion([shown for shown in found if text in shown.known.name.lower()], visit.ask("from"))
     return visit.page(
-        "lists.html", status=error.status if error else 200, error=error, page=page, total=len(found),
-        text=visit.ask("q"), name=visit.form.line("name"), folds_case=visit.form("folds_case") == "1",
-    )  # fmt: skip
+        "lists.html",
+        status=error.status if error else 200,
+        error=error,
+        page=page,
+        total=len(found),
+        text=visit.ask("q"),
+        name=visit.form.line("name"),
+        folds_case=visit.form("folds_case") == "1",
+    )
 
 
 def make_list(visit: Visit) -> Response:
@@ -54,16 +60,22 @@ def list_page(visit: Visit, error: CairnError | None = None) -> Response:
     shown = lists.get_list(visit.call, visit.here, list_id)
     asked = visit.ask("value", longest=1_000)
     return visit.page(
-        "list.html", status=error.status if error else 200, error=error, shown=shown, asked=asked,
+        "list.html",
+        status=error.status if error else 200,
+        error=error,
+        shown=shown,
+        asked=asked,
         flags=sum(use.what == "flag" and not use.is_archived for use in shown.uses),
         refused_lines=error.errors if isinstance(error, ValuesRefused) else (),
         since_ms=lists.contains(visit.call, visit.here, list_id, asked) if asked else None,
         sample=lists.list_values(
             visit.call, visit.here, list_id, after=visit.ask("after", longest=1_000), limit=SHOWN
         ),
-        headings=HEADINGS, may_change=visit.may(Verb.DEFINE),
-        typed=visit.form("values"), name=visit.form.line("name", shown.known.name),
-    )  # fmt: skip
+        headings=HEADINGS,
+        may_change=visit.may(Verb.DEFINE),
+        typed=visit.form("values"),
+        name=visit.form.line("name", shown.known.name),
+    )
 
 
 def change_few(visit: Visit) -> Response:

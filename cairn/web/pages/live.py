@@ -43,11 +43,19 @@ ROWS_AT_ONCE = 25  # sent in one go; 100 a second are more than anybody reads, a
 RATE_OVER_S = 5.0  # what "so many a second" is the mean of
 DEFINED = "defined-"  # then a defined event's id, where a kind may stand
 KINDS: tuple[tuple[str, str], ...] = (
-    (Kind.CLICK, "Clicks"), (Kind.PAGEVIEW, "Page views"), (Kind.CHANGE, "Changes"), (Kind.SUBMIT, "Submissions"),
-    (Kind.TOUCH, "Touches"), (Kind.VIEW, "Screens"), (Kind.SESSION, "Sessions"), (Kind.CUSTOM, "Custom events"),
-    (Kind.IDENTIFY, "Identifications"), (Kind.EXPOSURE, "Exposures"), (Kind.NOTIFICATION, "Notifications"),
+    (Kind.CLICK, "Clicks"),
+    (Kind.PAGEVIEW, "Page views"),
+    (Kind.CHANGE, "Changes"),
+    (Kind.SUBMIT, "Submissions"),
+    (Kind.TOUCH, "Touches"),
+    (Kind.VIEW, "Screens"),
+    (Kind.SESSION, "Sessions"),
+    (Kind.CUSTOM, "Custom events"),
+    (Kind.IDENTIFY, "Identifications"),
+    (Kind.EXPOSURE, "Exposures"),
+    (Kind.NOTIFICATION, "Notifications"),
     (Kind.VERSION, "App versions"),
-)  # fmt: skip
+)
 STREAM_TICK_S = 0.25  # how often the feed is looked at
 STREAM_LIFE_S = 600.0  # then the browser connects anew
 HEARTBEAT_S = 15.0
@@ -116,10 +124,16 @@ def _payload(seen: Seen) -> str:
     if seen.payload:
         return seen.payload
     shown = {
-        "name": seen.name, "kind": seen.kind, "user": seen.user or str(seen.user_id), "source": seen.source,
-        "library": seen.library, "session": seen.session_id, "properties": dict(sorted(seen.properties.items())),
-        "element": _given(structs.asdict(seen.element)) if seen.element else {}, "facts": seen.facts,
-    }  # fmt: skip
+        "name": seen.name,
+        "kind": seen.kind,
+        "user": seen.user or str(seen.user_id),
+        "source": seen.source,
+        "library": seen.library,
+        "session": seen.session_id,
+        "properties": dict(sorted(seen.properties.items())),
+        "element": _given(structs.asdict(seen.element)) if seen.element else {},
+        "facts": seen.facts,
+    }
     text = json.dumps(_given(shown) | {"properties": shown["properties"]}, indent=2, ensure_ascii=False)
     if seen.more_properties:
         text += f"\n… and {count(seen.more_properties, 'more property', 'more properties')}"
@@ -146,9 +160,15 @@ class Asked(Struct, frozen=True):
     def address(self) -> str:
         only, keys = self.wanted.only, "unknown" if self.is_unknown else ""
         return query(
-            {"q": only.text, "user": only.user, "type": self.type, "source": only.source, "outcome": only.outcome,
-             "keys": keys}
-        )  # fmt: skip
+            {
+                "q": only.text,
+                "user": only.user,
+                "type": self.type,
+                "source": only.source,
+                "outcome": only.outcome,
+                "keys": keys,
+            }
+        )
 
 
 def asked(visit: Visit) -> Asked:
@@ -179,12 +199,22 @@ def live_page(visit: Visit) -> Response:
     known, heard = list_defined_events(visit.call, visit.here), heard_from(visit.call, visit.here)
     defined = [(f"{DEFINED}{event.id}", event.name) for event in known]
     return visit.page(
-        "live.html", rows=rows_of(found), only=wants.wanted.only, type=wants.type, unknown=wants.is_unknown,
-        outcomes=list(Outcome), after=after, sources=sorted({client.source for client in heard}),
-        is_operator=visit.is_operator, kinds=KINDS,
-        defined=choices(defined, [wants.type]), more_defined=left_out(defined),
-        address=wants.address, snippet=neutral(place_of(visit)), has_heard=bool(heard),
-    )  # fmt: skip
+        "live.html",
+        rows=rows_of(found),
+        only=wants.wanted.only,
+        type=wants.type,
+        unknown=wants.is_unknown,
+        outcomes=list(Outcome),
+        after=after,
+        sources=sorted({client.source for client in heard}),
+        is_operator=visit.is_operator,
+        kinds=KINDS,
+        defined=choices(defined, [wants.type]),
+        more_defined=left_out(defined),
+        address=wants.address,
+        snippet=neutral(place_of(visit)),
+        has_heard=bool(heard),
+    )
 
 
 def wants_unknown(visit: Visit) -> bool:

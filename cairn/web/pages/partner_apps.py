@@ -21,10 +21,14 @@ def partner_apps_page(visit: Visit, error: CairnError | None = None) -> Response
     for grant in partner_apps.list_grants(visit.call):
         granted.setdefault(grant.app_id, []).append(grant.environment_name)
     return visit.page(
-        "partner_apps.html", status=error.status if error else 200, error=error,
-        apps=portion(known, visit.ask("from")), granted=granted, place=place_of(visit),
+        "partner_apps.html",
+        status=error.status if error else 200,
+        error=error,
+        apps=portion(known, visit.ask("from")),
+        granted=granted,
+        place=place_of(visit),
         may_change=visit.may(Verb.CHANGE_INTEGRATIONS),
-    )  # fmt: skip
+    )
 
 
 def register(visit: Visit) -> Response:
@@ -44,11 +48,17 @@ def app_page(visit: Visit, error: CairnError | None = None) -> Response:
     shown = visit.once.take(visit.ask("made"), visit.csrf, visit.now)
     secrets = msgspec.json.decode(shown, type=dict[str, str]) if shown else {}
     return visit.page(
-        "partner_app.html", status=error.status if error else 200, error=error, app=app, edition=edited.edition,
-        ends=ends, secrets={SECRET_NAMES[name]: secret for name, secret in secrets.items()},
-        place=place_of(visit), may_change=visit.may(Verb.CHANGE_INTEGRATIONS),
+        "partner_app.html",
+        status=error.status if error else 200,
+        error=error,
+        app=app,
+        edition=edited.edition,
+        ends=ends,
+        secrets={SECRET_NAMES[name]: secret for name, secret in secrets.items()},
+        place=place_of(visit),
+        may_change=visit.may(Verb.CHANGE_INTEGRATIONS),
         typed=visit.form if error else None,
-    )  # fmt: skip
+    )
 
 
 def change(visit: Visit) -> Response:

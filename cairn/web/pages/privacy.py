@@ -19,14 +19,22 @@ MODE_WORDS = {
     "allow": "Capture only these pages",
 }
 SWITCHES: tuple[tuple[str, str, str], ...] = (  # (setting, what it is called, what it does)
-    ("is_text_captured", "Text of elements", "What stands on a clicked button or link; never what was typed."),
+    (
+        "is_text_captured",
+        "Text of elements",
+        "What stands on a clicked button or link; never what was typed.",
+    ),
     ("are_errors_captured", "JavaScript errors", "The message and place of errors on the page."),
     ("are_ips_kept", "IP addresses", "Off: used to look up the country and city, then forgotten."),
     ("needs_consent", "Consent first", "Nothing happens before the page calls heap.startTracking()."),
-    ("is_do_not_track_honoured", "Honour Do Not Track", "And Global Privacy Control: such browsers are left alone."),
+    (
+        "is_do_not_track_honoured",
+        "Honour Do Not Track",
+        "And Global Privacy Control: such browsers are left alone.",
+    ),
     ("is_cookieless", "Without cookies", "Users are known for one visit to a tab only."),
     ("are_cookies_secure", "Secure cookies", "Cookies travel over TLS only, as SameSite=None."),
-)  # fmt: skip
+)
 OWNERS_SWITCH = (
     "may_run_javascript",
     "JavaScript snapshots",
@@ -42,14 +50,22 @@ def privacy_page(visit: Visit, error: CairnError | None = None) -> Response:
     readings = [each for each in READINGS if each != "javascript" or settings.may_run_javascript]
     snapshots = portion(privacy.list_snapshots(visit.call, visit.here), visit.ask("from"))
     return visit.page(
-        "privacy.html", status=error.status if error else 200, error=error, settings=shown, edition=edition,
+        "privacy.html",
+        status=error.status if error else 200,
+        error=error,
+        settings=shown,
+        edition=edition,
         pages=visit.form("pages") if is_typed else "\n".join(settings.pages),
-        snapshots=snapshots, editions=editions_of(visit.call, "snapshot", [each.id for each in snapshots.items]),
+        snapshots=snapshots,
+        editions=editions_of(visit.call, "snapshot", [each.id for each in snapshots.items]),
         deletions=portion(privacy.list_deletions(visit.call), visit.ask("deleted"), parameter="deleted"),
-        modes=[(mode, MODE_WORDS[mode]) for mode in MODES], switches=_switches(visit), most_pages=MOST_PAGES,
+        modes=[(mode, MODE_WORDS[mode]) for mode in MODES],
+        switches=_switches(visit),
+        most_pages=MOST_PAGES,
         triggers=[(each, each) for each in TRIGGERS],
-        readings=[(each, each) for each in readings], may_change=visit.may(Verb.CHANGE_PRIVACY),
-    )  # fmt: skip
+        readings=[(each, each) for each in readings],
+        may_change=visit.may(Verb.CHANGE_PRIVACY),
+    )
 
 
 def _switches(visit: Visit) -> tuple[tuple[str, str, str], ...]:

@@ -83,15 +83,21 @@ def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None, 
     if rule is None:
         allocations = rule_form.allocations_of(draft, stored.flag, None)
         new = NewRule(
-            kind=rule_form.kind_of(draft), key=draft.key, name=draft.name, condition=condition, traffic=traffic,
+            kind=rule_form.kind_of(draft),
+            key=draft.key,
+            name=draft.name,
+            condition=condition,
+            traffic=traffic,
             allocations=allocations,
-        )  # fmt: skip
+        )
         return rules.add_rule(visit.call, stored.flag.id, visit.here, new).value
     kept = Draft(kind=rule.kind, variation=draft.variation, weights=draft.weights)
     changes = RuleChanges(
-        name=draft.name or rule.key, condition=condition, traffic=traffic,
+        name=draft.name or rule.key,
+        condition=condition,
+        traffic=traffic,
         allocations=rule_form.allocations_of(kept, stored.flag, rule),
-    )  # fmt: skip
+    )
     return rules.change_rule(
         visit.call, stored.flag.id, visit.here, rule.id, changes, expected=expected
     ).value
@@ -100,9 +106,10 @@ def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None, 
 def _stored(visit: Visit, rule: Rule) -> Mapping[str, Stored]:
     flag = read_flag(visit.call, visit.here, visit.part("key"))
     names = Names(
-        segments={segment.id: segment.name for segment in flag.segments}, flags=flag.flags,
+        segments={segment.id: segment.name for segment in flag.segments},
+        flags=flag.flags,
         lists={known.id: known.name for known in flag.lists},
-    )  # fmt: skip
+    )
     variations = {known.id: known.name or known.key for known in flag.stored.flag.variations}
     shares = [f"{known.weight:g} % {variations.get(known.variation_id, '?')}" for known in rule.allocations]
     audience = [
@@ -118,10 +125,19 @@ def _stored(visit: Visit, rule: Rule) -> Mapping[str, Stored]:
 
 
 EDITOR = Editor(
-    "rule", "rule_edit.html", rule_form.WORDING, Draft, find=_find, draft_of=lambda _, rule: rule_form.draft_of(rule),
-    addresses=_addresses, values=_values, save=_save, stored=_stored, parameter="rule_id",
+    "rule",
+    "rule_edit.html",
+    rule_form.WORDING,
+    Draft,
+    find=_find,
+    draft_of=lambda _, rule: rule_form.draft_of(rule),
+    addresses=_addresses,
+    values=_values,
+    save=_save,
+    stored=_stored,
+    parameter="rule_id",
     read=lambda visit, _: rule_form.read(visit.form),
-)  # fmt: skip
+)
 
 
 def new_rule_page(visit: Visit) -> Response:

@@ -99,14 +99,25 @@ def segment_page(visit: Visit) -> Response:
     if len(candidates) == 1 and not segment.unreadable:
         why = _answer(segments.explain_member(call, here, segment, candidates[0]), names, visit.zone)
     return visit.page(
-        "segment.html", segment=segment, edition=found.edition, state=state,
+        "segment.html",
+        segment=segment,
+        edition=found.edition,
+        state=state,
         members=users.described(call, here, page.since_ms),
-        sentence=_condition_told(visit, segment, names), since=page.since_ms, after=after,
-        next=page.next or "", size=page.size, asked=asked, candidates=candidates, why=why,
+        sentence=_condition_told(visit, segment, names),
+        since=page.since_ms,
+        after=after,
+        next=page.next or "",
+        size=page.size,
+        asked=asked,
+        candidates=candidates,
+        why=why,
         askers=_askers(segments.users_of(call, segment)),
-        integrations=integrations(visit, segment), mappings=mappings(visit), everies=EVERY,
+        integrations=integrations(visit, segment),
+        mappings=mappings(visit),
+        everies=EVERY,
         may_sync=visit.may(Verb.DEFINE),
-    )  # fmt: skip
+    )
 
 
 def _askers(uses: list[Use]) -> list[list[Use]]:
@@ -235,9 +246,19 @@ def _stored(visit: Visit, segment: Segment) -> Mapping[str, Stored]:
 
 
 EDITOR = Editor(
-    "segment", "segment_edit.html", segment_form.WORDING, Draft, find=_find, draft_of=_draft_of, addresses=_addresses,
-    values=_values, save=_save, stored=_stored, parameter="segment_id", actions={"count": _count},
-)  # fmt: skip
+    "segment",
+    "segment_edit.html",
+    segment_form.WORDING,
+    Draft,
+    find=_find,
+    draft_of=_draft_of,
+    addresses=_addresses,
+    values=_values,
+    save=_save,
+    stored=_stored,
+    parameter="segment_id",
+    actions={"count": _count},
+)
 
 
 def new_segment_page(visit: Visit) -> Response:

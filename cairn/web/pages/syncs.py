@@ -48,11 +48,13 @@ def integrations(visit: Visit, segment: Segment) -> Integrations:
     free = [target for target in syncs.list_targets(visit.call, visit.here) if target.id not in taken]
     shown = [
         ShownSync(
-            view, words_of(view.sync.mapping), EVERY.get(view.sync.every, "once"),
+            view,
+            words_of(view.sync.mapping),
+            EVERY.get(view.sync.every, "once"),
             syncs.list_tasks(visit.call, visit.here, view.sync.id, limit=HISTORY),
         )
         for view in views
-    ]  # fmt: skip
+    ]
     return Integrations(shown, [target for target in free if target.can_send], any(map(_is_moving, views)))
 
 
@@ -164,9 +166,13 @@ def without_id_page(visit: Visit) -> Response:
     segment, mapping = _segment(visit), visit.ask("by", IDENTITY, longest=1_100)
     found = directory.users_without(visit.call, visit.here, segment, mapping, after=visit.ask("after"))
     return visit.page(
-        "segment_without.html", segment=segment, mapping=mapping, mapped=words_of(mapping), found=found,
+        "segment_without.html",
+        segment=segment,
+        mapping=mapping,
+        mapped=words_of(mapping),
+        found=found,
         after=visit.ask("after"),
-    )  # fmt: skip
+    )
 
 
 _SYNC = "/env/{environment}/segments/{segment_id}/syncs/{sync_id}"

@@ -97,14 +97,27 @@ def user_page(visit: Visit) -> Response:
         call, here, users.raw_ids(call, here, user), gap_min=gap, around_ms=after.time_ms if after else None
     )
     return visit.page(
-        "user.html", amount=_amount_of(line.events),
-        user=user, stretches=_stretches(visit, line.events, split), split=split, next=line.next,
-        after=after, ids=known.ids, more_ids=known.more_ids, more_merges=known.more_merges,
-        flags=decided, more_flags=more_flags, past=list(reversed(known.merges)), belongs=known.segments[:PAGE],
+        "user.html",
+        amount=_amount_of(line.events),
+        user=user,
+        stretches=_stretches(visit, line.events, split),
+        split=split,
+        next=line.next,
+        after=after,
+        ids=known.ids,
+        more_ids=known.more_ids,
+        more_merges=known.more_merges,
+        flags=decided,
+        more_flags=more_flags,
+        past=list(reversed(known.merges)),
+        belongs=known.segments[:PAGE],
         more_belongs=len(known.segments[PAGE:]),
         sessions=sessions.user_sessions(call, here, user, gap_min=gap).sessions[:SHOWN_SESSIONS],
-        gap=gap, gaps=GAPS, account=known.account, may_unmerge=visit.may(Verb.CORRECT_USERS),
-    )  # fmt: skip
+        gap=gap,
+        gaps=GAPS,
+        account=known.account,
+        may_unmerge=visit.may(Verb.CORRECT_USERS),
+    )
 
 
 class Amount(Struct, frozen=True):

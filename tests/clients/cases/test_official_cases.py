@@ -141,14 +141,28 @@ def one_flag_per_case(cases: Iterable[dict[str, Any]]) -> bytes:
     for number, case in enumerate(cases, start=1):
         rule = {"type": "FLAG_ROLLOUT", "ruleKey": "r", "campaignId": number, "variationId": 1}
         features.append(
-            {"id": number, "key": f"f{number}", "name": "f", "type": "FEATURE_FLAG", "status": "ON",
-             "metrics": [], "rules": [rule]}
-        )  # fmt: skip
+            {
+                "id": number,
+                "key": f"f{number}",
+                "name": "f",
+                "type": "FEATURE_FLAG",
+                "status": "ON",
+                "metrics": [],
+                "rules": [rule],
+            }
+        )
         variation = {"id": 1, "name": "on", "weight": 100, "segments": case["dsl"], "variables": []}
         campaigns.append(
-            {"id": number, "key": f"f{number}_r", "name": "r", "type": "FLAG_ROLLOUT", "status": "RUNNING",
-             "segments": {}, "variations": [variation]}
-        )  # fmt: skip
+            {
+                "id": number,
+                "key": f"f{number}_r",
+                "name": "r",
+                "type": "FLAG_ROLLOUT",
+                "status": "RUNNING",
+                "segments": {},
+                "variations": [variation],
+            }
+        )
     return msgspec.json.encode(
         {"version": 1, "accountId": ACCOUNT, "sdkKey": "k", "features": features, "campaigns": campaigns}
     )

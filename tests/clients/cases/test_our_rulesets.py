@@ -122,8 +122,10 @@ def random_condition(dice: random.Random) -> Condition:
 def random_rule(dice: random.Random, number: int, kind: str) -> Rule:
     salt = dice.choice(("", f"salt{number}"))
     common: dict[str, Any] = {
-        "condition": random_condition(dice), "traffic": dice.choice((0, 30, 50, 77.5, 100, 100)), "salt": salt
-    }  # fmt: skip
+        "condition": random_condition(dice),
+        "traffic": dice.choice((0, 30, 50, 77.5, 100, 100)),
+        "salt": salt,
+    }
     if kind != "testing":
         return Rule(number, kind, f"r{number}", allocations=(Allocation(dice.randrange(1, 4)),), **common)  # type: ignore[arg-type]
     weights = dice.choice(((50, 50), (33.34, 33.33, 33.33), (10, 90), (0, 100), (20.5, 29.5, 50)))
@@ -301,9 +303,23 @@ def test_operators_mean_the_same_everywhere(gateway: ServedGateway, sdk: str) ->
 
 
 MEMBERS = [
-    "a@b.com", "a+b@x.com", "50%", "a&b", "a|b", "c(d)e", "[x]", "$x^", "back\\slash", "inlister@x.com",
-    "true", "Émile", "1.5", "42", "user*", "q?",
-]  # fmt: skip
+    "a@b.com",
+    "a+b@x.com",
+    "50%",
+    "a&b",
+    "a|b",
+    "c(d)e",
+    "[x]",
+    "$x^",
+    "back\\slash",
+    "inlister@x.com",
+    "true",
+    "Émile",
+    "1.5",
+    "42",
+    "user*",
+    "q?",
+]
 ASKED = [
     *MEMBERS,
     "A@B.COM",
@@ -360,9 +376,14 @@ def test_a_flag_that_is_off_keeps_its_metrics(gateway: ServedGateway, sdk: str) 
     key = gateway.publish(**compiled(Ruleset(ACCOUNT, flags=(off,))))
     context = {"id": "u"}
     answers = gateway.ask(
-        sdk, key, [{"key": "f1", "context": context}, {"track": "purchase", "context": context},
-                   {"track": "other", "context": context}]
-    )  # fmt: skip
+        sdk,
+        key,
+        [
+            {"key": "f1", "context": context},
+            {"track": "purchase", "context": context},
+            {"track": "other", "context": context},
+        ],
+    )
     assert [answers[0]["enabled"], answers[1]["tracked"], answers[2]["tracked"]] == [False, True, False]
 
 
@@ -435,10 +456,16 @@ def test_conditions_stand_where_the_sdks_see_them(gateway: ServedGateway, sdk: s
         "ipAddress": "203.0.113.7",
         "_vwo": {
             "location": {"country": "Germany", "region": "Bavaria", "city": "Munich"},
-            "userAgent": {"os": "Android", "browser_string": "Chrome", "device_type": "mobile",
-                          "device": "Pixel", "browser_version": "126.0", "os_version": "14.4"},
+            "userAgent": {
+                "os": "Android",
+                "browser_string": "Chrome",
+                "device_type": "mobile",
+                "device": "Pixel",
+                "browser_version": "126.0",
+                "os_version": "14.4",
+            },
         },
-    }  # fmt: skip
+    }
     questions = [{"key": f"f{at}", "context": context} for at in range(1, len(PLACED) + 1)]
     answers = gateway.ask(sdk, gateway.publish(**compiled(ruleset, lists)), questions)
     ours = Ours(ruleset, lists)
@@ -451,10 +478,12 @@ def test_conditions_stand_where_the_sdks_see_them(gateway: ServedGateway, sdk: s
 @pytest.mark.parametrize("sdk", ["node", "python"])
 def test_every_type_of_variable_arrives(gateway: ServedGateway, sdk: str) -> None:
     variables = (
-        Variable(1, "text", "string", "a\"b\nc"), Variable(2, "whole", "integer", 7),
-        Variable(3, "part", "double", 0.25), Variable(4, "yes", "boolean", True),
+        Variable(1, "text", "string", 'a"b\nc'),
+        Variable(2, "whole", "integer", 7),
+        Variable(3, "part", "double", 0.25),
+        Variable(4, "yes", "boolean", True),
         Variable(5, "object", "json", {"b": [1, None, {"c": "d"}], "a": {}}),
-    )  # fmt: skip
+    )
     ruleset = Ruleset(
         ACCOUNT,
         flags=(flag(1, rollout(1), variables=variables, variations=(Variation(2, "v"),)),),

@@ -19,8 +19,12 @@ class Storage:
         self.records[data["featureKey"], data.get("userId") or data["user"]] = data
 
 
-SPELLINGS = {"customVariables": "custom_variables", "variationTargetingVariables": "variation_targeting_variables",
-             "userAgent": "user_agent", "ipAddress": "ip_address"}  # fmt: skip
+SPELLINGS = {
+    "customVariables": "custom_variables",
+    "variationTargetingVariables": "variation_targeting_variables",
+    "userAgent": "user_agent",
+    "ipAddress": "ip_address",
+}
 
 
 def answer(client: Any, storage: Storage | None, question: dict[str, Any]) -> dict[str, Any]:
