@@ -1,23 +1,20 @@
 """A CSV of `VALUES` (1000000) uploaded into an attribute list of a served Cairn: seconds, and what memory grew by.
 
-`.venv/bin/python -m bench.lists`. The list is filled, then replaced by as many values of which half are new.
+Part of `make bench-sync`. The list is filled, then replaced by as many values of which half are new.
 """
 
 import os
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2 as httpx
 
 from bench.figures import against, report
+from bench.memory import grown
 from tests.served import Served
 
 LIMIT_S, MEMORY_LIMIT_MB = 10.0, 200.0
-_LOOK_S = 0.02
 
 
 def main() -> None:
@@ -45,7 +42,7 @@ def upload(values: int) -> tuple[float, float, float, float]:
         with httpx.Client(base_url=f"{served.url}/api/v1", headers=headers, timeout=600) as http:
             made = http.post("/lists", params={"environment": "production"}, json={"name": "Bench"})
             path = f"/lists/{made.raise_for_status().json()['id']}/values"
-            with _grown(int(served.ready["core_pid"])) as core, _grown(int(served.ready["edge_pid"])) as edge:
+            with grown(int(served.ready["core_pid"])) as core, grown(int(served.ready["edge_pid"])) as edge:
                 fill_s = _sent(http, "POST", path, first, values)
                 replace_s = _sent(http, "PUT", path, second, values)
         served.stop()
@@ -74,30 +71,6 @@ def _sent(http: httpx.Client, method: str, path: str, body: Path, values: int) -
     taken = time.perf_counter() - started
     assert answer.json()["size"] == values, answer.text
     return taken
-
-
-@contextmanager
-def _grown(pid: int) -> Iterator[list[float]]:
-    """By how many megabytes a process's own memory is above what it was, looked at all the time."""
-    before, grown, is_over = _own_mb(pid), [0.0], threading.Event()
-
-    def look() -> None:
-        while not is_over.wait(_LOOK_S):
-            grown.append(_own_mb(pid) - before)
-
-    watching = threading.Thread(target=look)
-    watching.start()
-    try:
-        yield grown
-    finally:
-        is_over.set()
-        watching.join()
-
-
-def _own_mb(pid: int) -> float:
-    """Without the pages of files, which the members store maps: the system takes those back when it likes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
 
 
 if __name__ == "__main__":

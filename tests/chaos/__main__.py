@@ -20,7 +20,7 @@ from tests.chaos.disk import PARTS, fill_disk
 from tests.chaos.kills import kill_anything, kill_core
 from tests.chaos.requests import flood_without_key, stop_core
 from tests.chaos.slow import hold_slowly
-from tests.chaos.syncs import kill_either_side
+from tests.chaos.syncs import kill_either_side, moody_partner
 
 Disaster = Callable[[Path], dict[str, Any]]
 
@@ -30,6 +30,7 @@ def disasters(kills: int, draw: random.Random) -> Iterator[tuple[str, str, Disas
     yield "kills", "core killed", kill_core
     yield "kills", "anything killed", lambda folder: kill_anything(folder, kills, draw)
     yield "kills", "either side of a sync killed", lambda folder: kill_either_side(folder, draw)
+    yield "kills", "a partner that is away, hangs and refuses", lambda folder: moody_partner(folder, draw)
     yield "requests", "records that stop the core", stop_core
     yield "requests", "flood without a key", flood_without_key
     yield "requests", "slow senders", hold_slowly

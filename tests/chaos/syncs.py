@@ -1,10 +1,11 @@
-"""Two Cairns, one synced to the other, and their cores killed with SIGKILL while members come and go."""
+"""Syncs while members come and go: either side is killed with SIGKILL, or a partner is away, hangs and refuses."""
 
 import os
 import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,27 @@ from tests.databases import open_test_metadata
 from tests.patience import PATIENCE_S
 from tests.seams import open_members
 from tests.served import Served
+from tests.sync.partner import OK, Answer, Partner, serve
+from tests.sync.world import SECRET, sync_world
 
 PEOPLE = 2_000
+MOOD_CHANGES = 30
+HANGS_S = 0.6
+
+
+def _hang(_: random.Random) -> Answer:
+    time.sleep(HANGS_S)
+    return OK
+
+
+MOODS: dict[str, Callable[[random.Random], Answer]] = {
+    "well": lambda _: OK,
+    "down": lambda _: (503, {}),
+    "hangs": _hang,
+    "asks to wait": lambda draw: (429, {"retry-after": str(draw.choice((1, 60, 1_800)))}),
+    "refuses": lambda draw: (draw.choice((400, 403, 404, 410, 500)), {}),
+    "changes": lambda draw: draw.choice((OK, OK, (500, {}))),
+}
 KILLS = 20
 
 
@@ -88,6 +108,36 @@ def kill_either_side(data_dir: Path, draw: random.Random) -> dict[str, Any]:
         "left_over": len(there - here),
         "told_twice": told - acknowledged,
         "kept": here == there and told == acknowledged == len(here),
+    }
+
+
+def moody_partner(folder: Path, draw: random.Random) -> dict[str, Any]:
+    """A partner that is down for an hour, hangs, asks to wait and refuses, while members come and go; clock moved."""
+    folder.mkdir()
+    with sync_world(folder) as world, serve(Partner(SECRET, world.now_ms)) as partner:
+        sync = world.sync(world.partner_target(partner))
+        world.sender = world.new_sender(timeout_s=HANGS_S / 2)
+        for mood in [draw.choice(list(MOODS)) for _ in range(MOOD_CHANGES)]:
+            partner.answer = lambda _, mood=mood: MOODS[mood](draw)  # type: ignore[misc]
+            for _ in range(3):
+                some = [f"user{draw.randrange(5_000)}@shop.test" for _ in range(draw.choice((1, 20, 1_500)))]
+                (world.enter if draw.random() < 0.6 else world.leave)(*some)
+                world.sender.settle()
+                world.later(minutes=20)
+        partner.answer = lambda _: OK
+        for _ in range(2):
+            world.later(hours=1)
+            world.sender.settle()
+        listed = set(world.members.texts(list_set(world.list_id)))
+        there = partner.segments.get(world.segment_id, set())
+        error = world.read(sync).error
+    return {
+        "moods": MOOD_CHANGES,
+        "requests": partner.seen,
+        "members": len(listed),
+        "missing": len(listed - there),
+        "left_over": len(there - listed),
+        "kept": listed == there and not error,
     }
 
 

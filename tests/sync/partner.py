@@ -24,6 +24,7 @@ class Partner:
         self.segments: dict[int, set[str]] = {}
         self.url = ""
         self._pages: dict[str, dict[int, dict[str, Any]]] = {}
+        self._applied: set[str] = set()
         self._lock = threading.Lock()
 
     def take(self, header: str, raw: bytes) -> Answer:
@@ -44,7 +45,9 @@ class Partner:
         known = pages.setdefault(info["page_number"], body)
         assert known["data"] == body["data"], "the same page of the same task is the same"
         assert info["total_pages"] == known["data"]["sync_info"]["total_pages"]
-        if len(pages) == info["total_pages"]:
+        # A page that arrives again, and late, changes nothing: its task was applied.
+        if len(pages) == info["total_pages"] and info["sync_task_id"] not in self._applied:
+            self._applied.add(info["sync_task_id"])
             members = self.segments.setdefault(segment, set())
             for page in pages.values():
                 added, removed = ({one["id"] for one in page["data"][what]} for what in ("add", "remove"))
