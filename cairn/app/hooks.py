@@ -3,6 +3,7 @@
 from cairn.app.call import Call
 from cairn.app.editions import CREATED, DELETED, record
 from cairn.sync import hooks
+from cairn.sync.addresses import rules_of
 from cairn.sync.hooks import Hook, Message
 from cairn.workspace.environment import Environment
 
@@ -15,7 +16,9 @@ def list_hooks(call: Call, environment: Environment) -> list[Hook]:
 def create_hook(call: Call, environment: Environment, kind: str, url: str) -> tuple[Hook, str]:
     """The hook, and its secret, to be shown once. Raises InvalidInput, HookExists and TooManyHooks."""
     with call.writing() as connection:
-        hook, secret = hooks.create_hook(connection, call.core.seal, environment.id, kind, url, call.now)
+        hook, secret = hooks.create_hook(
+            connection, call.core.seal, environment.id, kind, url, rules_of(call.core.settings), call.now
+        )
         record(call, connection, "webhook", hook.id, [CREATED])
     return hook, secret
 

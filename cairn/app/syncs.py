@@ -9,6 +9,7 @@ from cairn.members.sets import list_set, users_set
 from cairn.segments import definition
 from cairn.segments.definition import Segment
 from cairn.sync import new_target, syncs, targets, tasks
+from cairn.sync.addresses import rules_of
 from cairn.sync.mapping import mapped_set
 from cairn.sync.new_target import NewTarget
 from cairn.sync.syncs import IDENTITY, Every, FailingSync, NewSync, Sync, Task
@@ -64,7 +65,9 @@ def get_target(call: Call, environment: Environment, target_id: int) -> Edited[T
 def create_target(call: Call, environment: Environment, new: NewTarget) -> tuple[Edited[Target], str]:
     """The target, and its secret, to be shown once. Raises InvalidInput and TargetNameTaken."""
     with call.writing() as connection:
-        target, secret = new_target.create_target(connection, call.core.seal, environment.id, new, call.now)
+        target, secret = new_target.create_target(
+            connection, call.core.seal, environment.id, new, rules_of(call.core.settings), call.now
+        )
         return Edited(target, record(call, connection, "sync target", target.id, [CREATED])), secret
 
 

@@ -16,8 +16,8 @@ from msgspec import Struct
 from cairn.db.sync_tables import outbound_hooks, outbound_messages, segment_syncs, sync_targets
 from cairn.db.tables import segments
 from cairn.errors import Conflict, InvalidInput, NotFound
+from cairn.sync.addresses import AddressRules, clean_webhook
 from cairn.sync.history import keep_newest
-from cairn.sync.new_target import checked_url
 from cairn.workspace.sealed import Seal
 
 HookKind = Literal["settings", "notices"]
@@ -75,12 +75,18 @@ _HOOK = [outbound_hooks.c[name] for name in Hook.__struct_fields__]
 
 
 def create_hook(
-    connection: sa.Connection, seal: Seal, environment_id: int, kind: str, url: str, now: datetime
+    connection: sa.Connection,
+    seal: Seal,
+    environment_id: int,
+    kind: str,
+    url: str,
+    rules: AddressRules,
+    now: datetime,
 ) -> tuple[Hook, str]:
     """The hook, and its secret, to be shown once. Raises InvalidInput, HookExists and TooManyHooks."""
     if kind not in get_args(HookKind):
         raise InvalidInput(f"kind: {kind!r} is none of {', '.join(get_args(HookKind))}", field="kind")
-    url = checked_url(url)
+    url = clean_webhook(url, rules, field="url")
     known = list_hooks(connection, environment_id)
     if any((hook.kind, hook.url) == (kind, url) for hook in known):
         raise HookExists("the environment has such a webhook to this address already", field="url")

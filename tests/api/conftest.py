@@ -215,7 +215,15 @@ def make_tenant(core: Core, name: str) -> Tenant:
 
 
 def _hook(connection: sa.Connection, core: Core, environment_id: int, name: str, now: datetime) -> int:
-    hook, _ = create_hook(connection, core.seal, environment_id, "settings", f"https://{name}.example", now)
+    hook, _ = create_hook(
+        connection,
+        core.seal,
+        environment_id,
+        "settings",
+        f"https://{name}.example",
+        rules_of(core.settings),
+        now,
+    )
     tell_settings_changed(connection, [environment_id], now)
     return hook.id
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from cairn.client_address import TrustedProxies
-from cairn.db.sync_tables import segment_syncs
+from cairn.db.sync_tables import outbound_hooks, segment_syncs
 from cairn.errors import InvalidInput
 from cairn.http_client import HttpClient
 from cairn.sync import hooks
@@ -18,7 +18,7 @@ from cairn.sync.hooks import HookExists, Message, TooManyHooks
 from tests.sync.partner import Partner, serve
 from tests.sync.test_kinds import Kept, check
 from tests.sync.test_kinds import server as server  # a fixture
-from tests.sync.world import SECRET, SyncWorld, sync_world
+from tests.sync.world import RULES, SECRET, SyncWorld, sync_world
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def sender(world: SyncWorld) -> HookSender:
 
 def add(world: SyncWorld, url: str, kind: str = "settings") -> tuple[int, str]:
     with world.engine.begin() as connection:
-        hook, secret = hooks.create_hook(connection, world.seal, world.environment_id, kind, url, world.now)
+        hook, secret = hooks.create_hook(
+            connection, world.seal, world.environment_id, kind, url, RULES, world.now
+        )
     return hook.id, secret
 
 
@@ -145,8 +147,10 @@ def test_what_cannot_be_a_webhook_is_refused_at_its_field(world: SyncWorld) -> N
         add(world, "https://one.example/more")
 
 
-def test_an_address_of_this_machine_is_not_called(world: SyncWorld, sender: HookSender) -> None:
-    hook_id, _ = add(world, "http://169.254.169.254/latest")
+def test_a_name_that_leads_to_this_machine_is_not_called(world: SyncWorld, sender: HookSender) -> None:
+    hook_id, _ = add(world, "https://app.example/hook")
+    with world.engine.begin() as connection:  # as if the name had led elsewhere when it was saved
+        connection.execute(sa.update(outbound_hooks).values(url="http://169.254.169.254/latest"))
     sender.settings_changed({world.environment_id})
     sender.settle()
     (message,) = history(world, hook_id)

@@ -20,7 +20,7 @@ from cairn.errors import InvalidInput
 from cairn.sync.deliver.files import signed
 from cairn.sync.new_target import NewTarget, TargetNameTaken, create_target
 from cairn.workspace.sealed import open_seal
-from tests.sync.world import SyncWorld, sync_world
+from tests.sync.world import RULES, SyncWorld, sync_world
 
 CHECKS = Path(__file__).with_name("checks.mjs")
 
@@ -83,7 +83,7 @@ def check(asked: dict[str, Any]) -> Any:
 def target(world: SyncWorld, server: Kept, **fields: Any) -> tuple[int, str]:
     new = NewTarget(name="Elsewhere", url=f"http://127.0.0.1:{server.server_port}", **fields)
     with world.engine.begin() as connection:
-        made, secret = create_target(connection, world.seal, world.environment_id, new, world.now)
+        made, secret = create_target(connection, world.seal, world.environment_id, new, RULES, world.now)
     return made.id, secret
 
 
@@ -191,6 +191,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"kind": "webhook", "url": "ftp://one.example"}, "url"),
     ({"kind": "webhook", "url": "https://a:b@one.example"}, "url"),
     ({"kind": "webhook", "url": "nowhere"}, "url"),
+    ({"kind": "webhook", "url": "http://one.example"}, "url"),
+    ({"kind": "webhook", "url": "https://169.254.169.254/latest"}, "url"),
+    ({"kind": "webhook", "url": "https://10.0.0.1/"}, "url"),
+    ({"kind": "files", "url": "https://[::1]/", "secret": "k", "access_key_id": "k", "bucket": "a"}, "url"),
     ({"kind": "webhook", "url": "https://one.example/" + "x" * 3_000}, "url"),
     ({"kind": "webhook", "secret": "whsec_!!"}, "secret"),
     ({"kind": "webhook", "secret": "whsec_c2hvcnQ="}, "secret"),
@@ -210,7 +214,7 @@ def test_a_target_that_cannot_work_is_refused_at_its_field(
 ) -> None:
     new = NewTarget(**{"name": "Elsewhere", "url": "https://one.example", **fields})
     with world.engine.begin() as connection, pytest.raises(InvalidInput) as refused:
-        create_target(connection, world.seal, world.environment_id, new, world.now)
+        create_target(connection, world.seal, world.environment_id, new, RULES, world.now)
     assert refused.value.field == named
 
 

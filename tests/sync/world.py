@@ -18,6 +18,7 @@ from cairn.members.sets import list_set, users_set
 from cairn.segments.definition import NewSegment, create_segment, states
 from cairn.store.store import Store
 from cairn.sync import syncs
+from cairn.sync.addresses import AddressRules
 from cairn.sync.sender import Sender
 from cairn.sync.syncs import NewSync, Sync
 from cairn.workspace.environment import list_environments, list_projects
@@ -30,6 +31,7 @@ from tests.sync.partner import Partner
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ID_TOKEN = "5b1c0000-0000-4000-8000-000000000001"
 SECRET = "partner-secret"
+RULES = AddressRules(TrustedProxies("127.0.0.0/8"), is_on_loopback=False)
 
 
 class SyncWorld:

@@ -4,19 +4,23 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from cairn.client_address import TrustedProxies
 from cairn.db.sync_tables import outbound_hooks, segment_syncs
+from cairn.sync.addresses import AddressRules
 from cairn.sync.hooks import create_hook
 from cairn.sync.new_target import NewTarget, create_target
 from cairn.sync.syncs import NewSync, create_sync, end_sync
 from tests.web.conftest import NOW, Browser, World
 from tests.web.editing import HERE, make_segment
 
+RULES = AddressRules(TrustedProxies(""), is_on_loopback=False)
+
 
 def test_failing_syncs_and_webhooks_stand_on_home(world: World, owner: Browser) -> None:
     here = world.a
     with world.core.engine.begin() as connection:
         new = NewTarget("webhook", "CRM", "https://crm.example/hook")
-        target, _ = create_target(connection, world.core.seal, here.environment.id, new, NOW)
+        target, _ = create_target(connection, world.core.seal, here.environment.id, new, RULES, NOW)
     made = [make_segment(owner, f"synced{number}") for number in range(5)]
     with world.core.engine.begin() as connection:
         for segment_id in made:
@@ -24,7 +28,13 @@ def test_failing_syncs_and_webhooks_stand_on_home(world: World, owner: Browser) 
                 connection, here.workspace_id, here.environment.id, segment_id, NewSync(target.id), NOW
             )
         create_hook(
-            connection, world.core.seal, here.environment.id, "settings", "https://app.example/hook", NOW
+            connection,
+            world.core.seal,
+            here.environment.id,
+            "settings",
+            "https://app.example/hook",
+            RULES,
+            NOW,
         )
     assert "is not synced to" not in owner.get(HERE).text
     fail(world, "answered 503: not now", NOW)
@@ -47,7 +57,7 @@ def test_a_synced_segment_is_deleted_once_its_sync_is_removed(world: World, owne
     segment_id = make_segment(owner, "kept-elsewhere")
     with world.core.engine.begin() as connection:
         new = NewTarget("webhook", "Elsewhere", "https://elsewhere.example/hook")
-        target, _ = create_target(connection, world.core.seal, here.environment.id, new, NOW)
+        target, _ = create_target(connection, world.core.seal, here.environment.id, new, RULES, NOW)
         sync = create_sync(
             connection, here.workspace_id, here.environment.id, segment_id, NewSync(target.id), NOW
         )
