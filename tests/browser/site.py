@@ -74,8 +74,17 @@ class Site:
         return text.replace(ENVIRONMENT, self.environment)
 
     @property
-    def messages(self) -> list[dict[str, Any]]:
+    def deliveries(self) -> list[dict[str, Any]]:
         return [event for one in self.posted if one.name == "track" for event in one.body["events"]]
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """Each once, as the event store keeps them: a page that reloads before it hears of its delivery delivers
+        again, with the same id."""
+        once: dict[tuple[str, str], dict[str, Any]] = {}
+        for message in self.deliveries:
+            once.setdefault((kind_of(message), message["id"]), message)
+        return list(once.values())
 
     @property
     def kinds(self) -> list[str]:

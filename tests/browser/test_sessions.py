@@ -171,13 +171,7 @@ def test_a_site_may_change_where_it_keeps_them(visit: Visit, site: Site) -> None
     page = visit(path="/4", **local)
     page.evaluate("heap.identify('bob'); heap.addEventProperties({ step: 4 })")
     page.reload()
-
-    def views() -> list[dict[str, Any]]:
-        """Each once: a page that reloads before it hears of its delivery delivers again, with the same id."""
-        return list({one["id"]: one for one in site.of_kind("pageview")}.values())
-
-    site.wait(lambda: len(views()) >= 5, "the fifth pageview")
-    first, second, third, fourth, fifth = views()
+    first, second, third, fourth, fifth = site.wait_for("pageview", 5)
     assert len({one["user_id"] for one in (first, second, third, fourth)}) == 1
     assert len({one["session_info"]["id"] for one in (first, second, third, fourth)}) == 1
     assert [one["properties"].get("step") for one in (second, third, fourth, fifth)] == [1, 2, 2, 4]
