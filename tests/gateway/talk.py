@@ -35,8 +35,8 @@ def main() -> None:
     aliased = client.set_alias({"id": "u1"}, "visitor-1") if asked["withAlias"] else None
     if asked["withAlias"]:
         client.get_flag("f", {"id": "visitor-1", "custom_variables": {"who": asked["values"][0]}})
-    for thread in threading.enumerate():  # its own still deliver
-        if thread is not threading.current_thread():
+    for thread in threading.enumerate():  # its own still deliver, but for the timer of its next poll
+        if thread is not threading.current_thread() and not isinstance(thread, threading.Timer):
             thread.join(PATIENCE_S)
     sys.__stdout__.write("\n" + json.dumps({"enabled": enabled, "tracked": tracked, "aliased": aliased}))
     sys.__stdout__.flush()
