@@ -6,7 +6,7 @@ The values of an upload are collected in a set of their own first: a bad last li
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, islice
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from cairn.lists.upload import PIECE
 from cairn.members.sets import UPLOADS, Members, folded, list_set, upload_set
 
 MOST_VALUES = 5_000_000  # of a list
+SORTED_PIECES = 5  # some 25 MB of texts
 
 
 class ListFull(LimitExceeded):
@@ -62,9 +63,8 @@ def change(
     One at a time in each environment.
     """
     name = list_set(target.list_id)
-    stored = (
-        dict.fromkeys(sorted(map(folded, piece) if target.folds_case else piece), now_ms) for piece in pieces
-    )
+    texts = (list(map(folded, piece)) for piece in pieces) if target.folds_case else pieces
+    stored = (dict.fromkeys(piece, now_ms) for piece in _in_order(texts))
     first = next(stored, {})
     second = next(stored, None)
     is_small = action is not Action.REPLACE or members.size(name) <= PIECE
@@ -78,6 +78,14 @@ def change(
                     raise ListFull(most)
             added, removed = _change_many(members, name, action, coming, going, most)
     return Changed(added, removed, members.size(name))
+
+
+def _in_order(pieces: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Pieces of the same size, several of them sorted together: each touches a part of the store then, not all."""
+    while gathered := list(islice(pieces, SORTED_PIECES)):
+        values = sorted(chain.from_iterable(gathered))
+        for start in range(0, len(values), PIECE):
+            yield values[start : start + PIECE]
 
 
 def _change_few(
@@ -116,8 +124,7 @@ def _change_many(
         case Action.REPLACE:
             if not members.size(name):
                 return members.adopt(name, coming), 0
-            members.fill_difference(going, name, coming)
-            return members.combine(name, add=coming, remove=going)
+            return members.replace_by(name, coming)
 
 
 @contextmanager

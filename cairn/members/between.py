@@ -1,20 +1,20 @@
 """Work between whole sets, in pieces: what one has over another, one changed by two others, one taken over by another.
 
-None of it holds more than a piece in memory, however large the sets are, and others can read and write in between.
+None of it holds more than a piece of each set in memory, however large the sets are, and others can read and write in
+between.
 """
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import islice
 
 from cairn.errors import Unavailable
 from cairn.members import feed
 from cairn.members.environment import Environment, Tables, Transaction
 from cairn.members.replacement import PIECE, build, collect_garbage, discard
-from cairn.members.rows import Head, new_generation, read_head, rows_of, with_since, write_head
+from cairn.members.rows import Head, new_generation, page_of, read_head, write_head
 
 Row = tuple[bytes, bytes]  # a value's key and row
-_SCANNED = 50_000  # rows read in one look, found or not
+Rows = dict[bytes, bytes]  # in the order of their keys
 _ATTEMPTS = 3  # against writers in other processes
 
 
@@ -26,37 +26,39 @@ class SetBusy(Unavailable):
 
 def only_in(environment: Environment, name: str, other: str) -> Iterator[list[Row]]:
     """The rows of a set that another one lacks, in order, in pieces. Each piece is of one moment."""
-    tables, after, is_end = environment.tables, b"", False
-    while not is_end:
-        look = partial(_only_in, tables=tables, name=name, other=other, after=after)
-        piece, after, is_end = environment.read(look)
-        if piece:
-            yield piece
+    for here, there in _side_by_side(environment, name, other):
+        yield [row for row in here.items() if row[0] not in there] if there else list(here.items())
 
 
-def _only_in(
-    transaction: Transaction, tables: Tables, name: str, other: str, after: bytes
-) -> tuple[list[Row], bytes, bool]:
-    """What was found, the last key that was read, and whether it was the last there is."""
-    head, second = read_head(transaction, tables, name), read_head(transaction, tables, other)
-    if head is None:
-        return [], after, True
-    rows = rows_of(transaction, tables, head.generation, after)
-    if second is None or not second.size:
-        found = list(islice(rows, PIECE))
-        return found, found[-1][0] if found else after, len(found) < PIECE
-    found = []
-    others = (key for key, _ in rows_of(transaction, tables, second.generation, after))
-    there = next(others, None)
-    for number, (key, row) in enumerate(rows, 1):
-        while there is not None and there < key:
-            there = next(others, None)
-        if there != key:
-            found.append((key, row))
-        after = key
-        if number == _SCANNED or len(found) == PIECE:
-            return found, after, False
-    return found, after, True
+def _side_by_side(environment: Environment, *names: str) -> Iterator[list[Rows]]:
+    """The rows of some sets, in order: of each the same range of keys at a time, all of one moment."""
+    after: bytes | None = b""
+    while after is not None:
+        look = partial(_beside, tables=environment.tables, names=names, after=after)
+        pieces, after = environment.read(look)
+        yield pieces
+
+
+def _beside(
+    transaction: Transaction, tables: Tables, names: tuple[str, ...], after: bytes
+) -> tuple[list[Rows], bytes | None]:
+    """The rows after a key, and up to which key these are all; None: there are no more."""
+    heads = [read_head(transaction, tables, name) for name in names]
+    pieces = [
+        page_of(transaction, tables, head.generation, after, PIECE) if head and head.size else {}
+        for head in heads
+    ]
+    ends = [next(reversed(piece)) for piece in pieces if len(piece) == PIECE]
+    if not ends:
+        return pieces, None
+    until = min(ends)
+    return [_up_to(piece, until) for piece in pieces], until
+
+
+def _up_to(rows: Rows, until: bytes) -> Rows:
+    if not rows or next(reversed(rows)) <= until:
+        return rows
+    return {key: row for key, row in rows.items() if key <= until}
 
 
 def fill(environment: Environment, name: str, pieces: Iterable[list[Row]]) -> int:
@@ -66,7 +68,7 @@ def fill(environment: Environment, name: str, pieces: Iterable[list[Row]]) -> in
     """
     size = build(environment, name, pieces, seen=_head(environment, name))
     if size is None:
-        raise SetBusy(f"set {name!r} is being changed by another process; try again", field="name")
+        raise _busy(name)
     collect_garbage(environment)
     return size
 
@@ -95,11 +97,14 @@ def combine(environment: Environment, name: str, add: str, remove: str) -> tuple
     for _ in range(_ATTEMPTS):
         seen = _head(environment, name)
         counts = _Counts()
-        pieces = _in_pieces(_combined(environment, name, add, remove, counts))
+        pieces = (
+            _combined(held, coming, going, counts)
+            for held, coming, going in _side_by_side(environment, name, add, remove)
+        )
         if build(environment, name, pieces, seen=seen) is not None:
             collect_garbage(environment)
             return counts.added, counts.removed
-    raise SetBusy(f"set {name!r} is being changed by another process; try again", field="name")
+    raise _busy(name)
 
 
 class _Counts:
@@ -107,44 +112,55 @@ class _Counts:
     removed = 0
 
 
-def _combined(environment: Environment, name: str, add: str, remove: str, counts: _Counts) -> Iterator[Row]:
-    """Three sorted walks, merged."""
-    added, removed = _rows(environment, add), (key for key, _ in _rows(environment, remove))
-    coming, going = next(added, None), next(removed, None)
-    for key, row in _rows(environment, name):
-        while coming is not None and coming[0] < key:
-            counts.added += 1
-            yield coming
-            coming = next(added, None)
-        while going is not None and going < key:
-            going = next(removed, None)
-        if coming is not None and coming[0] == key:
-            yield key, with_since(coming[1], row)
-            coming = next(added, None)
-        elif going == key:
-            counts.removed += 1
-        else:
-            yield key, row
-    while coming is not None:
-        counts.added += 1
-        yield coming
-        coming = next(added, None)
+def _combined(held: Rows, coming: Rows, going: Rows, counts: _Counts) -> list[Row]:
+    """Of one range of keys."""
+    removed = (held.keys() & going.keys()) - coming.keys()
+    for key in removed:
+        del held[key]
+    new = coming.keys() - held.keys()
+    counts.added += len(new)
+    counts.removed += len(removed)
+    if new:
+        held |= {key: coming[key] for key in new}
+        return [(key, held[key]) for key in sorted(held)]
+    return list(held.items())
 
 
-def _rows(environment: Environment, name: str) -> Iterator[Row]:
-    for piece in only_in(environment, name, ""):
-        yield from piece
+def replace_by(environment: Environment, name: str, source: str) -> tuple[int, int]:
+    """Let a set have what another one holds, which is empty then; what both hold keeps its since.
+
+    Return how many were really added and removed. Readers see the set before or after. Raises: SetBusy.
+    """
+    tables = environment.tables
+    for _ in range(_ATTEMPTS):
+        seen, stay = _head(environment, name), 0
+        for held, coming in _side_by_side(environment, name, source):
+            both = [row for row in held.items() if row[0] in coming]
+            stay += len(both)
+            environment.write(partial(_put, tables=tables, name=source, rows=both))
+        taken = environment.write(partial(_adopt_seen, tables=tables, name=name, source=source, seen=seen))
+        if taken is not None:
+            collect_garbage(environment)
+            return taken - stay, (seen.size if seen else 0) - stay
+    raise _busy(name)
 
 
-def _in_pieces(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    piece: list[Row] = []
-    for row in rows:
-        piece.append(row)
-        if len(piece) == PIECE:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
+def _put(transaction: Transaction, tables: Tables, name: str, rows: list[Row]) -> None:
+    head = read_head(transaction, tables, name)
+    if head is not None and rows:
+        with transaction.cursor(db=tables["values"]) as cursor:
+            cursor.putmulti((head.generation + key, row) for key, row in rows)
+
+
+def _adopt_seen(
+    transaction: Transaction, tables: Tables, name: str, source: str, seen: Head | None
+) -> int | None:
+    """None: the set was changed since it was seen."""
+    return adopt(transaction, tables, name, source) if read_head(transaction, tables, name) == seen else None
+
+
+def _busy(name: str) -> SetBusy:
+    return SetBusy(f"set {name!r} is being changed by another process; try again", field="name")
 
 
 def _head(environment: Environment, name: str) -> Head | None:

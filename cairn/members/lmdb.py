@@ -223,6 +223,11 @@ class LmdbMembers:
         collect_garbage(self._environment)
         return size
 
+    def replace_by(self, name: str, source: str) -> tuple[int, int]:
+        self._check_writable()
+        with self._changing_all(name, source):
+            return between.replace_by(self._environment, name, source)
+
     def combine(self, name: str, *, add: str, remove: str) -> tuple[int, int]:
         self._check_writable()
         if self.size(add) + self.size(remove) <= PIECE:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from itertools import islice
 
 from msgspec import Struct
 
@@ -116,3 +117,17 @@ def rows_of(
                 return
             if key != start:
                 yield key[GENERATION_BYTES:], row
+
+
+def page_of(
+    transaction: Transaction, tables: Tables, generation: bytes, after: bytes, limit: int
+) -> dict[bytes, bytes]:
+    """As `rows_of`, in order, the first `limit` at once, which takes less time."""
+    with transaction.cursor(db=tables["values"]) as cursor:
+        start = generation + after
+        if not cursor.set_range(start) or (cursor.key() == start and not cursor.next()):
+            return {}
+        found = list(islice(cursor.iternext(), limit))
+    if found and found[-1][0][:GENERATION_BYTES] != generation:
+        found = [row for row in found if row[0][:GENERATION_BYTES] == generation]
+    return {key[GENERATION_BYTES:]: row for key, row in found}

@@ -136,6 +136,9 @@ class Members(Protocol):
     def adopt(self, name: str, source: str) -> int:
         """Give the set, at once, what `source` holds, which is empty then; return the size."""
 
+    def replace_by(self, name: str, source: str) -> tuple[int, int]:
+        """As `adopt`, and values that stay keep their since; return how many were really added and removed."""
+
     def combine(self, name: str, *, add: str, remove: str) -> tuple[int, int]:
         """Take the values of `add` in and those of `remove` out; one in both comes, or stays, in.
 

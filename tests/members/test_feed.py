@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from cairn.members import between, lmdb
 from cairn.members.feed import KEPT_VALUES
 from cairn.members.lmdb import LmdbMembers, open_members
 from tests.members.test_sets import AWKWARD
@@ -158,6 +159,36 @@ def test_one_set_is_changed_by_two(store: LmdbMembers, count: int) -> None:
     kept = f"user{count // 2 + 1:07}@example.test"
     assert store.since("s", kept) == 1, "who stays keeps the time of coming"
     assert store.since("s", "~last") == 7
+
+
+SOME = st.dictionaries(st.sampled_from([*"abcdefghij", "", "x" * 600, "y" * 600]), st.integers(1, 9))
+
+
+@given(held=SOME, coming=SOME, going=SOME, piece=st.integers(1, 4))
+def test_whatever_a_piece_holds_whole_sets_are_changed_alike(
+    held: dict[str, int], coming: dict[str, int], going: dict[str, int], piece: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(between, "PIECE", piece)
+        patch.setattr(lmdb, "PIECE", -1)  # never the short way for few
+        store = open_members(Path(folder))
+        for name in ("s", "t"):
+            store.replace(name, held)
+        store.replace("come", coming)
+        store.replace("go", going)
+        gone = held.keys() & going.keys() - coming.keys()
+        both = coming | held
+        assert store.combine("s", add="come", remove="go") == (len(coming.keys() - held.keys()), len(gone))
+        assert dict(store.values("s")) == {value: both[value] for value in both.keys() - gone}
+        assert store.fill_difference("only", "t", "go") == len(held.keys() - going.keys())
+        assert dict(store.values("only")) == {value: held[value] for value in held.keys() - going.keys()}
+        assert store.replace_by("t", "come") == (
+            len(coming.keys() - held.keys()),
+            len(held.keys() - coming.keys()),
+        )
+        assert dict(store.values("t")) == {value: both[value] for value in coming}
+        assert (store.size("t"), store.size("come"), dict(store.values("come"))) == (len(coming), 0, {})
+        store.close()
 
 
 class Following(RuleBasedStateMachine):
