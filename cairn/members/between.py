@@ -26,37 +26,49 @@ class SetBusy(Unavailable):
 
 def only_in(environment: Environment, name: str, other: str) -> Iterator[list[Row]]:
     """The rows of a set that another one lacks, in order, in pieces. Each piece is of one moment."""
-    for here, there in _side_by_side(environment, name, other):
+    for here, there in _side_by_side(environment, name, other, is_led=True):
         yield [row for row in here.items() if row[0] not in there] if there else list(here.items())
 
 
-def _side_by_side(environment: Environment, *names: str) -> Iterator[list[Rows]]:
-    """The rows of some sets, in order: of each the same range of keys at a time, all of one moment."""
+def _side_by_side(environment: Environment, *names: str, is_led: bool = False) -> Iterator[list[Rows]]:
+    """The rows of some sets, in order: of each the same range of keys at a time, all of one moment.
+
+    `is_led`: as far as the first set goes, or a little further.
+    """
     after: bytes | None = b""
     while after is not None:
-        look = partial(_beside, tables=environment.tables, names=names, after=after)
+        look = partial(_beside, tables=environment.tables, names=names, after=after, is_led=is_led)
         pieces, after = environment.read(look)
         yield pieces
 
 
 def _beside(
-    transaction: Transaction, tables: Tables, names: tuple[str, ...], after: bytes
+    transaction: Transaction, tables: Tables, names: tuple[str, ...], after: bytes, *, is_led: bool
 ) -> tuple[list[Rows], bytes | None]:
     """The rows after a key, and up to which key these are all; None: there are no more."""
-    heads = [read_head(transaction, tables, name) for name in names]
-    pieces = [
-        page_of(transaction, tables, head.generation, after, PIECE) if head and head.size else {}
-        for head in heads
-    ]
-    ends = [next(reversed(piece)) for piece in pieces if len(piece) == PIECE]
+    pieces: list[Rows] = []
+    for name in names:
+        head = read_head(transaction, tables, name)
+        is_needed = head is not None and head.size and not (is_led and pieces and not pieces[0])
+        pieces.append(
+            page_of(transaction, tables, head.generation, after, PIECE) if head and is_needed else {}
+        )
+    ends = [_end(piece) for piece in pieces if len(piece) == PIECE]
+    if is_led:
+        last, is_last = _end(pieces[0]), len(pieces[0]) < PIECE
+        ends = [end for end in ends if end < last or (end == last and not is_last)]
     if not ends:
         return pieces, None
     until = min(ends)
     return [_up_to(piece, until) for piece in pieces], until
 
 
+def _end(rows: Rows) -> bytes:
+    return next(reversed(rows), b"")
+
+
 def _up_to(rows: Rows, until: bytes) -> Rows:
-    if not rows or next(reversed(rows)) <= until:
+    if _end(rows) <= until:
         return rows
     return {key: row for key, row in rows.items() if key <= until}
 

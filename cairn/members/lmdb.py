@@ -122,7 +122,15 @@ class LmdbMembers:
         return [(value_of(key, row), since_of(row)) for key, row in rows]
 
     def texts(self, name: str, *, after: str = "", limit: int | None = None) -> list[str]:
-        return texts_of(self._rows(name, after, limit))
+        if limit is None:
+            return [value_of(key, row) for key, row in self._rows(name, after, None)]
+        start = value_key(after) if after else b""
+
+        def look(transaction: Transaction) -> list[str]:
+            head = read_head(transaction, self._tables, name)
+            return texts_of(transaction, self._tables, head.generation, start, limit) if head else []
+
+        return self._environment.read(look)
 
     def _rows(self, name: str, after: str, limit: int | None) -> list[tuple[bytes, bytes]]:
         start = value_key(after) if after else b""

@@ -1,9 +1,10 @@
 """How sets and values are written as LMDB keys and rows. LMDB's keys have 511 bytes at most; texts have any length."""
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from itertools import islice
+from typing import Any
 
 from msgspec import Struct
 
@@ -81,13 +82,6 @@ def value_of(key: bytes, row: bytes) -> str:
     return text.decode("utf-8", "surrogatepass")
 
 
-def texts_of(rows: Iterable[tuple[bytes, bytes]]) -> list[str]:
-    """As `value_of`, of many."""
-    return [
-        key[1:].decode("utf-8", "surrogatepass") if key[0] == 0 else value_of(key, row) for key, row in rows
-    ]
-
-
 def read_head(transaction: Transaction, tables: Tables, name: str) -> Head | None:
     row = transaction.get(name_key(name), db=tables["sets"])
     return Head(*_HEAD.unpack(row)) if row else None
@@ -124,10 +118,30 @@ def page_of(
 ) -> dict[bytes, bytes]:
     """As `rows_of`, in order, the first `limit` at once, which takes less time."""
     with transaction.cursor(db=tables["values"]) as cursor:
-        start = generation + after
-        if not cursor.set_range(start) or (cursor.key() == start and not cursor.next()):
+        if not _go_to(cursor, generation + after):
             return {}
         found = list(islice(cursor.iternext(), limit))
     if found and found[-1][0][:GENERATION_BYTES] != generation:
         found = [row for row in found if row[0][:GENERATION_BYTES] == generation]
     return {key[GENERATION_BYTES:]: row for key, row in found}
+
+
+def texts_of(
+    transaction: Transaction, tables: Tables, generation: bytes, after: bytes, limit: int
+) -> list[str]:
+    """The values of a page, as `page_of`. Most are in their keys, and short keys come before all others."""
+    with transaction.cursor(db=tables["values"]) as cursor:
+        if not _go_to(cursor, generation + after):
+            return []
+        keys = list(islice(cursor.iternext(values=False), limit))
+    prefix = generation + _SHORT
+    if keys and keys[-1].startswith(prefix):
+        start = len(prefix)
+        return [key[start:].decode("utf-8", "surrogatepass") for key in keys]
+    page = page_of(transaction, tables, generation, after, limit)
+    return [value_of(key, row) for key, row in page.items()]
+
+
+def _go_to(cursor: Any, start: bytes) -> bool:  # Any: lmdb has no type information
+    """To what follows a key; False: nothing does."""
+    return bool(cursor.set_range(start) and (cursor.key() != start or cursor.next()))
