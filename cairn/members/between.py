@@ -4,14 +4,22 @@ None of it holds more than a piece of each set in memory, however large the sets
 between.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from cairn.errors import Unavailable
 from cairn.members import feed
 from cairn.members.environment import Environment, Tables, Transaction
 from cairn.members.replacement import PIECE, build, collect_garbage, discard
-from cairn.members.rows import Head, new_generation, page_of, read_head, write_head
+from cairn.members.rows import (
+    GENERATION_BYTES,
+    Head,
+    new_generation,
+    page_of,
+    read_head,
+    stored_page,
+    write_head,
+)
 
 Row = tuple[bytes, bytes]  # a value's key and row
 Rows = dict[bytes, bytes]  # in the order of their keys
@@ -22,12 +30,6 @@ class SetBusy(Unavailable):
     """Another process changes the set at the same time. Try again."""
 
     code = "set_busy"
-
-
-def only_in(environment: Environment, name: str, other: str) -> Iterator[list[Row]]:
-    """The rows of a set that another one lacks, in order, in pieces. Each piece is of one moment."""
-    for here, there in _side_by_side(environment, name, other, is_led=True):
-        yield [row for row in here.items() if row[0] not in there] if there else list(here.items())
 
 
 def _side_by_side(environment: Environment, *names: str, is_led: bool = False) -> Iterator[list[Rows]]:
@@ -73,16 +75,40 @@ def _up_to(rows: Rows, until: bytes) -> Rows:
     return {key: row for key, row in rows.items() if key <= until}
 
 
-def fill(environment: Environment, name: str, pieces: Iterable[list[Row]]) -> int:
-    """Make a set of these rows, which come in order; return how many. Readers see it before or after.
-
-    Raises: SetBusy.
-    """
-    size = build(environment, name, pieces, seen=_head(environment, name))
+def fill_difference(environment: Environment, target: str, name: str, other: str) -> int:
+    """Make a set of what one has over another; return how many. Readers see it before or after. Raises: SetBusy."""
+    seen = _head(environment, target)
+    second = _head(environment, other)
+    if second is None or not second.size:
+        size = build(environment, target, _stored(environment, name), seen=seen, skip=GENERATION_BYTES)
+    else:
+        size = build(environment, target, _only_in(environment, name, other), seen=seen)
     if size is None:
-        raise _busy(name)
+        raise _busy(target)
     collect_garbage(environment)
     return size
+
+
+def _only_in(environment: Environment, name: str, other: str) -> Iterator[list[Row]]:
+    """In order, in pieces. Each piece is of one moment."""
+    for here, there in _side_by_side(environment, name, other, is_led=True):
+        yield [row for row in here.items() if row[0] not in there] if there else list(here.items())
+
+
+def _stored(environment: Environment, name: str) -> Iterator[list[Row]]:
+    """All rows of a set, keys with their generation, which takes half the time."""
+    after, is_end = b"", False
+
+    def look(transaction: Transaction) -> list[Row]:
+        head = read_head(transaction, environment.tables, name)
+        return stored_page(transaction, environment.tables, head.generation, after, PIECE) if head else []
+
+    while not is_end:
+        piece = environment.read(look)
+        is_end = len(piece) < PIECE
+        if piece:
+            after = piece[-1][0][GENERATION_BYTES:]
+            yield piece
 
 
 def adopt(transaction: Transaction, tables: Tables, name: str, source: str) -> int:

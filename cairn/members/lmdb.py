@@ -220,7 +220,7 @@ class LmdbMembers:
     def fill_difference(self, target: str, name: str, other: str) -> int:
         self._check_writable()
         with self._changing(target):
-            return between.fill(self._environment, target, between.only_in(self._environment, name, other))
+            return between.fill_difference(self._environment, target, name, other)
 
     def adopt(self, name: str, source: str) -> int:
         self._check_writable()

@@ -141,17 +141,20 @@ def build(
     *,
     seen: Head | None,
     changed: list[bytes] | None = None,
+    skip: int = 0,
 ) -> int | None:
     """Write a new generation of a set in pieces, beside the old one, and switch to it; return how many rows it has.
 
     `seen`: the set as the rows were made from it. `changed`: the keys that come or go, where they are known.
+    `skip`: bytes before each key that are not its own.
     None: another process changed the set, or exchanges it too; nothing was switched.
     """
     tables = environment.tables
     generation = environment.write(lambda transaction: _begin(transaction, tables, name))
     size = 0
     for piece in pieces:
-        if not environment.write(partial(_add, tables=tables, name=name, generation=generation, piece=piece)):
+        add = partial(_add, tables=tables, name=name, generation=generation, piece=piece, skip=skip)
+        if not environment.write(add):
             return None
         size += len(piece)
 
@@ -186,12 +189,17 @@ def _is_building(transaction: Transaction, tables: Tables, name: str, generation
 
 
 def _add(
-    transaction: Transaction, tables: Tables, name: str, generation: bytes, piece: list[tuple[bytes, bytes]]
+    transaction: Transaction,
+    tables: Tables,
+    name: str,
+    generation: bytes,
+    piece: list[tuple[bytes, bytes]],
+    skip: int,
 ) -> bool:
     # Another process that exchanges the same set has declared this generation abandoned: write no more of it.
     if not _is_building(transaction, tables, name, generation):
         return False
-    rows: Iterator[tuple[bytes, bytes]] = ((generation + key, row) for key, row in piece)
+    rows: Iterator[tuple[bytes, bytes]] = ((generation + key[skip:], row) for key, row in piece)
     with transaction.cursor(db=tables["values"]) as cursor:
         cursor.putmulti(rows)
     return True

@@ -117,13 +117,21 @@ def page_of(
     transaction: Transaction, tables: Tables, generation: bytes, after: bytes, limit: int
 ) -> dict[bytes, bytes]:
     """As `rows_of`, in order, the first `limit` at once, which takes less time."""
+    found = stored_page(transaction, tables, generation, after, limit)
+    return {key[GENERATION_BYTES:]: row for key, row in found}
+
+
+def stored_page(
+    transaction: Transaction, tables: Tables, generation: bytes, after: bytes, limit: int
+) -> list[tuple[bytes, bytes]]:
+    """As `page_of`, keys with their generation."""
     with transaction.cursor(db=tables["values"]) as cursor:
         if not _go_to(cursor, generation + after):
-            return {}
+            return []
         found = list(islice(cursor.iternext(), limit))
     if found and found[-1][0][:GENERATION_BYTES] != generation:
-        found = [row for row in found if row[0][:GENERATION_BYTES] == generation]
-    return {key[GENERATION_BYTES:]: row for key, row in found}
+        return [row for row in found if row[0][:GENERATION_BYTES] == generation]
+    return found
 
 
 def texts_of(
