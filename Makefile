@@ -40,14 +40,14 @@ tests/clients/node_modules/.setup-done: tests/clients/package-lock.json
 # Browsers and servers share the machine's cores here, and much of a test is waiting for them: so three at once on two
 # cores. Nothing is run twice: a test that fails beside the others has a race, or the product has.
 test: test-setup check
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # A second, shorter run: what touches the metadata database, on PostgreSQL. `make test-postgres WHOLE=1`: every test.
 ON_POSTGRES := tests/db tests/jobs tests/identity tests/workspace tests/flags tests/api
 
 test-postgres: $(if $(WHOLE),test-setup,setup)
 	@sh tests/postgresql_setup.sh
-	CAIRN_TEST_DATABASE=postgresql $(BIN)/pytest -n 2 --dist loadfile $(if $(WHOLE),,$(ON_POSTGRES))
+	CAIRN_TEST_DATABASE=postgresql $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(WHOLE),,$(ON_POSTGRES))
 
 check: setup
 	$(BIN)/ruff check .

@@ -97,7 +97,7 @@ def test_no_generated_request_breaks_it(world: World, served: str, document: Any
 
             @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
             @hypothesis.settings(
-                max_examples=15,
+                max_examples=8,
                 deadline=None,
                 derandomize=True,
                 database=None,

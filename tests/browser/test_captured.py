@@ -9,6 +9,8 @@ from playwright.sync_api import Page
 from tests.browser.conftest import Visit
 from tests.browser.site import Site
 
+pytestmark = pytest.mark.slow
+
 CLICK_TARGET = """<div id="root" class="wide app">
 <a class="btn btn-primary" href="/signup" onclick="return false">Start <b>free</b></a></div>"""
 

@@ -15,6 +15,8 @@ from tests.prepared import Demos
 from tests.served import Served
 from tests.web.axe import WIDE, findings, source
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cairn(tmp_path_factory: pytest.TempPathFactory, demos: Demos) -> Iterator[Served]:

@@ -12,6 +12,8 @@ from tests.chaos.disk import fill_disk
 from tests.chaos.kills import kill_anything
 from tests.chaos.requests import flood_without_key, stop_core
 
+pytestmark = pytest.mark.slow
+
 
 def test_killed_again_and_again_nothing_is_lost_doubled_or_wrong(tmp_path: Path) -> None:
     found = kill_anything(tmp_path / "data", 5, random.Random(3))

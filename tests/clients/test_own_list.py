@@ -13,6 +13,8 @@ import pytest
 from tests.patience import PATIENCE_S
 from tests.served import Served
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 RUNNERS = {
     "node": ["node", str(HERE / "story/ask_flag.js")],

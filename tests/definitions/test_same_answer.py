@@ -25,7 +25,10 @@ from tests.segments.histories import NOW_MS
 
 BATCH = 20
 # A failing example is printed although it is long.
-pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning"),
+]
 numbers = itertools.count(1, BATCH)
 
 cases = st.tuples(drafts(), definitions, outer_filters, definitions)

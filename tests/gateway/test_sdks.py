@@ -30,6 +30,8 @@ from tests.gateway.serving import (
 )
 from tests.ingest.mmdb import write_mmdb
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 RUNNERS = {"node": ["node", str(HERE / "talk.js")], "python": [sys.executable, str(HERE / "talk.py")]}
 VISITOR = "E012891C2EB85923932F7D318E2D678D"  # of user u1 in account 12345 (contracts/wingify.md 8.3)

@@ -8,6 +8,8 @@ from cairn.errors import Unavailable
 from cairn.ids import identified_user_id
 from tests.ingest.rig import DAY_MS, NOW_MS, Rig, outcomes
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """The end of the process."""

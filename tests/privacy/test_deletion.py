@@ -26,6 +26,8 @@ from tests.privacy.conftest import Running, Tenant, files_holding
 from tests.seams import open_members
 from tests.served import Served
 
+pytestmark = pytest.mark.slow
+
 ANN = "annquaint@leavertest"  # no dot: settings files write it in a pattern
 BEN = "benstays@keepertest"
 DEVICE = 5120993847261120  # Ann's anonymous id before she said who she is

@@ -36,6 +36,8 @@ from tests.segments.histories import (
 )
 from tests.segments.oracle import History, members
 
+pytestmark = pytest.mark.slow
+
 environments = itertools.count(1)
 STRANGER = 77  # a user id that has no event and no property
 

@@ -18,6 +18,8 @@ from tests.patience import WAIT_MS, eventually
 from tests.prepared import Demos
 from tests.served import Served
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = Path(__file__).parents[1] / "clients"
 HERE = "/env/production"
 SEGMENT = "Premium users"

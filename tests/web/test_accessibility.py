@@ -15,6 +15,8 @@ from tests.web.axe import PHONE, WIDE, axe_context, findings
 from tests.web.pages import addresses, sign_in, url_of, values_of
 from tests.web.sign_up import fill_sign_up, send_sign_up
 
+pytestmark = pytest.mark.slow
+
 LONG = "correct horse battery"
 PATHS = [page.path for page in addresses()]
 

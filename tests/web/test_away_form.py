@@ -10,6 +10,8 @@ from tests.patience import WAIT_MS
 from tests.served import CAIRN, Served
 from tests.web.sign_up import fill_sign_up, send_sign_up
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct horse battery"
 TYPED = 'Ada’s "new" <b>flag</b> & more'
 

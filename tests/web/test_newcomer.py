@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.patience import WAIT_MS, eventually
 from tests.served import Served
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = Path(__file__).parents[1] / "clients"
 PASSWORD = "correct horse battery"
 

@@ -38,6 +38,8 @@ from tests.web.conftest import NOW, Browser, World
 from tests.web.editing import HERE
 from tests.world import Tenant
 
+pytestmark = pytest.mark.slow
+
 MEMBER, OTHER = "mia@shop.test", "olga@shop.test"
 
 

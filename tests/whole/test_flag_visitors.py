@@ -15,6 +15,8 @@ from tests.patience import eventually
 from tests.served import Served
 from tests.whole.conftest import Whole, number
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = Path(__file__).parents[1] / "clients"
 SDKS = ("node", "python")
 FLAG = "seen-by-all"

@@ -17,6 +17,8 @@ from cairn.flags.settings_file import compile_settings
 from tests.clients.cases.sdk import ACCOUNT, ServedGateway
 from tests.clients.cases.test_our_rulesets import Ours, compiled, flag, rollout
 
+pytestmark = pytest.mark.slow
+
 OPERANDS: dict[str, list[str]] = {
     "is": [
         "1.2",
