@@ -1,0 +1,94 @@
+"""What a destination is: one module each in `routing/destinations/`, found by being there (catalogue.py).
+
+Everything a destination decides is pure: messages and a configuration in, requests out. Sending, retries and order are
+delivery's business and the same for all.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from cairn.http_client import Answer, Call
+from cairn.routing.message import Message
+
+SettingKind = Literal["text", "url", "number", "switch", "choice", "lines", "secret"]
+
+
+class Setting(Struct, frozen=True):
+    """One field of a connection's form."""
+
+    key: str
+    label: str
+    help: str
+    kind: SettingKind = "text"
+    is_required: bool = False
+    default: Any = ""  # Any: by its kind
+    choices: tuple[tuple[str, str], ...] = ()  # value and label, of kind "choice"
+
+
+class Configuration(Struct, frozen=True):
+    """A connection's settings as its destination reads them."""
+
+    settings: dict[str, Any]  # Any: by each setting's kind; every key of the destination is there
+    secrets: dict[str, str] = {}  # of kind "secret", opened
+
+
+class Request(Struct, frozen=True):
+    """One call to the destination, and the messages it delivers."""
+
+    call: Call
+    positions: tuple[int, ...]  # of the messages, in their order
+
+
+class NotForDestination(Exception):
+    """A message gives no request, and never will. `reason`: a member of routing.outcome.Discard."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+class Verdict(Struct, frozen=True):
+    """What a destination's answer means for the messages of a request."""
+
+    is_delivered: bool = False
+    is_final: bool = False  # not delivered, and to send it again would not help
+    detail: str = ""
+    retry_after_s: float | None = None
+
+
+class Batch(Struct, frozen=True):
+    """How many messages one request may carry."""
+
+    most_messages: int
+    most_bytes: int  # of their bodies as JSON
+
+
+# Requests for messages that were decided to be for this destination, at most a batch of them, in their order.
+# A message that cannot be sent raises NotForDestination: delivery then asks again for each of them alone.
+Prepare = Callable[[Sequence[Message], Configuration, datetime], list[Request]]
+# Of the answer to a request that got one. None of a destination's own: routing.answer.judge.
+Judge = Callable[[Answer, datetime], Verdict]
+# What is wrong with settings, by their keys; empty: nothing.
+Check = Callable[[Configuration], dict[str, str]]
+# One harmless request that shows whether settings are right; its answer goes to the destination's judge.
+Trial = Callable[[Configuration, datetime], Request]
+
+
+class Destination(Struct, frozen=True):
+    slug: str  # stored with connections; never changes
+    name: str
+    summary: str  # one sentence for the catalogue
+    settings: tuple[Setting, ...]
+    prepare: Prepare
+    integration: str = ""  # its name in `integrations` objects, where it differs from `name`
+    kinds: frozenset[str] = frozenset(("track", "identify", "page", "screen", "group", "alias"))
+    batch: Batch | None = None  # None: one message a request
+    judge: Judge | None = None
+    check: Check | None = None
+    trial: Trial | None = None
+    can_be_replayed: bool = True
+    # Deletes a user there; None: it cannot.
+    forget: Callable[[str, Configuration, datetime], Request] | None = None

@@ -1,0 +1,29 @@
+"""A call on its way to destinations: the JSON its sender sent, with what the server adds to it.
+
+Source: contracts/segment.md 1.5. The body is what filters, mappings and transformations read; the other fields are what
+delivery needs of every message.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Message(Struct, frozen=True):
+    """Never changed in place: a step that changes something makes another message with a body of its own."""
+
+    position: int  # log_position: rises along the log, unique, the same after a crash
+    source_id: int
+    kind: str  # track, identify, page, screen, group or alias
+    event: str  # of a track call; of page and screen their name; else empty
+    user_id: str  # empty: none
+    anonymous_id: str  # empty: none
+    message_id: str  # the sender's, or one made from the position: the same for a repeat
+    received_ms: int
+    time_ms: int  # when it happened, by our clock
+    body: dict[str, Any]  # Any: foreign JSON
+
+    @property
+    def order_key(self) -> str:
+        """Messages with the same key are delivered in their order."""
+        return self.user_id or self.anonymous_id
