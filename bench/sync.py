@@ -57,7 +57,8 @@ def main() -> None:
         server.terminate()
         server.wait()
     synced, bare = (median(figures) for figures in zip(*taken, strict=True))
-    share = median(bare_s / synced_s for synced_s, bare_s in taken)  # each by its own moment of a noisy machine
+    # Each round by itself: what disturbs the machine disturbs both.
+    share = median(bare_s / synced_s for synced_s, bare_s in taken)
     first, large, small, sender_mb, receiver_mb = _to_another(members)
     report(
         "sync",
