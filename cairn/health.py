@@ -67,9 +67,9 @@ def _of_log(log: EventLog, clock: Clock) -> Iterator[HealthProblem]:
         yield HealthProblem("log away", "The event log cannot be read", f"{error}.")
         return
     if damage:
-        told = "; ".join(reason for _, reason in damage[:3])
+        reasons = "; ".join(reason for _, reason in damage[:3])
         more = f"; and {len(damage) - 3} more" if len(damage) > 3 else ""
-        text = f"{told}{more}. All else was loaded; what came before was not touched."
+        text = f"{reasons}{more}. All else was loaded; what came before was not touched."
         yield HealthProblem("log damaged", "The event log was damaged, and some of it may be lost", text)
     if waiting:
         late = timedelta(milliseconds=to_ms(clock()) - _received_ms(waiting[0].items, to_ms(clock())))

@@ -73,10 +73,10 @@ def reports(
         events,
         [event for event in events if event.id not in lost and not lost & set(event.definition.events)],
     )
-    asked = [EventMatch(defined=event.id) for event in events]
-    matches = definitions.resolve_events(connection, asker.environment_id, asked) if asked else []
-    everything = behaviour(asker, days) if asked else []
-    counted = measured(asker, matches, days) if asked else []
+    defined = [EventMatch(defined=event.id) for event in events]
+    matches = definitions.resolve_events(connection, asker.environment_id, defined) if defined else []
+    everything = behaviour(asker, days) if defined else []
+    counted = measured(asker, matches, days) if defined else []
     found = {
         event.id: Report(event, match, volume, judged(volume.days, everything))
         for event, match, volume in zip(events, matches, counted, strict=True)
@@ -141,13 +141,21 @@ def findings(
 
 def unplanned(seen: Sequence[NameSeen], planned: Set[str]) -> list[NameSeen]:
     """Names of custom events that are in no plan and not captured by Cairn itself, in the order given."""
-    return [each for each in seen if each.name not in planned and each.name not in CAPTURED_NAMES]
+    return [
+        name_seen
+        for name_seen in seen
+        if name_seen.name not in planned and name_seen.name not in CAPTURED_NAMES
+    ]
 
 
 def new_names(seen: Sequence[NameSeen], planned: Set[str], now_ms: int) -> list[Finding]:
     """One finding for the unplanned names that came up of late. Nothing where nobody keeps a plan."""
     since_ms = now_ms - NEW_DAYS * DAY_MS
-    fresh = [each.name for each in unplanned(seen, planned) if each.first_ms >= since_ms] if planned else []
+    fresh = (
+        [name_seen.name for name_seen in unplanned(seen, planned) if name_seen.first_ms >= since_ms]
+        if planned
+        else []
+    )
     if not fresh:
         return []
     at_least = "At least " if len(seen) >= MOST_NAMES else ""
@@ -200,8 +208,8 @@ def duplicates(known: Sequence[Report]) -> list[list[DefinedEvent]]:
         marks = set(_marks(report))
         alike = [group for group in groups if group[0] & marks]
         groups = [group for group in groups if not group[0] & marks]
-        events = [event for _, some in alike for event in some]
-        groups.append((marks.union(*(some for some, _ in alike)), [*events, report.event]))
+        events = [event for _, members in alike for event in members]
+        groups.append((marks.union(*(member_marks for member_marks, _ in alike)), [*events, report.event]))
     return [events for _, events in groups if len(events) > 1]
 
 
@@ -230,7 +238,7 @@ def _twice(events: Sequence[DefinedEvent]) -> Finding:
 def _meaning(match: EventMatch) -> frozenset[object] | None:
     """What a definition counts, however it is written; None when that is nothing."""
     assert isinstance(match, ResolvedMatch)
-    ways = [_way(each) for each in match.any_of if each.elements != ()]
+    ways = [_way(alternative) for alternative in match.any_of if alternative.elements != ()]
     return frozenset(ways) if ways else None
 
 

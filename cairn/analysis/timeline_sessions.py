@@ -28,7 +28,7 @@ class TimelineSessions(Struct, frozen=True):
     def place_of(self, session_id: int, time_ms: int) -> int | None:
         """Which of the sessions an event belongs to; None: it was sent outside of any."""
         if self.gap_ms:
-            place = bisect_right(self.sessions, time_ms, key=lambda one: one.start_ms) - 1
+            place = bisect_right(self.sessions, time_ms, key=lambda session: session.start_ms) - 1
             near = (
                 at for at in (place, place + 1) if 0 <= at < len(self.sessions) and self._reaches(at, time_ms)
             )

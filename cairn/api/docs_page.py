@@ -56,9 +56,9 @@ def docs_page(document: Document) -> str:
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td><code>{escape(each['name'])}</code><td>{'required' if each['required'] else 'optional'}"
-        f"<td>{escape(each['schema'].get('description', ''))}"
-        for each in operation["parameters"]
+        f"<tr><td><code>{escape(parameter['name'])}</code><td>{'required' if parameter['required'] else 'optional'}"
+        f"<td>{escape(parameter['schema'].get('description', ''))}"
+        for parameter in operation["parameters"]
     )
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
     example = ""

@@ -116,8 +116,8 @@ def list_offered(call: Call, environment: Environment) -> tuple[list[OfferedSegm
         for audience in known
         if not audience.is_added and not audience.heap_id.startswith(FORMER)
     }
-    asked, failure = _asked(call, account)
-    for segment in asked:
+    listed, failure = _asked(call, account)
+    for segment in listed:
         heap_id = str(segment.id)[:64]
         if heap_id not in is_added:
             offered.setdefault(heap_id, OfferedSegment(heap_id, shown_name(segment.name, heap_id), None))

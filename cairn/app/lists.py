@@ -141,8 +141,8 @@ def contains(call: Call, environment: Environment, list_id: str, value: str) -> 
     """Since when the value is in, as rules would find it; None: it is not. Raises ListNotFound."""
     with call.reading() as connection:
         found = own.get_list(connection, environment.id, list_id)
-    asked = value.strip()
-    return call.core.members.since(list_set(list_id), folded(asked) if found.folds_case else asked)
+    stripped = value.strip()
+    return call.core.members.since(list_set(list_id), folded(stripped) if found.folds_case else stripped)
 
 
 def list_values(

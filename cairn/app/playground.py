@@ -66,9 +66,9 @@ def try_flag(call: Call, environment: Environment, key: str, *, somebody: str, c
     """
     core, now, ruleset = call.core, call.now, _ruleset(call, environment)
     flag = ruleset.flag(key)
-    asked = _lists(flag)
+    in_lists = _lists(flag)
     try:
-        given = _context(core, context, somebody, asked)
+        given = _context(core, context, somebody, in_lists)
     except InvalidInput as error:
         return Tried(None, str(error), [], [])
     resolution = evaluate(
@@ -79,7 +79,7 @@ def try_flag(call: Call, environment: Environment, key: str, *, somebody: str, c
         in_list=lambda list_id, value: core.members.contains(list_set(list_id), value),
     )
     steps = [(step.rule.name or step.rule.key, CHECKS[step.check]) for step in resolution.steps]
-    members = [_member(core, leaf, given) for leaf in asked if leaf.attribute in given.attributes]
+    members = [_member(core, leaf, given) for leaf in in_lists if leaf.attribute in given.attributes]
     sentence = f"{REASONS[resolution.reason]} {resolution.detail}".strip()
     return Tried(resolution, sentence, steps, members, _shown(given), _missing(flag, given))
 
@@ -147,9 +147,9 @@ def _lists(flag: Flag | None) -> list[InList]:
     return list(dict.fromkeys(leaf for leaf in found if isinstance(leaf, InList)))
 
 
-def _context(core: Core, text: str, somebody: str, asked: list[InList]) -> Context:
+def _context(core: Core, text: str, somebody: str, in_lists: list[InList]) -> Context:
     if not text:
-        return Context(somebody, dict.fromkeys((leaf.attribute for leaf in asked), somebody))
+        return Context(somebody, dict.fromkeys((leaf.attribute for leaf in in_lists), somebody))
     if len(text) > LONGEST_CONTEXT:
         raise InvalidInput(
             f"The context has {len(text)} characters; up to {LONGEST_CONTEXT} are read here.", field="context"

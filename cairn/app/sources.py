@@ -101,7 +101,7 @@ def list_connections(call: Call) -> list[Connection]:
     """What each source of the workspace is connected to."""
     with call.reading() as connection:
         known = sources.list_connections(connection, call.workspace_id)
-    return [one for one in known if call.reaches(one.environment_id)]
+    return [connection for connection in known if call.reaches(connection.environment_id)]
 
 
 def heard_from(call: Call, environment: Environment) -> list[Heard]:

@@ -81,7 +81,7 @@ def in_window(window: Window, now_ms: int, bindings: Bindings) -> list[str]:
 def named(event: EventMatch, bindings: Bindings) -> list[str]:
     """What the table's order finds quickly."""
     if isinstance(event, ResolvedMatch):
-        return [_either([_placed(one, bindings) for one in event.any_of])]
+        return [_either([_placed(alternative, bindings) for alternative in event.any_of])]
     if event.defined:
         raise ConditionNotAccepted(f"defined event {event.defined} is not known here", field="defined")
     return _kind_and_name(event, bindings)
@@ -96,11 +96,16 @@ def _kind_and_name(event: EventMatch | ElementMatch, bindings: Bindings) -> list
 
 def filtered(event: EventMatch, bindings: Bindings) -> list[str]:
     if isinstance(event, ResolvedMatch):
-        if not any(one.filters for one in event.any_of):
+        if not any(alternative.filters for alternative in event.any_of):
             return []
         ways = [
-            all_of([_placed(one, bindings), *(_filter(each, bindings) for each in one.filters)])
-            for one in event.any_of
+            all_of(
+                [
+                    _placed(alternative, bindings),
+                    *(_filter(condition, bindings) for condition in alternative.filters),
+                ]
+            )
+            for alternative in event.any_of
         ]
         return [_either(ways)]
     return [_filter(condition, bindings) for condition in event.filters]

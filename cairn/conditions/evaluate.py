@@ -81,7 +81,7 @@ def _leaf_holds(leaf: Leaf, facts: Facts, in_list: InListCheck) -> bool:
         case InList():
             return _is_in_list(leaf, facts, in_list)
         case Visitor():
-            return any(each.strip() == facts.visitor for each in leaf.ids.split(","))
+            return any(visitor_id.strip() == facts.visitor for visitor_id in leaf.ids.split(","))
         case Place():
             place = facts.location.get(leaf.key)
             return place is not None and _normal_place(place) == _normal_place(leaf.value)

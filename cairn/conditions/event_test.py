@@ -67,7 +67,7 @@ def passing(test: PropertyFilter, values: Sequence[str | None]) -> list[bool]:
     """The same for many values at once."""
     operator = NEGATIVE.get(test.operator, test.operator)
     held = _holding(operator, test, values)
-    return [not each for each in held] if test.operator in NEGATIVE else held
+    return [not passes for passes in held] if test.operator in NEGATIVE else held
 
 
 def _holding(operator: str, test: PropertyFilter, values: Sequence[str | None]) -> list[bool]:
@@ -78,8 +78,8 @@ def _holding(operator: str, test: PropertyFilter, values: Sequence[str | None]) 
         case "is":
             return [value == operand for value in values]
         case "in":
-            some = frozenset(test.values)
-            return [value in some for value in values]
+            choices = frozenset(test.values)
+            return [value in choices for value in values]
         case "contains":
             return [value is not None and operand in value for value in values]
         case "starts_with":

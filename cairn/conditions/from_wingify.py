@@ -72,7 +72,7 @@ def _unreadable(dsl: Any, why: str) -> DslUnreadable:
 def _nodes(value: Any, depth: int) -> tuple[Condition, ...]:
     if not isinstance(value, list):
         raise _unreadable(value, "expected an array")
-    return tuple(_read(each, depth) for each in value)
+    return tuple(_read(node, depth) for node in value)
 
 
 def _text(value: Any) -> str:
@@ -110,7 +110,7 @@ def _attribute(value: Any, _depth: int) -> Condition:
 def _device(key: str) -> Reader:
     def read(value: Any, _depth: int) -> Condition:
         values = value if isinstance(value, list) else [value]
-        leaves = tuple(Device(cast(Any, key), _text(each)) for each in values)
+        leaves = tuple(Device(cast(Any, key), _text(device)) for device in values)
         return leaves[0] if len(leaves) == 1 else Or(leaves)
 
     return read

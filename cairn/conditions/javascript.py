@@ -25,7 +25,7 @@ def text(value: Any) -> str:  # Any: whatever the application passed as an attri
     if isinstance(value, int | float):
         return number_text(_to_float(value))
     if isinstance(value, list | tuple):
-        return ",".join("" if each is None else text(each) for each in value)
+        return ",".join("" if entry is None else text(entry) for entry in value)
     return "[object Object]"
 
 

@@ -47,7 +47,7 @@ def read_number(text: str) -> Number | None:
         return None
     sign, whole, part, only_part = found.groups()
     digits, rest = (whole or "").lstrip("0"), (part or only_part or "").rstrip("0")
-    written = tuple(each for each in (whole, part) if each) if not sign else ()
+    written = tuple(digits_of for digits_of in (whole, part) if digits_of) if not sign else ()
     return Number(sign == "-" and bool(digits or rest), digits, rest, written)
 
 

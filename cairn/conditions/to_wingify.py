@@ -63,9 +63,9 @@ def to_wingify(
 def _node(condition: Condition, leaf_dsl: Callable[[Leaf], Dsl]) -> Dsl:
     match condition:
         case And(nodes):
-            return {"and": [_node(each, leaf_dsl) for each in _ordered(nodes)]} if nodes else ALWAYS
+            return {"and": [_node(child, leaf_dsl) for child in _ordered(nodes)]} if nodes else ALWAYS
         case Or(nodes):
-            return {"or": [_node(each, leaf_dsl) for each in _ordered(nodes)]}
+            return {"or": [_node(child, leaf_dsl) for child in _ordered(nodes)]}
         case Not(node):
             return {"not": _node(node, leaf_dsl)}
         case _:

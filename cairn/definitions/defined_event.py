@@ -143,7 +143,7 @@ def archive_defined_event(
     """Take it out of lists and choices. Raises DefinedEventNotFound, and DefinedEventInUse naming where."""
     event = get_defined_event(connection, workspace_id, event_id)
     if used := used_in(connection, event):
-        places = ", ".join(f"{each.what} {each.name!r}" for each in used)
+        places = ", ".join(f"{use.what} {use.name!r}" for use in used)
         raise DefinedEventInUse(
             f"defined event {event.name!r} is used by {places}; take it out there first", field="event_id"
         )
@@ -180,7 +180,7 @@ def used_in(connection: sa.Connection, event: DefinedEvent) -> list[Use]:
     found = [Use("segment", row.id, row.name) for row in known if event.id in set(_defined_in(row.condition))]
     combos = list_defined_events(connection, event.workspace_id, event.project_id)
     return found + [
-        Use("defined event", each.id, each.name) for each in combos if event.id in each.definition.events
+        Use("defined event", combo.id, combo.name) for combo in combos if event.id in combo.definition.events
     ]
 
 
@@ -201,7 +201,7 @@ def check_known(connection: sa.Connection, project_id: int, definition: Definiti
             raise InvalidInput(
                 f"{field}: {known.name!r} is a combo itself; name its events instead", field=field
             )
-    if of and any(of in each.definition.events for each in _of_project(connection, project_id)):
+    if of and any(of in combo.definition.events for combo in _of_project(connection, project_id)):
         raise InvalidInput(
             "definition.events: this event is part of a combo, so it cannot become one",
             field="definition.events",
@@ -261,9 +261,9 @@ def _defined_in(document: object) -> Iterator[int]:
 def _renew_segments(connection: sa.Connection, event: DefinedEvent) -> None:
     """Raise the version of segments that count it, itself or through a combo, so that they are counted anew."""
     uses = used_in(connection, event)
-    for combo in [each.id for each in uses if each.what == "defined event"]:
+    for combo in [use.id for use in uses if use.what == "defined event"]:
         uses += used_in(connection, get_defined_event(connection, event.workspace_id, combo))
-    ids = {each.id for each in uses if each.what == "segment"}
+    ids = {use.id for use in uses if use.what == "segment"}
     if ids:
         raised = sa.update(segments).where(segments.c.id.in_(ids))
         connection.execute(raised.values(version=segments.c.version + 1))

@@ -39,7 +39,7 @@ def expect_names(
     wanted = list(dict.fromkeys(names))
     if any(not name or len(name) > MAX_NAME for name in wanted):
         raise InvalidInput(f"name: expected 1 to {MAX_NAME} characters", field="name")
-    known = {each.name for each in list_expected(connection, project_id)}
+    known = {expected.name for expected in list_expected(connection, project_id)}
     rows = [
         {"project_id": project_id, "name": name, "marked_by": by, "marked_at": now}
         for name in wanted
@@ -57,4 +57,4 @@ def no_longer_expect(connection: sa.Connection, project_id: int, name: str) -> N
 
 def planned_names(defined: Sequence[DefinedEvent], expected: Sequence[ExpectedName]) -> set[str]:
     named = {part.name for event in defined for part in event.definition.parts if part.kind == Kind.CUSTOM}
-    return (named - {""}) | {each.name for each in expected}
+    return (named - {""}) | {entry.name for entry in expected}

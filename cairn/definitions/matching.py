@@ -61,8 +61,8 @@ class Definitions:
         self, connection: sa.Connection, environment_id: int, events: Sequence[EventMatch]
     ) -> list[EventMatch]:
         """The same for events by themselves. Raises as `resolve`."""
-        asked = self.resolve(connection, environment_id, And(tuple(Did(event) for event in events)))
-        return list(events_in(asked))
+        resolved = self.resolve(connection, environment_id, And(tuple(Did(event) for event in events)))
+        return list(events_in(resolved))
 
     def matches_of(
         self, connection: sa.Connection, environment_id: int, definition: Definition
@@ -103,10 +103,10 @@ def happened_as(parts: Iterable[Part], happened: Happened) -> bool:
 
 
 def _happened_as(part: Part, happened: Happened) -> bool:
-    asked, tests = _split(part)
+    shape_test, tests = _split(part)
     kind = "" if part.kind == "any" else part.kind
     is_match = is_event(EventMatch(kind, part.name, tests), happened)
-    return is_match and meant(asked, happened.element)
+    return is_match and meant(shape_test, happened.element)
 
 
 def _known(connection: sa.Connection, environment_id: int, wanted: Iterable[int]) -> dict[int, DefinedEvent]:
@@ -162,7 +162,7 @@ def _asks_elements(event: EventMatch) -> bool:
     return (
         event.kind in ON_ELEMENTS
         and not isinstance(event, ResolvedMatch)
-        and any(each.key in ELEMENT_KEYS for each in event.filters)
+        and any(test.key in ELEMENT_KEYS for test in event.filters)
     )
 
 
@@ -172,8 +172,8 @@ def _alternatives(
     """`filters`: what is asked beside the definition."""
     found = []
     for part in parts:
-        asked, tests = _split(part, filters)
-        numbers = shapes.ids(asked) if asked != Asked() else None
+        shape_test, tests = _split(part, filters)
+        numbers = shapes.ids(shape_test) if shape_test != Asked() else None
         found.append(ElementMatch("" if part.kind == "any" else part.kind, part.name, numbers, tests))
     return tuple(found)
 
@@ -189,5 +189,5 @@ def _split(part: Part, filters: tuple[PropertyFilter, ...] = ()) -> tuple[Asked,
 def _parted(
     filters: tuple[PropertyFilter, ...],
 ) -> tuple[tuple[PropertyFilter, ...], tuple[PropertyFilter, ...]]:
-    elements = tuple(each for each in filters if each.key in ELEMENT_KEYS)
-    return elements, tuple(each for each in filters if each.key not in ELEMENT_KEYS)
+    elements = tuple(test for test in filters if test.key in ELEMENT_KEYS)
+    return elements, tuple(test for test in filters if test.key not in ELEMENT_KEYS)

@@ -172,12 +172,12 @@ class View:
         answer: Bools = hits[self._number] & self._known
         return answer
 
-    def below(self, some: Bools) -> Bools:
+    def below(self, ancestors: Bools) -> Bools:
         """Entries with at least one of these above them."""
         answer = np.zeros(len(self.entries), dtype=np.bool_)
         for level in self._levels:
             above = self.parent[level]
-            answer[level] = answer[above] | some[above]
+            answer[level] = answer[above] | ancestors[above]
         return answer
 
     def _by_depth(self) -> list[Numbers]:

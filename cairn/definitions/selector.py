@@ -185,7 +185,7 @@ def _compound(tree: Any) -> Compound:
             case css.Negation():
                 inner.append(Inner((_complex(tree.subselector),), True))
             case css.Matching() | css.SpecificityAdjustment():
-                inner.append(Inner(tuple(_complex(each) for each in tree.selector_list), False))
+                inner.append(Inner(tuple(_complex(selector) for selector in tree.selector_list), False))
             case css.Relation():
                 raise _Unknowable("uses ':has()'; what is inside an element is not captured")
             case css.Hash():

@@ -30,13 +30,13 @@ class Asked(Struct, frozen=True):
     tests: tuple[PropertyFilter, ...] = ()  # keys of ELEMENT_KEYS
 
 
-def meant(asked: Asked, element: Element | None) -> bool:
+def meant(test: Asked, element: Element | None) -> bool:
     """Does one element, or its absence, pass?"""
     if element is None:
-        return not asked.selector and _passes_all(asked.tests, [Element()])[0]
-    if asked.selector and not read_selector(asked.selector).matches(element):
+        return not test.selector and _passes_all(test.tests, [Element()])[0]
+    if test.selector and not read_selector(test.selector).matches(element):
         return False
-    return _passes_all(asked.tests, [element])[0]
+    return _passes_all(test.tests, [element])[0]
 
 
 class EnvironmentShapes:
@@ -72,17 +72,17 @@ class EnvironmentShapes:
                 self._read(None)
             self._sum = (count, checksum)
 
-    def ids(self, asked: Asked) -> tuple[int, ...]:
+    def ids(self, test: Asked) -> tuple[int, ...]:
         """Numbers of the shapes that pass; 0, the absence of one, among them when that passes too. As of `refresh`."""
         with self._lock:
-            seen, found = self._matches.get(asked, (0, (0,) if meant(asked, None) else ()))
+            seen, found = self._matches.get(test, (0, (0,) if meant(test, None) else ()))
             if seen < len(self._ids):
-                hits = self._hits(asked, seen)
+                hits = self._hits(test, seen)
                 ids = np.array(self._ids[seen:], dtype=np.uint64)[hits]
                 found = (*found, *ids.tolist())
                 if len(self._matches) >= REMEMBERED:
                     self._matches.clear()
-                self._matches[asked] = (len(self._ids), found)
+                self._matches[test] = (len(self._ids), found)
             return found
 
     def since(self, first_seen_ms: int) -> list[tuple[int, Element]]:
@@ -101,16 +101,16 @@ class EnvironmentShapes:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def _hits(self, asked: Asked, start: int) -> Bools:
+    def _hits(self, test: Asked, start: int) -> Bools:
         elements = self._elements[start:]
         hits: Bools = np.ones(len(elements), dtype=np.bool_)
-        if asked.selector:
+        if test.selector:
             entries = self._entries[start:]
             view = self._paths.view(entries if start else None)
-            hits &= read_selector(asked.selector).hits(view)[view.places(entries)]
-        if asked.tests and hits.any():
+            hits &= read_selector(test.selector).hits(view)[view.places(entries)]
+        if test.tests and hits.any():
             places = np.flatnonzero(hits)
-            hits[places] = _passes_all(asked.tests, [elements[place] for place in places.tolist()])
+            hits[places] = _passes_all(test.tests, [elements[place] for place in places.tolist()])
         return hits
 
     def _read(self, since_ms: int | None) -> None:

@@ -39,23 +39,23 @@ def ensure(engine: sa.Engine, seal: Seal, log: EventLog, *, now: datetime) -> di
     after a crash doubles nothing.
     """
     with reading(engine) as connection:
-        told = _told(connection, seal)
-    if told is not None:
-        return told
+        keys = _told(connection, seal)
+    if keys is not None:
+        return keys
     with patient(engine).begin() as connection:
         take(connection, Lock.DEFINITIONS)
-        told = _told(connection, seal)  # somebody else may be making it
-        if told is None:
-            told = _make(connection, seal, now)
+        keys = _told(connection, seal)  # somebody else may be making it
+        if keys is None:
+            keys = _make(connection, seal, now)
             _append_history(
-                log, told, now
+                log, keys, now
             )  # before the commit: a crash repeats it, and repeats are dropped by their keys
             connection.execute(
                 sa.update(workspaces)
                 .where(workspaces.c.is_demo)
-                .values(demo_sealed=seal.close(msgspec.json.encode(told).decode()))
+                .values(demo_sealed=seal.close(msgspec.json.encode(keys).decode()))
             )
-    return told
+    return keys
 
 
 def _told(connection: sa.Connection, seal: Seal) -> dict[str, Any] | None:
@@ -144,8 +144,8 @@ def _define_events(connection: sa.Connection, workspace: Workspace, now: datetim
         create_defined_event(connection, workspace.id, project_id, new, now)
 
 
-def _append_history(log: EventLog, told: dict[str, Any], now: datetime) -> None:
-    production = told["environments"]["production"]
+def _append_history(log: EventLog, keys: dict[str, Any], now: datetime) -> None:
+    production = keys["environments"]["production"]
     for arrival in arrivals(production["environment_id"], production["app_id"], now=now):
         log.append([msgspec.msgpack.encode(arrival)])
 

@@ -81,9 +81,11 @@ def check_key(key: str, *, field: str = "key") -> None:
 
 def check_flag(flag: Flag) -> None:
     check_key(flag.key)
-    _check_distinct("variables", [each.id for each in flag.variables], [each.key for each in flag.variables])
+    _check_distinct("variables", [item.id for item in flag.variables], [item.key for item in flag.variables])
     _check_distinct(
-        "variations", [each.id for each in flag.variations], [each.key for each in flag.variations]
+        "variations",
+        [variation.id for variation in flag.variations],
+        [variation.key for variation in flag.variations],
     )
     for variable in flag.variables:
         check_key(variable.key, field="variables")
@@ -105,7 +107,7 @@ def _check_distinct(field: str, ids: Sequence[int], keys: Sequence[str]) -> None
 
 def _check_variation(flag: Flag, variation: Variation) -> None:
     check_key(variation.key, field="variations")
-    variables = {each.key: each for each in flag.variables}
+    variables = {variable.key: variable for variable in flag.variables}
     for key, value in variation.values.items():
         field = f"variations.{variation.key}.{key}"
         if key not in variables:
@@ -155,7 +157,7 @@ def check_metrics(metrics: Iterable[Metric]) -> None:
     for metric in metrics:
         if not metric.identifier.strip():
             raise FlagInvalid("metrics: each needs the name of the event it counts", field="metrics")
-    if len({each.id for each in metrics}) < len(metrics) or any(each.id < 1 for each in metrics):
+    if len({metric.id for metric in metrics}) < len(metrics) or any(metric.id < 1 for metric in metrics):
         raise FlagInvalid("metrics: ids must be different whole numbers from 1 on", field="metrics")
 
 
@@ -175,18 +177,18 @@ def check_rule(flag: Flag, rule: Rule, *, is_kept: bool = False) -> None:
         raise RuleInvalid(
             "whitelist: only a testing rule has one; use a condition instead", field="whitelist"
         )
-    allocated = [each.variation_id for each in rule.allocations]
-    forced = [each.variation_id for each in rule.whitelist]
+    allocated = [allocation.variation_id for allocation in rule.allocations]
+    forced = [entry.variation_id for entry in rule.whitelist]
     if len(set(forced)) < len(forced):
         raise RuleInvalid("whitelist: one condition per variation; join them with or", field="whitelist")
-    for each in rule.whitelist:
-        if each.variation_id not in allocated:
+    for forced_entry in rule.whitelist:
+        if forced_entry.variation_id not in allocated:
             raise RuleInvalid(
-                f"whitelist: variation {each.variation_id} is not one of the rule's allocations",
+                f"whitelist: variation {forced_entry.variation_id} is not one of the rule's allocations",
                 field="whitelist",
             )
-        check_condition(each.condition, field="whitelist", is_kept=is_kept)
-        if each.condition == EVERYBODY:
+        check_condition(forced_entry.condition, field="whitelist", is_kept=is_kept)
+        if forced_entry.condition == EVERYBODY:
             raise RuleInvalid(
                 "whitelist: a condition for everybody forces nobody; name somebody", field="whitelist"
             )
@@ -198,8 +200,8 @@ def _check_named_once(whitelist: Sequence[Forced]) -> None:
     named: set[str] = set()
     for forced in whitelist:
         nodes = forced.condition.nodes if isinstance(forced.condition, Or) else (forced.condition,)
-        visitors = [each for each in nodes if isinstance(each, Visitor)]
-        ids = {each.strip() for visitor in visitors for each in visitor.ids.split(",")}
+        visitors = [node for node in nodes if isinstance(node, Visitor)]
+        ids = {visitor_id.strip() for visitor in visitors for visitor_id in visitor.ids.split(",")}
         if twice := named & ids:
             raise RuleInvalid(
                 f"whitelist: {min(twice)!r} is forced into two variations; keep one", field="whitelist"
@@ -208,12 +210,12 @@ def _check_named_once(whitelist: Sequence[Forced]) -> None:
 
 
 def _check_allocations(flag: Flag, rule: Rule) -> None:
-    ids = [each.variation_id for each in rule.allocations]
+    ids = [allocation.variation_id for allocation in rule.allocations]
     for variation_id in ids:
         if flag.variation(variation_id) is None:
             raise RuleInvalid(
                 f"allocations: flag {flag.key!r} has no variation {variation_id}; it has "
-                f"{', '.join(str(each.id) for each in flag.variations)}",
+                f"{', '.join(str(variation.id) for variation in flag.variations)}",
                 field="allocations",
             )
     if len(set(ids)) < len(ids):
@@ -230,16 +232,16 @@ def _check_allocations(flag: Flag, rule: Rule) -> None:
 def _check_weights(allocations: Sequence[Allocation]) -> None:
     if len(allocations) < 2:
         raise RuleInvalid("allocations: a testing rule compares at least two variations", field="allocations")
-    if any(not _is_number(each.weight) or each.weight < 0 for each in allocations):
+    if any(not _is_number(allocation.weight) or allocation.weight < 0 for allocation in allocations):
         raise RuleInvalid("allocations: a weight is a percentage of at least 0", field="allocations")
-    total = sum(each.weight for each in allocations)
+    total = sum(allocation.weight for allocation in allocations)
     if abs(total - 100) > _WEIGHT_SLACK:
         raise WeightsDoNotSum(round(total, 4))
 
 
 def with_settled_weights(rule: Rule) -> Rule:
     """Three times 33.33 is meant as 100: the last variation takes the rest, or one in 10,000 users would get none."""
-    rest = round(100 - sum(each.weight for each in rule.allocations), 4)
+    rest = round(100 - sum(allocation.weight for allocation in rule.allocations), 4)
     if rule.kind != "testing" or rest == 0 or abs(rest) > _WEIGHT_SLACK:
         return rule
     *others, last = rule.allocations
@@ -275,8 +277,8 @@ def _check_shape(condition: Condition, depth: int, field: str) -> None:
 
 def check_group(group: Group, members: Sequence[Rule]) -> None:
     """`members`: the rules that exist of `group.rule_ids`."""
-    known = {each.id for each in members}
-    if missing := [each for each in group.rule_ids if each not in known]:
+    known = {rule.id for rule in members}
+    if missing := [rule_id for rule_id in group.rule_ids if rule_id not in known]:
         raise GroupInvalid(f"rule_ids: this environment has no rule {missing[0]}", field="rule_ids")
     if len(set(group.rule_ids)) < len(group.rule_ids) or len(group.rule_ids) < 2:
         raise GroupInvalid("rule_ids: a group needs at least two different rules", field="rule_ids")
@@ -291,7 +293,7 @@ def check_group(group: Group, members: Sequence[Rule]) -> None:
 
 def _check_chances(group: Group, known: set[int]) -> None:
     for field, ids in (("priority", list(group.priority)), ("weights", list(group.weights))):
-        if any(each not in known for each in ids) or len(set(ids)) < len(ids):
+        if any(rule_id not in known for rule_id in ids) or len(set(ids)) < len(ids):
             raise GroupInvalid(f"{field}: only rules of the group, each once", field=field)
     if any(not _is_number(weight) or weight <= 0 for weight in group.weights.values()):
         raise GroupInvalid("weights: a weight is a percentage above 0", field="weights")
@@ -312,7 +314,7 @@ def check_holdout(holdout: Holdout, flag_ids: set[int]) -> None:
         raise HoldoutInvalid("traffic: expected a percentage from 0 to 100", field="traffic")
     if holdout.is_global == bool(holdout.flag_ids):
         raise HoldoutInvalid("flag_ids: name flags, or make the holdout global", field="flag_ids")
-    if missing := [each for each in holdout.flag_ids if each not in flag_ids]:
+    if missing := [flag_id for flag_id in holdout.flag_ids if flag_id not in flag_ids]:
         raise HoldoutInvalid(f"flag_ids: this project has no flag {missing[0]}", field="flag_ids")
     check_condition(holdout.condition)
     check_metrics(holdout.metrics)

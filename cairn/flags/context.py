@@ -77,7 +77,7 @@ def _text(document: dict[str, Any], *names: str) -> str:
 
 def _texts(value: Any) -> dict[str, str]:
     return (
-        {name: str(each) for name, each in value.items() if each is not None}
+        {name: str(text) for name, text in value.items() if text is not None}
         if isinstance(value, dict)
         else {}
     )

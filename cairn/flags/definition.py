@@ -283,7 +283,7 @@ def add_rule(
     check_environment(stored, environment_id)
     check_key(new.key)
     others = _rules_of(connection, flag_id, environment_id)
-    if new.key in {each.key for each in others}:
+    if new.key in {other.key for other in others}:
         raise RuleKeyTaken(f"the flag has a rule {new.key!r} here already; choose another key", field="key")
     rule = Rule(
         id=0,
@@ -357,10 +357,10 @@ def move_rule(connection: sa.Connection, workspace_id: int, rule_id: int, positi
     """Put a rule at a place counted from 0 (beyond the end: last). Return the rules in their new order."""
     rule, flag_id, environment_id = get_rule(connection, workspace_id, rule_id)
     _changeable(connection, workspace_id, flag_id)
-    others = [each for each in _rules_of(connection, flag_id, environment_id) if each.id != rule_id]
+    others = [other for other in _rules_of(connection, flag_id, environment_id) if other.id != rule_id]
     others.insert(max(0, position), rule)
-    for at, each in enumerate(others):
-        connection.execute(sa.update(rules).where(rules.c.id == each.id).values(position=at))
+    for at, moved in enumerate(others):
+        connection.execute(sa.update(rules).where(rules.c.id == moved.id).values(position=at))
     return others
 
 
@@ -426,7 +426,10 @@ def _stored(connection: sa.Connection, rows: list[sa.Row[Any]]) -> list[StoredFl
         StoredFlag(
             flag=flag_of(row),
             project_id=row.project_id,
-            states={each: (row.id, each) in is_on for each in of_project[row.project_id]},
+            states={
+                environment_id: (row.id, environment_id) in is_on
+                for environment_id in of_project[row.project_id]
+            },
             created_at=row.created_at,
             updated_at=row.updated_at,
             archived_at=row.archived_at,
@@ -477,7 +480,7 @@ def _check_rule(
     connection: sa.Connection, stored: StoredFlag, environment_id: int, rule: Rule, *, is_kept: bool = False
 ) -> None:
     check_rule(stored.flag, rule, is_kept=is_kept)
-    for condition in (rule.condition, *(each.condition for each in rule.whitelist)):
+    for condition in (rule.condition, *(entry.condition for entry in rule.whitelist)):
         check_references(connection, condition, project_id=stored.project_id, environment_id=environment_id)
         if any(isinstance(leaf, OtherFlag) and leaf.flag_id == stored.flag.id for leaf in leaves(condition)):
             raise RuleInvalid("condition: a flag cannot depend on itself", field="condition")

@@ -259,7 +259,7 @@ class _Evaluation:
 
     def _forced(self, flag: Flag, rule: Rule) -> Variation | None:
         """Whitelisting asks before the rule's own condition; among several variations by their weights."""
-        condition_of = {each.variation_id: each.condition for each in rule.whitelist}
+        condition_of = {entry.variation_id: entry.condition for entry in rule.whitelist}
         matched = [
             index
             for index, allocation in enumerate(rule.allocations)
@@ -279,7 +279,7 @@ class _Evaluation:
         return None if drawn is None else self._show(flag, rule, matched[drawn], Check.FORCED)
 
     def _wins_group(self, flag: Flag, rule: Rule) -> bool:
-        group = next((each for each in self._ruleset.groups if rule.id in each.rule_ids), None)
+        group = next((candidate for candidate in self._ruleset.groups if rule.id in candidate.rule_ids), None)
         if group is None:
             return True
         if group.id not in self._group_winners:
@@ -290,10 +290,10 @@ class _Evaluation:
             return False
         return True
 
-    def _group_winner(self, group: Group, asked: Flag) -> Rule | None:
+    def _group_winner(self, group: Group, requested: Flag) -> Rule | None:
         eligible: list[Rule] = []
         for flag in self._flags_of(group):
-            if flag.id == asked.id or self._is_rolled_out(flag):
+            if flag.id == requested.id or self._is_rolled_out(flag):
                 eligible += [
                     rule
                     for rule in rules_in_force(flag)

@@ -63,7 +63,9 @@ def _flags_of(environment_id: int) -> sa.Select[tuple[object, ...]]:
 
 
 def _variations(flag: Flag, rule: Rule) -> dict[int, str]:
-    return {wire_number(one): _variation(flag, one.variation_id) for one in rule.allocations}
+    return {
+        wire_number(allocation): _variation(flag, allocation.variation_id) for allocation in rule.allocations
+    }
 
 
 def _variation(flag: Flag, variation_id: int) -> str:

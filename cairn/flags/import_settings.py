@@ -132,11 +132,11 @@ def import_settings(document: bytes) -> Ruleset:
         account_id = int(settings.account_id)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise ImportImpossible(f"not a Wingify settings file: {error}") from error
-    campaigns = {each.id: each for each in _listed(settings.campaigns)}
+    campaigns = {campaign.id: campaign for campaign in _listed(settings.campaigns)}
     rule_ids = count(1)
     flags = tuple(_flag(feature, campaigns, rule_ids) for feature in _listed(settings.features))
     rule_of: dict[str, int] = {}
-    for rule in (each for flag in flags for each in flag.rules if each.kind != "rollout"):
+    for rule in (flag_rule for flag in flags for flag_rule in flag.rules if flag_rule.kind != "rollout"):
         rule_of[rule.group_key] = rule.id
         rule_of.setdefault(
             str(rule.campaign), rule.id
@@ -182,7 +182,7 @@ class _Variations:
     def add(self, variation: _Variation) -> int:
         """The id of the flag's variation with this name and these values."""
         self._learn(variation.variables)
-        values: dict[str, Value] = {each.key: each.value for each in variation.variables}
+        values: dict[str, Value] = {variable.key: variable.value for variable in variation.variables}
         for known in self.found:
             if known.name == variation.name and known.values == values:
                 return known.id
@@ -191,8 +191,10 @@ class _Variations:
         return number
 
     def _learn(self, variables: list[_Variable]) -> None:
-        for each in variables:
-            self.variables.setdefault(each.key, Variable(each.id, each.key, each.type, each.value))
+        for variable in variables:
+            self.variables.setdefault(
+                variable.key, Variable(variable.id, variable.key, variable.type, variable.value)
+            )
 
 
 def _rule(rule: _Rule, campaign: _Campaign, variations: _Variations, rule_id: int) -> Rule:
@@ -205,25 +207,26 @@ def _rule(rule: _Rule, campaign: _Campaign, variations: _Variations, rule_id: in
         "visitor_ids_are_uuids": campaign.is_user_list_enabled,
     }
     if campaign.type == "FLAG_TESTING":
-        ids = [variations.add(each) for each in campaign.variations]
+        ids = [variations.add(variation) for variation in campaign.variations]
         return Rule(
             **common,
             condition=from_wingify(campaign.segments),
             traffic=campaign.percent_traffic,
             salt=campaign.salt,
             allocations=tuple(
-                Allocation(variation_id, each.weight, each.id)
-                for variation_id, each in zip(ids, campaign.variations, strict=True)
+                Allocation(variation_id, variation.weight, variation.id)
+                for variation_id, variation in zip(ids, campaign.variations, strict=True)
             ),
             whitelist=tuple(
-                Forced(variation_id, from_wingify(each.segments))
-                for variation_id, each in zip(ids, campaign.variations, strict=True)
-                if campaign.is_forced_variation_enabled and each.segments
+                Forced(variation_id, from_wingify(variation.segments))
+                for variation_id, variation in zip(ids, campaign.variations, strict=True)
+                if campaign.is_forced_variation_enabled and variation.segments
             ),
         )
     # A number that is not there means the first, as in the SDKs.
     chosen = next(
-        (each for each in campaign.variations if each.id == rule.variation_id), campaign.variations[0]
+        (variation for variation in campaign.variations if variation.id == rule.variation_id),
+        campaign.variations[0],
     )
     return Rule(
         **common,

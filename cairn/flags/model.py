@@ -138,11 +138,13 @@ class Flag(Struct, frozen=True, forbid_unknown_fields=True):
     unreadable: dict[str, str] = {}  # parts that cannot be read, and are empty here: name -> why
 
     def variation(self, variation_id: int) -> Variation | None:
-        return next((each for each in self.variations if each.id == variation_id), None)
+        return next((variation for variation in self.variations if variation.id == variation_id), None)
 
     def values_of(self, variation: Variation) -> dict[str, Value]:
         """Every variable's value in this variation, in the flag's order."""
-        return {each.key: variation.values.get(each.key, each.value) for each in self.variables}
+        return {
+            variable.key: variation.values.get(variable.key, variable.value) for variable in self.variables
+        }
 
 
 class LeftOut(Struct, frozen=True):
@@ -167,4 +169,4 @@ class Ruleset(Struct, frozen=True):
     unknown: tuple[str, ...] = ()
 
     def flag(self, key: str) -> Flag | None:
-        return next((each for each in self.flags if each.key == key), None)
+        return next((flag for flag in self.flags if flag.key == key), None)

@@ -103,7 +103,7 @@ def _rules(connection: sa.Connection, environment_id: int, lists: Lists) -> dict
             rule,
             condition=with_lists(rule.condition, lists),
             whitelist=tuple(
-                Forced(each.variation_id, with_lists(each.condition, lists)) for each in rule.whitelist
+                Forced(forced.variation_id, with_lists(forced.condition, lists)) for forced in rule.whitelist
             ),
         )
         found[row.flag_id] = (*found.get(row.flag_id, ()), resolved)
@@ -118,9 +118,9 @@ def _groups(
     return tuple(
         msgspec.structs.replace(
             group,
-            rule_ids=tuple(each for each in group.rule_ids if each in known),
-            priority=tuple(each for each in group.priority if each in known),
-            weights={each: weight for each, weight in group.weights.items() if each in known},
+            rule_ids=tuple(rule_id for rule_id in group.rule_ids if rule_id in known),
+            priority=tuple(rule_id for rule_id in group.priority if rule_id in known),
+            weights={rule_id: weight for rule_id, weight in group.weights.items() if rule_id in known},
         )
         for group in _readable(
             "group", group_of, connection.execute(query.order_by(flag_groups.c.id)), unknown

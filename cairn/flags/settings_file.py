@@ -155,7 +155,7 @@ def _campaign(flag: Flag, rule: Rule) -> Json:
 
 
 def _variations(flag: Flag, rule: Rule, lists: "_Lists") -> list[Json]:
-    forced = {each.variation_id: each.condition for each in rule.whitelist}
+    forced = {entry.variation_id: entry.condition for entry in rule.whitelist}
     written: list[Json] = []
     for allocation in rule.allocations:
         variation = flag.variation(allocation.variation_id)
@@ -186,8 +186,8 @@ def _variations(flag: Flag, rule: Rule, lists: "_Lists") -> list[Json]:
 def _values(flag: Flag, variation: Variation) -> list[Json]:
     values = flag.values_of(variation)
     return [
-        {"id": each.id, "key": each.key, "type": each.type, "value": values[each.key]}
-        for each in flag.variables
+        {"id": variable.id, "key": variable.key, "type": variable.type, "value": values[variable.key]}
+        for variable in flag.variables
     ]
 
 
@@ -210,9 +210,9 @@ def _groups(ruleset: Ruleset) -> Json:
 def _group(group: Group, keys: list[str], key_of: dict[int, str]) -> Json:
     written: Json = {"name": group.name, "campaigns": keys, "et": 2 if group.kind == "advanced" else 1}
     if group.kind == "advanced":
-        written["p"] = [key_of[each] for each in group.priority if each in key_of]
+        written["p"] = [key_of[rule_id] for rule_id in group.priority if rule_id in key_of]
         written["wt"] = {
-            key_of[each]: _number(weight) for each, weight in group.weights.items() if each in key_of
+            key_of[rule_id]: _number(weight) for rule_id, weight in group.weights.items() if rule_id in key_of
         }
     return written
 
@@ -303,11 +303,11 @@ class _Lists:
 
     def _pattern(self, leaf: InList, values: Sequence[str]) -> str | None:
         """An anchored pattern of all values (5.4); None when nobody can match."""
-        seen = sorted({each for value in values for each in _as_python_sees(value)})
+        seen = sorted({spelling for value in values for spelling in _as_python_sees(value)})
         if any(
-            each != value and value not in ("true", "false")
+            spelling != value and value not in ("true", "false")
             for value in values
-            for each in _as_python_sees(value)
+            for spelling in _as_python_sees(value)
         ):
             self._warn(
                 f"Python clients read some values of the list on {leaf.attribute!r} as numbers (007 as 7) and may "

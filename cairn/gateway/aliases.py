@@ -55,7 +55,7 @@ def _ids(text: str) -> list[str] | None:
         ids = msgspec.json.decode(text, type=list[str])
     except (msgspec.DecodeError, RecursionError):
         return None
-    return [one for one in ids if 0 < len(one) <= LONGEST_ID][:MOST_ASKED]
+    return [item for item in ids if 0 < len(item) <= LONGEST_ID][:MOST_ASKED]
 
 
 def is_id(text: str) -> bool:

@@ -218,17 +218,17 @@ class Gateway:
 
     async def _list_check(self, request: Request) -> Answer:
         self._health.count("list_checks")
-        asked = question(request.query)
-        if asked is None:
+        check = question(request.query)
+        if check is None:
             return FALSE
-        known = self._directory().lists.get(asked.list_id)
+        known = self._directory().lists.get(check.list_id)
         if known is None:
-            known = (await self._refreshed()).lists.get(asked.list_id)
-        if known is None or str(known[0]) != asked.account_id:
+            known = (await self._refreshed()).lists.get(check.list_id)
+        if known is None or str(known[0]) != check.account_id:
             self._health.count("unknown_lists")
             return FALSE
-        values = [folded(value) for value in asked.values] if known[1] else list(asked.values)
-        name = list_set(asked.list_id)
+        values = [folded(value) for value in check.values] if known[1] else list(check.values)
+        name = list_set(check.list_id)
         if not await self._in_thread(lambda: self._members.which(name, values)):
             return FALSE
         self._health.count("list_hits")
@@ -375,13 +375,13 @@ class Gateway:
         body: bytes,
         rejected: Rejected | None = None,
     ) -> Arrival:
-        asked = {
+        extra = {
             name: value[:LONGEST_NAME]
             for name in ("en", "a", "sn", "sv")
             if (value := request.parameter(name))
         }
         if rejected is not None:  # of what is refused as a whole, enough to recognise it
-            asked |= {"reason": rejected.reason.value, "detail": rejected.detail}
+            extra |= {"reason": rejected.reason.value, "detail": rejected.detail}
             body = body[:REFUSED_BYTES]
         return Arrival(
             parser=parser,
@@ -392,7 +392,7 @@ class Gateway:
             ip=request.header(b"vwo-x-forwarded-for") or request.parameter("visitor_ip"),
             user_agent=request.header(b"x-device-user-agent") or request.parameter("visitor_ua"),
             body=body,
-            extra=asked,
+            extra=extra,
         )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

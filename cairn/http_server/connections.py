@@ -74,7 +74,7 @@ class Connections:
             return self.count(Refused.FULL)
         if peer not in self._trusted:
             neighbours = self._by_address.setdefault(customer_of(peer), {})
-            waiting = (each for each in neighbours if each.state in (State.HEAD, State.IDLE))
+            waiting = (neighbour for neighbour in neighbours if neighbour.state in (State.HEAD, State.IDLE))
             if len(neighbours) >= self.limits.per_address and not self._make_room(waiting):
                 return self.count(Refused.ADDRESS_FULL)
             # Making room may have emptied and removed it.
@@ -116,7 +116,7 @@ class Connections:
     @property
     def is_busy(self) -> bool:
         """Whether only flag SDKs are served now."""
-        return sum(len(self._states[each]) for each in _AT_WORK) >= self.limits.requests
+        return sum(len(self._states[state]) for state in _AT_WORK) >= self.limits.requests
 
     def sweep(self, now: float) -> None:
         """End what has waited too long. To be called every second."""
@@ -157,7 +157,7 @@ class Connections:
         return True
 
     def _older(self, state: State, limit: float) -> list[Connection]:
-        return list(takewhile(lambda each: each.since < limit, self._states[state]))
+        return list(takewhile(lambda connection: connection.since < limit, self._states[state]))
 
 
 _AT_WORK = (State.BODY, State.ANSWER, State.STUCK)

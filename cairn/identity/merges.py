@@ -172,12 +172,12 @@ def unmerge(
 
 def history(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> list[HistoryItem]:
     """What was merged and un-merged for these ids, raw or canonical, oldest first."""
-    some = list(user_ids)
+    ids = list(user_ids)
     statement = (
         sa.select(*(merges.c[name] for name in HistoryItem.__struct_fields__))
         .where(
             merges.c.environment_id == environment_id,
-            among(merges.c.user_id, some) | among(merges.c.canonical_id, some),
+            among(merges.c.user_id, ids) | among(merges.c.canonical_id, ids),
         )
         .order_by(merges.c.id)
     )

@@ -62,8 +62,8 @@ def _accounts_of(
     for environment_id, wanted in users.items():
         with reading(parts.engine) as connection:
             leads = canonical(connection, environment_id, wanted)
-            own = raw_ids(connection, environment_id, {leads.get(one, one) for one in wanted})
-        raws = {raw for some in own.values() for raw in some}
+            own = raw_ids(connection, environment_id, {leads.get(user_id, user_id) for user_id in wanted})
+        raws = {raw for ids in own.values() for raw in ids}
         values = _values(environment_id, keys[environment_id], raws, batch, parts)
         for user_id in wanted:
             known = [values[raw] for raw in own[leads.get(user_id, user_id)] if raw in values]

@@ -70,7 +70,7 @@ class Feed:
         with self._changed:
             items = self._items.get(environment_id)
             if items is not None:
-                kept = [one for one in items if one.user_id not in user_ids and one.user not in names]
+                kept = [item for item in items if item.user_id not in user_ids and item.user not in names]
                 self._items[environment_id] = deque(kept, maxlen=self._capacity)
 
     def recent(self, environment_id: int, limit: int, after: int = 0) -> list[FeedItem]:
@@ -91,52 +91,52 @@ class Feed:
 
     def _add(self, environment_id: int, drafts: list[Draft], refusals: list[Refused]) -> None:
         newest: list[Draft | Refused] = [*drafts[-SHOWN_PER_PUBLISH:], *refusals[-SHOWN_PER_PUBLISH:]]
-        newest.sort(key=lambda one: one.log_position)
+        newest.sort(key=lambda entry: entry.log_position)
         shown = newest[-SHOWN_PER_PUBLISH:]
         self._numbers[environment_id] += len(drafts) + len(refusals)
         first = self._numbers[environment_id] - len(shown) + 1
         items = self._items.setdefault(environment_id, deque(maxlen=self._capacity))
-        items.extend(_item(number, one) for number, one in enumerate(shown, first))
+        items.extend(_item(number, entry) for number, entry in enumerate(shown, first))
 
 
-def _item(number: int, one: Draft | Refused) -> FeedItem:
-    if isinstance(one, Refused):
+def _item(number: int, entry: Draft | Refused) -> FeedItem:
+    if isinstance(entry, Refused):
         return FeedItem(
             number,
-            one.received_ms,
-            one.received_ms,
-            outcome_of(one.reason),
-            one.reason,
-            one.detail,
+            entry.received_ms,
+            entry.received_ms,
+            outcome_of(entry.reason),
+            entry.reason,
+            entry.detail,
             "",
-            one.name,
+            entry.name,
             0,
-            one.user,
-            one.source,
+            entry.user,
+            entry.source,
             {},
-            one.payload,
+            entry.payload,
         )
-    properties = one.properties or one.user_properties
+    properties = entry.properties or entry.user_properties
     return FeedItem(
         number,
-        one.received_ms,
-        one.time_ms,
+        entry.received_ms,
+        entry.time_ms,
         Outcome.ACCEPTED,
         Reason.STORED,
-        one.detail,
-        one.kind,
-        one.name,
-        one.user_id,
-        sent_user(one),
-        one.source,
+        entry.detail,
+        entry.kind,
+        entry.name,
+        entry.user_id,
+        sent_user(entry),
+        entry.source,
         dict(islice(properties.items(), MOST_SHOWN)),
         "",
-        one.event_id,
-        one.library,
-        one.facts,
-        one.element,
+        entry.event_id,
+        entry.library,
+        entry.facts,
+        entry.element,
         max(0, len(properties) - MOST_SHOWN),
-        one.session_id,
+        entry.session_id,
     )
 
 

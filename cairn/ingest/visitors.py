@@ -59,8 +59,8 @@ def _follow(
         if (account_id := accounts.get(environment_id)) is None:
             continue
         batch.followed[environment_id] = account_id
-        asked = sorted({draft.user_id for draft in flagged if draft.environment_id == environment_id})
-        for row in parts.store.identities_behind(environment_id, account_id, asked):
+        visitor_ids = sorted({draft.user_id for draft in flagged if draft.environment_id == environment_id})
+        for row in parts.store.identities_behind(environment_id, account_id, visitor_ids):
             rows[environment_id, row.visitor_id] = row
     return rows
 
@@ -129,14 +129,14 @@ def _named(drafts: Iterable[Draft], batch: Batch, known: Recent[int], followed: 
 
 def _resolve(flagged: list[Draft], new: Mapping[Key, VisitorRow], batch: Batch, parts: Parts) -> None:
     """Give flag events to the users they are about. Those of a visitor that has a history of merges stay its own."""
-    asked = sorted({(draft.environment_id, draft.user_id) for draft in flagged})
-    rows = {(row.environment_id, row.visitor_id): row for row in parts.store.visitors(asked)}
-    for key in asked:
+    visitors = sorted({(draft.environment_id, draft.user_id) for draft in flagged})
+    rows = {(row.environment_id, row.visitor_id): row for row in parts.store.visitors(visitors)}
+    for key in visitors:
         here = new.get(key)
         if here is not None and (key not in rows or rows[key].rank < here.rank):
             rows[key] = here
-    settled = _with_history(asked, parts)
-    for key in asked:
+    settled = _with_history(visitors, parts)
+    for key in visitors:
         if key not in rows:
             rows[key] = batch.visitors[key] = VisitorRow(*key, 0, WAITING)
     for draft in flagged:
@@ -145,11 +145,11 @@ def _resolve(flagged: list[Draft], new: Mapping[Key, VisitorRow], batch: Batch, 
             draft.user_id = rows[key].user_id
 
 
-def _with_history(asked: list[Key], parts: Parts) -> set[Key]:
+def _with_history(keys: list[Key], parts: Parts) -> set[Key]:
     settled = set()
     with reading(parts.engine) as connection:
-        for environment_id in {environment_id for environment_id, _ in asked}:
-            visitors = [visitor_id for here, visitor_id in asked if here == environment_id]
+        for environment_id in {environment_id for environment_id, _ in keys}:
+            visitors = [visitor_id for here, visitor_id in keys if here == environment_id]
             found = with_history(connection, environment_id, visitors)
             settled |= {(environment_id, visitor_id) for visitor_id in found}
     return settled

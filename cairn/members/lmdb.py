@@ -92,8 +92,10 @@ class LmdbMembers:
     def which(self, name: str, values: Iterable[str]) -> set[str]:
         return self.which_all({name: values})[name]
 
-    def which_all(self, asked: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-        keyed = {name: [(value, value_key(value)) for value in values] for name, values in asked.items()}
+    def which_all(self, values_by_set: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+        keyed = {
+            name: [(value, value_key(value)) for value in values] for name, values in values_by_set.items()
+        }
 
         def look(transaction: Transaction) -> dict[str, set[str]]:
             rows, found = self._tables["values"], {}

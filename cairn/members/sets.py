@@ -89,7 +89,7 @@ class Members(Protocol):
     def which(self, name: str, values: Iterable[str]) -> set[str]:
         """Those of `values` that are in."""
 
-    def which_all(self, asked: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    def which_all(self, values_by_set: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
         """The same of several sets, at one moment. Shape: set -> those of its values that are in."""
 
     def size(self, name: str) -> int: ...

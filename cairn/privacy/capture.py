@@ -110,7 +110,7 @@ def clean_pages(pages: tuple[str, ...]) -> tuple[str, ...]:
     return kept
 
 
-def capture_document(settings: CaptureSettings, some: list[Snapshot]) -> dict[str, Any]:
+def capture_document(settings: CaptureSettings, snapshots: list[Snapshot]) -> dict[str, Any]:
     """What heap_config.js carries, in the words the script knows; `keep_ip` is for the loader. Pure.
 
     `disableTracking` is what makes the script wait for startTracking; `consent` says why.
@@ -126,27 +126,32 @@ def capture_document(settings: CaptureSettings, some: list[Snapshot]) -> dict[st
         "respectDoNotTrack": settings.is_do_not_track_honoured,
         "cookieless": settings.is_cookieless,
         "captureErrors": settings.are_errors_captured,
-        "snapshots": _snapshots(some, may_run_javascript=settings.may_run_javascript),
+        "snapshots": _snapshots(snapshots, may_run_javascript=settings.may_run_javascript),
         "keep_ip": settings.are_ips_kept,
     }
 
 
-def _snapshots(some: list[Snapshot], *, may_run_javascript: bool) -> dict[str, Any]:
+def _snapshots(snapshots: list[Snapshot], *, may_run_javascript: bool) -> dict[str, Any]:
     rules: dict[str, Any] = {}
-    for one in some:
-        if one.reading == "javascript" and not may_run_javascript:
+    for snapshot in snapshots:
+        if snapshot.reading == "javascript" and not may_run_javascript:
             continue
-        rule = rules.setdefault(one.trigger, {}).setdefault(one.place, {})
-        match one.reading:
+        rule = rules.setdefault(snapshot.trigger, {}).setdefault(snapshot.place, {})
+        match snapshot.reading:
             case "attribute":
-                rule.setdefault("a", {})[one.name] = {"target": one.target, "attribute": one.attribute}
+                rule.setdefault("a", {})[snapshot.name] = {
+                    "target": snapshot.target,
+                    "attribute": snapshot.attribute,
+                }
             case "text":
                 # The contract keeps the texts of a page and of an interaction apart.
-                rule.setdefault("s" if one.trigger == "pageview" else "t", {})[one.name] = one.target
+                rule.setdefault("s" if snapshot.trigger == "pageview" else "t", {})[snapshot.name] = (
+                    snapshot.target
+                )
             case "value":
-                rule.setdefault("f", {})[one.name] = one.target
+                rule.setdefault("f", {})[snapshot.name] = snapshot.target
             case "javascript":
-                rule.setdefault("j", {})[one.name] = one.target
+                rule.setdefault("j", {})[snapshot.name] = snapshot.target
     return rules
 
 

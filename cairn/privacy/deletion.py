@@ -100,22 +100,22 @@ def delete_users(parts: Parts, payload: Any) -> None:  # Any: a job's payload is
     _remember(parts.engine, work.deletion_id, known)
     removed = purge_log(parts.log, until, log_places(parts.log, parts.store, known), known)
     removed += purge_set_aside(parts.paths.set_aside, known)
-    with parts.pause_loader(), parts.pause_segments({one.environment_id for one in known}):
+    with parts.pause_loader(), parts.pause_segments({user.environment_id for user in known}):
         erased = parts.store.erase_users([user.erasure for user in known])
         counts = [
-            _count(parts, work.places[one.environment_id], one, rows)
-            for one, rows in zip(known, erased, strict=True)
+            _count(parts, work.places[user.environment_id], user, rows)
+            for user, rows in zip(known, erased, strict=True)
         ]
         with parts.engine.begin() as connection:
-            for one in known:
-                _forget_rows(connection, one)
-        for one in known:
-            parts.feed.forget(one.environment_id, one.raw_ids, one.names)
+            for user in known:
+                _forget_rows(connection, user)
+        for user in known:
+            parts.feed.forget(user.environment_id, user.raw_ids, user.names)
     remains = _remains(parts, known, is_scrubbed=parts.store.scrub())
     receipt = Receipt(tuple(user.hash for user in work.users), tuple(counts), removed, tuple(remains))
     _finish(parts, work.deletion_id, receipt)
-    for one in known:
-        parts.changed(one.environment_id)
+    for user in known:
+        parts.changed(user.environment_id)
     logger.info("users_deleted", extra={"deletion": work.deletion_id, "users": len(work.users)})
 
 
@@ -151,7 +151,7 @@ def _caught_up(log: EventLog) -> int:
 def _joined(found: Sequence[Known], before: Sequence[Known]) -> list[Known]:
     """With what an earlier attempt found, because it may have deleted what led there."""
     earlier = {known.environment_id: known for known in before}
-    return [one.joined(earlier.get(one.environment_id, one)) for one in found]
+    return [user.joined(earlier.get(user.environment_id, user)) for user in found]
 
 
 def _remember(engine: sa.Engine, deletion_id: str, known: Sequence[Known]) -> None:
@@ -201,7 +201,7 @@ def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
             .all()
         )
     users = known.raw_ids | known.canonical_ids
-    ids = [str(one) for one in users]
+    ids = [str(user_id) for user_id in users]
     in_segments = {users_set(environment_id, segment_id): SetChange({}, ids) for segment_id in segment_ids}
     in_lists = {}
     for row in listed:
@@ -263,16 +263,16 @@ def _forget_rows(connection: sa.Connection, known: Known) -> None:
 def _remains(parts: Parts, known: Sequence[Known], *, is_scrubbed: bool) -> list[str]:
     """Where something of the users may still be, and how long. Told without naming them."""
     ask_rewrite(parts.paths.members)
-    told = ["attribute lists: leftovers in free pages of the members store, until Cairn is next started"]
+    remains = ["attribute lists: leftovers in free pages of the members store, until Cairn is next started"]
     if not is_scrubbed:
-        told.append("event store: old files, which the engine lets go of within some minutes")
+        remains.append("event store: old files, which the engine lets go of within some minutes")
     if not parts.log.scrub() or not scrub(parts.engine):
-        told.append("write-ahead files: pages not yet overwritten, until the next deletion or restart")
-    told += [f"event log: {reason}" for position, reason in parts.log.damaged() if position == 0]
+        remains.append("write-ahead files: pages not yet overwritten, until the next deletion or restart")
+    remains += [f"event log: {reason}" for position, reason in parts.log.damaged() if position == 0]
     with reading(parts.engine) as connection:
-        told += _definitions_naming(connection, known)
-        told += _targets(connection, known)
-    return told
+        remains += _definitions_naming(connection, known)
+        remains += _targets(connection, known)
+    return remains
 
 
 def _targets(connection: sa.Connection, known: Sequence[Known]) -> list[str]:
@@ -280,7 +280,7 @@ def _targets(connection: sa.Connection, known: Sequence[Known]) -> list[str]:
     query = (
         sa.select(sync_targets.c.name, segment_syncs.c.is_on & sync_targets.c.is_enabled)
         .join(segment_syncs, segment_syncs.c.target_id == sync_targets.c.id)
-        .where(segment_syncs.c.environment_id.in_([one.environment_id for one in known]))
+        .where(segment_syncs.c.environment_id.in_([user.environment_id for user in known]))
         .distinct()
         .order_by(sync_targets.c.name)
     )
@@ -297,10 +297,10 @@ def _targets(connection: sa.Connection, known: Sequence[Known]) -> list[str]:
 
 def _definitions_naming(connection: sa.Connection, known: Sequence[Known]) -> list[str]:
     """What people wrote is theirs to change: segments, flags and rules that name a user."""
-    environment_ids = [one.environment_id for one in known]
-    quoted = {msgspec.json.encode(name).decode() for one in known for name in one.names}
+    environment_ids = [user.environment_id for user in known]
+    quoted = {msgspec.json.encode(name).decode() for user in known for name in user.names}
     own = sa.select(environments.c.workspace_id).where(environments.c.id.in_(environment_ids))
-    told = []
+    remains = []
     for word, table, column, where in (
         ("segment", segments, segments.c.condition, segments.c.workspace_id.in_(own)),
         ("flag", flags, flags.c.variations, flags.c.workspace_id.in_(own)),
@@ -309,12 +309,12 @@ def _definitions_naming(connection: sa.Connection, known: Sequence[Known]) -> li
         rows = connection.execute(
             sa.select(table.c.key, sa.cast(column, sa.Text)).where(where).order_by(table.c.id)
         )
-        told += [
+        remains += [
             f"{word} {key}: its definition names a user; edit it"
             for key, body in rows
             if body and any(text in body for text in quoted)
         ]
-    return told
+    return remains
 
 
 def _finish(parts: Parts, deletion_id: str, receipt: Receipt) -> None:

@@ -36,7 +36,7 @@ class Known(Struct, frozen=True):
     def erasure(self) -> UserErasure:
         ids = sorted(self.raw_ids)
         # Short numbers are anything's; a refusal names a user by a long one.
-        names = self.identities | self.other_names | {str(one) for one in ids}
+        names = self.identities | self.other_names | {str(user_id) for user_id in ids}
         return UserErasure(self.environment_id, tuple(ids), tuple(sorted(names)))
 
     @property
@@ -57,18 +57,18 @@ def find_erased(
     connection: sa.Connection, store: Store, environment_ids: Sequence[int], users: Iterable[ErasedUser]
 ) -> list[Known]:
     """Shape: one entry for each environment, also where nothing is known of them."""
-    asked = list(users)
-    ids = {user.user_id for user in asked if user.user_id}
-    identities = {user.identity for user in asked if user.identity}
+    requested = list(users)
+    ids = {user.user_id for user in requested if user.user_id}
+    identities = {user.identity for user in requested if user.identity}
     for environment_id in environment_ids:
         identities |= _identities_of(connection, store, environment_id, ids)
-    return [_known(connection, store, one, ids, identities) for one in environment_ids]
+    return [_known(connection, store, environment_id, ids, identities) for environment_id in environment_ids]
 
 
 def _identities_of(connection: sa.Connection, store: Store, environment_id: int, ids: set[int]) -> set[str]:
     """The identities behind these ids here."""
     leads = canonical(connection, environment_id, ids)
-    canonical_ids = {leads.get(one, one) for one in ids}
+    canonical_ids = {leads.get(user_id, user_id) for user_id in ids}
     return set(_named(store, environment_id, canonical_ids, (IDENTITY_KEY,))) | _mapped_identities(
         connection, environment_id, canonical_ids
     )
@@ -79,8 +79,8 @@ def _known(
 ) -> Known:
     own = {identified_user_id(environment_id, identity) for identity in identities}
     leads = canonical(connection, environment_id, ids | own)
-    canonical_ids = {leads.get(one, one) for one in ids | own}
-    raws = {raw for some in raw_ids(connection, environment_id, canonical_ids).values() for raw in some}
+    canonical_ids = {leads.get(user_id, user_id) for user_id in ids | own}
+    raws = {raw for members in raw_ids(connection, environment_id, canonical_ids).values() for raw in members}
     raws |= ids | own
     here = _mapped_identities(connection, environment_id, canonical_ids)
     here |= set(_named(store, environment_id, raws, (IDENTITY_KEY,)))

@@ -40,7 +40,7 @@ def export_user(
         past = history(connection, environment_id, [user_id])
         sets = _sets(connection, environment_id)
     properties = user_rows.properties(store, environment_id, ids)
-    identity = next((one["value"] for one in properties if one["key"] == IDENTITY_KEY), "")
+    identity = next((row["value"] for row in properties if row["key"] == IDENTITY_KEY), "")
     head = {
         "user_id": user_id,
         "environment": environment,

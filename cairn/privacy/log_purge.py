@@ -27,23 +27,23 @@ _ID_DIGITS = 10  # a user id with fewer digits may be any number
 _arrivals = msgspec.msgpack.Decoder(Arrival)
 
 
-def log_places(log: EventLog, store: Store, some: Iterable[Known]) -> set[tuple[int, int]]:
+def log_places(log: EventLog, store: Store, users: Iterable[Known]) -> set[tuple[int, int]]:
     """Where in this log the users' stored events came from. Shape: (entry, item)."""
     return {
         (entry_of(position), item_of(position))
-        for known in some
+        for known in users
         for position in log_positions(store, known.environment_id, known.raw_ids)
         if log_of(position) == log.id
     }
 
 
-def purge_log(log: EventLog, until: int, places: set[tuple[int, int]], some: Sequence[Known]) -> int:
+def purge_log(log: EventLog, until: int, places: set[tuple[int, int]], users: Sequence[Known]) -> int:
     """Erase these requests, and every other up to a position that names one of the users; return how many.
 
-    `until`: what every reader has passed. Only requests of the environments in `some` are touched.
+    `until`: what every reader has passed. Only requests of the environments in `users` are touched.
     """
-    texts = _needles(some)
-    own, removed, after = {known.environment_id for known in some}, 0, START
+    texts = _needles(users)
+    own, removed, after = {known.environment_id for known in users}, 0, START
     while entries := log.read(after, limit_items=_ITEMS_PER_READ):
         for entry in entries:
             if entry.position > until:
@@ -93,11 +93,11 @@ def _emptied(item: bytes, environment_ids: set[int]) -> bytes | None:
     )
 
 
-def _needles(some: Iterable[Known]) -> list[bytes]:
+def _needles(users: Iterable[Known]) -> list[bytes]:
     """Every way in which the wire formats write the names."""
     found: set[bytes] = set()
-    for known in some:
-        numbers = {str(one) for one in known.raw_ids if len(str(one)) >= _ID_DIGITS}
+    for known in users:
+        numbers = {str(raw_id) for raw_id in known.raw_ids if len(str(raw_id)) >= _ID_DIGITS}
         for name in known.names | numbers:
             found |= set(_written(name))
     return sorted(found)

@@ -66,9 +66,9 @@ def explain(
 ) -> Why:
     """A merged id stands for its user. Raises UserNotFound, and ConditionNotAccepted for leaves only flags know."""
     user = canonical(connection, environment_id, [canonical_id]).get(canonical_id, canonical_id)
-    asked = (definitions or Definitions(store)).resolve
+    resolve = (definitions or Definitions(store)).resolve
     resolved: dict[Condition, Condition] = {
-        leaf: asked(connection, environment_id, leaf) for leaf in dict.fromkeys(leaves(condition))
+        leaf: resolve(connection, environment_id, leaf) for leaf in dict.fromkeys(leaves(condition))
     }
     raws = raw_ids(connection, environment_id, [user])
     return _Evidence(store, environment_id, raws, now, resolved).why(condition)
@@ -90,7 +90,7 @@ class _Evidence:
         self._properties: dict[str, tuple[str, datetime]] = {}
 
     def why(self, condition: Condition) -> Why:
-        asked = tuple(self._resolved)
+        known_leaves = tuple(self._resolved)
         statement = only(
             self._environment_id, [*self._resolved.values(), And(())], self._now_ms, Users(self._raws)
         )
@@ -98,8 +98,8 @@ class _Evidence:
         if not rows:
             user = next(iter(self._raws))
             raise UserNotFound(f"no event and no property of user {user} is stored", field="user_id")
-        self._holds = {leaf: bool(answer) for leaf, answer in zip(asked, rows[0][2:], strict=False)}
-        self._properties = self._newest({leaf.key for leaf in asked if isinstance(leaf, UserProperty)})
+        self._holds = {leaf: bool(answer) for leaf, answer in zip(known_leaves, rows[0][2:], strict=False)}
+        self._properties = self._newest({leaf.key for leaf in known_leaves if isinstance(leaf, UserProperty)})
         return self._why(condition)
 
     def _why(self, node: Condition) -> Why:
@@ -134,10 +134,10 @@ class _Evidence:
 
     def _counted(self, node: Did) -> tuple[int, tuple[Counted, ...]]:
         scope = Scope(self._environment_id)
-        asked = self._resolved[node]
-        assert isinstance(asked, Did)
+        resolved = self._resolved[node]
+        assert isinstance(resolved, Did)
         events = scope.events(
-            event_clause(asked.event, scope.bindings),
+            event_clause(resolved.event, scope.bindings),
             time_clause(node.window, self._now_ms, scope.bindings),
             "user_id IN {raws:Array(UInt64)}",
         )

@@ -11,8 +11,8 @@ from cairn.segments.watched import Watched
 class Index:
     """The live segments of one environment. Made anew when one of them changes."""
 
-    def __init__(self, some: Iterable[Watched]) -> None:
-        self.segments = list(some)
+    def __init__(self, watched_segments: Iterable[Watched]) -> None:
+        self.segments = list(watched_segments)
         self.of_unknown_users = [
             watched for watched in self.segments if watched.ready.holds_for_unknown_users
         ]

@@ -199,8 +199,8 @@ class Leaves:
                 every = tuple(self._read(child, counters, keys) for child in nodes)
                 return lambda facts: all(holds(facts) for holds in every)
             case Or(nodes):
-                some = tuple(self._read(child, counters, keys) for child in nodes)
-                return lambda facts: any(holds(facts) for holds in some)
+                alternatives = tuple(self._read(child, counters, keys) for child in nodes)
+                return lambda facts: any(holds(facts) for holds in alternatives)
             case Not(child):
                 inner = self._read(child, counters, keys)
                 return lambda facts: not inner(facts)

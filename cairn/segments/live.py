@@ -208,8 +208,8 @@ class LiveSegments:
         named = {leads.get(raw, raw) for raw in loaded.by_property.get(IDENTITY_KEY, ())}
         absorbed = leads.keys() & loaded.merged
         wanted = {
-            watched: {leads.get(raw, raw) for raw in some}
-            for watched, some in index.concerned(loaded).items()
+            watched: {leads.get(raw, raw) for raw in raws}
+            for watched, raws in index.concerned(loaded).items()
         }
         if named:  # members change what they are called in the list
             for watched, inside in self._inside(index.segments, named).items():
@@ -218,8 +218,8 @@ class LiveSegments:
         if new and index.of_unknown_users:  # those not in yet enter just by appearing
             for watched, inside in self._inside(index.of_unknown_users, new).items():
                 wanted.setdefault(watched, set()).update(new - inside)
-        some = [(watched, users) for watched, users in wanted.items() if users]
-        self._bring_in_line(environment_id, some, known, set(absorbed), now_ms)
+        work = [(watched, users) for watched, users in wanted.items() if users]
+        self._bring_in_line(environment_id, work, known, set(absorbed), now_ms)
         self._remember(environment_id, new)
 
     def _remember(self, environment_id: int, users: Set[int]) -> None:
@@ -228,10 +228,10 @@ class LiveSegments:
             known.clear()
         known |= users
 
-    def _inside(self, some: Sequence[Watched], users: Set[int]) -> dict[Watched, set[int]]:
+    def _inside(self, segments: Sequence[Watched], users: Set[int]) -> dict[Watched, set[int]]:
         values = [str(user) for user in users]
-        found = self._members.which_all({watched.users_set: values for watched in some})
-        return {watched: {int(user) for user in found[watched.users_set]} for watched in some}
+        found = self._members.which_all({watched.users_set: values for watched in segments})
+        return {watched: {int(user) for user in found[watched.users_set]} for watched in segments}
 
     def _bring_in_line(
         self, environment_id: int, wanted: Wanted, known: Set[int], absorbed: Set[int], now_ms: int
@@ -239,8 +239,8 @@ class LiveSegments:
         for watched, users in wanted:
             if len(users) > COUNT_INSTEAD:
                 watched.is_caught_up = False
-        some = [(watched, users) for watched, users in wanted if len(users) <= COUNT_INSTEAD]
-        found, failed = answer(self._engine, self._store, some, known, now_ms)
+        few = [(watched, users) for watched, users in wanted if len(users) <= COUNT_INSTEAD]
+        found, failed = answer(self._engine, self._store, few, known, now_ms)
         for watched, error in failed:
             self._failed(watched, error, now_ms)
         answered = [(watched, answers, users | absorbed) for watched, users, answers in found]
@@ -290,8 +290,8 @@ class LiveSegments:
         users = set().union(*wanted.values())
         with reading(self._engine) as connection:
             leads = canonical(connection, environment_id, users)
-        some = [(watched, {leads.get(user, user) for user in due}) for watched, due in wanted.items()]
-        self._bring_in_line(environment_id, some, set(), set(leads), now_ms)
+        work = [(watched, {leads.get(user, user) for user in due}) for watched, due in wanted.items()]
+        self._bring_in_line(environment_id, work, set(), set(leads), now_ms)
         failed = [watched for watched in wanted if not watched.is_live]
         for watched in failed:
             self._members.due.drop(environment_id, watched.segment_id)
@@ -309,21 +309,21 @@ class LiveSegments:
             self._recounts.took(int((time.perf_counter() - started) * 1000), now_ms)
         return len(due) > len(chosen)
 
-    def _count(self, some: Sequence[Watched], now_ms: int) -> None:
+    def _count(self, segments: Sequence[Watched], now_ms: int) -> None:
         """Count in full; when that fails together, each alone."""
         started = time.perf_counter()
-        conditions = [watched.ready for watched in some]
+        conditions = [watched.ready for watched in segments]
         try:
-            found = count_everybody(self._store, some[0].environment_id, conditions, now_ms)
+            found = count_everybody(self._store, segments[0].environment_id, conditions, now_ms)
         except CairnError as error:
-            if len(some) == 1:
-                self._failed(some[0], error, now_ms)
+            if len(segments) == 1:
+                self._failed(segments[0], error, now_ms)
             else:
-                for watched in some:
+                for watched in segments:
                     self._count([watched], now_ms)
             return
-        count_ms = int((time.perf_counter() - started) * 1000) // len(some)
-        for watched, counted in zip(some, found, strict=True):
+        count_ms = int((time.perf_counter() - started) * 1000) // len(segments)
+        for watched, counted in zip(segments, found, strict=True):
             watched.count_ms = count_ms
             self._switch(watched, counted, now_ms)
 

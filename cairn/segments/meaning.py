@@ -12,14 +12,14 @@ from cairn.segments.watched import Watched
 
 
 def resolve_watched(
-    some: Iterable[Watched], engine: sa.Engine, definitions: Definitions, leaves: Leaves
+    segments: Iterable[Watched], engine: sa.Engine, definitions: Definitions, leaves: Leaves
 ) -> bool:
     """Bring `ready` of each up to date; say whether one changed. Raises Unavailable.
 
     To be called after touched users were taken from the queue: the elements they acted on are stored by then. A meaning
     that grows by new elements concerns nobody but such users, so nothing has to be counted anew for it.
     """
-    concerned = [watched for watched in some if watched.needs_resolving]
+    concerned = [watched for watched in segments if watched.needs_resolving]
     is_changed = False
     for environment_id in sorted({watched.environment_id for watched in concerned}):
         shapes = definitions.shapes(environment_id)

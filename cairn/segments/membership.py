@@ -42,20 +42,20 @@ def apply_answers(
     such users, whose place in the list ends too.
     """
     _note_due(members, answered, now_ms)
-    inside = members.which_all({watched.users_set: map(str, asked) for watched, _, asked in answered})
+    inside = members.which_all({watched.users_set: map(str, users) for watched, _, users in answered})
     gone = {
         user
-        for watched, answers, asked in answered
-        for user in asked - answers.keys()
+        for watched, answers, users in answered
+        for user in users - answers.keys()
         if str(user) in inside[watched.users_set]
     }
     names = identities(gone) if gone else {}
     changes: dict[str, SetChange] = {}
     come_or_gone: dict[str, frozenset[int]] = {}
-    for watched, answers, asked in answered:
+    for watched, answers, checked in answered:
         users = {int(value) for value in inside[watched.users_set]}
         holding = {
-            user: answer.identity for user, answer in answers.items() if answer.holds and user in asked
+            user: answer.identity for user, answer in answers.items() if answer.holds and user in checked
         }
         entered, left = holding.keys() - users, users - holding.keys()
         lost = {answers[user].identity if user in answers else names.get(user, "") for user in left}
@@ -76,9 +76,9 @@ def _note_due(members: Members, answered: Sequence[Answered], now_ms: int) -> No
     """Before the members: after a crash between the two, too many users are looked at again, never too few."""
     for environment_id in {watched.environment_id for watched, _, _ in answered}:
         found: dict[int, dict[int, int | None]] = {}
-        for watched, answers, asked in answered:
+        for watched, answers, users in answered:
             if watched.ready.counters:
-                dues = {user: answers[user].due_ms if user in answers else NEVER_MS for user in asked}
+                dues = {user: answers[user].due_ms if user in answers else NEVER_MS for user in users}
                 found[watched.segment_id] = {
                     user: due_ms if due_ms < NEVER_MS else None for user, due_ms in dues.items()
                 }
@@ -114,8 +114,8 @@ def _exchange(members: Members, name: str, wanted: Set[str], now_ms: int) -> Set
     return changed
 
 
-def drop_members(members: Members, some: Iterable[Watched]) -> None:
-    for watched in some:
+def drop_members(members: Members, segments: Iterable[Watched]) -> None:
+    for watched in segments:
         members.drop(watched.users_set)
         members.drop(watched.list_set)
         members.due.drop(watched.environment_id, watched.segment_id)

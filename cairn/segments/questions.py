@@ -59,8 +59,8 @@ def _answer_chunk(
         if len(users) == 1:
             _answer_by_sql(store, connection, wanted, users, known, now_ms, found)
         return
-    for (watched, asked), answers in zip(wanted, found, strict=True):
-        for user in asked & users & facts.keys():
+    for (watched, checked), answers in zip(wanted, found, strict=True):
+        for user in checked & users & facts.keys():
             answers[user] = _answer(watched.ready, facts[user])
 
 
@@ -82,8 +82,8 @@ def _answer_by_sql(
     of_users = Users(raw_ids(connection, environment_id, users), users & known)
     for part, places in _statements(
         [watched.ready for watched, _ in wanted],
-        lambda some: only(
-            environment_id, [ready.condition for ready in some], now_ms, of_users, with_due=True
+        lambda batch: only(
+            environment_id, [ready.condition for ready in batch], now_ms, of_users, with_due=True
         ),
     ):
         for user, identity, *answers in store.query(part):
@@ -118,7 +118,7 @@ def count_everybody(
     questions = Questions(store)
     for _, places in _statements(
         conditions,
-        lambda some: everybody(environment_id, [ready.condition for ready in some], now_ms, with_due=True),
+        lambda batch: everybody(environment_id, [ready.condition for ready in batch], now_ms, with_due=True),
     ):
         counted = tuple(conditions[place].condition for place in places)
         rows = questions.ask(environment_id, _Everybody(counted, now_ms))

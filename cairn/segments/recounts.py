@@ -19,9 +19,9 @@ class Recounts:
         self._interval_ms = interval_ms
         self._not_before_ms = 0
 
-    def due(self, some: Iterable[Watched], now_ms: int, *, is_urgent: bool) -> list[Watched]:
+    def due(self, segments: Iterable[Watched], now_ms: int, *, is_urgent: bool) -> list[Watched]:
         """Those to be counted now, the most urgent first."""
-        found = [watched for watched in some if _is_due(watched, now_ms)]
+        found = [watched for watched in segments if _is_due(watched, now_ms)]
         if not is_urgent and 0 < self._not_before_ms - now_ms <= self._interval_ms:
             found = [watched for watched in found if not is_recounted(watched)]
         return sorted(found, key=lambda w: (w.is_current, w.is_caught_up, w.due_ms))

@@ -30,7 +30,7 @@ class LiveStatus(Struct, frozen=True):
     segments: tuple[SegmentStatus, ...]
 
 
-def statuses(some: Iterable[Watched]) -> tuple[SegmentStatus, ...]:
+def statuses(segments: Iterable[Watched]) -> tuple[SegmentStatus, ...]:
     """By environment and segment."""
     return tuple(
         SegmentStatus(
@@ -46,5 +46,5 @@ def statuses(some: Iterable[Watched]) -> tuple[SegmentStatus, ...]:
             error=watched.error,
             failed_ms=watched.failed_ms,
         )
-        for watched in sorted(some, key=lambda watched: watched.place)
+        for watched in sorted(segments, key=lambda watched: watched.place)
     )

@@ -100,10 +100,10 @@ def _askers(connection: sa.Connection, workspace_id: int) -> Iterator[tuple[Use,
 
 def _named(document: object) -> tuple[set[int], set[str]]:
     """The segments and the lists that a stored audience asks about, however deep."""
-    asked = [node for node in _objects(document) if node.get("type") == "in_list"]
+    in_lists = [node for node in _objects(document) if node.get("type") == "in_list"]
     return (
-        {node["segment_id"] for node in asked if node.get("segment_id")},
-        {node["list_id"] for node in asked if node.get("list_id")},
+        {node["segment_id"] for node in in_lists if node.get("segment_id")},
+        {node["list_id"] for node in in_lists if node.get("list_id")},
     )
 
 

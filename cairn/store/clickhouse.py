@@ -64,7 +64,7 @@ class ClickHouseStore:
             return
         table = rows.properties_table(changes)
         self._ids.add_seen(
-            [(one.environment_id, one.user_id) for one in changes if one.key == FIRST_SEEN_KEY]
+            [(change.environment_id, change.user_id) for change in changes if change.key == FIRST_SEEN_KEY]
         )
         with self._states.changing(change.environment_id for change in changes):
             self._engine.insert("user_properties", table)
@@ -89,7 +89,9 @@ class ClickHouseStore:
 
     def insert_elements(self, elements: Sequence[SeenElement]) -> None:
         stored = self._stored_elements(elements)
-        missing = [one for one in elements if (one.environment_id, one.element_id) not in stored]
+        missing = [
+            element for element in elements if (element.environment_id, element.element_id) not in stored
+        ]
         if missing:
             with self._states.changing(element.environment_id for element in missing):
                 self._engine.insert("elements", rows.elements_table(missing))
@@ -109,9 +111,9 @@ class ClickHouseStore:
                   WHERE event_id IN {{ids:Array(UInt64)}}"""
         return {row[0]: position_of(row[1], row[2]) for row in self._engine.read(sql, {"ids": maybes})}
 
-    def erase_users(self, some: Sequence[UserErasure]) -> list[Erased]:
+    def erase_users(self, erasures: Sequence[UserErasure]) -> list[Erased]:
         with self._states.changing_all(), self._merged_users.changing():
-            return erase(self._engine.command, self._engine.read, some)
+            return erase(self._engine.command, self._engine.read, erasures)
 
     def scrub(self) -> bool:
         return self._engine.scrub()
@@ -148,11 +150,11 @@ class ClickHouseStore:
         }
         return set(self._engine.read(sql, parameters)) & set(users)
 
-    def visitors(self, asked: Sequence[tuple[int, int]]) -> list[VisitorRow]:
-        return stored_visitors(self._engine.read, asked) if asked else []
+    def visitors(self, keys: Sequence[tuple[int, int]]) -> list[VisitorRow]:
+        return stored_visitors(self._engine.read, keys) if keys else []
 
-    def waiting_visitors(self, asked: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
-        maybes = self._ids.maybe_waiting(asked)
+    def waiting_visitors(self, keys: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+        maybes = self._ids.maybe_waiting(keys)
         return {(row.environment_id, row.visitor_id) for row in self.visitors(maybes) if not row.rank}
 
     def state(self, environment_id: int) -> DataState:
@@ -162,9 +164,9 @@ class ClickHouseStore:
         return waiting_environments(self._engine.read)
 
     def identities_behind(
-        self, environment_id: int, account_id: int, asked: Sequence[int]
+        self, environment_id: int, account_id: int, visitor_ids: Sequence[int]
     ) -> list[VisitorRow]:
-        return identities_behind(self._engine.read, environment_id, account_id, asked)
+        return identities_behind(self._engine.read, environment_id, account_id, visitor_ids)
 
     def name_identities(self, environment_id: int, account_id: int) -> None:
         self._engine.check_space()
@@ -217,6 +219,6 @@ class ClickHouseStore:
             SELECT environment_id, element_id FROM {DATABASE}.elements
             WHERE environment_id IN {{environments:Array(UInt32)}} AND element_id IN {{ids:Array(UInt64)}}
         """
-        environments = sorted({one.environment_id for one in elements})
-        ids = [one.element_id for one in elements]
+        environments = sorted({element.environment_id for element in elements})
+        ids = [element.element_id for element in elements]
         return set(self._engine.read(sql, {"environments": environments, "ids": ids}))

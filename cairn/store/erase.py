@@ -45,17 +45,17 @@ class Erased(Struct, frozen=True):
     elements: int = 0
 
 
-def erase(run: Run, read: Read, some: Sequence[UserErasure]) -> list[Erased]:
+def erase(run: Run, read: Read, erasures: Sequence[UserErasure]) -> list[Erased]:
     """Take these users out of every answer. Shape: one count each. Guarantee: the same again does no harm."""
     run(_TABLE)
     run(f"TRUNCATE TABLE {LEAVING}")
     try:
-        for one in some:
-            _insert(run, "user", one.environment_id, one.user_ids)
-            _insert(run, "refusal", one.environment_id, _refusals(read, one))
+        for erasure in erasures:
+            _insert(run, "user", erasure.environment_id, erasure.user_ids)
+            _insert(run, "refusal", erasure.environment_id, _refusals(read, erasure))
         for environment_id, element in _own_elements(read):
             _insert(run, "element", environment_id, (element,))
-        counts = [_count(read, one.environment_id) for one in some]
+        counts = [_count(read, erasure.environment_id) for erasure in erasures]
         for table, where in _DELETIONS:
             run(f"DELETE FROM {DATABASE}.{table} WHERE {where} {_SYNC}")
         return counts
@@ -88,11 +88,11 @@ def _insert(run: Run, what: str, environment_id: int, ids: Sequence[int]) -> Non
         run(f"INSERT INTO {LEAVING} VALUES {rows}")
 
 
-def _refusals(read: Read, one: UserErasure) -> list[int]:
+def _refusals(read: Read, erasure: UserErasure) -> list[int]:
     """Refused events that these users sent, or that name them. A text goes as a parameter, never into a mutation."""
-    if not one.names:
+    if not erasure.names:
         return []
-    contained = [_in_payload(name) for name in one.names]
+    contained = [_in_payload(name) for name in erasure.names]
     rows = read(
         f"""
         SELECT DISTINCT {_HASH} FROM {DATABASE}.refusals
@@ -101,7 +101,7 @@ def _refusals(read: Read, one: UserErasure) -> list[int]:
                OR arrayExists(text -> position(payload, text) > 0 OR position(detail, text) > 0,
                               {{contained:Array(String)}}))
         """,
-        {"one": one.environment_id, "names": list(one.names), "contained": contained},
+        {"one": erasure.environment_id, "names": list(erasure.names), "contained": contained},
     )
     return [int(row[0]) for row in rows]
 

@@ -86,7 +86,7 @@ def _captured(events: Sequence[Draft]) -> dict[str, pa.Array]:
     given = set().union(*facts)
     for name in FACTS:
         if name in given:
-            columns[name] = _repeated([one.get(name, "") for one in facts])
+            columns[name] = _repeated([event_facts.get(name, "") for event_facts in facts])
     return columns
 
 
@@ -98,12 +98,12 @@ def _element_id(event: Draft) -> int:
 
 def elements_table(elements: Sequence[SeenElement]) -> pa.Table:
     """Raises RowsNotStorable."""
-    shapes = [one.element for one in elements]
+    shapes = [element.element for element in elements]
     with _storable("an element", "elements"):
         return pa.table(
             {
-                "environment_id": _numbers([one.environment_id for one in elements], pa.uint32()),
-                "element_id": _numbers([one.element_id for one in elements], pa.uint64()),
+                "environment_id": _numbers([element.environment_id for element in elements], pa.uint32()),
+                "element_id": _numbers([element.element_id for element in elements], pa.uint64()),
                 "hierarchy": pa.array([shape.hierarchy for shape in shapes], pa.string()),
                 "tag": _repeated([shape.tag for shape in shapes]),
                 "dom_id": pa.array([shape.dom_id for shape in shapes], pa.string()),
@@ -112,7 +112,7 @@ def elements_table(elements: Sequence[SeenElement]) -> pa.Table:
                 "href": pa.array([shape.href for shape in shapes], pa.string()),
                 "label": pa.array([shape.label for shape in shapes], pa.string()),
                 "attributes": _maps([shape.attributes for shape in shapes]),
-                "first_seen": _numbers([one.first_seen_ms for one in elements], _TIME),
+                "first_seen": _numbers([element.first_seen_ms for element in elements], _TIME),
             }
         )
 

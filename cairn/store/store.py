@@ -114,7 +114,7 @@ class Store(Protocol):
         Exact for as long as the events are kept.
         """
 
-    def erase_users(self, some: Sequence[UserErasure]) -> list[Erased]:
+    def erase_users(self, erasures: Sequence[UserErasure]) -> list[Erased]:
         """Take users out of every answer; return what each entry lost. The same again does no harm."""
 
     def scrub(self) -> bool:
@@ -126,17 +126,17 @@ class Store(Protocol):
     def identified(self, users: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of the users (environment, raw id) whose id is an identity's own."""
 
-    def visitors(self, asked: Sequence[tuple[int, int]]) -> list[VisitorRow]:
+    def visitors(self, keys: Sequence[tuple[int, int]]) -> list[VisitorRow]:
         """What is stored of these flag visitors (environment, visitor id)."""
 
-    def waiting_visitors(self, asked: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    def waiting_visitors(self, keys: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of them whose events were stored before their user was known. Cheap where there are none."""
 
     def waiting_environments(self) -> set[int]:
         """Those that may have such visitors."""
 
     def identities_behind(
-        self, environment_id: int, account_id: int, asked: Sequence[int]
+        self, environment_id: int, account_id: int, visitor_ids: Sequence[int]
     ) -> list[VisitorRow]:
         """Of all identities of an environment those whose visitor is asked for, or waits; a row need not be stored.
 

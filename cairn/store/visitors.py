@@ -36,17 +36,17 @@ _WITHOUT_ROW = f"""
 """
 
 
-def stored_visitors(read: Read, asked: Sequence[Visitor]) -> list[VisitorRow]:
+def stored_visitors(read: Read, keys: Sequence[Visitor]) -> list[VisitorRow]:
     sql = f"""
         SELECT environment_id, visitor_id, argMax(user_id, rank), max(rank) FROM {DATABASE}.visitors
         WHERE environment_id IN {{environments:Array(UInt32)}} AND visitor_id IN {{visitors:Array(UInt64)}}
         GROUP BY environment_id, visitor_id
     """
     parameters = {
-        "environments": sorted({environment_id for environment_id, _ in asked}),
-        "visitors": [visitor_id for _, visitor_id in asked],
+        "environments": sorted({environment_id for environment_id, _ in keys}),
+        "visitors": [visitor_id for _, visitor_id in keys],
     }
-    wanted = set(asked)
+    wanted = set(keys)
     return [VisitorRow(*row) for row in read(sql, parameters) if row[:2] in wanted]
 
 
@@ -57,17 +57,17 @@ def waiting_environments(read: Read) -> set[int]:
 
 
 def identities_behind(
-    read: Read, environment_id: int, account_id: int, asked: Sequence[int]
+    read: Read, environment_id: int, account_id: int, visitor_ids: Sequence[int]
 ) -> list[VisitorRow]:
     """Of the identities of an environment without a row those whose visitor is asked for, or waits for its user."""
     sql = f"""
         WITH {_named(account_id)}
         SELECT DISTINCT environment_id, visitor, user_id, {IDENTITY} FROM {DATABASE}.user_properties
-        WHERE {_WITHOUT_ROW} AND (visitor IN {{asked:Array(UInt64)}} OR visitor IN (
+        WHERE {_WITHOUT_ROW} AND (visitor IN {{visitor_ids:Array(UInt64)}} OR visitor IN (
             SELECT visitor_id FROM {DATABASE}.visitors WHERE environment_id = {{here:UInt32}} AND rank = {WAITING}))
     """
     pages = _pages(read, environment_id, PAGE)
-    return [VisitorRow(*row) for bounds in pages for row in read(sql, {**bounds, "asked": asked})]
+    return [VisitorRow(*row) for bounds in pages for row in read(sql, {**bounds, "visitor_ids": visitor_ids})]
 
 
 def name_identities(

@@ -120,7 +120,7 @@ def configure(
 
 
 def _check_secret(text: str, field: str) -> None:
-    if len(text) > LONGEST_SECRET or not all(33 <= ord(each) < 127 for each in text.strip()):
+    if len(text) > LONGEST_SECRET or not all(33 <= ord(character) < 127 for character in text.strip()):
         raise InvalidInput(
             f"{field}: expected up to {LONGEST_SECRET} letters, digits and signs, without spaces", field=field
         )

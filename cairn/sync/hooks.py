@@ -239,7 +239,11 @@ def due_messages(connection: sa.Connection, now: datetime) -> list[tuple[Hook, M
     first: dict[int, Message] = {}
     for row in connection.execute(query):
         first.setdefault(row.hook_id, Message(**row._mapping))
-    due = {hook_id: one for hook_id, one in first.items() if one.next_at is None or one.next_at <= now}
+    due = {
+        hook_id: message
+        for hook_id, message in first.items()
+        if message.next_at is None or message.next_at <= now
+    }
     hooks = connection.execute(sa.select(*_HOOK).where(outbound_hooks.c.id.in_(due)))
     return [(Hook(**row._mapping), due[row.id]) for row in hooks]
 

@@ -106,8 +106,8 @@ def read_consent_request(
     except OAuth2Error as error:
         if not error.redirect_uri:
             raise BadConsentRequest(f"the app's request cannot be accepted: {_said(error)}") from error
-        told = [("error", str(error.error)), ("error_description", _said(error))]
-        location = with_parameters(error.redirect_uri, told, raw=state)
+        parameters = [("error", str(error.error)), ("error_description", _said(error))]
+        location = with_parameters(error.redirect_uri, parameters, raw=state)
         raise Returned(location, app, is_claimed=is_claimed) from error
     challenge = values.get("code_challenge", "")
     return ConsentRequest(app, grant.redirect_uri, state, challenge, is_claimed)
@@ -142,8 +142,8 @@ def allow(
 
 def deny(request: ConsentRequest) -> str:
     """Where the browser goes."""
-    told = [("error", "access_denied"), ("error_description", "The member did not allow it")]
-    return with_parameters(request.redirect_uri, told, raw=request.state)
+    parameters = [("error", "access_denied"), ("error_description", "The member did not allow it")]
+    return with_parameters(request.redirect_uri, parameters, raw=request.state)
 
 
 def is_authentic(connection: sa.Connection, parameters: Mapping[str, str], now: datetime) -> bool:

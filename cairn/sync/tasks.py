@@ -94,10 +94,10 @@ def is_silent(connection: sa.Connection, sync: Sync, now: datetime) -> bool:
     """Whether the target has been told nothing for so long that it cannot know whether the sync is still there."""
     if sync.is_ending:
         return False
-    told = sa.select(sa.func.max(sync_tasks.c.finished_at)).where(
+    newest = sa.select(sa.func.max(sync_tasks.c.finished_at)).where(
         sync_tasks.c.sync_id == sync.id, sync_tasks.c.state == "done"
     )
-    last = connection.execute(told).scalar()
+    last = connection.execute(newest).scalar()
     return last is not None and last <= now - ALIVE_EVERY
 
 

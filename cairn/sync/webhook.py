@@ -125,7 +125,7 @@ def read_page(body: bytes, *, signature: str) -> Page:
             raise WebhookMalformed("data.sync_info: it is missing")
         info = _SyncInfo(1, 1, f"drain-{blake2b(signature.encode(), digest_size=16).hexdigest()}")
     _check(info)
-    add, remove = ([each.id for each in ids or ()] for ids in (data.add, data.remove))
+    add, remove = ([user.id for user in ids or ()] for ids in (data.add, data.remove))
     name = shown_name(data.segment.name, data.segment.id)
     return Page(
         str(data.segment.id), name, action, info.sync_task_id, info.page_number, info.total_pages, add, remove
@@ -148,7 +148,8 @@ def _check(info: _SyncInfo) -> None:
 def shown_name(name: str, segment_id: int | str) -> str:
     """On one line, and not longer than pages show."""
     text = "".join(
-        " " if unicodedata.category(each)[0] in "CZ" else each for each in name[: 2 * LONGEST_NAME]
+        " " if unicodedata.category(character)[0] in "CZ" else character
+        for character in name[: 2 * LONGEST_NAME]
     )
     return " ".join(text.split())[:LONGEST_NAME] or f"Segment {segment_id}"
 

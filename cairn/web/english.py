@@ -66,14 +66,14 @@ class Word(Struct, frozen=True):
 Words = list[Word]
 
 
-def sentence(told: Told, library: str | None = None) -> Words:
+def sentence(event: Told, library: str | None = None) -> Words:
     """“Clicked button **Add to cart** on /product/42”, “**Order Completed** · 129.5 EUR”.
 
     `library`: who sent it, where that matters: of what a user is made to be it says by whom.
     """
-    words = _SENTENCES.get(told.kind, _custom)(told)
+    words = _SENTENCES.get(event.kind, _custom)(event)
     return (
-        words if library is None or told.kind != Kind.IDENTIFY else [*words, Word(f", by {sender(library)}")]
+        words if library is None or event.kind != Kind.IDENTIFY else [*words, Word(f", by {sender(library)}")]
     )
 
 
@@ -130,11 +130,11 @@ def _address(element: Element) -> str:
     return "." + ".".join(element.classes.split()[:2]) if element.classes else element.tag or "something"
 
 
-def _custom(told: Told) -> Words:
-    words = [Word(short(told.name) or "Unnamed event", strong=True)]
-    if told.element is not None:
-        words += [Word(" on "), *element_words(told.element)]
-    shown = _shown(told.properties)
+def _custom(event: Told) -> Words:
+    words = [Word(short(event.name) or "Unnamed event", strong=True)]
+    if event.element is not None:
+        words += [Word(" on "), *element_words(event.element)]
+    shown = _shown(event.properties)
     return [*words, Word(f" · {shown}")] if shown else words
 
 
@@ -147,50 +147,53 @@ def _shown(properties: Mapping[str, str]) -> str:
     return ", ".join(f"{short(key, 30)} {short(value, 40)}" for key, value in shown[:SHOWN])
 
 
-def _fact(told: Told, key: str) -> str:
+def _fact(event: Told, key: str) -> str:
     """A fact, or a property of that name, as senders without facts have it."""
-    return told.facts.get(key) or told.properties.get(key, "")
+    return event.facts.get(key) or event.properties.get(key, "")
 
 
-def _pageview(told: Told) -> Words:
-    path, title = _fact(told, "path"), _fact(told, "title")
-    words = [Word("Viewed "), Word(short(path or title or told.name) or "a page", strong=True)]
+def _pageview(event: Told) -> Words:
+    path, title = _fact(event, "path"), _fact(event, "title")
+    words = [Word("Viewed "), Word(short(path or title or event.name) or "a page", strong=True)]
     return [*words, Word(f" · {short(title)}")] if path and title else words
 
 
-def _view(told: Told) -> Words:
-    name = _fact(told, "view") or _fact(told, "title") or told.name
-    did = "Left" if told.properties.get("transition") == "disappeared" else "Saw"
+def _view(event: Told) -> Words:
+    name = _fact(event, "view") or _fact(event, "title") or event.name
+    did = "Left" if event.properties.get("transition") == "disappeared" else "Saw"
     return [Word(f"{did} screen "), Word(short(name) or "without a name", strong=True)]
 
 
 def _on_element(verb: str) -> Callable[[Told], Words]:
-    def say(told: Told) -> Words:
-        words = [Word(f"{verb} "), *_target(told)]
-        place = _fact(told, "path") or _fact(told, "view")
+    def say(event: Told) -> Words:
+        words = [Word(f"{verb} "), *_target(event)]
+        place = _fact(event, "path") or _fact(event, "view")
         return [*words, Word(f" on {short(place)}")] if place else words
 
     return say
 
 
-def _target(told: Told) -> Words:
-    if told.element is not None:
-        return element_words(told.element)
-    text = told.properties.get("text") or told.properties.get("target_text") or told.name
+def _target(event: Told) -> Words:
+    if event.element is not None:
+        return element_words(event.element)
+    text = event.properties.get("text") or event.properties.get("target_text") or event.name
     return [Word(short(text) or "something", strong=True)]
 
 
-def _session(told: Told) -> Words:
-    where = _fact(told, "landing_path") or _fact(told, "path")
+def _session(event: Told) -> Words:
+    where = _fact(event, "landing_path") or _fact(event, "path")
     words = [Word("Started a session")]
     if where:
         words += [Word(" on "), Word(short(where), strong=True)]
-    source = told.facts.get("utm_source") or told.facts.get("referrer") or told.facts.get("channel", "")
+    source = event.facts.get("utm_source") or event.facts.get("referrer") or event.facts.get("channel", "")
     return [*words, Word(f", from {short(source)}")] if source else words
 
 
-def _version(told: Told) -> Words:
-    version, before = told.properties.get("current_version", ""), told.properties.get("previous_version", "")
+def _version(event: Told) -> Words:
+    version, before = (
+        event.properties.get("current_version", ""),
+        event.properties.get("previous_version", ""),
+    )
     words = [
         Word("Updated to version " if before else "Installed version "),
         Word(short(version) or "unknown", strong=True),
@@ -198,39 +201,39 @@ def _version(told: Told) -> Words:
     return [*words, Word(f" from {short(before)}")] if before else words
 
 
-def _notification(told: Told) -> Words:
-    title = told.properties.get("title_text", "")
+def _notification(event: Told) -> Words:
+    title = event.properties.get("title_text", "")
     return [Word("Opened notification "), Word(short(title) or "without a title", strong=True)]
 
 
-def _identify(told: Told) -> Words:
-    if told.name == FIRST_SEEN:
+def _identify(event: Told) -> Words:
+    if event.name == FIRST_SEEN:
         return [Word("Was seen for the first time")]
-    identity = told.properties.get("identity", "")
+    identity = event.properties.get("identity", "")
     if identity:
         return [Word("Was identified as "), Word(short(identity), strong=True)]
-    known = [key for key in told.properties if key not in ("identity", "segment_library")]
+    known = [key for key in event.properties if key not in ("identity", "segment_library")]
     shown = known[:SHOWN]
     if not shown:
         # What is said without properties is an identification, but for an empty change of them.
-        is_change = told.name == "Set properties"
+        is_change = event.name == "Set properties"
         return [Word("User properties were set" if is_change else "Was identified")]
     words = [Word("Set ")]
     for place, key in enumerate(shown):
         words += [Word(" and ")] if place else []
         words += [
             Word(short(key, 40), strong=True),
-            Word(f" to {short(told.properties[key], 40) or 'nothing'}"),
+            Word(f" to {short(event.properties[key], 40) or 'nothing'}"),
         ]
     more = len(known) - len(shown)
     return [*words, Word(f" and {more} more")] if more else words
 
 
-def _exposure(told: Told) -> Words:
-    flag = told.properties.get("flag") or told.name or "a flag"
-    is_known = "campaign" not in told.properties or "flag_key" in told.properties
+def _exposure(event: Told) -> Words:
+    flag = event.properties.get("flag") or event.name or "a flag"
+    is_known = "campaign" not in event.properties or "flag_key" in event.properties
     words = [Word("Saw flag " if is_known else "Saw "), Word(short(flag), strong=True)]
-    variation = told.properties.get("variation_name") or told.properties.get("variation", "")
+    variation = event.properties.get("variation_name") or event.properties.get("variation", "")
     return [*words, Word(f", variation {short(variation)}")] if variation else words
 
 

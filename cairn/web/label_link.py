@@ -27,7 +27,7 @@ def page_address(text: str) -> str:
         raise _refused(f"cannot be read: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _refused("give the address of a page, for example https://shop.example/cart")
-    if parts.username is not None or any(ord(each) <= 32 for each in text):
+    if parts.username is not None or any(ord(character) <= 32 for character in text):
         raise _refused("leave out spaces, user name and password")
     return text
 

@@ -81,11 +81,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
-def count(value: int, one: str, many: str = "") -> str:
+def count(value: int, singular: str, many: str = "") -> str:
     """`1 user`, `2,310 users`, `no users`."""
     if value == 0:
-        return f"no {many or one + 's'}"
-    return f"{number(value)} {one if value == 1 else many or one + 's'}"
+        return f"no {many or singular + 's'}"
+    return f"{number(value)} {singular if value == 1 else many or singular + 's'}"
 
 
 def share(value: float) -> str:

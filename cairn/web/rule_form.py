@@ -151,7 +151,7 @@ def first_variation(flag: Flag) -> Variation:
 
 
 def kind_of(draft: Draft) -> RuleKind:
-    return next((each for each in get_args(RuleKind) if each == draft.kind), "rollout")
+    return next((choice for choice in get_args(RuleKind) if choice == draft.kind), "rollout")
 
 
 def traffic_of(draft: Draft) -> float:
@@ -161,16 +161,19 @@ def traffic_of(draft: Draft) -> float:
 
 def allocations_of(draft: Draft, flag: Flag, before: Rule | None) -> tuple[Allocation, ...]:
     """Raises RuleInvalid. Numbers of an imported rule stay."""
-    numbers = {each.variation_id: each.number for each in before.allocations} if before else {}
+    numbers = (
+        {allocation.variation_id: allocation.number for allocation in before.allocations} if before else {}
+    )
     if kind_of(draft) != "testing":
         chosen = next(
-            (each for each in flag.variations if str(each.id) == draft.variation), flag.variations[0]
+            (variation for variation in flag.variations if str(variation.id) == draft.variation),
+            flag.variations[0],
         )
         return (Allocation(chosen.id, 100, numbers.get(chosen.id, 0)),)
-    weighed = ((each, draft.weights.get(str(each.id), "")) for each in flag.variations)
+    weighed = ((variation, draft.weights.get(str(variation.id), "")) for variation in flag.variations)
     return tuple(
-        Allocation(each.id, _share(weight, each), numbers.get(each.id, 0))
-        for each, weight in weighed
+        Allocation(variation.id, _share(weight, variation), numbers.get(variation.id, 0))
+        for variation, weight in weighed
         if weight not in ("", "0")
     )
 
@@ -289,7 +292,7 @@ def draft_of(rule: Rule) -> Draft:
         rule.kind,
         text_of(rule.traffic),
         str(rule.allocations[0].variation_id),
-        {str(each.variation_id): text_of(each.weight) for each in rule.allocations},
+        {str(allocation.variation_id): text_of(allocation.weight) for allocation in rule.allocations},
         "or" if isinstance(condition, Or) else "and",
         known,
     )

@@ -235,12 +235,12 @@ def _moment(text: str, zone: tzinfo, field: str) -> int:
 def from_condition(condition: Condition, zone: tzinfo) -> Draft:
     """The editor's form of a condition; as JSON when it has more than two levels or a leaf the rows cannot show."""
     join, groups = _parts(condition)
-    if all(_is_leaf(each) for each in groups):
+    if all(_is_leaf(group) for group in groups):
         join, outer, groups = "and", join, [condition]
         drafted = [_drafted(outer, _parts(condition)[1], zone)]
     else:
-        drafted = [_drafted(*_parts(each), zone) for each in groups]
-    found = [each for each in drafted if each is not None]
+        drafted = [_drafted(*_parts(group), zone) for group in groups]
+    found = [group for group in drafted if group is not None]
     draft = Draft(join, tuple(found)) if found else Draft()
     kept, _ = to_condition(draft, zone)
     if len(found) == len(drafted) and kept is not None and _plain(kept) == _plain(condition):
@@ -313,7 +313,7 @@ def _with_window(row: Row, window: Last | Between | None, zone: tzinfo) -> Row |
         case Last(amount, unit):
             return structs.replace(row, window="last", amount=str(amount), unit=unit)
         case Between(start, end) if start % 1000 == 0 and end % 1000 == 0:
-            texts = (from_ms(each).astimezone(zone).strftime(_LOCAL) for each in (start, end))
+            texts = (from_ms(end_ms).astimezone(zone).strftime(_LOCAL) for end_ms in (start, end))
             return structs.replace(row, window="between", start=next(texts), end=next(texts))
         case Between():
             return None  # the form's fields end at the second

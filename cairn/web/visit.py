@@ -118,7 +118,7 @@ class Visit:
     def near(self) -> list[tuple[str, Environment]]:
         """The first environments of the workspace, and this one: what a list to choose from holds."""
         known = self.environments[:MOST_NEAR]
-        if self.environment is None or any(each.id == self.environment.id for _, each in known):
+        if self.environment is None or any(environment.id == self.environment.id for _, environment in known):
             return known
         return [*known, *(pair for pair in self.environments if pair[1].id == self.environment.id)]
 
@@ -259,14 +259,16 @@ class Visit:
 
 def address_of(environment: Environment, environments: Iterable[tuple[str, Environment]]) -> str:
     """An environment's name in addresses: its key, or its id when an older project has the same key."""
-    first = next((each for _, each in environments if each.key == environment.key), environment)
+    first = next(
+        (candidate for _, candidate in environments if candidate.key == environment.key), environment
+    )
     return environment.key if first.id == environment.id else str(environment.id)
 
 
 def place_of(visit: Visit, *, write_key: str = "", sdk_key: str = "") -> Place:
     """What snippets of this environment are filled with."""
-    asked = visit.request.url
-    url = visit.core.settings.public_url or f"{asked.scheme}://{asked.netloc}"
+    request_url = visit.request.url
+    url = visit.core.settings.public_url or f"{request_url.scheme}://{request_url.netloc}"
     account_id = visit.workspace.account_id if visit.workspace else 0
     return Place(url.rstrip("/"), visit.here.app_id, write_key, sdk_key, account_id)
 

@@ -302,4 +302,4 @@ def _shown_user(item: Item) -> str:
     candidates = (item.identity, item.user_id) + (
         (named.identity, named.anonymous_id, named.email) if named else ()
     )
-    return next((str(one) for one in candidates if one), "")
+    return next((str(candidate) for candidate in candidates if candidate), "")

@@ -34,9 +34,9 @@ def parse_track(arrival: Arrival) -> Parsed:
         messages = open_messages(inflated(arrival.body)).messages
     except Rejected as rejected:
         return [refused(arrival, rejected, arrival.body)]
-    parsed = [_single(arrival, bytes(one), _messages, _tracked) for one in messages[:MOST_MESSAGES]]
+    parsed = [_single(arrival, bytes(message), _messages, _tracked) for message in messages[:MOST_MESSAGES]]
     excess = Rejected(Reason.TOO_MANY_EVENTS, f"events: one request carries {MOST_MESSAGES} at most")
-    return parsed + [refused(arrival, excess, one) for one in messages[MOST_MESSAGES:]]
+    return parsed + [refused(arrival, excess, message) for message in messages[MOST_MESSAGES:]]
 
 
 def parse_identify(arrival: Arrival) -> Parsed:
@@ -251,7 +251,7 @@ _EVENTS: Mapping[str, Callable[[Received], Said]] = {
 def _element(view: Received, *, is_quiet: bool = False) -> Element:
     views: Sequence[Received] = [view, *view.ancestors]
     return element_of(
-        "".join(node_text(one.class_name, one.id) for one in reversed(views)),
+        "".join(node_text(node.class_name, node.id) for node in reversed(views)),
         view.class_name,
         view.id,
         text="" if is_quiet else view.text,

@@ -103,14 +103,14 @@ def first_facts(device: DeviceInfo, application: ApplicationInfo) -> dict[str, s
 
 
 def _device_facts(device: DeviceInfo) -> dict[str, str]:
-    told = device.uach
+    hints = device.uach
     return {
         "device_type": enum_name(device.type, DEVICE_TYPES),
-        "device": text_of(device.model) or text_of(told.model),
+        "device": text_of(device.model) or text_of(hints.model),
         "device_id": text_of(device.vendor_id),
         "carrier": text_of(device.carrier),
-        "browser_version": text_of(told.browser_version),
-        "os_version": _os_version(text_of(told.platform_version), text_of(device.user_agent)),
+        "browser_version": text_of(hints.browser_version),
+        "os_version": _os_version(text_of(hints.platform_version), text_of(device.user_agent)),
     }
 
 

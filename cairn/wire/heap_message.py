@@ -248,7 +248,7 @@ def _fitting(given: Json, kind: Any) -> Json:  # Any: a type or a union of types
                 return usable(given, option)
         elif get_origin(option) is list:
             if isinstance(given, list):
-                return [usable(one, get_args(option)[0]) for one in given if isinstance(one, dict)]
+                return [usable(item, get_args(option)[0]) for item in given if isinstance(item, dict)]
         elif get_origin(option) is dict:
             if isinstance(given, dict):
                 return given

@@ -133,7 +133,7 @@ class _EventOf:
         call, given = self._call, self._given
         kind = given.get("t", "")
         lists = [call.lists.get("k", ()), call.lists.get(f"k{self._number}", ())]
-        properties = {key: value for one in lists for key, value in _pairs(one).items()}
+        properties = {key: value for pairs in lists for key, value in _pairs(pairs).items()}
         is_interaction = kind in _INTERACTIONS
         return _draft(
             call,

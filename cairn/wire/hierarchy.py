@@ -90,7 +90,7 @@ def _sorted_parts(parts: Iterable[str]) -> list[str]:
             tag = part
     classes.sort()
     attributes.sort()
-    return [one for one in (tag, dom_id) if one] + classes + attributes
+    return [name for name in (tag, dom_id) if name] + classes + attributes
 
 
 def _filled(nodes: Iterable[list[str]]) -> str:

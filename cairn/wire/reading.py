@@ -161,10 +161,14 @@ def check_depth(value: Json, levels: int) -> None:
 def _is_deeper(value: Json, levels: int) -> bool:
     layer = [value]
     for _ in range(levels + 1):
-        containers = [one for one in layer if isinstance(one, dict | list)]
+        containers = [value for value in layer if isinstance(value, dict | list)]
         if not containers:
             return False
-        layer = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+        layer = [
+            inner
+            for container in containers
+            for inner in (container.values() if isinstance(container, dict) else container)
+        ]
     return True
 
 

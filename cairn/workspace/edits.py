@@ -54,10 +54,10 @@ class StaleVersion(Conflict):
 
     def __init__(self, kind: Kind, newer: Sequence[Edit]) -> None:
         self.kind, self.newer = kind, tuple(newer)  # newest first; empty: the edition never was
-        told = "; ".join(_told(edit) for edit in newer[:TOLD])
+        changes = "; ".join(_told(edit) for edit in newer[:TOLD])
         super().__init__(
-            f"this {kind} was changed since you read it: {told}. Read it again and repeat your change"
-            if told
+            f"this {kind} was changed since you read it: {changes}. Read it again and repeat your change"
+            if changes
             else f"this {kind} never had such a version; read it again and repeat your change",
             field="version",
         )

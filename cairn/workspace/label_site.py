@@ -47,7 +47,7 @@ def origin_of(address: str) -> str:
         host = f"[{host}]"
     own = {"http": 80, "https": 443}[parts.scheme]
     origin = f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, own) else "")
-    if len(origin) > LONGEST_SITE or any(ord(each) <= 32 for each in origin):
+    if len(origin) > LONGEST_SITE or any(ord(character) <= 32 for character in origin):
         raise _refused(f"expected up to {LONGEST_SITE} characters without spaces")
     return origin
 

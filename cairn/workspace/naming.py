@@ -21,7 +21,7 @@ def clean_name(text: str, *, field: str = "name") -> str:
     name = unicodedata.normalize("NFC", text).strip()
     if not name or len(name) > MAX_NAME:
         raise InvalidInput(f"{field}: expected 1 to {MAX_NAME} characters, got {len(name)}", field=field)
-    if any(unicodedata.category(each) in _UNSEEN or each in _TURNING for each in name):
+    if any(unicodedata.category(character) in _UNSEEN or character in _TURNING for character in name):
         raise InvalidInput(
             f"{field}: control characters and line breaks are not accepted; use plain text", field=field
         )

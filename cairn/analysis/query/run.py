@@ -43,17 +43,17 @@ class Questions:
 
         Guarantee: an answer that was kept is one that asking the store now would give.
         """
-        asked, rows = question.plan(), list[Row]()
+        original, rows = question.plan(), list[Row]()
         if timeout_s is not None:
-            asked = structs.replace(asked, limits=structs.replace(asked.limits, timeout_s=timeout_s))
-        plan, is_right = asked, False
+            original = structs.replace(original, limits=structs.replace(original.limits, timeout_s=timeout_s))
+        plan, is_right = original, False
         while not is_right:
             state = self.store.state(environment_id)
-            plan = rewritten(asked, state).plan
+            plan = rewritten(original, state).plan
             version = state.version if state is not None and plan.can_be_kept else None
             rows = [] if plan.is_empty else self._rows(environment_id, question, plan, version, running)
             # What the rules relied on may have changed while the engine was at it.
-            is_right = rewritten(asked, self.store.state(environment_id)).plan == plan
+            is_right = rewritten(original, self.store.state(environment_id)).plan == plan
         return question.answer(rows)
 
     def explain(self, environment_id: int, question: Question[object]) -> Explained:

@@ -107,7 +107,7 @@ def add_audiences(call: Call, query: EnvironmentQuery, body: NewAudiences) -> Au
     here = call.environment(query.environment)
     added = {audience.id for audience in heap_audiences.add(call, here, body.heap_ids)}
     shown = heap_audiences.list_added(call, here)
-    return AudienceList(here.name, [_answer(each) for each in shown if each.audience.id in added])
+    return AudienceList(here.name, [_answer(audience) for audience in shown if audience.audience.id in added])
 
 
 def remove_audience(call: Call, audience_id: Id, query: EnvironmentQuery) -> Removed:

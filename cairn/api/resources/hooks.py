@@ -69,9 +69,16 @@ def read_messages(call: Call, hook_id: Id, query: MessagesQuery) -> MessageList:
     found = hooks.list_messages(call, environment, hook_id, limit=query.limit)
     answers = [
         MessageAnswer(
-            one.id, one.body, one.state, one.attempts, one.status, one.error, one.created_at, one.finished_at
+            message.id,
+            message.body,
+            message.state,
+            message.attempts,
+            message.status,
+            message.error,
+            message.created_at,
+            message.finished_at,
         )
-        for one in found
+        for message in found
     ]
     return MessageList(environment.name, answers)
 

@@ -78,9 +78,14 @@ def read_user_sessions(call: Call, user: UserName, query: UserSessionsQuery) -> 
     )
     answers = [
         SessionAnswer(
-            from_ms(one.start_ms), from_ms(one.end_ms), one.events, one.pageviews, one.entry, one.exit
+            from_ms(session.start_ms),
+            from_ms(session.end_ms),
+            session.events,
+            session.pageviews,
+            session.entry,
+            session.exit,
         )
-        for one in page.sessions
+        for session in page.sessions
     ]
     return UserSessions(query.gap_minutes, answers, None if page.next is None else str(page.next))
 
@@ -94,13 +99,13 @@ def read_sessions(call: Call, query: SessionDaysQuery) -> SessionDays:
         query.gap_minutes,
         [
             SessionDay(
-                from_ms(one.start_ms).astimezone(environment.zone),
-                one.sessions,
-                one.users,
-                one.events,
-                one.median_s,
+                from_ms(day.start_ms).astimezone(environment.zone),
+                day.sessions,
+                day.users,
+                day.events,
+                day.median_s,
             )
-            for one in days
+            for day in days
         ],
     )
 

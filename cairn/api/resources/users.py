@@ -215,7 +215,7 @@ def unmerge_user(call: Call, user: UserName, query: EnvironmentQuery, body: Unme
 
 
 def properties_answer(properties: Mapping[str, PropertyValue]) -> dict[str, UserProperty]:
-    return {key: UserProperty(each.value, from_ms(each.set_ms)) for key, each in properties.items()}
+    return {key: UserProperty(current.value, from_ms(current.set_ms)) for key, current in properties.items()}
 
 
 def _answer(user: User) -> UserAnswer:

@@ -70,7 +70,7 @@ def _may_grant(visit: Visit, role: Role) -> bool:
 def add_token(visit: Visit) -> Response:
     """Leads on to the page, which shows the secret once: loading it again makes no second token."""
     try:
-        role = next((each for each in Role if each == visit.form("role")), Role.VIEWER)
+        role = next((choice for choice in Role if choice == visit.form("role")), Role.VIEWER)
         secret = access.add_token(
             visit.call,
             name=visit.form("name"),

@@ -92,7 +92,12 @@ def switch(visit: Visit) -> Response:
     target = visit.call.environment(visit.ask("environment"))
     parts = visit.ask("to").split("/")
     left = next(
-        (each for _, each in visit.environments if parts[2:3] == [address_of(each, visit.environments)]), None
+        (
+            environment
+            for _, environment in visit.environments
+            if parts[2:3] == [address_of(environment, visit.environments)]
+        ),
+        None,
     )
     rest = [part for part in parts[3:] if part]
     shared = (

@@ -48,7 +48,7 @@ def flags_page(visit: Visit) -> Response:
     text = visit.ask("q").lower()
     fitting = [flag for flag in found if text in f"{flag.key} {flag.name}".lower()]
     page, siblings = portion(fitting, visit.ask("from")), _siblings(visit)
-    columns = [each for each in siblings if each.id != visit.here.id][: MOST_COLUMNS - 1]
+    columns = [sibling for sibling in siblings if sibling.id != visit.here.id][: MOST_COLUMNS - 1]
     return visit.page(
         "flags.html",
         page=page,
@@ -56,7 +56,7 @@ def flags_page(visit: Visit) -> Response:
         total=len(found),
         text=visit.ask("q"),
         with_archived=with_archived,
-        environments=[each for each in siblings if each in columns or each.id == visit.here.id],
+        environments=[sibling for sibling in siblings if sibling in columns or sibling.id == visit.here.id],
         more_environments=max(0, len(siblings) - MOST_COLUMNS),
         may_define=visit.may(Verb.DEFINE),
         editions=editions_of(visit.call, "flag switch", [flag.id for flag in page.items]),
@@ -65,7 +65,11 @@ def flags_page(visit: Visit) -> Response:
 
 def _siblings(visit: Visit) -> list[Environment]:
     """The environments of the project: each has its own switch."""
-    return [each for _, each in visit.environments if each.project_id == visit.here.project_id]
+    return [
+        environment
+        for _, environment in visit.environments
+        if environment.project_id == visit.here.project_id
+    ]
 
 
 def this_flag(visit: Visit) -> StoredFlag:
@@ -250,8 +254,8 @@ def sdk_page(visit: Visit) -> Response:
     call, here, stored = visit.call, visit.here, this_flag(visit)
     sdk_key = read_sdk_key(call, here)
     found = list_rules(call, stored.flag.id, here)
-    asked = (leaf for rule in found for leaf in leaves(rule.condition))
-    identifier = next((leaf.attribute for leaf in asked if isinstance(leaf, InList)), "")
+    condition_leaves = (leaf for rule in found for leaf in leaves(rule.condition))
+    identifier = next((leaf.attribute for leaf in condition_leaves if isinstance(leaf, InList)), "")
     variable = stored.flag.variables[0].key if stored.flag.variables else ""
     place = place_of(visit, sdk_key=sdk_key or HIDDEN)
     code = [
@@ -272,7 +276,7 @@ def sdk_page(visit: Visit) -> Response:
 def toggle_flag(visit: Visit) -> Response:
     """In the environment of the form, which is this one on the flag's page and any on the list."""
     wanted = visit.form("at") or str(visit.here.id)
-    target = next((each for each in _siblings(visit) if str(each.id) == wanted), visit.here)
+    target = next((sibling for sibling in _siblings(visit) if str(sibling.id) == wanted), visit.here)
     is_on = visit.form("on") == "1"
     stored = this_flag(visit)
     flags.switch_flag(visit.call, stored.flag.id, target, is_on=is_on, expected=visit.seen_edition)

@@ -18,8 +18,8 @@ SAMPLE, HISTORY = 20, 50  # rows of an audience's page
 
 
 def _public_url(visit: Visit) -> str:
-    asked = visit.request.url
-    return (visit.core.settings.public_url or f"{asked.scheme}://{asked.netloc}").rstrip("/")
+    url = visit.request.url
+    return (visit.core.settings.public_url or f"{url.scheme}://{url.netloc}").rstrip("/")
 
 
 def heap_page(visit: Visit, error: CairnError | None = None) -> Response:
@@ -120,7 +120,7 @@ def disconnect(visit: Visit) -> Response:
 def add_page(visit: Visit, error: CairnError | None = None) -> Response:
     offered, failure = heap_audiences.list_offered(visit.call, visit.here)
     text = visit.ask("q").lower()
-    page = portion([each for each in offered if text in each.name.lower()], visit.ask("from"))
+    page = portion([segment for segment in offered if text in segment.name.lower()], visit.ask("from"))
     return visit.page(
         "heap_add.html",
         status=error.status if error else 200,
@@ -147,7 +147,7 @@ def add(visit: Visit) -> Response:
 
 def audience_page(visit: Visit) -> Response:
     shown = heap_audiences.get_added(visit.call, visit.here, visit.number("audience_id"))
-    asked = visit.request.query_params.get("value", "")[:1000]
+    value = visit.request.query_params.get("value", "")[:1000]
     before = visit.ask("before")
     tasks = heap_audiences.history(
         visit.call,
@@ -160,9 +160,9 @@ def audience_page(visit: Visit) -> Response:
         "heap_audience.html",
         shown=shown,
         audience=shown.audience,
-        asked=asked,
+        asked=value,
         before=before,
-        since=heap_audiences.member_since(visit.call, shown.audience, asked) if asked else None,
+        since=heap_audiences.member_since(visit.call, shown.audience, value) if value else None,
         sample=heap_audiences.members_of(
             visit.call, shown.audience, after=visit.ask("after", longest=1000), limit=SAMPLE
         ),

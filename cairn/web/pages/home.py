@@ -247,7 +247,7 @@ def _of_refusals(visit: Visit, refusals: list[Refusals]) -> list[Concern]:
             Concern(
                 "warn",
                 "others",
-                _refused(sum(each.count for each in others)),
+                _refused(sum(other.count for other in others)),
                 text,
                 visit.url("/live"),
                 "Look",
@@ -288,7 +288,7 @@ def _steps(visit: Visit, overview: Overview) -> list[Step]:
     heard, keys = overview.heard, visit.url("/keys")
     is_demo = visit.workspace is not None and visit.workspace.is_demo
     shop = Step(
-        any(each.library == WEB for each in heard),
+        any(sender.library == WEB for sender in heard),
         "Walk through the demo shop",
         "and watch Live beside it",
         f"/demo/shop/{visit.here.app_id}/",
@@ -304,7 +304,7 @@ def _steps(visit: Visit, overview: Overview) -> list[Step]:
             "Show me",
         ),
         Step(
-            any(each.identifies for each in heard),
+            any(sender.identifies for sender in heard),
             "Say who somebody is",
             "identify a user by e-mail or id",
             f"{keys}#segment",
@@ -325,7 +325,7 @@ def _steps(visit: Visit, overview: Overview) -> list[Step]:
             "Flags",
         ),
         Step(
-            any(each.exposures for each in heard),
+            any(sender.exposures for sender in heard),
             "Point your flag SDK at the gateway",
             "one line: gatewayService.url",
             f"{keys}#flags",
@@ -342,7 +342,7 @@ def _greeting(visit: Visit) -> str:
 
 def _opening(visit: Visit, hour: Bucket, today: Bucket, concerns: list[Concern]) -> str:
     """The sentence the page opens with."""
-    project = next(name for name, each in visit.environments if each.id == visit.here.id)
+    project = next(name for name, environment in visit.environments if environment.id == visit.here.id)
     if today.users == 0:
         return f"Nobody used {project} in the last 24 hours, as far as {visit.here.name} knows."
     now = count(hour.users, "user") if hour.users else "Nobody"

@@ -58,16 +58,16 @@ def make_list(visit: Visit) -> Response:
 def list_page(visit: Visit, error: CairnError | None = None) -> Response:
     list_id = visit.part("list_id")
     shown = lists.get_list(visit.call, visit.here, list_id)
-    asked = visit.ask("value", longest=1_000)
+    value = visit.ask("value", longest=1_000)
     return visit.page(
         "list.html",
         status=error.status if error else 200,
         error=error,
         shown=shown,
-        asked=asked,
+        asked=value,
         flags=sum(use.what == "flag" and not use.is_archived for use in shown.uses),
         refused_lines=error.errors if isinstance(error, ValuesRefused) else (),
-        since_ms=lists.contains(visit.call, visit.here, list_id, asked) if asked else None,
+        since_ms=lists.contains(visit.call, visit.here, list_id, value) if value else None,
         sample=lists.list_values(
             visit.call, visit.here, list_id, after=visit.ask("after", longest=1_000), limit=SHOWN
         ),

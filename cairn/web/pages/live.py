@@ -101,8 +101,8 @@ def _row(seen: Seen) -> Row:
 def _row_id(seen: Seen) -> str:
     if seen.event_id:
         return f"{seen.event_id:x}"
-    told = f"{seen.received_ms}/{seen.reason}/{seen.name}/{seen.user}/{seen.payload}"
-    return "r" + hashlib.blake2b(told.encode(errors="replace"), digest_size=8).hexdigest()
+    content = f"{seen.received_ms}/{seen.reason}/{seen.name}/{seen.user}/{seen.payload}"
+    return "r" + hashlib.blake2b(content.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _refused_words(seen: Seen) -> Words:
@@ -116,7 +116,7 @@ def _refused_words(seen: Seen) -> Words:
 
 
 def explain(reason: str) -> str:
-    known = next((each for each in Reason if each.value == reason), None)
+    known = next((choice for choice in Reason if choice.value == reason), None)
     return REASONS[known][1] if known else "A reason this release does not know."
 
 
@@ -329,7 +329,7 @@ async def _stream(tail: Tail, may_stay: Callable[[], bool]) -> AsyncIterator[str
     """Ends without a word when the reader may no longer see it: the browser comes back and is shown the sign-in."""
     yield "event: hello\ndata: \n\n"
     started = said = checked = time.monotonic()
-    rate, told = Rate(), 0
+    rate, last_rate = Rate(), 0
     while (now := time.monotonic()) - started < STREAM_LIFE_S:
         has_news = tail.newest() != tail.after
         if has_news or now - checked > CHECK_S:
@@ -343,8 +343,8 @@ async def _stream(tail: Tail, may_stay: Callable[[], bool]) -> AsyncIterator[str
         elif now - said > HEARTBEAT_S:
             said = now
             yield ": still here\n\n"
-        if a_second != told:
-            told = a_second
+        if a_second != last_rate:
+            last_rate = a_second
             yield f"event: rate\ndata: {a_second}\n\n"
         await asyncio.sleep(STREAM_TICK_S)
 

@@ -47,7 +47,7 @@ def privacy_page(visit: Visit, error: CairnError | None = None) -> Response:
     settings, edition = read.value, read.edition
     is_typed = error is not None and "mode" in visit.form
     shown = _typed(visit, settings) if is_typed else settings
-    readings = [each for each in READINGS if each != "javascript" or settings.may_run_javascript]
+    readings = [reading for reading in READINGS if reading != "javascript" or settings.may_run_javascript]
     snapshots = portion(privacy.list_snapshots(visit.call, visit.here), visit.ask("from"))
     return visit.page(
         "privacy.html",
@@ -57,13 +57,13 @@ def privacy_page(visit: Visit, error: CairnError | None = None) -> Response:
         edition=edition,
         pages=visit.form("pages") if is_typed else "\n".join(settings.pages),
         snapshots=snapshots,
-        editions=editions_of(visit.call, "snapshot", [each.id for each in snapshots.items]),
+        editions=editions_of(visit.call, "snapshot", [snapshot.id for snapshot in snapshots.items]),
         deletions=portion(privacy.list_deletions(visit.call), visit.ask("deleted"), parameter="deleted"),
         modes=[(mode, MODE_WORDS[mode]) for mode in MODES],
         switches=_switches(visit),
         most_pages=MOST_PAGES,
-        triggers=[(each, each) for each in TRIGGERS],
-        readings=[(each, each) for each in readings],
+        triggers=[(trigger, trigger) for trigger in TRIGGERS],
+        readings=[(reading, reading) for reading in readings],
         may_change=visit.may(Verb.CHANGE_PRIVACY),
     )
 
@@ -74,7 +74,7 @@ def _switches(visit: Visit) -> tuple[tuple[str, str, str], ...]:
 
 def _typed(visit: Visit, before: CaptureSettings) -> CaptureSettings:
     """What the form says; what it does not show stays."""
-    mode: Mode = next((each for each in MODES if each == visit.form("mode")), "all")
+    mode: Mode = next((choice for choice in MODES if choice == visit.form("mode")), "all")
     switched = {name: visit.form(name) == "1" for name, _, _ in _switches(visit)}
     kept = {} if visit.may(Verb.OWN) else {"may_run_javascript": before.may_run_javascript}
     typed = CaptureSettings(mode=mode, pages=tuple(visit.form("pages").splitlines()))
@@ -96,9 +96,9 @@ def make_snapshot(visit: Visit) -> Response:
     form = visit.form
     new = NewSnapshot(
         name=form.line("name"),
-        trigger=next((each for each in TRIGGERS if each == form("trigger")), TRIGGERS[0]),
+        trigger=next((choice for choice in TRIGGERS if choice == form("trigger")), TRIGGERS[0]),
         place=form.line("place"),
-        reading=next((each for each in READINGS if each == form("reading")), READINGS[0]),
+        reading=next((choice for choice in READINGS if choice == form("reading")), READINGS[0]),
         target=form.line("target"),
         attribute=form.line("attribute"),
     )

@@ -87,14 +87,14 @@ def _condition_told(visit: Visit, segment: Segment, names: Mapping[int, str]) ->
 
 
 def segment_page(visit: Visit) -> Response:
-    call, here, asked, after = visit.call, visit.here, visit.ask("user"), visit.ask("after")
+    call, here, typed, after = visit.call, visit.here, visit.ask("user"), visit.ask("after")
     found, names = _find(visit), event_names(call, here)
     segment = found.value
     state = next(
         (state for state in segments.list_states(call, segment) if state.environment_id == here.id), None
     )
     page = segments.list_members(call, here, segment, after=after, limit=MEMBERS)
-    candidates = users.candidates(call, here, asked)
+    candidates = users.candidates(call, here, typed)
     why = None
     if len(candidates) == 1 and not segment.unreadable:
         why = _answer(segments.explain_member(call, here, segment, candidates[0]), names, visit.zone)
@@ -109,7 +109,7 @@ def segment_page(visit: Visit) -> Response:
         after=after,
         next=page.next or "",
         size=page.size,
-        asked=asked,
+        asked=typed,
         candidates=candidates,
         why=why,
         askers=_askers(segments.users_of(call, segment)),

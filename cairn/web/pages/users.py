@@ -77,9 +77,9 @@ def _number(text: str) -> int:
 
 def _shown(user: User) -> list[tuple[str, str]]:
     """The properties told in the list."""
-    rest = [(key, each.value) for key, each in user.properties.items() if key not in PLAIN_KEYS]
+    rest = [(key, current.value) for key, current in user.properties.items() if key not in PLAIN_KEYS]
     # Where somebody came from says less than who they are.
-    rest.sort(key=lambda told: told[0].startswith("initial_"))
+    rest.sort(key=lambda pair: pair[0].startswith("initial_"))
     return rest[:KEY_PROPERTIES]
 
 
@@ -152,28 +152,28 @@ def _session_of(event: TimelineEvent, sessions: TimelineSessions) -> int | None:
 
 
 def _stretches(visit: Visit, events: list[TimelineEvent], sessions: TimelineSessions) -> list[Stretch]:
-    told = [Told(event, sentence(event, event.library)) for event in events]
+    lines = [Told(event, sentence(event, event.library)) for event in events]
     grouped = groupby(
-        told,
-        lambda one: (
-            _session_of(one.event, sessions),
-            day(one.event.time_ms, visit.zone, visit.now),
+        lines,
+        lambda line: (
+            _session_of(line.event, sessions),
+            day(line.event.time_ms, visit.zone, visit.now),
         ),
     )
     return [_stretch(place, title, list(group), sessions) for (place, title), group in grouped]
 
 
-def _stretch(place: int | None, title: str, told: list[Told], sessions: TimelineSessions) -> Stretch:
+def _stretch(place: int | None, title: str, lines: list[Told], sessions: TimelineSessions) -> Stretch:
     if place is None:
-        return Stretch(title, told)
+        return Stretch(title, lines)
     facts: dict[str, str] = {}
-    for one in told:
-        facts = {**one.event.facts, **facts}
+    for line in lines:
+        facts = {**line.event.facts, **facts}
     device = " on ".join(filter(None, (facts.get("browser", ""), facts.get("os", ""))))
     origin = facts.get("utm_source") or facts.get("referrer") or facts.get("channel", "")
     about = [f"from {short(origin, 40)}" if origin else "", device, facts.get("country", "")]
     number = 0 if sessions.is_cut else place + 1
-    return Stretch(title, told, number, sessions.sessions[place], [each for each in about if each])
+    return Stretch(title, lines, number, sessions.sessions[place], [fact for fact in about if fact])
 
 
 def unmerge_user(visit: Visit) -> Response:
