@@ -90,5 +90,7 @@ class Destination(Struct, frozen=True):
     check: Check | None = None
     trial: Trial | None = None
     can_be_replayed: bool = True
+    # `All: false` in an integrations object does not concern raw storage; only its own name does.
+    is_storage: bool = False
     # Deletes a user there; None: it cannot.
     forget: Callable[[str, Configuration, datetime], Request] | None = None

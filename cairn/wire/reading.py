@@ -141,7 +141,7 @@ def read(raw: bytes | Raw) -> Json:
         raise Rejected(Reason.MALFORMED_JSON, f"not valid JSON: {error}") from error
     if _is_deeper(value, MOST_DEPTH):
         raise too_deep()
-    return _safe(value)
+    return safe_json(value)
 
 
 def safe_text(text: str) -> str:
@@ -172,13 +172,14 @@ def _is_deeper(value: Json, levels: int) -> bool:
     return True
 
 
-def _safe(value: Json) -> Json:
+def safe_json(value: Json) -> Json:
+    """The same with texts that the stores behind us accept. `value` is no deeper than MOST_DEPTH."""
     if isinstance(value, str):
         return safe_text(value)
     if isinstance(value, list):
-        return [_safe(item) for item in value]
+        return [safe_json(item) for item in value]
     if isinstance(value, dict):
-        return {safe_text(key): _safe(item) for key, item in value.items()}
+        return {safe_text(key): safe_json(item) for key, item in value.items()}
     return value
 
 

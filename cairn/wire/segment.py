@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from cairn.event import Arrival, Refused
 from cairn.outcomes import Reason
-from cairn.wire.reading import Json, may_hold_nul, open_batch
+from cairn.wire.reading import MOST_DEPTH, Json, check_depth, may_hold_nul, open_batch, safe_json
 from cairn.wire.refusal import Rejected, refused
 from cairn.wire.segment_call import (
     Call,
@@ -28,6 +28,8 @@ MOST_EVENTS = 2_500  # per batch
 MOST_EVENT_BYTES = 32 * 1024  # of one event
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 _LONGEST_MESSAGE_ID = 100  # characters
+# Of the `context`, and of the `integrations`, that a batch says for all its events.
+_MOST_SHARED_KEYS = 500
 _LONGEST_NAME = 1_024  # characters of an event's name, Heap's limit
 
 Parsed = list[CheckedCall | Refused]
@@ -74,12 +76,33 @@ def _surroundings(arrival: Arrival, envelope: Envelope | None) -> Surroundings:
     )
     if envelope is None:
         return around
+    context = envelope.context if isinstance(envelope.context, dict) else {}
+    integrations = envelope.integrations if isinstance(envelope.integrations, dict) else {}
+    refusal = _shared_refusal(context, integrations, may_be_large=around.may_be_large)
+    if around.is_odd and not refusal:
+        context, integrations = safe_json(context), safe_json(integrations)
     return msgspec.structs.replace(
         around,
         context=read_context(envelope.context) or around.context,
-        integrations=envelope.integrations if isinstance(envelope.integrations, dict) else {},
+        integrations=integrations,
         sent_ms=_sent_ms(envelope.sent_at),
+        context_json=context,
+        shared_refusal=refusal,
     )
+
+
+def _shared_refusal(context: dict[str, Any], integrations: dict[str, Any], *, may_be_large: bool) -> str:
+    """What each of 2,500 calls gets merged into it must be small, or half a megabyte becomes gigabytes."""
+    for name, value in (("context", context), ("integrations", integrations)):
+        if len(value) > _MOST_SHARED_KEYS:
+            return f"{name}: of the batch has {len(value)} keys; {_MOST_SHARED_KEYS} are allowed"
+        try:
+            check_depth(value, MOST_DEPTH - 1)
+        except Rejected:
+            return f"{name}: of the batch is nested more than {MOST_DEPTH - 1} levels deep"
+        if may_be_large and len(msgspec.json.encode(value)) > MOST_EVENT_BYTES:
+            return f"{name}: of the batch is over {MOST_EVENT_BYTES} bytes"
+    return ""
 
 
 def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings) -> CheckedCall | Refused:

@@ -61,6 +61,9 @@ class Surroundings(Struct, frozen=True):
     is_web: bool = False  # the request came from the user's own device
     is_odd: bool = False  # may hold characters the fast decoder lets through
     may_be_large: bool = False  # long enough to hold an event over its limit
+    context_json: dict[str, Any] = {}  # Any: foreign JSON; `context` as it was sent
+    # Why `context_json` and `integrations` cannot be given to each of the batch's calls; empty: they can.
+    shared_refusal: str = ""
 
 
 class CheckedCall(Struct, frozen=True, gc=False):

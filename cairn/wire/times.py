@@ -1,7 +1,7 @@
 """The sender's times: ISO 8601 with any offset, or epoch milliseconds."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cairn.outcomes import Reason
 from cairn.wire.refusal import Rejected
@@ -37,6 +37,12 @@ def _to_ms(moment: datetime) -> int:
     since = moment - (_EPOCH if moment.tzinfo is not None else _NAIVE_EPOCH)
     # A division by a millisecond says the same in three times the time.
     return since.days * 86_400_000 + since.seconds * 1_000 + since.microseconds // 1_000
+
+
+def iso_text(time_ms: int) -> str:
+    """As Segment writes a time: UTC with milliseconds. `time_ms` is from 1970 to 9999."""
+    moment = _EPOCH + timedelta(milliseconds=time_ms)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def check_range(time_ms: int, received_ms: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from cairn import ids
 from cairn.event import Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
+from cairn.routing.integrations import is_allowed
 from cairn.wire.properties import cut_value, facade_scalars
 from cairn.wire.refusal import Rejected
 from cairn.wire.segment_call import Call, CheckedCall, Context, Surroundings
@@ -84,7 +85,7 @@ def _is_chosen(own: dict[str, Any], around: dict[str, Any]) -> bool:
     for name in (DESTINATION, "All"):
         for chosen in (own, around):
             if name in chosen:
-                return bool(chosen[name])
+                return is_allowed(chosen[name])
     return True
 
 

@@ -1,0 +1,90 @@
+"""Whether a message goes to a connection's destination, and as what: one list of steps. Pure.
+
+Source: contracts/segment.md section 4, step 6; the order is Segment's.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from cairn.routing import integrations
+from cairn.routing.consent import missing_consent
+from cairn.routing.destination import Destination
+from cairn.routing.message import Message
+from cairn.routing.outcome import Discard
+from cairn.routing.rules import Rules
+
+
+class Discarded(Struct, frozen=True):
+    """A message ends here for this connection."""
+
+    reason: Discard
+    detail: str = ""  # names the field, the filter or the step
+
+
+# Passes the message on, or another one made of it.
+Step = Callable[[Message, Rules, Destination], Message | Discarded]
+
+
+def drop_sent_by_browser(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+    metadata = message.body.get("_metadata")
+    bundled = metadata.get("bundled") if isinstance(metadata, dict) else None
+    if isinstance(bundled, list) and name_of(destination) in bundled:
+        return Discarded(Discard.SENT_BY_BROWSER, f"_metadata.bundled names {name_of(destination)}")
+    return message
+
+
+def drop_unsupported_type(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+    if message.kind in destination.kinds:
+        return message
+    return Discarded(Discard.UNSUPPORTED_TYPE, f"type: {destination.name} does not take {message.kind} calls")
+
+
+def drop_without_consent(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+    missing = missing_consent(message.body.get("context"), rules.consent)
+    if missing is None:
+        return message
+    detail = f"context.consent.categoryPreferences: {missing} is not true"
+    return Discarded(Discard.FILTERED_BY_CONSENT, detail)
+
+
+def drop_by_integrations(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+    name = name_of(destination)
+    sent = message.body.get("integrations")
+    if integrations.choice(sent, name, is_storage=destination.is_storage) is not False:
+        return message
+    said = name if isinstance(sent, dict) and name in sent else integrations.ALL
+    return Discarded(Discard.FILTERED_BY_INTEGRATIONS, f"integrations.{said} is false")
+
+
+def drop_by_event_switch(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+    """A destination that the message names by itself gets it whatever the switch says."""
+    sent = message.body.get("integrations")
+    is_named = isinstance(sent, dict) and name_of(destination) in sent
+    if message.kind != "track" or is_named or rules.events.get(message.event, True):
+        return message
+    return Discarded(Discard.FILTERED_BY_EVENT_SWITCH, f"the event {message.event[:100]!r} is switched off")
+
+
+STEPS: tuple[Step, ...] = (
+    drop_sent_by_browser,
+    drop_unsupported_type,
+    drop_without_consent,
+    drop_by_integrations,
+    drop_by_event_switch,
+)
+
+
+def decide(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+    """The message as the destination gets it, or why it does not."""
+    for step in STEPS:
+        decided = step(message, rules, destination)
+        if isinstance(decided, Discarded):
+            return decided
+        message = decided
+    return message
+
+
+def name_of(destination: Destination) -> str:
+    """In `integrations` objects and in `_metadata`."""
+    return destination.integration or destination.name

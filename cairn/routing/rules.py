@@ -1,0 +1,41 @@
+"""What a connection decides about its messages, typed: its `rules` column. Pure.
+
+Source: contracts/segment.md section 4, step 6.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from cairn.errors import InvalidInput
+
+
+class RulesRefused(InvalidInput):
+    """A connection's rules are not of the accepted form."""
+
+    code = "rules_refused"
+
+
+class Rules(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Nothing: every message that the destination takes is sent as it is."""
+
+    # Names of track calls that are switched off (false) or on.
+    events: dict[str, bool] = {}
+    # Consent categories that the connection needs, all of them.
+    consent: tuple[str, ...] = ()
+
+
+def read_rules(data: Any) -> Rules:  # Any: foreign JSON
+    """Raises RulesRefused, naming the field."""
+    try:
+        return msgspec.convert(data, Rules)
+    except msgspec.ValidationError as error:
+        said, _, path = str(error).partition(" - at `$")
+        field = path.strip("`").lstrip(".")
+        raise RulesRefused(f"{field or 'rules'}: {said[:1].lower()}{said[1:]}", field=field) from error
+
+
+def rules_json(rules: Rules) -> dict[str, Any]:
+    """As it is stored; `read_rules` gives the same rules again."""
+    return msgspec.json.decode(msgspec.json.encode(rules), type=dict[str, Any])
