@@ -4,7 +4,7 @@ Everything a destination decides is pure: messages and a configuration in, reque
 delivery's business and the same for all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -69,6 +69,12 @@ class Batch(Struct, frozen=True):
 # Requests for messages that were decided to be for this destination, at most a batch of them, in their order.
 # A message that cannot be sent raises NotForDestination: delivery then asks again for each of them alone.
 Prepare = Callable[[Sequence[Message], Configuration, datetime], list[Request]]
+# The address of a host and port, checked as every call's is. Raises CallRefused and CallFailed. Last: whether what is
+# sent there is encrypted; secrets go unencrypted only where an operator allows it.
+Locate = Callable[[str, int, bool], str]
+# Sends a batch by itself, at most `batch` messages, in their order. Raises nothing but NotForDestination, as Prepare
+# does. Cancelled, it leaves nothing half done.
+Send = Callable[[Sequence[Message], Configuration, Locate], Awaitable[Verdict]]
 # Of the answer to a request that got one. None of a destination's own: routing.answer.judge.
 Judge = Callable[[Answer, datetime], Verdict]
 # What is wrong with settings, by their keys; empty: nothing.
@@ -89,6 +95,8 @@ class Destination(Struct, frozen=True):
     judge: Judge | None = None
     check: Check | None = None
     trial: Trial | None = None
+    # For what is no HTTP call: used instead of `prepare`. With no messages it tries the connection.
+    send: Send | None = None
     can_be_replayed: bool = True
     # `All: false` in an integrations object does not concern raw storage; only its own name does.
     is_storage: bool = False

@@ -32,7 +32,7 @@ def facade_scalars(given: Mapping[str, Json]) -> dict[str, Scalar]:
 
     Source: contracts/segment.md 5.1 column B, 5.2 (cleaning). Raises Rejected (too deep).
     """
-    return _scalars(given, _dated_json_text, _full_date)
+    return _scalars(given, _dated_json_text, full_date)
 
 
 def _scalars(
@@ -142,20 +142,21 @@ def _json_text(value: Json) -> str:
 
 
 def _dated_json_text(value: list[Json]) -> str:
-    return _json_text(_dated(value))
+    return _json_text(dated(value))
 
 
-def _dated(value: Json) -> Json:
+def dated(value: Json) -> Json:
+    """With every date in it as `full_date` writes it. `value` is no deeper than MOST_DEPTH."""
     if isinstance(value, str):
-        return _full_date(value)
+        return full_date(value)
     if isinstance(value, list):
-        return [_dated(item) for item in value]
+        return [dated(item) for item in value]
     if isinstance(value, dict):
-        return {key: _dated(item) for key, item in value.items()}
+        return {key: dated(item) for key, item in value.items()}
     return value
 
 
-def _full_date(text: str) -> str:
+def full_date(text: str) -> str:
     """A date, with or without time, as JavaScript's `toISOString` writes it; other text as it is."""
     if text[7:8] != "-" or not text[:4].isdecimal():
         return text

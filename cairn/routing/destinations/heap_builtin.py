@@ -4,12 +4,12 @@ Source: contracts/segment.md 5.1 column B and 5.3. Beyond it nothing is lost: a 
 anonymous id (as column D does), and an identify with both ids links them.
 """
 
-import re
 from typing import Any
 
 from cairn import ids
 from cairn.event import Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
+from cairn.routing.heap_email import email_of
 from cairn.routing.integrations import is_allowed
 from cairn.wire.properties import cut_value, facade_scalars
 from cairn.wire.refusal import Rejected
@@ -19,7 +19,6 @@ from cairn.wire.users import LONGEST_ID
 
 DESTINATION = "Heap"  # its name in `integrations` and in `_metadata.bundled`; names are case-sensitive
 
-_EMAIL = re.compile(r".+@.+\..+")
 _RESERVED = "id"  # the classic destination sends it, Heap's API does not take it, in any casing
 _EMPTY = Context()
 
@@ -101,16 +100,10 @@ def _properties(
 ) -> dict[str, Scalar]:  # Any: foreign JSON
     given = call.traits if is_identify else call.properties
     properties = facade_scalars(given) if given else {}
-    email = properties.get("email")
-    if isinstance(email, str):
+    own = properties.get("email")
+    if isinstance(own, str):
         del properties["email"]
-    else:
-        email = known.get("email") if known and not is_identify else None
-        if not isinstance(email, str) or not email:
-            email = (
-                call.user_id if call.user_id and "@" in call.user_id and _EMAIL.match(call.user_id) else None
-            )
-    if email:
+    if email := email_of(own, known, call.user_id, is_identify=is_identify):
         properties["_email"] = cut_value(email)
     if library:
         properties["segment_library"] = library
