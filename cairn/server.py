@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 from cairn.api.app import build_api
 from cairn.app.core import Core
 from cairn.clock import Clock, PossibleClock, utc_now
+from cairn.db.engine import reading
 from cairn.definitions.matching import Definitions
 from cairn.demo.shop import shop_routes
 from cairn.health import health_of
@@ -44,6 +45,7 @@ from cairn.privacy.request import JOB as DELETE_USERS
 from cairn.private_files import SOCKET_MODE
 from cairn.published.directory import DOCUMENT, Directory, decode
 from cairn.publisher import Publisher
+from cairn.routing.connections import log_readers
 from cairn.seams import open_log, open_members, open_store, wait_for_metadata
 from cairn.segments.live import LiveSegments
 from cairn.settings import Settings
@@ -192,7 +194,9 @@ class CoreProcess:
         keep = timedelta(days=self.settings.log_retention_days)
 
         def forget_log(_payload: Any) -> None:
-            retention.forget_log(self.log, keep=keep, now=clock())
+            with reading(self.engine) as connection:
+                readers = log_readers(connection)
+            retention.forget_log(self.log, readers, keep=keep, now=clock())
             forget_old(paths.set_aside, keep=keep, now=clock())
 
         return {DELETE_USERS: partial(delete_users, parts), retention.JOB: forget_log}

@@ -4,7 +4,8 @@ import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
 from cairn.db import columns
-from cairn.db import sync_tables as sync_tables  # the rest of the schema
+from cairn.db import routing_tables as routing_tables  # with the next, the rest of the schema
+from cairn.db import sync_tables as sync_tables
 from cairn.db.columns import Json, belongs_to, id_column, moment, switch, text
 
 metadata = columns.metadata  # of the whole schema
@@ -132,20 +133,6 @@ sources = Table(
     Index(None, "environment_id", "name", unique=True),  # stored events hold the name of their source only
     sqlite_autoincrement=True,
 )
-connections = Table(
-    "connections",
-    metadata,
-    id_column(),
-    belongs_to("sources"),
-    text("destination"),  # "heap": the built-in analytics
-    belongs_to("environments"),
-    switch("is_enabled", default=True),
-    Column("settings", Json, nullable=False, default=dict),
-    moment("created_at"),
-    UniqueConstraint("source_id", "destination", "environment_id"),
-    sqlite_autoincrement=True,
-)
-
 segments = Table(
     "segments",
     metadata,

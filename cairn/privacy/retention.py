@@ -1,6 +1,6 @@
 """How long received requests stay in the event log after they were loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -16,7 +16,7 @@ EVERY = timedelta(hours=1)
 _arrivals = msgspec.msgpack.Decoder(Arrival)
 
 
-def forget_log(log: EventLog, readers: Sequence[str] = READERS, *, keep: timedelta, now: datetime) -> int:
+def forget_log(log: EventLog, readers: Mapping[str, int] = READERS, *, keep: timedelta, now: datetime) -> int:
     """Forget entries that every reader has passed and that were received longer ago; return how many.
 
     Entries lie in the order of their receipt, so the first one to keep is found by halving.

@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cairn.db.tables import attribute_lists, capture_settings, connections, environments, sources, workspaces
+from cairn.db.routing_tables import connections
+from cairn.db.tables import attribute_lists, capture_settings, environments, sources, workspaces
 from cairn.members.sets import Published
 from cairn.published.directory import DOCUMENT, App, Directory, Sdk, Source, encode
 from cairn.workspace.environment import PRODUCTION

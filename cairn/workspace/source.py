@@ -6,7 +6,8 @@ from typing import Literal
 import sqlalchemy as sa
 from msgspec import Struct
 
-from cairn.db.tables import connections, environments, sources
+from cairn.db.routing_tables import connections
+from cairn.db.tables import environments, sources
 from cairn.errors import Conflict, InvalidInput, NotFound
 from cairn.ids import key_hash, new_write_key
 from cairn.workspace.environment import get_environment
@@ -154,7 +155,7 @@ def connect_analytics(
             connections.c.destination == HEAP,
             connections.c.environment_id == environment_id,
         )
-        .values(is_enabled=is_enabled)
+        .values(is_enabled=is_enabled, updated_at=now)
     )
     if changed.rowcount == 0:
         connection.execute(
@@ -165,6 +166,7 @@ def connect_analytics(
                 is_enabled=is_enabled,
                 settings={},
                 created_at=now,
+                updated_at=now,
             )
         )
 

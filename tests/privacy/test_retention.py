@@ -40,10 +40,10 @@ def test_only_old_and_read_entries_go(tmp_path: Path, keep_days: int, read: int,
     log, positions = filled(tmp_path / "log")
     if read:
         log.commit("loader", positions[read - 1])
-    forgotten = forget_log(log, ["loader"], keep=timedelta(days=keep_days), now=NOW)
+    forgotten = forget_log(log, {"loader": 0}, keep=timedelta(days=keep_days), now=NOW)
     assert forgotten == DAYS - left
     assert [one.position for one in log.read(0, limit_items=100)] == positions[DAYS - left :]
-    assert forget_log(log, ["loader"], keep=timedelta(days=keep_days), now=NOW) == 0
+    assert forget_log(log, {"loader": 0}, keep=timedelta(days=keep_days), now=NOW) == 0
     log.close()
 
 
@@ -51,7 +51,7 @@ def test_the_slowest_reader_counts(tmp_path: Path) -> None:
     log, positions = filled(tmp_path / "log")
     log.commit("loader", positions[-1])
     log.commit("forwarder", positions[2])
-    assert forget_log(log, ["loader", "forwarder"], keep=timedelta(days=7), now=NOW) == 3
+    assert forget_log(log, {"loader": 0, "forwarder": 0}, keep=timedelta(days=7), now=NOW) == 3
     log.close()
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cairn.db.tables import api_tokens, attribute_lists, connections, environments, metadata, sources
+from cairn.db.routing_tables import connections
+from cairn.db.tables import api_tokens, attribute_lists, environments, metadata, sources
 from cairn.errors import InvalidInput, Misconfigured, NotFound
 from cairn.published.directory import DOCUMENT, Directory, decode
 from cairn.workspace.api_token import (
