@@ -15,7 +15,7 @@ from cairn.definitions.expected import list_expected, planned_names
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import DefinedEvent
 from cairn.definitions.selector import read_selector, relaxed
-from cairn.definitions.shapes import Asked, EnvironmentShapes
+from cairn.definitions.shapes import EnvironmentShapes, ShapeTest
 
 RECENT_DAYS = 3  # compared with the days before
 LEAST_HISTORY_DAYS = 4  # fewer days with events say nothing about what is usual
@@ -175,10 +175,10 @@ def candidates(selector: str, shapes: EnvironmentShapes, since_ms: int) -> tuple
     Those that match fewest elements come first: they changed the meaning least.
     """
     new = {number for number, _ in shapes.since(since_ms)}
-    own = set(shapes.ids(Asked(selector)))
+    own = set(shapes.ids(ShapeTest(selector)))
     found: dict[str, int] = {}
     for text in dict.fromkeys(relaxed(read_selector(selector))):
-        numbers = set(shapes.ids(Asked(text)))
+        numbers = set(shapes.ids(ShapeTest(text)))
         if (numbers - own) & new:
             found[text] = len(numbers)
     return tuple(sorted(found, key=lambda text: (found[text], text))[:CANDIDATES])

@@ -10,14 +10,14 @@ from cairn.event import Kind
 from cairn.flags.exposures import read_names
 
 
-class Told(Protocol):
+class EventWithProperties(Protocol):
     @property
     def kind(self) -> str: ...
     @property
     def properties(self) -> dict[str, str]: ...
 
 
-Event = TypeVar("Event", bound=Told)
+Event = TypeVar("Event", bound=EventWithProperties)
 
 
 def with_names(call: Call, environment_id: int, events: Sequence[Event]) -> list[Event]:
@@ -34,5 +34,5 @@ def with_names(call: Call, environment_id: int, events: Sequence[Event]) -> list
     ]
 
 
-def _is_exposure(event: Told) -> bool:
+def _is_exposure(event: EventWithProperties) -> bool:
     return event.kind == Kind.EXPOSURE and "campaign" in event.properties

@@ -116,7 +116,7 @@ def list_offered(call: Call, environment: Environment) -> tuple[list[OfferedSegm
         for audience in known
         if not audience.is_added and not audience.heap_id.startswith(FORMER)
     }
-    listed, failure = _asked(call, account)
+    listed, failure = _segments_offered(call, account)
     for segment in listed:
         heap_id = str(segment.id)[:64]
         if heap_id not in is_added:
@@ -124,7 +124,7 @@ def list_offered(call: Call, environment: Environment) -> tuple[list[OfferedSegm
     return sorted(offered.values(), key=lambda segment: (segment.name.lower(), segment.heap_id)), failure
 
 
-def _asked(call: Call, account: HeapConnection) -> tuple[list[heap_client.Offered], str]:
+def _segments_offered(call: Call, account: HeapConnection) -> tuple[list[heap_client.Offered], str]:
     if account.token_sealed is None:
         return [], "the Heap account is not connected; authenticate first"
     try:

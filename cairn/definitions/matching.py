@@ -26,7 +26,7 @@ from cairn.conditions.walk import replaced
 from cairn.db.tables import environments
 from cairn.definitions.defined_event import definitions_by_id, events_in
 from cairn.definitions.model import ELEMENT_KEYS, ON_ELEMENTS, DefinedEvent, Definition, Part
-from cairn.definitions.shapes import Asked, EnvironmentShapes, meant
+from cairn.definitions.shapes import EnvironmentShapes, ShapeTest, meant
 from cairn.store.store import Store
 
 
@@ -152,7 +152,7 @@ def _resolved(event: EventMatch, known: dict[int, DefinedEvent], shapes: Environ
         any_of = _alternatives(_parts(known[event.defined].definition, known), event.filters, shapes)
     else:
         elements, filters = _parted(event.filters)
-        numbers = shapes.ids(Asked(tests=elements))
+        numbers = shapes.ids(ShapeTest(tests=elements))
         any_of = (ElementMatch(event.kind, event.name, numbers, filters),)
     return ResolvedMatch(event.kind, event.name, event.filters, event.defined, any_of)
 
@@ -173,17 +173,19 @@ def _alternatives(
     found = []
     for part in parts:
         shape_test, tests = _split(part, filters)
-        numbers = shapes.ids(shape_test) if shape_test != Asked() else None
+        numbers = shapes.ids(shape_test) if shape_test != ShapeTest() else None
         found.append(ElementMatch("" if part.kind == "any" else part.kind, part.name, numbers, tests))
     return tuple(found)
 
 
-def _split(part: Part, filters: tuple[PropertyFilter, ...] = ()) -> tuple[Asked, tuple[PropertyFilter, ...]]:
+def _split(
+    part: Part, filters: tuple[PropertyFilter, ...] = ()
+) -> tuple[ShapeTest, tuple[PropertyFilter, ...]]:
     """What a part asks of the element, and what of the event."""
     if part.kind not in ON_ELEMENTS:
-        return Asked(), (*part.tests, *filters)
+        return ShapeTest(), (*part.tests, *filters)
     elements, others = _parted((*part.tests, *filters))
-    return Asked(part.selector, elements), others
+    return ShapeTest(part.selector, elements), others
 
 
 def _parted(

@@ -23,14 +23,14 @@ OVERLAP_MS = 60_000  # the loader may write a shape a little after others that w
 REMEMBERED = 1_000  # parts whose matches are kept; then all are forgotten
 
 
-class Asked(Struct, frozen=True):
+class ShapeTest(Struct, frozen=True):
     """What a part asks of an element. The empty one holds for every event, with an element or without."""
 
     selector: str = ""
     tests: tuple[PropertyFilter, ...] = ()  # keys of ELEMENT_KEYS
 
 
-def meant(test: Asked, element: Element | None) -> bool:
+def meant(test: ShapeTest, element: Element | None) -> bool:
     """Does one element, or its absence, pass?"""
     if element is None:
         return not test.selector and _passes_all(test.tests, [Element()])[0]
@@ -56,7 +56,7 @@ class EnvironmentShapes:
         self._first_seen: list[int] = []
         self._known: set[int] = set()
         self._matches: dict[
-            Asked, tuple[int, tuple[int, ...]]
+            ShapeTest, tuple[int, tuple[int, ...]]
         ] = {}  # how many were looked at, and which match
 
     def refresh(self) -> None:
@@ -72,7 +72,7 @@ class EnvironmentShapes:
                 self._read(None)
             self._sum = (count, checksum)
 
-    def ids(self, test: Asked) -> tuple[int, ...]:
+    def ids(self, test: ShapeTest) -> tuple[int, ...]:
         """Numbers of the shapes that pass; 0, the absence of one, among them when that passes too. As of `refresh`."""
         with self._lock:
             seen, found = self._matches.get(test, (0, (0,) if meant(test, None) else ()))
@@ -101,7 +101,7 @@ class EnvironmentShapes:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def _hits(self, test: Asked, start: int) -> Bools:
+    def _hits(self, test: ShapeTest, start: int) -> Bools:
         elements = self._elements[start:]
         hits: Bools = np.ones(len(elements), dtype=np.bool_)
         if test.selector:

@@ -39,12 +39,12 @@ def ensure(engine: sa.Engine, seal: Seal, log: EventLog, *, now: datetime) -> di
     after a crash doubles nothing.
     """
     with reading(engine) as connection:
-        keys = _told(connection, seal)
+        keys = _kept_keys(connection, seal)
     if keys is not None:
         return keys
     with patient(engine).begin() as connection:
         take(connection, Lock.DEFINITIONS)
-        keys = _told(connection, seal)  # somebody else may be making it
+        keys = _kept_keys(connection, seal)  # somebody else may be making it
         if keys is None:
             keys = _make(connection, seal, now)
             _append_history(
@@ -58,7 +58,7 @@ def ensure(engine: sa.Engine, seal: Seal, log: EventLog, *, now: datetime) -> di
     return keys
 
 
-def _told(connection: sa.Connection, seal: Seal) -> dict[str, Any] | None:
+def _kept_keys(connection: sa.Connection, seal: Seal) -> dict[str, Any] | None:
     sealed = connection.execute(sa.select(workspaces.c.demo_sealed).where(workspaces.c.is_demo)).scalar()
     return msgspec.json.decode(seal.open(sealed)) if sealed else None
 

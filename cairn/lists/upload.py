@@ -145,7 +145,7 @@ class Reading:
         try:
             return next(csv.reader(following, delimiter=separator, strict=True), [])
         except csv.Error as error:
-            self._refuse(f"line {self._line_number}: {_told(error)}")
+            self._refuse(f"line {self._line_number}: {_message_of(error)}")
             return []
 
     _line_number = 0
@@ -208,7 +208,7 @@ def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _told(error: csv.Error) -> str:
+def _message_of(error: csv.Error) -> str:
     text = str(error)
     if "unexpected end" in text:
         return "a quote is opened and not closed"

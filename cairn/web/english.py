@@ -43,8 +43,8 @@ SENDERS = {
 NAMING_ATTRIBUTES = ("name", "title", "alt", "placeholder", "data-testid", "for")
 
 
-class Told(Protocol):
-    """What can be told: of the Live page, a timeline, or a definition's examples."""
+class DescribableEvent(Protocol):
+    """What a sentence needs of an event: of the Live page, a timeline, or a definition's examples."""
 
     @property
     def kind(self) -> str: ...
@@ -66,7 +66,7 @@ class Word(Struct, frozen=True):
 Words = list[Word]
 
 
-def sentence(event: Told, library: str | None = None) -> Words:
+def sentence(event: DescribableEvent, library: str | None = None) -> Words:
     """“Clicked button **Add to cart** on /product/42”, “**Order Completed** · 129.5 EUR”.
 
     `library`: who sent it, where that matters: of what a user is made to be it says by whom.
@@ -130,7 +130,7 @@ def _address(element: Element) -> str:
     return "." + ".".join(element.classes.split()[:2]) if element.classes else element.tag or "something"
 
 
-def _custom(event: Told) -> Words:
+def _custom(event: DescribableEvent) -> Words:
     words = [Word(short(event.name) or "Unnamed event", strong=True)]
     if event.element is not None:
         words += [Word(" on "), *element_words(event.element)]
@@ -147,25 +147,25 @@ def _shown(properties: Mapping[str, str]) -> str:
     return ", ".join(f"{short(key, 30)} {short(value, 40)}" for key, value in shown[:SHOWN])
 
 
-def _fact(event: Told, key: str) -> str:
+def _fact(event: DescribableEvent, key: str) -> str:
     """A fact, or a property of that name, as senders without facts have it."""
     return event.facts.get(key) or event.properties.get(key, "")
 
 
-def _pageview(event: Told) -> Words:
+def _pageview(event: DescribableEvent) -> Words:
     path, title = _fact(event, "path"), _fact(event, "title")
     words = [Word("Viewed "), Word(short(path or title or event.name) or "a page", strong=True)]
     return [*words, Word(f" · {short(title)}")] if path and title else words
 
 
-def _view(event: Told) -> Words:
+def _view(event: DescribableEvent) -> Words:
     name = _fact(event, "view") or _fact(event, "title") or event.name
     did = "Left" if event.properties.get("transition") == "disappeared" else "Saw"
     return [Word(f"{did} screen "), Word(short(name) or "without a name", strong=True)]
 
 
-def _on_element(verb: str) -> Callable[[Told], Words]:
-    def say(event: Told) -> Words:
+def _on_element(verb: str) -> Callable[[DescribableEvent], Words]:
+    def say(event: DescribableEvent) -> Words:
         words = [Word(f"{verb} "), *_target(event)]
         place = _fact(event, "path") or _fact(event, "view")
         return [*words, Word(f" on {short(place)}")] if place else words
@@ -173,14 +173,14 @@ def _on_element(verb: str) -> Callable[[Told], Words]:
     return say
 
 
-def _target(event: Told) -> Words:
+def _target(event: DescribableEvent) -> Words:
     if event.element is not None:
         return element_words(event.element)
     text = event.properties.get("text") or event.properties.get("target_text") or event.name
     return [Word(short(text) or "something", strong=True)]
 
 
-def _session(event: Told) -> Words:
+def _session(event: DescribableEvent) -> Words:
     where = _fact(event, "landing_path") or _fact(event, "path")
     words = [Word("Started a session")]
     if where:
@@ -189,7 +189,7 @@ def _session(event: Told) -> Words:
     return [*words, Word(f", from {short(source)}")] if source else words
 
 
-def _version(event: Told) -> Words:
+def _version(event: DescribableEvent) -> Words:
     version, before = (
         event.properties.get("current_version", ""),
         event.properties.get("previous_version", ""),
@@ -201,12 +201,12 @@ def _version(event: Told) -> Words:
     return [*words, Word(f" from {short(before)}")] if before else words
 
 
-def _notification(event: Told) -> Words:
+def _notification(event: DescribableEvent) -> Words:
     title = event.properties.get("title_text", "")
     return [Word("Opened notification "), Word(short(title) or "without a title", strong=True)]
 
 
-def _identify(event: Told) -> Words:
+def _identify(event: DescribableEvent) -> Words:
     if event.name == FIRST_SEEN:
         return [Word("Was seen for the first time")]
     identity = event.properties.get("identity", "")
@@ -229,7 +229,7 @@ def _identify(event: Told) -> Words:
     return [*words, Word(f" and {more} more")] if more else words
 
 
-def _exposure(event: Told) -> Words:
+def _exposure(event: DescribableEvent) -> Words:
     flag = event.properties.get("flag") or event.name or "a flag"
     is_known = "campaign" not in event.properties or "flag_key" in event.properties
     words = [Word("Saw flag " if is_known else "Saw "), Word(short(flag), strong=True)]
@@ -237,7 +237,7 @@ def _exposure(event: Told) -> Words:
     return [*words, Word(f", variation {short(variation)}")] if variation else words
 
 
-_SENTENCES: dict[str, Callable[[Told], Words]] = {
+_SENTENCES: dict[str, Callable[[DescribableEvent], Words]] = {
     Kind.PAGEVIEW: _pageview,
     Kind.VIEW: _view,
     Kind.CLICK: _on_element("Clicked"),

@@ -34,7 +34,7 @@ Kind = Literal[
     "webhook",
     "heap account",
 ]
-TOLD = 3  # changes named in a refusal; the newest says most
+NAMED_EDITS = 3  # changes named in a refusal; the newest says most
 
 
 class Edit(Struct, frozen=True):
@@ -54,7 +54,7 @@ class StaleVersion(Conflict):
 
     def __init__(self, kind: Kind, newer: Sequence[Edit]) -> None:
         self.kind, self.newer = kind, tuple(newer)  # newest first; empty: the edition never was
-        changes = "; ".join(_told(edit) for edit in newer[:TOLD])
+        changes = "; ".join(_described(edit) for edit in newer[:NAMED_EDITS])
         super().__init__(
             f"this {kind} was changed since you read it: {changes}. Read it again and repeat your change"
             if changes
@@ -63,7 +63,7 @@ class StaleVersion(Conflict):
         )
 
 
-def _told(edit: Edit) -> str:
+def _described(edit: Edit) -> str:
     return f"{edit.by} changed {', '.join(edit.what)} on {edit.at:%Y-%m-%d at %H:%M} UTC"
 
 

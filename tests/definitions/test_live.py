@@ -10,7 +10,7 @@ from cairn.db.engine import reading
 from cairn.definitions.defined_event import create_defined_event, update_defined_event
 from cairn.definitions.matching import Definitions
 from cairn.definitions.model import Changes, Definition, NewDefinedEvent, Part
-from cairn.definitions.shapes import Asked
+from cairn.definitions.shapes import ShapeTest
 from cairn.event import Draft, Element
 from cairn.ingest.loaded import Loaded
 from cairn.segments.definition import Segment
@@ -127,20 +127,20 @@ def test_why_somebody_is_in(world: World) -> None:
 
 def test_shapes_follow_the_store_whatever_order_they_come_in(world: World) -> None:
     here, definitions = world.environment_id, Definitions(world.store)
-    asked = Asked(".buy")
+    test = ShapeTest(".buy")
 
     def seen(element: Element, first_seen_ms: int) -> None:
         number = element_id(element)
         world.store.insert_elements([SeenElement(here, number, element, first_seen_ms)])
 
     seen(BUY, world.now_ms)
-    assert set(definitions.shapes(here).ids(asked)) == {element_id(BUY)}
+    assert set(definitions.shapes(here).ids(test)) == {element_id(BUY)}
     seen(BUY_BIG, world.now_ms - 400 * 86_400_000)  # a replay of last year
-    assert set(definitions.shapes(here).ids(asked)) == {element_id(BUY), element_id(BUY_BIG)}
+    assert set(definitions.shapes(here).ids(test)) == {element_id(BUY), element_id(BUY_BIG)}
     seen(PAY, world.now_ms + 1)
-    assert set(definitions.shapes(here).ids(asked)) == {element_id(BUY), element_id(BUY_BIG)}
+    assert set(definitions.shapes(here).ids(test)) == {element_id(BUY), element_id(BUY_BIG)}
     assert len(definitions.shapes(here)) == 3
-    assert definitions.shapes(here + 500_000).ids(asked) == ()
+    assert definitions.shapes(here + 500_000).ids(test) == ()
 
 
 def test_plain_events_may_ask_about_the_element(world: World) -> None:

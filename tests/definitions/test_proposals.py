@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cairn.conditions.tree import PropertyFilter
-from cairn.definitions.shapes import Asked, meant
+from cairn.definitions.shapes import ShapeTest, meant
 from cairn.event import Element
 from cairn.wire.heap_event import element_of_nodes
 from cairn.wire.heap_message import ElementNode
@@ -28,20 +28,20 @@ def element_of(nodes: list[dict[str, Any]]) -> Element:
     return element
 
 
-def asked(selector: str, text: str) -> Asked:
-    return Asked(selector, (PropertyFilter("text", "is", text),) if text else ())
+def shape_test(selector: str, text: str) -> ShapeTest:
+    return ShapeTest(selector, (PropertyFilter("text", "is", text),) if text else ())
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_proposal_matches_its_element(case: dict[str, Any]) -> None:
     element = element_of(case["nodes"])
     for selector, text in case["expect"]:
-        assert meant(asked(selector, text), element), selector
-        assert not meant(asked(selector, text), Element("@p;|", "p", text="Something else")), selector
+        assert meant(shape_test(selector, text), element), selector
+        assert not meant(shape_test(selector, text), Element("@p;|", "p", text="Something else")), selector
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.values[0]["inside"]])
 def test_a_click_on_what_is_inside_counts(case: dict[str, Any]) -> None:
     inner = element_of([WITHIN, *case["nodes"]])
     for selector, text in case["expect"]:
-        assert meant(asked(selector, text), inner), selector
+        assert meant(shape_test(selector, text), inner), selector

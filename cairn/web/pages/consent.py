@@ -17,7 +17,7 @@ from cairn.workspace.permission import Verb
 
 
 def consent_page(visit: Visit, error: CairnError | None = None) -> Response:
-    request = _asked(visit)
+    request = _consent_request(visit)
     if isinstance(request, Response):
         return request
     return visit.page(
@@ -35,7 +35,7 @@ def consent_page(visit: Visit, error: CairnError | None = None) -> Response:
 
 
 def decide(visit: Visit) -> Response:
-    request = _asked(visit)
+    request = _consent_request(visit)
     if isinstance(request, Response):
         return request
     if visit.form("do") != "allow":
@@ -47,7 +47,7 @@ def decide(visit: Visit) -> Response:
     return _to_app(visit, partner_oauth.allow(visit.call, _query(visit), environment))
 
 
-def _asked(visit: Visit) -> ConsentRequest | Response:
+def _consent_request(visit: Visit) -> ConsentRequest | Response:
     """What the app asks for; or the answer to a request that is wrong. Raises UnknownApp and BadConsentRequest."""
     try:
         return partner_oauth.read_consent_request(visit.call, _query(visit))

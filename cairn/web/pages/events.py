@@ -52,7 +52,7 @@ class Tried(Struct, frozen=True):
     matched: list[Matched]
 
 
-def told(part: Part) -> list[Words]:
+def part_words(part: Part) -> list[Words]:
     """One part of a definition in words."""
     kind = dict(event_form.KINDS)[part.kind]
     words = [Words("event "), Words(part.name, True)] if part.name else [Words(kind)]
@@ -79,7 +79,7 @@ def events_page(visit: Visit) -> Response:
         text=visit.ask("q"),
         category=category,
         badges=BADGES,
-        told=told,
+        part_words=part_words,
         findings=plan.findings[:MOST_FINDINGS],
         more_findings=len(plan.findings[MOST_FINDINGS:]),
         watched=len(plan.reports),
@@ -108,7 +108,7 @@ def event_page(visit: Visit) -> Response:
         used=uses[:MOST_USES],
         more_uses=len(uses[MOST_USES:]),
         names=defined_events.event_names(visit.call, visit.here),
-        told=told,
+        part_words=part_words,
         badges=BADGES,
         state=report.state,
         starts=defined_events.shown_days(visit.call, visit.here).starts_ms,
@@ -184,7 +184,7 @@ def _try(visit: Visit, event: DefinedEvent | None, draft: Draft) -> Mapping[str,
 
 def _stored(visit: Visit, event: DefinedEvent) -> Mapping[str, Stored]:
     names = defined_events.event_names(visit.call, visit.here)
-    parts = ["".join(words.text for words in told(part)) for part in event.definition.parts]
+    parts = ["".join(words.text for words in part_words(part)) for part in event.definition.parts]
     parts += [names.get(number, str(number)) for number in event.definition.events]
     return {
         "name": Stored("Name", event.name),

@@ -107,7 +107,7 @@ def flag_page(visit: Visit) -> Response:
         order_edition=order_edition(visit.call, flag.stored.flag.id),
         warnings=warnings.of_definition,
         withheld=warnings.withheld,
-        asked=visit.ask("as"),
+        typed_user=visit.ask("as"),
         context=_asked_context(visit),
         edits=flags.history(visit.call, flag),
         asked_ms=flags.last_exposure(visit.call, visit.here, flag),

@@ -160,7 +160,7 @@ def audience_page(visit: Visit) -> Response:
         "heap_audience.html",
         shown=shown,
         audience=shown.audience,
-        asked=value,
+        value=value,
         before=before,
         since=heap_audiences.member_since(visit.call, shown.audience, value) if value else None,
         sample=heap_audiences.members_of(

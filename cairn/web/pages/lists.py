@@ -64,7 +64,7 @@ def list_page(visit: Visit, error: CairnError | None = None) -> Response:
         status=error.status if error else 200,
         error=error,
         shown=shown,
-        asked=value,
+        value=value,
         flags=sum(use.what == "flag" and not use.is_archived for use in shown.uses),
         refused_lines=error.errors if isinstance(error, ValuesRefused) else (),
         since_ms=lists.contains(visit.call, visit.here, list_id, value) if value else None,
@@ -103,10 +103,10 @@ def _changed(visit: Visit, action: Action, upload: Upload) -> Response:
         if not error.field:
             raise
         return list_page(visit, error)
-    return visit.leave(visit.url(f"/lists/{visit.part('list_id')}"), _told(done))
+    return visit.leave(visit.url(f"/lists/{visit.part('list_id')}"), _uploaded_message(done))
 
 
-def _told(done: Uploaded) -> str:
+def _uploaded_message(done: Uploaded) -> str:
     changed = done.changed
     said = f"{changed.added:,} added, {changed.removed:,} removed; {count(changed.size, 'value')} now."
     if done.heading:

@@ -145,7 +145,7 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:  # Any: what JSON holds
     return {key: value for key, value in values.items() if value}
 
 
-class Asked(Struct, frozen=True):
+class LiveQuery(Struct, frozen=True):
     """What the address asks for."""
 
     wanted: Wanted
@@ -171,7 +171,7 @@ class Asked(Struct, frozen=True):
         )
 
 
-def asked(visit: Visit) -> Asked:
+def live_query(visit: Visit) -> LiveQuery:
     """Raises NotFound for a defined event that is not the project's."""
     outcome, wanted = visit.ask("outcome"), visit.ask("type")
     only = Filter(
@@ -188,11 +188,11 @@ def asked(visit: Visit) -> Asked:
     meant = events.want_events(visit.call, visit.here, only, defined=defined)
     if wants_unknown(visit):
         meant = structs.replace(meant, environment_id=UNKNOWN)
-    return Asked(meant, wanted)
+    return LiveQuery(meant, wanted)
 
 
 def live_page(visit: Visit) -> Response:
-    wants = asked(visit)
+    wants = live_query(visit)
     # Before the question: an event is rather shown twice than never.
     after = events.newest_number(visit.call, wants.wanted)
     found = events.stored_events(visit.call, wants.wanted, limit=ROWS)
@@ -227,7 +227,7 @@ class Tail:
 
     def __init__(self, visit: Visit) -> None:
         self._visit, self._call = visit, visit.call
-        self._wanted = asked(visit).wanted
+        self._wanted = live_query(visit).wanted
         self.opened_in, self.is_unknown = visit.here.id, self._wanted.environment_id == UNKNOWN
         after = visit.request.headers.get("last-event-id") or visit.ask("after")
         self.after = int(after) if after.isascii() and after.isdigit() and len(after) < 18 else 0

@@ -65,7 +65,7 @@ class Answer(Struct, frozen=True):
 
     user: User
     since_ms: int | None
-    told: Reasoned
+    reason: Reasoned
 
 
 def segments_page(visit: Visit) -> Response:
@@ -74,13 +74,13 @@ def segments_page(visit: Visit) -> Response:
     page = portion(fitting, visit.ask("from"))
     known, names = segments.states_in(visit.call, visit.here), event_names(visit.call, visit.here)
     shown = [
-        Listed(segment, known.get(segment.id), _condition_told(visit, segment, names))
+        Listed(segment, known.get(segment.id), _condition_words(visit, segment, names))
         for segment in page.items
     ]
     return visit.page("segments.html", shown=shown, page=page, total=len(found), text=visit.ask("q"))
 
 
-def _condition_told(visit: Visit, segment: Segment, names: Mapping[int, str]) -> list[Part]:
+def _condition_words(visit: Visit, segment: Segment, names: Mapping[int, str]) -> list[Part]:
     if segment.unreadable:
         return [Part(segment.unreadable)]
     return describe(segment.condition, Names(events=names, zone=visit.zone))
@@ -104,12 +104,12 @@ def segment_page(visit: Visit) -> Response:
         edition=found.edition,
         state=state,
         members=users.described(call, here, page.since_ms),
-        sentence=_condition_told(visit, segment, names),
+        sentence=_condition_words(visit, segment, names),
         since=page.since_ms,
         after=after,
         next=page.next or "",
         size=page.size,
-        asked=typed,
+        typed_user=typed,
         candidates=candidates,
         why=why,
         askers=_askers(segments.users_of(call, segment)),
@@ -131,10 +131,10 @@ def _segment_here(visit: Visit) -> Segment:
 
 
 def _answer(explained: Explained, names: Mapping[int, str], zone: tzinfo) -> Answer:
-    return Answer(explained.user, explained.since_ms, _told(explained.why, names, zone))
+    return Answer(explained.user, explained.since_ms, _reasoned(explained.why, names, zone))
 
 
-def _told(why: Why, names: Mapping[int, str], zone: tzinfo) -> Reasoned:
+def _reasoned(why: Why, names: Mapping[int, str], zone: tzinfo) -> Reasoned:
     match why.condition:
         case And():
             joined = "all of"
@@ -144,7 +144,7 @@ def _told(why: Why, names: Mapping[int, str], zone: tzinfo) -> Reasoned:
             joined = "not"
     words = [] if why.nodes else describe(why.condition, Names(events=names, zone=zone))
     events = [(event, sentence(event)) for event in why.latest]
-    return Reasoned(why, words, joined, [_told(node, names, zone) for node in why.nodes], events)
+    return Reasoned(why, words, joined, [_reasoned(node, names, zone) for node in why.nodes], events)
 
 
 def _find(visit: Visit) -> Edited[Segment]:
@@ -237,7 +237,7 @@ def _save(visit: Visit, segment: Segment | None, draft: Draft, expected: int | N
 
 
 def _stored(visit: Visit, segment: Segment) -> Mapping[str, Stored]:
-    condition = _condition_told(visit, segment, event_names(visit.call, visit.here))
+    condition = _condition_words(visit, segment, event_names(visit.call, visit.here))
     return {
         "name": Stored("Name", segment.name),
         "description": Stored("Description", segment.description),

@@ -33,7 +33,7 @@ GAPS = ("5", "15", "30", "60", "240")  # minutes, offered
 UNMERGE_CAUSE = "taken back by a member"
 
 
-class Told(Struct, frozen=True):
+class TimelineLine(Struct, frozen=True):
     event: TimelineEvent
     words: Words
 
@@ -42,7 +42,7 @@ class Stretch(Struct, frozen=True):
     """Events that follow each other in one session, or outside of any, on one day."""
 
     day: str
-    told: list[Told]
+    lines: list[TimelineLine]
     number: int = 0  # the session's, from the user's first; 0: not known
     session: Session | None = None
     about: list[str] = []  # from where, with what, where
@@ -76,7 +76,7 @@ def _number(text: str) -> int:
 
 
 def _shown(user: User) -> list[tuple[str, str]]:
-    """The properties told in the list."""
+    """The properties that the list shows."""
     rest = [(key, current.value) for key, current in user.properties.items() if key not in PLAIN_KEYS]
     # Where somebody came from says less than who they are.
     rest.sort(key=lambda pair: pair[0].startswith("initial_"))
@@ -152,7 +152,7 @@ def _session_of(event: TimelineEvent, sessions: TimelineSessions) -> int | None:
 
 
 def _stretches(visit: Visit, events: list[TimelineEvent], sessions: TimelineSessions) -> list[Stretch]:
-    lines = [Told(event, sentence(event, event.library)) for event in events]
+    lines = [TimelineLine(event, sentence(event, event.library)) for event in events]
     grouped = groupby(
         lines,
         lambda line: (
@@ -163,7 +163,7 @@ def _stretches(visit: Visit, events: list[TimelineEvent], sessions: TimelineSess
     return [_stretch(place, title, list(group), sessions) for (place, title), group in grouped]
 
 
-def _stretch(place: int | None, title: str, lines: list[Told], sessions: TimelineSessions) -> Stretch:
+def _stretch(place: int | None, title: str, lines: list[TimelineLine], sessions: TimelineSessions) -> Stretch:
     if place is None:
         return Stretch(title, lines)
     facts: dict[str, str] = {}
