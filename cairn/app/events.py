@@ -11,7 +11,7 @@ from cairn.definitions.matching import happened_as
 from cairn.definitions.model import Part
 from cairn.ingest.feed import FeedItem
 from cairn.outcomes import Outcome
-from cairn.store.rows import text_of
+from cairn.store.arrow_tables import text_of
 from cairn.workspace.environment import Environment
 
 UNKNOWN = 0  # the environment of what came with a key of no environment

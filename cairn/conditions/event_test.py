@@ -12,7 +12,7 @@ from cairn.conditions.clause import COLUMN_FILTERS, FACT_FILTERS, NEGATIVE
 from cairn.conditions.tree import EventMatch, PropertyFilter
 from cairn.event import Element, Scalar
 from cairn.query.behaviour import NOT_BEHAVIOUR
-from cairn.store.rows import text_of
+from cairn.store.arrow_tables import text_of
 
 
 class Happened(Protocol):

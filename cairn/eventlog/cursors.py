@@ -12,7 +12,7 @@ from typing import Any
 
 from cairn.eventlog.damage import LogUnavailable, SqliteTrouble, file_lock, inode, is_damage, move_aside
 from cairn.eventlog.log import START
-from cairn.eventlog.rows import Hole
+from cairn.eventlog.log_table import Hole
 
 _WAIT_S = 5.0  # for another process's commit; they take well under a millisecond
 _SCHEMA = (

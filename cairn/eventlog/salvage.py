@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cairn.eventlog.log import Entry
-from cairn.eventlog.rows import PAGE_BYTES, entry_of
+from cairn.eventlog.log_table import PAGE_BYTES, entry_of
 
 _WAL_HEADER, _FRAME_HEADER = 32, 24  # bytes
 _FRAME = _FRAME_HEADER + PAGE_BYTES

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
-from cairn.eventlog import rows
+from cairn.eventlog import log_table
 from cairn.eventlog.cursors import Cursors
 from cairn.eventlog.damage import (
     LogUnavailable,
@@ -74,7 +74,7 @@ class SqliteLog:
         body = msgspec.msgpack.encode(items)
 
         def insert(connection: sqlite3.Connection) -> int:
-            position = rows.insert(connection, body)
+            position = log_table.insert(connection, body)
             self._tail.note(position)  # before another process may look
             return position
 
@@ -84,7 +84,7 @@ class SqliteLog:
         return self._reader.use(lambda connection: self._entries(connection, after, limit_items, limit_bytes))
 
     def end(self) -> int:
-        return self._reader.use(rows.newest)
+        return self._reader.use(log_table.newest)
 
     def committed(self, reader: str) -> int:
         return self._cursors.position(reader)
@@ -97,7 +97,9 @@ class SqliteLog:
         before = min(before, self.end())
         forgotten = 0
         while True:
-            count = self._writer.use(lambda connection: rows.forget(connection, before, rows=_FORGET_ROWS))
+            count = self._writer.use(
+                lambda connection: log_table.forget(connection, before, rows=_FORGET_ROWS)
+            )
             forgotten += count
             if count < _FORGET_ROWS:
                 self._cursors.forget_holes(before)
@@ -105,7 +107,7 @@ class SqliteLog:
 
     def erase(self, position: int, kept: Sequence[bytes]) -> None:
         body = msgspec.msgpack.encode(kept)
-        self._writer.use(lambda connection: rows.erase(connection, position, body))
+        self._writer.use(lambda connection: log_table.erase(connection, position, body))
 
     def scrub(self) -> bool:
         """Rows are overwritten as they go; what is left is in the write-ahead file, which this empties."""
@@ -134,8 +136,8 @@ class SqliteLog:
         count = size_bytes = 0
         connection.execute("BEGIN")
         try:
-            for row in rows.walk(connection, after):
-                if isinstance(row, rows.Hole):
+            for row in log_table.walk(connection, after):
+                if isinstance(row, log_table.Hole):
                     self._met(row)
                     continue
                 entries.append(row)
@@ -147,16 +149,16 @@ class SqliteLog:
             connection.execute("COMMIT")
         return entries
 
-    def _met(self, hole: rows.Hole) -> None:
+    def _met(self, hole: log_table.Hole) -> None:
         """Raises NotALog when rows are missing that may still lie somewhere in the file."""
         if any(known.covers(hole) for known in self._cursors.holes()):
             return
-        if hole.reason == rows.MISSING:
+        if hole.reason == log_table.MISSING:
             raise NotALog(f"positions {hole.first} to {hole.last} are {hole.reason}")
         self._cursors.note_hole(hole)
 
 
-def _reported(hole: rows.Hole) -> tuple[int, str]:
+def _reported(hole: log_table.Hole) -> tuple[int, str]:
     if hole.first == hole.last:
         return hole.first, hole.reason
     return hole.first, f"positions {hole.first} to {hole.last}: {hole.reason}"
@@ -210,7 +212,7 @@ class _Connection:
             connection.execute("PRAGMA synchronous = FULL")
             # Requests name people: what is deleted is overwritten.
             connection.execute("PRAGMA secure_delete = ON")
-            rows.check_schema(connection)
+            log_table.check_schema(connection)
         except SqliteTrouble:
             connection.close()
             raise
@@ -219,25 +221,25 @@ class _Connection:
 
     def _recover_end(self, connection: sqlite3.Connection) -> None:
         """When the log went further than SQLite sees: bring back what the write-ahead file holds, note the rest."""
-        last, end = rows.last_given(connection), self._tail.position()
+        last, end = log_table.last_given(connection), self._tail.position()
         if last >= end or self._is_successor(last):
             return
         entries = salvaged_end(self._path.with_name(self._path.name + "-wal"), after=last)
-        rows.put(connection, [entry for entry in entries if entry.position <= end])
+        log_table.put(connection, [entry for entry in entries if entry.position <= end])
         self._note_missing(connection, after=last, end=end)
 
     def _go_on_rising(self, connection: sqlite3.Connection) -> None:
         """No position is given twice, even where the file, or its end, was lost."""
-        last, end = rows.last_given(connection), self._tail.position()
+        last, end = log_table.last_given(connection), self._tail.position()
         committed = max(self._cursors.all().values(), default=START)
         if last < committed or self._is_successor(last):
             start = max(last, committed, end)
             if end < committed or end == START:
-                start += max(1, len(moved_aside(self._path))) * rows.GAP_AFTER_LOSS
-            rows.set_last_given(connection, start)
+                start += max(1, len(moved_aside(self._path))) * log_table.GAP_AFTER_LOSS
+            log_table.set_last_given(connection, start)
             if start > end:
                 self._cursors.note_hole(
-                    rows.Hole(max(last, committed, end) + 1, start, "left free after a loss")
+                    log_table.Hole(max(last, committed, end) + 1, start, "left free after a loss")
                 )
 
     def _is_successor(self, last_given: int) -> bool:
@@ -253,15 +255,15 @@ class _Connection:
             logger.error("log_damaged", extra={"kept_as": aside.name})
             successor = self._open()
             after = min(self._cursors.all().values(), default=START)
-            rows.put(successor, salvaged(aside, after=after))
+            log_table.put(successor, salvaged(aside, after=after))
             self._note_missing(successor, after=after, end=self._tail.position())
             self._go_on_rising(successor)
 
     def _note_missing(self, connection: sqlite3.Connection, *, after: int, end: int) -> None:
         """Up to the known end: what no longer is there, so that nobody looks for it again."""
-        rows.set_last_given(connection, max(end, rows.last_given(connection)))
-        present = rows.positions(connection, after)
-        for hole in rows.holes_between(after + 1, max(end, *present[-1:], START), present):
+        log_table.set_last_given(connection, max(end, log_table.last_given(connection)))
+        present = log_table.positions(connection, after)
+        for hole in log_table.holes_between(after + 1, max(end, *present[-1:], START), present):
             logger.error("log_entries_lost", extra={"first": hole.first, "last": hole.last})
             self._cursors.note_hole(hole)
 

@@ -18,7 +18,7 @@ from cairn.db.tables import attribute_lists, environments, flag_states, flags, p
 from cairn.errors import Conflict, NotFound
 from cairn.flags.checks import RuleInvalid, check_flag, check_key, check_rule, with_settled_weights
 from cairn.flags.model import Allocation, Flag, Forced, Metric, Rule, RuleKind, Variable, Variation
-from cairn.flags.rows import flag_columns, flag_of, rule_columns, rule_of
+from cairn.flags.records import flag_columns, flag_of, rule_columns, rule_of
 from cairn.lists.offered import may_be_asked
 from cairn.workspace.environment import EnvironmentNotFound, ProjectNotFound
 from cairn.workspace.naming import MAX_NAME, clean_name

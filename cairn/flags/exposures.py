@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from cairn.db.tables import flags, holdouts, rules
 from cairn.flags.model import Flag, Rule, wire_number
-from cairn.flags.rows import flag_of, rule_of
+from cairn.flags.records import flag_of, rule_of
 
 # What is added to an exposure's properties; the sender's own of these names say nothing about the flag.
 FLAG, FLAG_KEY, VARIATION = "flag", "flag_key", "variation_name"

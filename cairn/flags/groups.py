@@ -15,7 +15,7 @@ from cairn.errors import NotFound
 from cairn.flags.checks import GroupInvalid, check_group, check_holdout
 from cairn.flags.definition import check_references, project_of
 from cairn.flags.model import Group, Holdout, Metric
-from cairn.flags.rows import group_of, holdout_of, rule_of
+from cairn.flags.records import group_of, holdout_of, rule_of
 from cairn.workspace.naming import clean_name
 
 

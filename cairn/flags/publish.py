@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cairn.flags.model import LeftOut
-from cairn.flags.rows import DefinitionUnreadable
+from cairn.flags.records import DefinitionUnreadable
 from cairn.flags.ruleset import load_ruleset
 from cairn.flags.settings_file import Json, compile_settings
 from cairn.members.sets import Members, Published, list_set

@@ -19,7 +19,7 @@ from cairn.db.tables import (
 )
 from cairn.flags.audience import with_lists
 from cairn.flags.model import Flag, Forced, Group, Holdout, LeftOut, Rule, Ruleset
-from cairn.flags.rows import DefinitionUnreadable, Kept, flag_of, group_of, holdout_of, rule_of
+from cairn.flags.records import DefinitionUnreadable, Kept, flag_of, group_of, holdout_of, rule_of
 from cairn.workspace.environment import EnvironmentNotFound
 
 Lists = dict[int, str]  # segment id -> its list's id in the environment

@@ -13,7 +13,7 @@ from cairn.ingest.batch import Batch, Parts, version_of
 from cairn.ingest.limits import limited_account
 from cairn.outcomes import REASONS, Reason
 from cairn.query.newest import newest_values
-from cairn.store.rows import text_of
+from cairn.store.arrow_tables import text_of
 from cairn.store.store import AccountChange
 from cairn.workspace.account_key import account_keys_of
 

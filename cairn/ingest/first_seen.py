@@ -12,7 +12,7 @@ from cairn.event import Draft, Scalar
 from cairn.ingest.batch import Batch, Parts
 from cairn.ingest.channel import UTM, Landing, landing_facts
 from cairn.log_position import ORDER_BITS, order_of
-from cairn.store.rows import text_of
+from cairn.store.arrow_tables import text_of
 from cairn.store.schema import FIRST_SEEN_KEY, INITIAL
 from cairn.store.store import PropertyChange
 

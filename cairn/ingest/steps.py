@@ -30,7 +30,7 @@ from cairn.ingest.merging import merge_users
 from cairn.ingest.sources import send_to_environments
 from cairn.ingest.visitors import join_visitors
 from cairn.outcomes import Reason
-from cairn.store.rows import element_id, text_of
+from cairn.store.arrow_tables import element_id, text_of
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import PropertyChange, SeenElement
 from cairn.wire.times import happened_ms

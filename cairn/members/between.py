@@ -9,9 +9,7 @@ from functools import partial
 
 from cairn.errors import Unavailable
 from cairn.members import feed
-from cairn.members.environment import Environment, Tables, Transaction
-from cairn.members.replacement import PIECE, build, collect_garbage, discard
-from cairn.members.rows import (
+from cairn.members.encoding import (
     GENERATION_BYTES,
     Head,
     new_generation,
@@ -20,6 +18,8 @@ from cairn.members.rows import (
     stored_page,
     write_head,
 )
+from cairn.members.environment import Environment, Tables, Transaction
+from cairn.members.replacement import PIECE, build, collect_garbage, discard
 
 Row = tuple[bytes, bytes]  # a value's key and row
 Rows = dict[bytes, bytes]  # in the order of their keys

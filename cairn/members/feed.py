@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
+from cairn.members.encoding import is_short, name_key, read_head, value_of
 from cairn.members.environment import Tables, Transaction
-from cairn.members.rows import is_short, name_key, read_head, value_of
 
 KEPT_VALUES = 200_000  # of one set's feed; older changes are forgotten
 _MOST_AT_ONCE = 50_000  # values of one change; a larger one is noted as "anything"

@@ -13,9 +13,7 @@ from pathlib import Path
 from cairn.errors import InvalidInput, NotAllowed
 from cairn.members import between, feed
 from cairn.members.due import DueTimes
-from cairn.members.environment import MAP_BYTES, Transaction, acquire, release
-from cairn.members.replacement import PIECE, collect_garbage, discard, exchange
-from cairn.members.rows import (
+from cairn.members.encoding import (
     Head,
     entries,
     name_key,
@@ -28,6 +26,8 @@ from cairn.members.rows import (
     value_of,
     write_head,
 )
+from cairn.members.environment import MAP_BYTES, Transaction, acquire, release
+from cairn.members.replacement import PIECE, collect_garbage, discard, exchange
 from cairn.members.sets import Changed, SetChange
 
 _ANY_SHORT = name_key("a")[:1]  # what the rows of sets with names of usual length begin with

@@ -11,8 +11,7 @@ from itertools import islice
 from msgspec import Struct
 
 from cairn.members import feed
-from cairn.members.environment import Environment, Tables, Transaction
-from cairn.members.rows import (
+from cairn.members.encoding import (
     GENERATION_BYTES,
     Head,
     name_key,
@@ -24,6 +23,7 @@ from cairn.members.rows import (
     with_since,
     write_head,
 )
+from cairn.members.environment import Environment, Tables, Transaction
 
 PIECE = 20_000  # rows per transaction: others wait for about 0.1 s at most
 _ATTEMPTS = 3  # against writers in other processes; then the exchange shuts them out

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cairn.event import Draft, Refused
 from cairn.log_position import order_of, position_of
-from cairn.store import rows
+from cairn.store import arrow_tables
 from cairn.store.data_state import DataState, DataStates
 from cairn.store.engine import Engine
 from cairn.store.erase import Erased, UserErasure, erase
@@ -49,7 +49,7 @@ class ClickHouseStore:
     def insert_events(self, events: Sequence[Draft]) -> None:
         if not events:
             return
-        table = rows.events_table(events)
+        table = arrow_tables.events_table(events)
         # Before the insert: an id must never be in the store and not in the filter.
         self._ids.add_events(table.column("event_id").to_numpy())
         newest_ms: dict[int, int] = {}
@@ -62,7 +62,7 @@ class ClickHouseStore:
     def insert_properties(self, changes: Sequence[PropertyChange]) -> None:
         if not changes:
             return
-        table = rows.properties_table(changes)
+        table = arrow_tables.properties_table(changes)
         self._ids.add_seen(
             [(change.environment_id, change.user_id) for change in changes if change.key == FIRST_SEEN_KEY]
         )
@@ -72,20 +72,20 @@ class ClickHouseStore:
     def insert_account_properties(self, changes: Sequence[AccountChange]) -> None:
         if changes:
             with self._states.changing(change.environment_id for change in changes):
-                self._engine.insert("account_properties", rows.account_properties_table(changes))
+                self._engine.insert("account_properties", arrow_tables.account_properties_table(changes))
 
     def insert_user_map(self, changes: Sequence[MapChange]) -> None:
         if changes:
             environments = [change.environment_id for change in changes]
             with self._states.changing(environments, is_merge=True), self._merged_users.changing():
-                self._engine.insert("user_map", rows.user_map_table(changes))
+                self._engine.insert("user_map", arrow_tables.user_map_table(changes))
 
     def insert_visitors(self, visitors: Sequence[VisitorRow]) -> None:
         if not visitors:
             return
         self._ids.add_waiting([(row.environment_id, row.visitor_id) for row in visitors if not row.rank])
         with self._states.changing(row.environment_id for row in visitors):
-            self._engine.insert("visitors", rows.visitors_table(visitors))
+            self._engine.insert("visitors", arrow_tables.visitors_table(visitors))
 
     def insert_elements(self, elements: Sequence[SeenElement]) -> None:
         stored = self._stored_elements(elements)
@@ -94,14 +94,14 @@ class ClickHouseStore:
         ]
         if missing:
             with self._states.changing(element.environment_id for element in missing):
-                self._engine.insert("elements", rows.elements_table(missing))
+                self._engine.insert("elements", arrow_tables.elements_table(missing))
 
     def insert_refusals(self, refusals: Sequence[Refused]) -> None:
         stored = self._stored_refusals([r for r in refusals if r.log_position])
         missing = [r for r in refusals if r.log_position not in stored]
         if missing:
             with self._states.changing(refusal.environment_id for refusal in missing):
-                self._engine.insert("refusals", rows.refusals_table(missing))
+                self._engine.insert("refusals", arrow_tables.refusals_table(missing))
 
     def known(self, event_ids: Sequence[int]) -> dict[int, int]:
         maybes = self._ids.maybe_events(event_ids)

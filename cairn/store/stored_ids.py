@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cairn.store import rows
+from cairn.store import arrow_tables
 from cairn.store.engine import Engine
 from cairn.store.errors import StoreBusy
 from cairn.store.known import Ids, KnownIds
@@ -92,7 +92,7 @@ class StoredIds:
 
     def _fill(self) -> None:
         """Read every stored id once, 10 M in a second or two. Ids stored meanwhile are added by who stores them."""
-        rows.prepare()
+        arrow_tables.prepare()
         try:
             with self._engine.stream(_ALL_KNOWN) as stream:
                 while block := stream.read(_IDS_PER_BLOCK * _KNOWN_ROW.itemsize):

@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 from cairn.conditions.tree import PropertyFilter
 from cairn.definitions.model import ELEMENT_KEYS, DefinedEvent, Definition, Part, PartKind, check_definition
 from cairn.event import FACTS, Element
-from cairn.web.editor import rows
+from cairn.web.editor import form_rows
 from cairn.web.editor.choices import (
     OPERATORS,
     WITH_LIST,
@@ -19,8 +19,8 @@ from cairn.web.editor.choices import (
     text_of,
     value_of,
 )
+from cairn.web.editor.form_rows import Rows
 from cairn.web.editor.refusal import Wording
-from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
 
 __all__ = ["KEYS", "KINDS", "OPERATORS", "WITHOUT_VALUE", "WITH_LIST"]
@@ -109,7 +109,7 @@ def _quoted(text: str) -> str:
 def read(form: Form) -> Draft:
     chosen = (value for name, value in form if name == "event")
     numbers = (int(text) for text in chosen if text.isascii() and text.isdigit() and len(text) < 10)
-    draft = structs.replace(rows.read(form, Draft), events=tuple(dict.fromkeys(numbers)))
+    draft = structs.replace(form_rows.read(form, Draft), events=tuple(dict.fromkeys(numbers)))
     return draft if draft.parts or draft.events else structs.replace(draft, parts=(PartRow(),))
 
 

@@ -14,10 +14,10 @@ from msgspec import Struct, structs
 from cairn.errors import InvalidInput
 from cairn.flags.checks import check_key
 from cairn.flags.model import Flag, Metric, Value, Variable, VariableType, Variation
-from cairn.web.editor import rows
+from cairn.web.editor import form_rows
 from cairn.web.editor.choices import Choices
+from cairn.web.editor.form_rows import Rows
 from cairn.web.editor.refusal import Stored, Wording
-from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
 
 TYPES: Choices = (
@@ -40,7 +40,7 @@ WORDING = Wording(
         ".key": "Key",
         ".value": "Default",
         ".identifier": "Event",
-        **{f".{number}": "Value" for number in range(rows.MOST)},
+        **{f".{number}": "Value" for number in range(form_rows.MOST)},
     }
 )
 
@@ -111,8 +111,8 @@ def shape_of(flag: Flag) -> Shape:
 
 def read_shape(form: Form) -> Shape:
     """A value of a new variable that was left as it was drawn becomes the default."""
-    shape = rows.read(form, Shape)
-    numbers = zip(rows.indexes(form, "w"), shape.variations, strict=False)
+    shape = form_rows.read(form, Shape)
+    numbers = zip(form_rows.indexes(form, "w"), shape.variations, strict=False)
     variations = tuple(
         structs.replace(row, values=tuple(_cells(form, f"w{number}", shape.variables)))
         for number, row in numbers
@@ -129,7 +129,7 @@ def _cells(form: Form, at: str, variables: Sequence[VariableRow]) -> Iterable[st
 
 def change(shape: Shape, action: str) -> Shape:
     """As of any editor; every variation has a value for each variable."""
-    changed = rows.change(shape, action)
+    changed = form_rows.change(shape, action)
     count, wanted = len(shape.variables), len(changed.variables)
     removed = int(action.removeprefix("remove v")) if wanted < count else count
     variations = (

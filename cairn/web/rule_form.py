@@ -29,10 +29,10 @@ from cairn.conditions.tree import (
 from cairn.errors import InvalidInput
 from cairn.flags.checks import RuleInvalid
 from cairn.flags.model import Allocation, Flag, Rule, RuleKind, Variation
-from cairn.web.editor import rows
+from cairn.web.editor import form_rows
 from cairn.web.editor.choices import Choices
+from cairn.web.editor.form_rows import Rows
 from cairn.web.editor.refusal import FormRefused, Wording
-from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
 
 SUBJECTS: Choices = (
@@ -141,7 +141,7 @@ def read(form: Form) -> Draft:
     weights = {
         name.removeprefix("weight-"): value.strip() for name, value in form if name.startswith("weight-")
     }
-    return structs.replace(rows.read(form, Draft), weights=weights)
+    return structs.replace(form_rows.read(form, Draft), weights=weights)
 
 
 def first_variation(flag: Flag) -> Variation:

@@ -29,7 +29,7 @@ from cairn.conditions.tree import (
 from cairn.errors import InvalidInput
 from cairn.event import Kind
 from cairn.query.bindings import END_MS, FIRST_MS
-from cairn.web.editor import rows
+from cairn.web.editor import form_rows
 from cairn.web.editor.choices import (
     OPERATORS,
     WITH_LIST,
@@ -40,8 +40,8 @@ from cairn.web.editor.choices import (
     text_of,
     value_of,
 )
+from cairn.web.editor.form_rows import Rows
 from cairn.web.editor.refusal import Wording, placed
-from cairn.web.editor.rows import Rows
 from cairn.web.form import Form
 
 __all__ = ["OPERATORS", "WITHOUT_VALUE", "WITH_LIST"]
@@ -129,7 +129,7 @@ Problems = dict[str, str]
 
 
 def read(form: Form) -> Draft:
-    return rows.read(form, Draft)
+    return form_rows.read(form, Draft)
 
 
 def to_condition(draft: Draft, zone: tzinfo) -> tuple[Condition | None, Problems]:

@@ -9,7 +9,7 @@ from cairn.conditions.tree import EventMatch, PropertyFilter
 from cairn.definitions.model import Definition, Part
 from cairn.definitions.selector import read_selector
 from cairn.event import FACTS, Draft, Element
-from cairn.store.rows import text_of
+from cairn.store.arrow_tables import text_of
 from tests.segments.oracle import value_holds
 
 ON_ELEMENTS = ("any", "click", "change", "submit", "touch")

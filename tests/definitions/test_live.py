@@ -15,7 +15,7 @@ from cairn.event import Draft, Element
 from cairn.ingest.loaded import Loaded
 from cairn.segments.definition import Segment
 from cairn.segments.explain import explain
-from cairn.store.rows import element_id
+from cairn.store.arrow_tables import element_id
 from cairn.store.store import SeenElement, Store
 from tests.definitions.world import load
 from tests.segments.world import World

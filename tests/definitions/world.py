@@ -9,7 +9,7 @@ from cairn.clock import from_ms
 from cairn.definitions.defined_event import create_defined_event, list_defined_events
 from cairn.definitions.model import DefinedEvent, Definition, NewDefinedEvent
 from cairn.event import Draft
-from cairn.store.rows import element_id
+from cairn.store.arrow_tables import element_id
 from cairn.store.store import SeenElement, Store
 from tests.databases import open_test_metadata
 from tests.segments.histories import NOW_MS

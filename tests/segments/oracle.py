@@ -20,7 +20,7 @@ from cairn.conditions.tree import (
     UserProperty,
 )
 from cairn.event import Draft
-from cairn.store.rows import text_of
+from cairn.store.arrow_tables import text_of
 from cairn.store.store import PropertyChange
 
 

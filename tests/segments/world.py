@@ -20,7 +20,7 @@ from cairn.segments.definition import (
     states,
     update_segment,
 )
-from cairn.store.rows import text_of
+from cairn.store.arrow_tables import text_of
 from cairn.store.store import PropertyChange, Store
 from tests import world
 from tests.segments.histories import NOW_MS

@@ -13,10 +13,10 @@ from cairn.clock import to_ms
 from cairn.event import FACTS, Draft, Element, Refused
 from cairn.outcomes import Reason
 from cairn.query.canonical import CANONICAL
+from cairn.store.arrow_tables import element_id
 from cairn.store.erase import UserErasure
 from cairn.store.errors import BadPattern, QuestionTooExpensive, RowsNotStorable, StoreFault
 from cairn.store.question import ad_hoc
-from cairn.store.rows import element_id
 from cairn.store.statement import Limits, UnboundQuestion
 from cairn.store.store import AccountChange, MapChange, PropertyChange, SeenElement, Store, VisitorRow
 

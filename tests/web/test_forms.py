@@ -27,7 +27,7 @@ from cairn.conditions.tree import (
 from cairn.errors import InvalidInput
 from cairn.flags.model import Allocation, Flag, Metric, Rule, Variable, Variation
 from cairn.web import flag_form, rule_form, segment_form
-from cairn.web.editor.rows import change
+from cairn.web.editor.form_rows import change
 from cairn.web.form import Form
 
 BERLIN = ZoneInfo("Europe/Berlin")

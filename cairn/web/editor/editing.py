@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from cairn.app.editions import Edited, deletion_of
 from cairn.errors import CairnError, NotFound
+from cairn.web.editor.form_rows import change, read
 from cairn.web.editor.refusal import Refused, Stored, Wording, refuse
-from cairn.web.editor.rows import change, read
 from cairn.web.render import full_time
 from cairn.web.visit import Visit
 from cairn.workspace.edits import Edit, Kind, StaleVersion
