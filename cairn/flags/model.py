@@ -20,7 +20,7 @@ Value = Any  # Any: what the variable's type says: text, number, boolean or a JS
 class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     """A typed value that a flag carries, with its default."""
 
-    id: int
+    id: RowId
     key: str
     type: VariableType
     value: Value
@@ -29,7 +29,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
 class Variation(Struct, frozen=True, forbid_unknown_fields=True):
     """One set of values. A variable without a value here has its default."""
 
-    id: int
+    id: RowId
     key: str
     name: str = ""
     values: dict[str, Value] = {}  # by variable key
@@ -38,7 +38,7 @@ class Variation(Struct, frozen=True, forbid_unknown_fields=True):
 class Metric(Struct, frozen=True, forbid_unknown_fields=True):
     """An event that counts for a flag. An SDK sends only events that are metrics of some flag."""
 
-    id: int
+    id: RowId
     identifier: str  # the event's name
     type: str = "CUSTOM_GOAL"  # or REVENUE_TRACKING
     has_props: bool = False
@@ -50,7 +50,7 @@ class Allocation(Struct, frozen=True, forbid_unknown_fields=True):
 
     variation_id: RowId
     weight: float = 100
-    number: int = 0  # the variation's number at the wire; 0: its id
+    number: RowId = 0  # the variation's number at the wire; 0: its id
 
 
 class Forced(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from msgspec import Struct
 from cairn.db.sync_tables import segment_syncs, sync_targets, sync_tasks
 from cairn.db.tables import segments
 from cairn.errors import Conflict, InvalidInput, NotFound
+from cairn.ids import RowId
 from cairn.segments.definition import get_segment
 from cairn.sync.targets import Target, get_target
 
@@ -28,7 +29,7 @@ _ENDED = ("done", "failed")
 
 
 class NewSync(Struct, frozen=True, forbid_unknown_fields=True):
-    target_id: int
+    target_id: RowId
     mapping: str = IDENTITY  # by which id members are named there: identity, email or property:<key>
     every: Every = "continuous"
 

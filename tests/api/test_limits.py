@@ -1,10 +1,13 @@
 """What the API refuses, and that it says so in one form, naming field and fix, without repeating what was sent."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec.inspect
 import pytest
 
+from cairn.api.app import ENDPOINTS
 from cairn.api.body import MAX_BODY, MAX_DEPTH
 from cairn.workspace.permission import Role
 from tests.api.conftest import World
@@ -278,3 +281,74 @@ def test_a_list_as_long_as_a_body_is_counted_and_a_longer_body_says_its_limit(wo
     refused = world.call("POST", "/segments", json={"key": "longer", "name": "Long", "condition": condition})
     assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
     assert "1000000 bytes" in refused.json()["detail"]
+
+
+# Of a condition: whoever reads the condition checks them, with the reason (conditions/check).
+CHECKED_WITH_THEIR_CONDITION = {"count", "amount", "from_ms", "to_ms"}
+
+
+def test_every_number_that_an_endpoint_reads_has_limits() -> None:
+    """Python's have none, and databases and clients in other languages have."""
+    kinds = {
+        endpoint.name: [endpoint.body_type, endpoint.query_type, *endpoint.path_types.values()]
+        for endpoint in ENDPOINTS
+    }
+    unlimited = {
+        f"{name}: {field}"
+        for name, types in kinds.items()
+        for kind in types
+        if kind is not None
+        for field in _unlimited(msgspec.inspect.type_info(kind), "", frozenset())
+        if field not in CHECKED_WITH_THEIR_CONDITION
+    }
+    assert not unlimited
+
+
+def _unlimited(kind: Any, field: str, within: frozenset[type]) -> Iterator[str]:
+    if isinstance(kind, msgspec.inspect.IntType):
+        if (kind.ge is None and kind.gt is None) or (kind.le is None and kind.lt is None):
+            yield field
+    elif isinstance(kind, msgspec.inspect.StructType):
+        if kind.cls not in within:
+            for inner in kind.fields:
+                yield from _unlimited(inner.type, inner.encode_name, within | {kind.cls})
+    else:
+        for inner in _inside(kind):
+            yield from _unlimited(inner, field, within)
+
+
+def _inside(kind: Any) -> tuple[Any, ...]:
+    match kind:
+        case msgspec.inspect.UnionType():
+            return kind.types
+        case msgspec.inspect.TupleType():
+            return kind.item_types
+        case msgspec.inspect.DictType():
+            return (kind.value_type,)
+        case _:
+            return (kind.item_type,) if hasattr(kind, "item_type") else ()
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, 10**30, -1, -(2**63) - 1, -(10**30)])
+def test_a_number_beyond_every_id_is_refused_at_its_field(world: World, number: int) -> None:
+    variable = {"id": number, "key": "size", "type": "integer", "value": 1}
+    bodies = {
+        "variables[0].id": {"key": "huge", "variables": [variable]},
+        "variations[0].id": {"key": "huge", "variations": [{"id": number, "key": "v"}]},
+        "metrics[0].id": {"key": "huge", "metrics": [{"id": number, "identifier": "bought"}]},
+    }
+    for field, body in bodies.items():
+        answer = world.call("POST", "/flags", json=body)
+        assert (answer.status_code, answer.json()["field"]) == (422, field)
+    path = f"/segments/{world.a.segment_id}/syncs?environment=production"
+    answer = world.call("POST", path, json={"target_id": number})
+    assert (answer.status_code, answer.json()["field"]) == (422, "target_id")
+    for key in ("count", "amount"):
+        window = {"type": "last", "amount": 7, "unit": "day"}
+        condition: dict[str, Any] = {"type": "did", "event": {"name": "X"}, "operator": "at_least"}
+        if key == "count":
+            condition["count"] = number
+        else:
+            condition["window"] = {**window, "amount": number}
+        answer = world.call("POST", "/segments", json={**SEGMENT, "condition": condition})
+        assert (answer.status_code, answer.json()["code"]) == (422, "condition_not_accepted")
