@@ -33,10 +33,24 @@ class Configuration(Struct, frozen=True):
 
     settings: dict[str, Any]  # Any: by each setting's kind; every key of the destination is there
     secrets: dict[str, str] = {}  # of kind "secret", opened
+    # By the name of a preset the fields that the connection maps otherwise; they have passed `check_mapping`.
+    mappings: dict[str, dict[str, Any]] = {}  # Any: values and directives
+
+
+class Preset(Struct, frozen=True):
+    """How messages of some kinds fill the fields of a destination, until a connection maps them otherwise."""
+
+    name: str
+    kinds: frozenset[str]
+    mapping: dict[str, Any]  # Any: by field a value or a directive (routing/directives.py)
 
 
 class Request(Struct, frozen=True):
-    """One call to the destination, and the messages it delivers."""
+    """One call to the destination, and the messages it delivers.
+
+    A message may need several: they are sent in their order, each after the answer to the one before, and it is
+    delivered when all of its requests are.
+    """
 
     call: Call
     positions: tuple[int, ...]  # of the messages, in their order
@@ -91,6 +105,7 @@ class Destination(Struct, frozen=True):
     prepare: Prepare
     integration: str = ""  # its name in `integrations` objects, where it differs from `name`
     kinds: frozenset[str] = frozenset(("track", "identify", "page", "screen", "group", "alias"))
+    presets: tuple[Preset, ...] = ()
     batch: Batch | None = None  # None: one message a request
     judge: Judge | None = None
     check: Check | None = None

@@ -85,18 +85,12 @@ def as_is(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """What JavaScript's `JSON.stringify` makes of it. Raises NotForDestination."""
-    return json_bytes(_whole_numbers(value)).decode()
-
-
-def _whole_numbers(value: Any) -> Any:
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < _EXPONENT_FROM else as_is(value)
-    if isinstance(value, list):
-        return [_whole_numbers(item) for item in value]
+    """What JavaScript's `JSON.stringify` makes of it; numbers are the difference to other writers of JSON."""
     if isinstance(value, dict):
-        return {key: _whole_numbers(item) for key, item in value.items()}
-    return value
+        return "{" + ",".join(f"{json_text(key)}:{json_text(member)}" for key, member in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(json_text, value)) + "]"
+    return json_bytes(value).decode() if isinstance(value, str) else as_text(value)
 
 
 def _number_text(number: float) -> str:

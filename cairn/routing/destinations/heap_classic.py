@@ -9,6 +9,7 @@ from datetime import datetime
 from cairn.routing.body import JsonObject, context_of, object_at, text_at
 from cairn.routing.destination import Configuration, Destination, Request, Setting
 from cairn.routing.flat import classic
+from cairn.routing.heap_cloud import check_app_id
 from cairn.routing.heap_email import email_of
 from cairn.routing.message import Message
 from cairn.routing.payload import post_json, rejected
@@ -16,7 +17,6 @@ from cairn.wire.times import iso_text
 
 HOST = "https://heapanalytics.com"
 LONGEST_IDENTITY = 255  # characters, Heap's limit
-LONGEST_APP_ID = 64  # characters
 LONGEST_EVENT = 1_024  # characters of an event's name, Heap's limit
 
 _SETTINGS = (
@@ -90,13 +90,6 @@ def _user(message: Message) -> JsonObject:
 
 def _library(message: Message) -> str:
     return text_at(object_at(context_of(message), "library"), "name")
-
-
-def check_app_id(configuration: Configuration) -> dict[str, str]:
-    app_id = configuration.settings["app_id"]
-    if len(app_id) <= LONGEST_APP_ID and app_id.isalnum():
-        return {}
-    return {"app_id": "expected digits (or letters), as Heap shows the environment's id"}
 
 
 def _host(configuration: Configuration) -> str:

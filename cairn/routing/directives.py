@@ -1,0 +1,145 @@
+"""Mappings as Segment's Actions write them: values, and directives that fetch a value from a message. Pure.
+
+A directive is an object with the one key `@path`, `@if`, `@literal`, `@template` or `@case`. What a directive does not
+find is left out of the result; null is kept. Source: contracts/segment.md section 4.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import UNSET
+
+from cairn.errors import InvalidInput
+
+Json = Any  # Any: JSON, or UNSET for what is not there
+
+MOST_DEPTH = 20  # levels of directives and objects in a mapping
+_LONGEST_PATH = 500  # characters
+_LONGEST_TEMPLATE_RESULT = 32_768  # characters
+# a, ['a b'], ["a b"] and [0]; whatever is between dots otherwise.
+_PATH_PART = re.compile(r"""\[(?:'([^']*)'|"([^"]*)"|([0-9]{1,6}))\]|([^.\[]+|\[)""")
+_PLACEHOLDER = re.compile(r"\{\{([^{}]{1,500})\}\}")
+
+
+class MappingRefused(InvalidInput):
+    """A mapping is not of the accepted form. The message names the field and the directive."""
+
+    code = "mapping_refused"
+
+
+def resolve(mapping: Json, source: Json) -> Json:
+    """The mapping with every directive replaced by what it finds in `source`; UNSET where that is nothing.
+
+    `mapping` has passed `check_mapping`.
+    """
+    if isinstance(mapping, dict):
+        if (directive := _directive(mapping)) is not None:
+            return _DIRECTIVES[directive](mapping[directive], source)
+        resolved = {key: resolve(value, source) for key, value in mapping.items()}
+        return {key: value for key, value in resolved.items() if value is not UNSET}
+    if isinstance(mapping, list):
+        return [value for item in mapping if (value := resolve(item, source)) is not UNSET]
+    return mapping
+
+
+def check_mapping(mapping: Json, field: str = "mapping", depth: int = MOST_DEPTH) -> None:
+    """Raises MappingRefused."""
+    if depth == 0:
+        raise MappingRefused(f"{field}: is nested more than {MOST_DEPTH} levels deep", field=field)
+    if isinstance(mapping, list):
+        for number, item in enumerate(mapping):
+            check_mapping(item, f"{field}[{number}]", depth - 1)
+    if isinstance(mapping, dict):
+        directive = _directive(mapping)
+        if directive is not None:
+            _check_directive(mapping, directive, field)
+        for key, value in mapping.items():
+            check_mapping(value, f"{field}.{key}"[:200], depth - 1)
+
+
+def value_at(source: Json, path: str) -> Json:
+    """What a path like `$.properties.items[0].sku` leads to; UNSET where it leads nowhere."""
+    value = source
+    for part in _parts(path):
+        if isinstance(value, dict):
+            value = value.get(part, UNSET)
+        elif isinstance(value, list) and part.isascii() and part.isdecimal():
+            value = value[int(part)] if int(part) < len(value) else UNSET
+        else:
+            return UNSET
+    return value
+
+
+def _parts(path: str) -> Iterator[str]:
+    for match in _PATH_PART.finditer(path.removeprefix("$").removeprefix(".")):
+        yield next(part for part in match.groups() if part is not None)
+
+
+def _directive(mapping: dict[str, Any]) -> str | None:
+    return next((key for key in mapping if key.startswith("@")), None)
+
+
+def _check_directive(mapping: dict[str, Any], directive: str, field: str) -> None:
+    value = mapping[directive]
+    if directive not in _DIRECTIVES:
+        known = ", ".join(_DIRECTIVES)
+        raise MappingRefused(f"{field}: {directive[:50]} is not a directive; use {known}", field=field)
+    if len(mapping) > 1:
+        raise MappingRefused(f"{field}: {directive} must stand alone in its object", field=field)
+    if directive in ("@path", "@template") and not (isinstance(value, str) and len(value) <= _LONGEST_PATH):
+        raise MappingRefused(f"{field}: {directive} expects text", field=field)
+    if directive == "@if" and not (isinstance(value, dict) and {"exists", "blank"} & value.keys()):
+        raise MappingRefused(f'{field}: @if expects an object with "exists" or "blank"', field=field)
+    is_case = isinstance(value, dict) and value.get("operator") in ("lower", "upper")
+    if directive == "@case" and not is_case:
+        raise MappingRefused(
+            f'{field}: @case expects an object with "operator": "lower" or "upper"', field=field
+        )
+
+
+def _path(path: str, source: Json) -> Json:
+    return value_at(source, path)
+
+
+def _if(options: dict[str, Any], source: Json) -> Json:
+    is_blank_test = "exists" not in options
+    tested = resolve(options["blank" if is_blank_test else "exists"], source)
+    holds = tested is not UNSET and tested is not None and not (is_blank_test and tested == "")
+    return resolve(options.get("then" if holds else "else", UNSET), source)
+
+
+def _template(template: str, source: Json) -> str:
+    """`{{properties.plan}}` is replaced by the text, number or boolean that is there; by nothing otherwise."""
+    return _PLACEHOLDER.sub(lambda match: text_of(value_at(source, match[1].strip())), template)[
+        :_LONGEST_TEMPLATE_RESULT
+    ]
+
+
+def text_of(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, float) or _is_printable_number(value) else ""
+
+
+def _is_printable_number(value: Json) -> bool:
+    # Python refuses to write more digits than 4,300.
+    return isinstance(value, int) and value.bit_length() < 4_096
+
+
+def _case(options: dict[str, Any], source: Json) -> Json:
+    value = resolve(options.get("value", UNSET), source)
+    if not isinstance(value, str):
+        return value
+    return value.lower() if options["operator"] == "lower" else value.upper()
+
+
+_DIRECTIVES: dict[str, Callable[[Any, Json], Json]] = {  # Any: by the directive
+    "@path": _path,
+    "@if": _if,
+    "@literal": resolve,
+    "@template": _template,
+    "@case": _case,
+}
