@@ -40,7 +40,7 @@ from cairn.lists.changing import drop_interrupted
 from cairn.members.sets import Published
 from cairn.paths import Paths
 from cairn.privacy import retention
-from cairn.privacy.deletion import Parts, delete_users
+from cairn.privacy.deletion import DeletionResources, delete_users
 from cairn.privacy.request import JOB as DELETE_USERS
 from cairn.private_files import SOCKET_MODE
 from cairn.published.directory import DOCUMENT, Directory, decode
@@ -179,7 +179,7 @@ class CoreProcess:
     def _jobs(self, paths: Paths) -> dict[str, Callable[[Any], None]]:
         """What is done outside a request, by the kind of the job."""
         clock = self.clock
-        parts = Parts(
+        resources = DeletionResources(
             self.engine,
             self.store,
             self.members,
@@ -199,7 +199,7 @@ class CoreProcess:
             retention.forget_log(self.log, readers, keep=keep, now=clock())
             forget_old(paths.set_aside, keep=keep, now=clock())
 
-        return {DELETE_USERS: partial(delete_users, parts), retention.JOB: forget_log}
+        return {DELETE_USERS: partial(delete_users, resources), retention.JOB: forget_log}
 
     def close(self) -> None:
         self.workers.stop()

@@ -48,7 +48,7 @@ class Filter(Struct, frozen=True):
         return bool(self.kind) or self.match is not None
 
 
-class Seen(Struct, frozen=True):
+class LiveEvent(Struct, frozen=True):
     """One event, or refused request, as the Live page shows it."""
 
     received_ms: int
@@ -79,10 +79,10 @@ def latest(
     only: Filter = Filter(),  # noqa: B008 - a frozen value
     limit: int = 50,
     after_ms: int = 0,
-) -> list[Seen]:
+) -> list[LiveEvent]:
     """The events received last. `after_ms`: only those received at or after this."""
     meant = raw_users_meant(asker, connection, only.user) if only.user else None
-    found: list[Seen] = []
+    found: list[LiveEvent] = []
     for span in (RECENT, LOOK_BACK):
         since_ms = max(to_ms(now - span), after_ms, 0)
         question = Received(since_ms, min(limit, MAX_EVENTS), only, None if meant is None else tuple(meant))
@@ -93,27 +93,27 @@ def latest(
 
 
 def owned(
-    store: Store, connection: sa.Connection, environment_id: int, streamed: Sequence[Seen]
-) -> list[Seen]:
+    store: Store, connection: sa.Connection, environment_id: int, streamed: Sequence[LiveEvent]
+) -> list[LiveEvent]:
     """Events of the feed with their users after merges and by identity, as the store has them."""
-    raw = {seen.user_id for seen in streamed if seen.user_id}
+    raw = {event.user_id for event in streamed if event.user_id}
     owners = merges.canonical(connection, environment_id, list(raw)) if raw else {}
     found = [
-        structs.replace(seen, user_id=owners.get(seen.user_id, seen.user_id), user="")
-        if seen.user_id
-        else seen
-        for seen in streamed
+        structs.replace(event, user_id=owners.get(event.user_id, event.user_id), user="")
+        if event.user_id
+        else event
+        for event in streamed
     ]
     return _with_identities(store, environment_id, found)
 
 
-def refused(asker: Asker, *, now: datetime, limit: int = 50) -> list[Seen]:
+def refused(asker: Asker, *, now: datetime, limit: int = 50) -> list[LiveEvent]:
     """Only what was refused. Environment 0 holds what came with an unknown key."""
     return _received(asker, Received(max(to_ms(now - LOOK_BACK), 0), limit, is_stored=False))
 
 
 class Received(Struct, frozen=True):
-    """What was received last, of stored and of refused ones. Rows as Seen, with the element's number at the end."""
+    """What was received last, of stored and of refused ones. Rows as `LiveEvent`; the element's number last."""
 
     since_ms: int
     limit: int
@@ -147,10 +147,10 @@ class Received(Struct, frozen=True):
         return rows
 
 
-def _received(asker: Asker, question: Received) -> list[Seen]:
+def _received(asker: Asker, question: Received) -> list[LiveEvent]:
     rows = asker.ask(question)
     elements = read_elements(asker.store, asker.environment_id, (row[-1] for row in rows))
-    return [Seen(*with_element(row, elements)) for row in rows]
+    return [LiveEvent(*with_element(row, elements)) for row in rows]
 
 
 def _stored_sql(plan: Plan, scope: Scope, within: str, tests: Sequence[str], limit: int) -> str:
@@ -227,8 +227,9 @@ def raw_users_meant(asker: Asker, connection: sa.Connection, text: str) -> list[
     return sorted({raw for user_id in candidates for raw in raw_ids(connection, here, user_id)})
 
 
-def _with_identities(store: Store, environment_id: int, found: list[Seen]) -> list[Seen]:
-    known = identities(store, environment_id, {seen.user_id for seen in found if seen.user_id})
+def _with_identities(store: Store, environment_id: int, found: list[LiveEvent]) -> list[LiveEvent]:
+    known = identities(store, environment_id, {event.user_id for event in found if event.user_id})
     return [
-        structs.replace(seen, user=known[seen.user_id]) if seen.user_id in known else seen for seen in found
+        structs.replace(event, user=known[event.user_id]) if event.user_id in known else event
+        for event in found
     ]

@@ -3,7 +3,7 @@
 from msgspec import Struct, structs
 
 from cairn.analysis import events
-from cairn.analysis.events import SEARCHED_FACTS, Filter, Seen
+from cairn.analysis.events import SEARCHED_FACTS, Filter, LiveEvent
 from cairn.app.call import Call
 from cairn.app.defined_events import resolve
 from cairn.app.exposures import with_names
@@ -28,7 +28,7 @@ class Wanted(Struct, frozen=True):
 
 def latest_events(
     call: Call, environment: Environment, only: Filter, *, limit: int, after_ms: int = 0
-) -> list[Seen]:
+) -> list[LiveEvent]:
     """What was received last, newest first, with its outcome. `after_ms`: only what was received then or after."""
     with call.reading() as connection:
         found = events.latest(
@@ -54,7 +54,7 @@ def want_events(call: Call, environment: Environment, only: Filter, *, defined: 
     return Wanted(environment.id, only, parts, frozenset(users))
 
 
-def stored_events(call: Call, wanted: Wanted, *, limit: int) -> list[Seen]:
+def stored_events(call: Call, wanted: Wanted, *, limit: int) -> list[LiveEvent]:
     """What was received last of what is wanted, newest first."""
     asker = call.asker(wanted.environment_id)
     if wanted.environment_id == UNKNOWN:
@@ -69,10 +69,10 @@ def newest_number(call: Call, wanted: Wanted) -> int:
     return call.core.feed.newest(wanted.environment_id)
 
 
-def new_events(call: Call, wanted: Wanted, *, after: int, limit: int) -> list[Seen]:
+def new_events(call: Call, wanted: Wanted, *, after: int, limit: int) -> list[LiveEvent]:
     """What the feed got after a number, as far as it is wanted, newest first."""
     items = call.core.feed.recent(wanted.environment_id, limit, after=after)
-    fitting = [_seen(item) for item in items if fits(item, wanted)]
+    fitting = [_live_event(item) for item in items if fits(item, wanted)]
     with call.reading() as connection:
         owned = events.owned(call.core.store, connection, wanted.environment_id, fitting)
     return with_names(call, wanted.environment_id, owned)
@@ -100,8 +100,8 @@ def _searched(item: FeedItem) -> list[str]:
     return [item.name, item.payload, item.reason, text, *facts, *map(text_of, item.properties.values())]
 
 
-def _seen(item: FeedItem) -> Seen:
-    return Seen(
+def _live_event(item: FeedItem) -> LiveEvent:
+    return LiveEvent(
         item.received_ms,
         item.time_ms,
         item.outcome,

@@ -5,7 +5,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from cairn.analysis.event_health import Finding
-from cairn.analysis.events import Filter, Seen, latest
+from cairn.analysis.events import Filter, LiveEvent, latest
 from cairn.analysis.overview import BehaviourByDay, BehaviourLately, Bucket, Heard, Refusals, RefusedByReason
 from cairn.app import defined_events
 from cairn.app.access import is_operator
@@ -50,7 +50,7 @@ class Overview(Struct, frozen=True):
     segments: list[CountedSegment]
     flags: FlagCount
     heard: list[Heard]  # from whom, in 30 days
-    latest: list[Seen]
+    latest: list[LiveEvent]
     refusals: list[Refusals]  # of the last hour
     unknown_keys: (
         int  # requests of the last hour that came with a key of no environment; 0 for all but operators
@@ -67,8 +67,8 @@ class Overview(Struct, frozen=True):
 class FirstSteps(Struct, frozen=True):
     """How far a workspace has come on its first day: nothing arrived, a page was seen, something was clicked."""
 
-    event: Seen | None = None  # the newest one
-    click: Seen | None = None  # the newest one
+    event: LiveEvent | None = None  # the newest one
+    click: LiveEvent | None = None  # the newest one
 
 
 WEB = "web"  # the library that the browser script names
@@ -94,7 +94,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
     counted = _counted_segments(call, environment)
     with call.reading() as connection:
         flags = count_flags(connection, environment.project_id, environment.id)
-        seen = latest(call.asker(environment.id), connection, now=now, limit=latest_events)
+        events = latest(call.asker(environment.id), connection, now=now, limit=latest_events)
     return Overview(
         days=call.ask(environment.id, BehaviourByDay(last_days(now, environment.zone, days))),
         hour=hour,
@@ -102,7 +102,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
         segments=counted,
         flags=flags,
         heard=heard_from(call, environment),
-        latest=with_names(call, environment.id, seen),
+        latest=with_names(call, environment.id, events),
         refusals=call.ask(environment.id, RefusedByReason(now)),
         unknown_keys=_unknown_keys(call),
         problems=call.core.health(),

@@ -65,7 +65,7 @@ _KINDS: Mapping[str, str] = {
 }
 
 
-class Part(Struct, frozen=True):
+class Phrase(Struct, frozen=True):
     text: str
     emphasised: bool = False
     segment_id: int = 0  # of a list, to link it and to tell its size
@@ -76,7 +76,7 @@ class Line(Struct, frozen=True):
     """One condition of an audience."""
 
     joiner: str  # if, and, or
-    parts: Sequence[Part]
+    phrases: Sequence[Phrase]
 
 
 class Names(Struct, frozen=True):
@@ -92,33 +92,33 @@ class Names(Struct, frozen=True):
 UNNAMED = Names()
 
 
-def describe(condition: Condition, names: Names = UNNAMED) -> list[Part]:
-    """Shape: parts to print one after another."""
+def describe(condition: Condition, names: Names = UNNAMED) -> list[Phrase]:
+    """Shape: phrases to print one after another."""
     return _merged(_describe(condition, names))
 
 
 def sentence(condition: Condition, names: Names = UNNAMED) -> str:
     """The same without emphasis."""
-    return "".join(part.text for part in describe(condition, names))
+    return "".join(phrase.text for phrase in describe(condition, names))
 
 
 def lines(condition: Condition, names: Names = UNNAMED) -> list[Line]:
     """Shape: a line for each condition of the outermost group. Empty for everybody."""
     nodes = condition.nodes if isinstance(condition, And | Or) else (condition,)
     if isinstance(condition, Or) and not nodes:
-        return [Line("if", [Part("never: an empty group of alternatives")])]
+        return [Line("if", [Phrase("never: an empty group of alternatives")])]
     joiner = "or" if isinstance(condition, Or) else "and"
     return [
         Line(joiner if number else "if", _merged(_describe(node, names))) for number, node in enumerate(nodes)
     ]
 
 
-def describe_test(test: PropertyFilter) -> list[Part]:
+def describe_test(test: PropertyFilter) -> list[Phrase]:
     """One test of a property or fact."""
     return _test(test)
 
 
-def _describe(node: Condition, names: Names) -> list[Part]:
+def _describe(node: Condition, names: Names) -> list[Phrase]:
     match node:
         case And(nodes):
             return _group(nodes, " and ", "everybody", names)
@@ -127,7 +127,7 @@ def _describe(node: Condition, names: Names) -> list[Part]:
         case Not(InList() as leaf):
             return _list(leaf, " is not in list ", names)
         case Not(child):
-            return [Part("not ("), *_describe(child, names), Part(")")]
+            return [Phrase("not ("), *_describe(child, names), Phrase(")")]
         case UserProperty():
             return _test(node)
         case Did():
@@ -136,118 +136,120 @@ def _describe(node: Condition, names: Names) -> list[Part]:
             return _flag_leaf(node, names)
 
 
-def _flag_leaf(node: Attribute | InList | Visitor | Place | Device | OtherFlag, names: Names) -> list[Part]:
+def _flag_leaf(node: Attribute | InList | Visitor | Place | Device | OtherFlag, names: Names) -> list[Phrase]:
     match node:
         case Attribute():
             return [
-                Part("custom variable "),
+                Phrase("custom variable "),
                 _strong(node.name),
-                Part(f" {OPERATORS[node.operator]} "),
+                Phrase(f" {OPERATORS[node.operator]} "),
                 _strong(node.value),
             ]
         case InList():
             return _list(node, " is in list ", names)
         case Visitor():
-            return [Part("the user id is one of "), _strong(node.ids)]
+            return [Phrase("the user id is one of "), _strong(node.ids)]
         case Place() | Device():
-            return [Part(f"{node.key.replace('_', ' ')} is "), _strong(node.value)]
+            return [Phrase(f"{node.key.replace('_', ' ')} is "), _strong(node.value)]
         case OtherFlag():
             return [
-                Part("flag "),
+                Phrase("flag "),
                 _strong(names.flags.get(node.flag_id, str(node.flag_id))),
-                Part(f" is {node.state}"),
+                Phrase(f" is {node.state}"),
             ]
         case _:
             assert_never(node)
 
 
-def _list(leaf: InList, verb: str, names: Names) -> list[Part]:
+def _list(leaf: InList, verb: str, names: Names) -> list[Phrase]:
     if leaf.segment_id:
         name = names.segments.get(leaf.segment_id, f"segment {leaf.segment_id}")
     else:
         name = names.lists.get(leaf.list_id, leaf.list_id)
     return [
-        Part("custom variable "),
+        Phrase("custom variable "),
         _strong(leaf.attribute),
-        Part(verb),
-        Part(
+        Phrase(verb),
+        Phrase(
             name, emphasised=True, segment_id=leaf.segment_id, list_id="" if leaf.segment_id else leaf.list_id
         ),
     ]
 
 
-def _group(nodes: Sequence[Condition], joint: str, nothing: str, names: Names) -> list[Part]:
+def _group(nodes: Sequence[Condition], joint: str, nothing: str, names: Names) -> list[Phrase]:
     if not nodes:
-        return [Part(nothing)]
-    parts: list[Part] = []
+        return [Phrase(nothing)]
+    phrases: list[Phrase] = []
     for node in nodes:
         inner = _describe(node, names)
         is_group = isinstance(node, And | Or) and len(node.nodes) > 1 and len(nodes) > 1
-        parts += [Part(joint)] * bool(parts) + ([Part("("), *inner, Part(")")] if is_group else inner)
-    return parts
+        phrases += [Phrase(joint)] * bool(phrases) + (
+            [Phrase("("), *inner, Phrase(")")] if is_group else inner
+        )
+    return phrases
 
 
-def _test(node: UserProperty | PropertyFilter) -> list[Part]:
-    parts = [_strong(node.key), Part(f" {OPERATORS[node.operator]}")]
+def _test(node: UserProperty | PropertyFilter) -> list[Phrase]:
+    phrases = [_strong(node.key), Phrase(f" {OPERATORS[node.operator]}")]
     if node.operator in ("is_set", "is_not_set"):
-        return parts
+        return phrases
     if node.operator not in ("in", "not_in"):
-        return [*parts, Part(" "), _strong(node.value)]
-    shown = [part for value in node.values[:SHOWN_VALUES] for part in (Part(", "), _strong(value))][1:]
+        return [*phrases, Phrase(" "), _strong(node.value)]
+    shown = [phrase for value in node.values[:SHOWN_VALUES] for phrase in (Phrase(", "), _strong(value))][1:]
     more = len(node.values) - SHOWN_VALUES
-    return [*parts, Part(" "), *shown, *([Part(f" and {more} more")] if more > 0 else [])]
+    return [*phrases, Phrase(" "), *shown, *([Phrase(f" and {more} more")] if more > 0 else [])]
 
 
-def _did(node: Did, names: Names) -> list[Part]:
+def _did(node: Did, names: Names) -> list[Phrase]:
     event, zone = _event(node.event, names), names.zone
     if (node.operator, node.count) in (("exactly", 0), ("less_than", 1), ("at_most", 0)):
-        parts = [Part("did not do "), *event]
+        phrases = [Phrase("did not do "), *event]
     elif (node.operator, node.count) in (("at_least", 1), ("more_than", 0)):
-        parts = [Part("did "), *event]
+        phrases = [Phrase("did "), *event]
     else:
         times = "time" if node.count == 1 else "times"
-        parts = [Part("did "), *event, Part(f" {COUNTS[node.operator]} {node.count} {times}")]
+        phrases = [Phrase("did "), *event, Phrase(f" {COUNTS[node.operator]} {node.count} {times}")]
     match node.window:
         case Last(1, unit):
-            return [*parts, Part(f" in the last {unit}")]
+            return [*phrases, Phrase(f" in the last {unit}")]
         case Last(amount, unit):
-            return [*parts, Part(f" in the last {amount} {unit}s")]
+            return [*phrases, Phrase(f" in the last {amount} {unit}s")]
         case Between(from_ms, to_ms):
-            return [*parts, Part(f" between {_moment(from_ms, zone)} and {_moment(to_ms, zone)} {zone}")]
-    return parts
+            return [*phrases, Phrase(f" between {_moment(from_ms, zone)} and {_moment(to_ms, zone)} {zone}")]
+    return phrases
 
 
-def _event(event: EventMatch, names: Names) -> list[Part]:
+def _event(event: EventMatch, names: Names) -> list[Phrase]:
     kind = _KINDS.get(event.kind, event.kind)
     if event.defined:
-        parts = [_strong(names.events.get(event.defined, f"defined event {event.defined}"))]
+        phrases = [_strong(names.events.get(event.defined, f"defined event {event.defined}"))]
     elif not event.name:
-        parts = [Part(kind if not event.kind else f"any {kind}")]
+        phrases = [Phrase(kind if not event.kind else f"any {kind}")]
     elif event.kind == "custom":
-        parts = [_strong(event.name)]
+        phrases = [_strong(event.name)]
     elif event.kind:
-        parts = [Part(f"the {kind} "), _strong(event.name)]
+        phrases = [Phrase(f"the {kind} "), _strong(event.name)]
     else:
-        parts = [_strong(event.name), Part(" (of any kind)")]
+        phrases = [_strong(event.name), Phrase(" (of any kind)")]
     for index, condition in enumerate(event.filters):
-        parts += [Part(" and " if index else " where "), *_test(condition)]
-    return parts
+        phrases += [Phrase(" and " if index else " where "), *_test(condition)]
+    return phrases
 
 
 def _moment(ms: int, zone: tzinfo) -> str:
     return from_ms(ms).astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
-def _strong(text: str) -> Part:
-    return Part(text or "(empty)", emphasised=True)
+def _strong(text: str) -> Phrase:
+    return Phrase(text or "(empty)", emphasised=True)
 
 
-def _merged(parts: Sequence[Part]) -> list[Part]:
-    """Neighbours without emphasis as one part, so that a page shows few elements."""
-    merged: list[Part] = []
-    for part in parts:
-        if merged and not part.emphasised and not merged[-1].emphasised:
-            merged[-1] = Part(merged[-1].text + part.text)
+def _merged(phrases: Sequence[Phrase]) -> list[Phrase]:
+    """Neighbours without emphasis as one phrase, so that a page shows few elements."""
+    merged: list[Phrase] = []
+    for phrase in phrases:
+        if merged and not phrase.emphasised and not merged[-1].emphasised:
+            merged[-1] = Phrase(merged[-1].text + phrase.text)
         else:
-            merged.append(part)
+            merged.append(phrase)
     return merged

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from cairn.db.engine import reading
 from cairn.event import Draft, Kind, Scalar
 from cairn.identity.merges import canonical, raw_ids
-from cairn.ingest.batch import Batch, Parts, version_of
+from cairn.ingest.batch import Batch, LoaderResources, version_of
 from cairn.ingest.limits import limited_account
 from cairn.outcomes import REASONS, Reason
 from cairn.query.newest import newest_values
@@ -20,19 +20,19 @@ from cairn.workspace.account_key import account_keys_of
 Place = tuple[int, int]  # environment, user
 
 
-def set_account_properties(batch: Batch, parts: Parts) -> None:
+def set_account_properties(batch: Batch, resources: LoaderResources) -> None:
     """Must follow `set_properties`: a user may get account and account properties in one batch."""
     changing = [draft for draft in batch.drafts if draft.kind == Kind.ACCOUNT]
     if not changing:
         return
-    with reading(parts.engine) as connection:
+    with reading(resources.engine) as connection:
         keys = account_keys_of(connection, (draft.environment_id for draft in changing))
     unnamed = [draft for draft in changing if not draft.account_id and draft.environment_id in keys]
-    accounts = _accounts_of(unnamed, keys, batch, parts)
+    accounts = _accounts_of(unnamed, keys, batch, resources)
     for draft in changing:
         account_id = draft.account_id or accounts.get((draft.environment_id, draft.user_id), "")
         if account_id:
-            kept = limited_account(draft, account_id, parts)
+            kept = limited_account(draft, account_id, resources)
             _collect(batch, draft, account_id, kept)
             reason = Reason.ACCOUNT_CHANGED if kept or not draft.properties else Reason.TOO_MANY_PROPERTIES
             batch.refuse(draft, reason, f"account {account_id!r} {draft.detail}".strip())
@@ -52,7 +52,7 @@ def _collect(batch: Batch, draft: Draft, account_id: str, properties: Mapping[st
 
 
 def _accounts_of(
-    drafts: list[Draft], keys: Mapping[int, str], batch: Batch, parts: Parts
+    drafts: list[Draft], keys: Mapping[int, str], batch: Batch, resources: LoaderResources
 ) -> dict[Place, str]:
     """The account each of these users belongs to, after merges."""
     users: defaultdict[int, set[int]] = defaultdict(set)
@@ -60,11 +60,11 @@ def _accounts_of(
         users[draft.environment_id].add(draft.user_id)
     found: dict[Place, str] = {}
     for environment_id, wanted in users.items():
-        with reading(parts.engine) as connection:
+        with reading(resources.engine) as connection:
             leads = canonical(connection, environment_id, wanted)
             own = raw_ids(connection, environment_id, {leads.get(user_id, user_id) for user_id in wanted})
         raws = {raw for ids in own.values() for raw in ids}
-        values = _values(environment_id, keys[environment_id], raws, batch, parts)
+        values = _values(environment_id, keys[environment_id], raws, batch, resources)
         for user_id in wanted:
             known = [values[raw] for raw in own[leads.get(user_id, user_id)] if raw in values]
             found[environment_id, user_id] = max(known)[1] if known else ""
@@ -72,10 +72,10 @@ def _accounts_of(
 
 
 def _values(
-    environment_id: int, key: str, raws: set[int], batch: Batch, parts: Parts
+    environment_id: int, key: str, raws: set[int], batch: Batch, resources: LoaderResources
 ) -> dict[int, tuple[int, str]]:
     """(version, value) of the property, of each raw user that has it, stored or in this batch."""
-    found = newest_values(parts.store, environment_id, key, raws)
+    found = newest_values(resources.store, environment_id, key, raws)
     for raw in raws:
         change = batch.properties.get((environment_id, raw, key))
         if change is not None and change.version >= found.get(raw, (0, ""))[0]:

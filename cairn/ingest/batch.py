@@ -101,7 +101,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Parts:
+class LoaderResources:
     """What the steps may use."""
 
     store: Store

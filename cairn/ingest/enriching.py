@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from cairn.event import Draft
-from cairn.ingest.batch import Batch, Parts
+from cairn.ingest.batch import Batch, LoaderResources
 from cairn.ingest.channel import UTM, Landing, landing_facts
 from cairn.ingest.controls import is_page_captured
 from cairn.ingest.device import device_facts, is_bot
@@ -20,7 +20,7 @@ from cairn.outcomes import Reason
 _ADDRESS = re.compile(r'("(?:ip|visitor_ip)"\s*:\s*")[^"]+')
 
 
-def drop_bots(batch: Batch, parts: Parts) -> None:
+def drop_bots(batch: Batch, resources: LoaderResources) -> None:
     bots = {draft.event_id for draft in batch.drafts if draft.user_agent and is_bot(draft.user_agent)}
     if bots:
         for draft in batch.drafts:
@@ -29,9 +29,9 @@ def drop_bots(batch: Batch, parts: Parts) -> None:
         batch.drafts = [draft for draft in batch.drafts if draft.event_id not in bots]
 
 
-def drop_blocked_pages(batch: Batch, parts: Parts) -> None:
-    parts.controls.refresh()
-    blocked = {draft.event_id for draft in batch.drafts if draft.facts and _is_blocked(draft, parts)}
+def drop_blocked_pages(batch: Batch, resources: LoaderResources) -> None:
+    resources.controls.refresh()
+    blocked = {draft.event_id for draft in batch.drafts if draft.facts and _is_blocked(draft, resources)}
     if blocked:
         for draft in batch.drafts:
             if draft.event_id in blocked:
@@ -40,13 +40,13 @@ def drop_blocked_pages(batch: Batch, parts: Parts) -> None:
         batch.drafts = [draft for draft in batch.drafts if draft.event_id not in blocked]
 
 
-def add_device(batch: Batch, parts: Parts) -> None:
+def add_device(batch: Batch, resources: LoaderResources) -> None:
     for draft in batch.drafts:
         if draft.user_agent:
             _add(draft, device_facts(draft.user_agent))
 
 
-def add_landing(batch: Batch, parts: Parts) -> None:
+def add_landing(batch: Batch, resources: LoaderResources) -> None:
     """Search words, campaign and channel of the session, where there is one."""
     for draft in batch.drafts:
         facts = draft.facts
@@ -62,33 +62,33 @@ def add_landing(batch: Batch, parts: Parts) -> None:
         _add(draft, landing_facts(landing))
 
 
-def add_location(batch: Batch, parts: Parts) -> None:
+def add_location(batch: Batch, resources: LoaderResources) -> None:
     for draft in batch.drafts:
         if draft.ip:
-            _add(draft, parts.locate(draft.ip))
+            _add(draft, resources.locate(draft.ip))
 
 
-def keep_address(batch: Batch, parts: Parts) -> None:
+def keep_address(batch: Batch, resources: LoaderResources) -> None:
     """Only where the environment says so. Must follow `add_location`."""
     for draft in batch.drafts:
         draft.facts.pop("ip", None)
-        if draft.ip and parts.controls.of(draft.environment_id).keep_ip:
+        if draft.ip and resources.controls.of(draft.environment_id).keep_ip:
             draft.facts["ip"] = draft.ip
 
 
-def hide_addresses(batch: Batch, parts: Parts) -> None:
+def hide_addresses(batch: Batch, resources: LoaderResources) -> None:
     """In what is shown of refused ones, as senders write addresses into payloads too. Must follow all that refuse."""
     for place, refused in enumerate(batch.refusals):
-        if _ADDRESS.search(refused.payload) and not parts.controls.of(refused.environment_id).keep_ip:
+        if _ADDRESS.search(refused.payload) and not resources.controls.of(refused.environment_id).keep_ip:
             payload = _ADDRESS.sub(r"\1(left out)", refused.payload)
             batch.refusals[place] = msgspec.structs.replace(refused, payload=payload)
 
 
-def _is_blocked(draft: Draft, parts: Parts) -> bool:
+def _is_blocked(draft: Draft, resources: LoaderResources) -> bool:
     domain, path = draft.facts.get("domain", ""), draft.facts.get("path", "")
     if not domain and not path:
         return False  # not a page: an app, or a message about a user
-    return not is_page_captured(parts.controls.of(draft.environment_id).capture, domain, path or "/")
+    return not is_page_captured(resources.controls.of(draft.environment_id).capture, domain, path or "/")
 
 
 def _add(draft: Draft, found: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ Source: contracts/heap.md section 7 (initial_* come from the first session seen)
 from collections.abc import Iterator
 
 from cairn.event import Draft, Scalar
-from cairn.ingest.batch import Batch, Parts
+from cairn.ingest.batch import Batch, LoaderResources
 from cairn.ingest.channel import UTM, Landing, landing_facts
 from cairn.log_position import ORDER_BITS, order_of
 from cairn.store.arrow_tables import text_of
@@ -21,7 +21,7 @@ _LATEST_MS = (1 << 42) - 1  # ms; the year 2109, beyond every time that is accep
 Place = tuple[int, int]  # environment, user
 
 
-def set_first_seen(batch: Batch, parts: Parts) -> None:
+def set_first_seen(batch: Batch, resources: LoaderResources) -> None:
     """Collect the initial properties of users not seen before, or not so early."""
     earliest: dict[Place, tuple[int, dict[str, str]]] = {}
     for draft, facts in _sightings(batch):
@@ -32,7 +32,7 @@ def set_first_seen(batch: Batch, parts: Parts) -> None:
             earliest[place] = (version, facts)
     if not earliest:
         return
-    stored = _stored(list(earliest), parts)
+    stored = _stored(list(earliest), resources)
     for place, (version, facts) in earliest.items():
         before = stored.get(place)
         if before is not None and before >= version:
@@ -80,9 +80,9 @@ def _said(properties: dict[str, Scalar]) -> dict[str, str]:
     return said
 
 
-def _stored(places: list[Place], parts: Parts) -> dict[Place, int]:
+def _stored(places: list[Place], resources: LoaderResources) -> dict[Place, int]:
     """The versions in the store; those looked up are remembered."""
-    remembered = parts.remembered.first_seen
+    remembered = resources.remembered.first_seen
     found: dict[Place, int] = {}
     unknown = []
     for place in places:
@@ -91,7 +91,7 @@ def _stored(places: list[Place], parts: Parts) -> dict[Place, int]:
             unknown.append(place)
         else:
             found[place] = version
-    for place, version in parts.store.first_seen(unknown).items():
+    for place, version in resources.store.first_seen(unknown).items():
         remembered.put(place, version)
         found[place] = version
     return found

@@ -8,7 +8,7 @@ refused with its reason. Names that are known already go on being accepted.
 from typing import TypeVar
 
 from cairn.event import Draft, Kind, Scalar
-from cairn.ingest.batch import Batch, Parts
+from cairn.ingest.batch import Batch, LoaderResources
 from cairn.ingest.names import MOST_ELEMENTS
 from cairn.outcomes import Reason
 from cairn.query.elements import count_rows
@@ -16,20 +16,20 @@ from cairn.query.elements import count_rows
 Value = TypeVar("Value")
 
 
-def limit_names(batch: Batch, parts: Parts) -> None:
+def limit_names(batch: Batch, resources: LoaderResources) -> None:
     """Event names, and the names of their properties."""
-    limits, refused = parts.remembered.limits, set()
+    limits, refused = resources.remembered.limits, set()
     for draft in batch.drafts:
         here = draft.environment_id
         names = hash((here, draft.kind, draft.name, *draft.properties))
         if names in limits.counted:
             continue
-        if draft.kind == Kind.CUSTOM and limits.event_names.left_out(parts.store, here, {draft.name: 1}):
+        if draft.kind == Kind.CUSTOM and limits.event_names.left_out(resources.store, here, {draft.name: 1}):
             batch.refuse(draft, Reason.TOO_MANY_EVENT_NAMES, f"event: {draft.name[:100]!r} is a new name")
             refused.add(id(draft))
             continue
         if draft.properties and draft.kind != Kind.ACCOUNT:
-            over = limits.event_properties.left_out(parts.store, here, draft.properties)
+            over = limits.event_properties.left_out(resources.store, here, draft.properties)
             if over:
                 draft.properties = _without(draft, "properties", draft.properties, over)
                 continue
@@ -37,9 +37,9 @@ def limit_names(batch: Batch, parts: Parts) -> None:
     _take_off(batch, refused)
 
 
-def limit_user_properties(batch: Batch, parts: Parts) -> None:
+def limit_user_properties(batch: Batch, resources: LoaderResources) -> None:
     """After users are resolved, and before anything is collected of them."""
-    limits, store, refused = parts.remembered.limits, parts.store, set()
+    limits, store, refused = resources.remembered.limits, resources.store, set()
     for draft in batch.drafts:
         if not draft.user_properties:
             continue
@@ -54,20 +54,20 @@ def limit_user_properties(batch: Batch, parts: Parts) -> None:
     _take_off(batch, refused)
 
 
-def limited_account(draft: Draft, account_id: str, parts: Parts) -> dict[str, Scalar]:
+def limited_account(draft: Draft, account_id: str, resources: LoaderResources) -> dict[str, Scalar]:
     """The properties of the account that may be kept."""
-    limits, store, here = parts.remembered.limits, parts.store, draft.environment_id
+    limits, store, here = resources.remembered.limits, resources.store, draft.environment_id
     over = limits.account_properties.left_out(store, here, draft.properties)
     kept = _without(draft, "account properties", draft.properties, over)
     over = limits.of_accounts.left_out(store, here, account_id, kept)
     return _without(draft, "account properties", kept, over)
 
 
-def may_add_element(environment_id: int, parts: Parts) -> bool:
+def may_add_element(environment_id: int, resources: LoaderResources) -> bool:
     """Whether the environment has room for one more shape, which is counted then."""
-    counts = parts.remembered.limits.elements
+    counts = resources.remembered.limits.elements
     if environment_id not in counts:
-        counts[environment_id] = count_rows(parts.store, environment_id)
+        counts[environment_id] = count_rows(resources.store, environment_id)
     if counts[environment_id] >= MOST_ELEMENTS:
         return False
     counts[environment_id] += 1

@@ -17,7 +17,7 @@ from cairn.eventlog.log import EventLog
 from cairn.eventlog.readers import LOADER
 from cairn.identity.map_copy import copy_map
 from cairn.ingest.attempts import Attempts
-from cairn.ingest.batch import Batch, Item, Parser, Parts
+from cairn.ingest.batch import Batch, Item, LoaderResources, Parser
 from cairn.ingest.controls import ControlsReader
 from cairn.ingest.feed import Feed
 from cairn.ingest.followed import Followed
@@ -71,7 +71,7 @@ class Loader:
     ) -> None:
         self._log, self._feed, self._on_loaded = log, feed, on_loaded
         controls = ControlsReader(published)
-        self._parts = Parts(
+        self._resources = LoaderResources(
             store, engine, directory, parsers, Remembered(), Followed(), controls, locate, clock
         )
         self._attempts = attempts
@@ -97,11 +97,11 @@ class Loader:
             try:
                 yield
             finally:
-                self._parts = replace(self._parts, remembered=Remembered())
+                self._resources = replace(self._resources, remembered=Remembered())
 
     def _load_next(self) -> int:
         if not self._map_is_copied:
-            copy_map(self._parts.engine, self._parts.store)
+            copy_map(self._resources.engine, self._resources.store)
             self._map_is_copied = True
         with self._timed("read"):
             items = self._read()
@@ -165,7 +165,7 @@ class Loader:
             else:
                 for suspect in load.apart:
                     attempts.begin(suspect)
-                    parse(Batch(suspect.items), self._parts)  # a trial: what it makes is dropped
+                    parse(Batch(suspect.items), self._resources)  # a trial: what it makes is dropped
                 attempts.begin(load)
                 batches += self._load(load.items)
                 attempts.end()
@@ -173,8 +173,8 @@ class Loader:
         return [*batches, *(self._refuse(item, SET_ASIDE) for item in items if attempts.is_aside(item))]
 
     def _refuse(self, item: Item, detail: str) -> Batch:
-        batch = Batch([item], refusals=[unreadable(item, detail, self._parts.clock())])
-        write_refusals(batch, self._parts)
+        batch = Batch([item], refusals=[unreadable(item, detail, self._resources.clock())])
+        write_refusals(batch, self._resources)
         return batch
 
     def _load(self, items: Sequence[Item]) -> list[Batch]:
@@ -183,7 +183,7 @@ class Loader:
         try:
             for step in (*STEPS, *WRITES):
                 with self._timed(step.__name__):
-                    step(batch, self._parts)
+                    step(batch, self._resources)
         except (Unavailable, OSError, MemoryError):
             raise  # the machine's fault, not the request's
         except Exception as error:  # a job boundary: one request's fault must not stop the others

@@ -9,7 +9,7 @@ from cairn.db.tables import merges
 from cairn.event import Draft, Kind
 from cairn.identity.joins import joined_to
 from cairn.identity.merges import SERVER_IDENTIFY, Merge, MergeRequest, merge_all
-from cairn.ingest.batch import Batch, Parts
+from cairn.ingest.batch import Batch, LoaderResources
 from cairn.outcomes import REASONS, Reason
 
 HEAP_SERVER = "heap"  # the source of events that came over Heap's server API
@@ -17,7 +17,7 @@ HEAP_SERVER = "heap"  # the source of events that came over Heap's server API
 User = tuple[int, int]  # environment, raw id
 
 
-def merge_users(batch: Batch, parts: Parts) -> None:
+def merge_users(batch: Batch, resources: LoaderResources) -> None:
     """A refused merge refuses an event that says nothing else; any other event is kept, and says so in its detail.
 
     An event that names an identity is that identity's, also when its device belongs to somebody else and stays there.
@@ -26,14 +26,14 @@ def merge_users(batch: Batch, parts: Parts) -> None:
     asking = [draft for draft in batch.drafts if draft.merge_user_id and draft.identity]
     if not asking:
         return
-    remembered = parts.remembered
-    with reading(parts.engine) as connection:
+    remembered = resources.remembered
+    with reading(resources.engine) as connection:
         remembered.check_history(_history_end(connection))
     asking = [d for d in asking if remembered.merges.get((d.environment_id, d.merge_user_id)) != d.identity]
     if not asking:
         return
-    identified = _identified(asking, batch, parts)
-    with parts.engine.begin() as connection:
+    identified = _identified(asking, batch, resources)
+    with resources.engine.begin() as connection:
         take(connection, Lock.MERGES)  # before looking: nobody appends between that and what is appended here
         remembered.check_history(_history_end(connection))
         answers = merge_all(connection, [_request(draft, identified) for draft in asking])
@@ -51,7 +51,7 @@ def merge_users(batch: Batch, parts: Parts) -> None:
             if answer is not Reason.MERGE_TAKEN_BACK:
                 draft.user_id = ids.identified_user_id(draft.environment_id, draft.identity)
     if batch.merges:
-        with reading(parts.engine) as connection:
+        with reading(resources.engine) as connection:
             batch.joined = joined_to(connection, [merge.change for merge in batch.merges])
     if refused:
         batch.drafts = [draft for draft in batch.drafts if id(draft) not in refused]
@@ -69,14 +69,14 @@ def merged_ids(draft: Draft) -> set[int]:
     return {draft.merge_user_id, ids.identified_user_id(draft.environment_id, draft.identity)}
 
 
-def _identified(asking: list[Draft], batch: Batch, parts: Parts) -> set[User]:
+def _identified(asking: list[Draft], batch: Batch, resources: LoaderResources) -> set[User]:
     """Those of the user ids to be merged that are an identity's own, as stored or as seen in this batch."""
     users = {(draft.environment_id, draft.merge_user_id) for draft in asking}
     own = set(batch.identified.values())
     here: set[User] = set()
     if any(user_id in own for _, user_id in users):  # which is rare
         here = {(environment_id, user_id) for (environment_id, _), user_id in batch.identified.items()}
-    return (users & here) | parts.store.identified(sorted(users - here))
+    return (users & here) | resources.store.identified(sorted(users - here))
 
 
 def _request(draft: Draft, identified: set[User]) -> MergeRequest:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from cairn.event import Arrival, Draft, Refused
-from cairn.ingest.batch import Batch, Parts
+from cairn.ingest.batch import Batch, LoaderResources
 from cairn.log_position import MOST_EVENTS
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory
@@ -22,9 +22,9 @@ _DELETED = Reason.SOURCE_DISABLED
 Route = tuple[int, ...] | Reason  # environments, or why nothing goes there
 
 
-def send_to_environments(batch: Batch, parts: Parts) -> None:
+def send_to_environments(batch: Batch, resources: LoaderResources) -> None:
     """Send each event to the environments that its source's analytics connections name, or refuse it."""
-    routes = _routes(parts.directory())
+    routes = _routes(resources.directory())
     for parsed in batch.parsed:
         route = _route_of(parsed.arrival, routes)
         own = route[0] if not isinstance(route, Reason) and len(route) == 1 else 0

@@ -14,7 +14,7 @@ from cairn import ids
 from cairn.clock import to_ms
 from cairn.event import LONGEST_IP, LONGEST_LIBRARY, LONGEST_USER_AGENT, Arrival, Draft, Kind, Refused
 from cairn.ingest.accounts import set_account_properties
-from cairn.ingest.batch import PAYLOAD_CHARACTERS, Batch, Item, Parsed, Parts, version_of
+from cairn.ingest.batch import PAYLOAD_CHARACTERS, Batch, Item, LoaderResources, Parsed, version_of
 from cairn.ingest.enriching import (
     add_device,
     add_landing,
@@ -43,24 +43,24 @@ OLDEST_MS = (
     946_684_800_000  # ms, 2000-01-01 UTC: before it, seconds were sent for milliseconds, or no time at all
 )
 
-Step = Callable[[Batch, Parts], None]
+Step = Callable[[Batch, LoaderResources], None]
 _arrivals = msgspec.msgpack.Decoder(Arrival)
 
 
-def parse(batch: Batch, parts: Parts) -> None:
+def parse(batch: Batch, resources: LoaderResources) -> None:
     """Read each request with the parser of its wire format. One that cannot be read is refused, and only that one."""
     for item in batch.items:
         try:
             arrival = _arrivals.decode(item.body)
-            events = parts.parsers[arrival.parser](arrival)
+            events = resources.parsers[arrival.parser](arrival)
         except Exception as error:  # a job boundary: one request's fault must not stop the others
             logger.exception("request_unreadable", extra={"log_position": item.log_position})
-            batch.refusals.append(unreadable(item, repr(error), parts.clock()))
+            batch.refusals.append(unreadable(item, repr(error), resources.clock()))
         else:
             batch.parsed.append(Parsed(arrival, item.log_position, events))
 
 
-def cut_texts(batch: Batch, parts: Parts) -> None:
+def cut_texts(batch: Batch, resources: LoaderResources) -> None:
     """What a request says once for all its events is stored with each of them, so it must be short."""
     for draft in batch.drafts:
         if len(draft.user_agent) > LONGEST_USER_AGENT:
@@ -71,15 +71,15 @@ def cut_texts(batch: Batch, parts: Parts) -> None:
             draft.ip = ""
 
 
-def correct_clocks(batch: Batch, parts: Parts) -> None:
+def correct_clocks(batch: Batch, resources: LoaderResources) -> None:
     """Move a time from the sender's clock to ours, and note how far ours was set back before the receipt.
 
     Nothing happens after it was received: a clock that is ahead by less than a day is taken for the receipt's.
     Source: contracts/segment.md 1.5.
     """
-    remembered = parts.remembered
+    remembered = resources.remembered
     if remembered.newest_ms < 0:
-        remembered.newest_ms = parts.store.newest_received_ms()
+        remembered.newest_ms = resources.store.newest_received_ms()
     newest_ms = remembered.newest_ms
     for draft in batch.drafts:
         received_ms = draft.received_ms
@@ -96,7 +96,7 @@ def correct_clocks(batch: Batch, parts: Parts) -> None:
     remembered.newest_ms = newest_ms
 
 
-def check_times(batch: Batch, parts: Parts) -> None:
+def check_times(batch: Batch, resources: LoaderResources) -> None:
     kept = []
     for draft in batch.drafts:
         if OLDEST_MS <= draft.time_ms <= draft.received_ms + FUTURE_MS:
@@ -109,7 +109,7 @@ def check_times(batch: Batch, parts: Parts) -> None:
     batch.drafts = kept
 
 
-def resolve_users(batch: Batch, parts: Parts) -> None:
+def resolve_users(batch: Batch, resources: LoaderResources) -> None:
     """Decide the raw user id: the one given, else the identity's, else the anonymous id's."""
     kept = []
     identified = batch.identified
@@ -130,7 +130,7 @@ def resolve_users(batch: Batch, parts: Parts) -> None:
     batch.drafts = kept
 
 
-def name_events(batch: Batch, parts: Parts) -> None:
+def name_events(batch: Batch, resources: LoaderResources) -> None:
     """Give each event the id under which a repeat is recognised: from its key, or from its place in the log."""
     for draft in batch.drafts:
         if key := draft.key:
@@ -142,11 +142,11 @@ def name_events(batch: Batch, parts: Parts) -> None:
             )
 
 
-def drop_repeats(batch: Batch, parts: Parts) -> None:
+def drop_repeats(batch: Batch, resources: LoaderResources) -> None:
     """Refuse what is stored already, unless it was stored from this very place in the log: then it is our own
     repetition after a crash, has its outcome, and only its users are named again."""
     event_ids = [draft.event_id for draft in batch.drafts]
-    stored = parts.store.known(event_ids)
+    stored = resources.store.known(event_ids)
     if not stored and len(set(event_ids)) == len(event_ids):
         return  # as in nearly all loads
     seen: set[int] = set()
@@ -165,9 +165,9 @@ def drop_repeats(batch: Batch, parts: Parts) -> None:
     batch.drafts = kept
 
 
-def set_properties(batch: Batch, parts: Parts) -> None:
+def set_properties(batch: Batch, resources: LoaderResources) -> None:
     """Collect user properties, and the identity of users not seen before. The newest time wins, then arrival."""
-    known = parts.remembered.identities
+    known = resources.remembered.identities
     new = {
         known_as: canonical_id
         for known_as, canonical_id in batch.identified.items()
@@ -191,16 +191,16 @@ def set_properties(batch: Batch, parts: Parts) -> None:
             _set(batch, draft, canonical_id, IDENTITY_KEY, draft.identity)
 
 
-def name_elements(batch: Batch, parts: Parts) -> None:
+def name_elements(batch: Batch, resources: LoaderResources) -> None:
     """Give each captured element its number, and collect the shapes not seen before."""
-    known = parts.remembered.elements
+    known = resources.remembered.elements
     for draft in batch.drafts:
         if draft.element is None:
             continue
         draft.element_id = element_id(draft.element)
         place = (draft.environment_id, draft.element_id)
         if place not in batch.elements and known.get(place) is None:
-            if not may_add_element(draft.environment_id, parts):
+            if not may_add_element(draft.environment_id, resources):
                 draft.element, draft.element_id = None, 0
                 draft.detail = "element: left out; the environment has too many different ones"
                 continue

@@ -20,7 +20,7 @@ from cairn.clock import from_ms
 from cairn.db.engine import reading
 from cairn.event import Draft
 from cairn.identity.joins import Join, join_all, joined, with_history
-from cairn.ingest.batch import Batch, Parts
+from cairn.ingest.batch import Batch, LoaderResources
 from cairn.ingest.remembered import Recent
 from cairn.published.directory import Directory
 from cairn.store.store import ANONYMOUS, IDENTITY, NUMBER, WAITING, VisitorRow
@@ -32,35 +32,39 @@ Key = tuple[int, int]  # environment, visitor id
 Named = tuple[int, int, str, int]
 
 
-def join_visitors(batch: Batch, parts: Parts) -> None:
-    accounts = accounts_of(parts.directory())
+def join_visitors(batch: Batch, resources: LoaderResources) -> None:
+    accounts = accounts_of(resources.directory())
     if batch.replayed:
         everywhere = {draft.environment_id for draft in batch.replayed}
-        _join_again(visitor_rows(_named(batch.replayed, batch, Recent(), everywhere), accounts), batch, parts)
+        _join_again(
+            visitor_rows(_named(batch.replayed, batch, Recent(), everywhere), accounts), batch, resources
+        )
     flagged = [draft for draft in (*batch.drafts, *batch.replayed) if draft.is_visitor]
-    stored = _follow(flagged, accounts, batch, parts)
-    followed = parts.followed.environments | batch.followed.keys()
-    named = _named(batch.drafts, batch, parts.remembered.named, followed)
+    stored = _follow(flagged, accounts, batch, resources)
+    followed = resources.followed.environments | batch.followed.keys()
+    named = _named(batch.drafts, batch, resources.remembered.named, followed)
     new = visitor_rows(named, accounts)
     rows = {**stored, **new}
     if rows:
-        _join_waiting(rows, batch, parts)
+        _join_waiting(rows, batch, resources)
         batch.visitors.update(new)
     if flagged:
-        _resolve(flagged, rows, batch, parts)
+        _resolve(flagged, rows, batch, resources)
 
 
 def _follow(
-    flagged: list[Draft], accounts: Mapping[int, int], batch: Batch, parts: Parts
+    flagged: list[Draft], accounts: Mapping[int, int], batch: Batch, resources: LoaderResources
 ) -> dict[Key, VisitorRow]:
     """Begin to follow environments; return the rows of their stored identities that are of use to this batch."""
     rows: dict[Key, VisitorRow] = {}
-    for environment_id in parts.followed.missing({draft.environment_id for draft in flagged}, parts.store):
+    for environment_id in resources.followed.missing(
+        {draft.environment_id for draft in flagged}, resources.store
+    ):
         if (account_id := accounts.get(environment_id)) is None:
             continue
         batch.followed[environment_id] = account_id
         visitor_ids = sorted({draft.user_id for draft in flagged if draft.environment_id == environment_id})
-        for row in parts.store.identities_behind(environment_id, account_id, visitor_ids):
+        for row in resources.store.identities_behind(environment_id, account_id, visitor_ids):
             rows[environment_id, row.visitor_id] = row
     return rows
 
@@ -84,20 +88,20 @@ def visitor_rows(named: Iterable[Named], accounts: Mapping[int, int]) -> dict[Ke
     return rows
 
 
-def _join_waiting(rows: Mapping[Key, VisitorRow], batch: Batch, parts: Parts) -> None:
+def _join_waiting(rows: Mapping[Key, VisitorRow], batch: Batch, resources: LoaderResources) -> None:
     """Join the visitors whose events came before their user was known."""
-    waiting = parts.store.waiting_visitors(list(rows))
+    waiting = resources.store.waiting_visitors(list(rows))
     if not waiting:
         return
     now = from_ms(batch.parsed[-1].arrival.received_ms)
     joins = [Join(*key, rows[key].user_id, now) for key in sorted(waiting)]
-    with parts.engine.begin() as connection:
+    with resources.engine.begin() as connection:
         batch.merges += join_all(connection, joins)
 
 
-def _join_again(rows: Mapping[Key, VisitorRow], batch: Batch, parts: Parts) -> None:
+def _join_again(rows: Mapping[Key, VisitorRow], batch: Batch, resources: LoaderResources) -> None:
     """What was joined by a load that was killed may not have been told to anybody."""
-    with reading(parts.engine) as connection:
+    with reading(resources.engine) as connection:
         for environment_id in {environment_id for environment_id, _ in rows}:
             visitors = [visitor_id for here, visitor_id in rows if here == environment_id]
             batch.merges += joined(connection, environment_id, visitors)
@@ -127,15 +131,17 @@ def _named(drafts: Iterable[Draft], batch: Batch, known: Recent[int], followed: 
     return named
 
 
-def _resolve(flagged: list[Draft], new: Mapping[Key, VisitorRow], batch: Batch, parts: Parts) -> None:
+def _resolve(
+    flagged: list[Draft], new: Mapping[Key, VisitorRow], batch: Batch, resources: LoaderResources
+) -> None:
     """Give flag events to the users they are about. Those of a visitor that has a history of merges stay its own."""
     visitors = sorted({(draft.environment_id, draft.user_id) for draft in flagged})
-    rows = {(row.environment_id, row.visitor_id): row for row in parts.store.visitors(visitors)}
+    rows = {(row.environment_id, row.visitor_id): row for row in resources.store.visitors(visitors)}
     for key in visitors:
         here = new.get(key)
         if here is not None and (key not in rows or rows[key].rank < here.rank):
             rows[key] = here
-    settled = _with_history(visitors, parts)
+    settled = _with_history(visitors, resources)
     for key in visitors:
         if key not in rows:
             rows[key] = batch.visitors[key] = VisitorRow(*key, 0, WAITING)
@@ -145,9 +151,9 @@ def _resolve(flagged: list[Draft], new: Mapping[Key, VisitorRow], batch: Batch, 
             draft.user_id = rows[key].user_id
 
 
-def _with_history(keys: list[Key], parts: Parts) -> set[Key]:
+def _with_history(keys: list[Key], resources: LoaderResources) -> set[Key]:
     settled = set()
-    with reading(parts.engine) as connection:
+    with reading(resources.engine) as connection:
         for environment_id in {environment_id for environment_id, _ in keys}:
             visitors = [visitor_id for here, visitor_id in keys if here == environment_id]
             found = with_history(connection, environment_id, visitors)

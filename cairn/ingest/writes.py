@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from cairn.ingest.batch import Batch, Parts
+from cairn.ingest.batch import Batch, LoaderResources
 from cairn.outcomes import Reason
 from cairn.store.errors import RowsNotStorable
 from cairn.store.schema import FIRST_SEEN_KEY, IDENTITY_KEY
@@ -18,25 +18,25 @@ from cairn.wire.refusal import without_keys
 logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
-Write = Callable[[Batch, Parts], None]
+Write = Callable[[Batch, LoaderResources], None]
 
 
-def write_merges(batch: Batch, parts: Parts) -> None:
+def write_merges(batch: Batch, resources: LoaderResources) -> None:
     merged = [merge.change for merge in batch.merges if merge.version]
-    parts.store.insert_user_map([*merged, *batch.joined])
+    resources.store.insert_user_map([*merged, *batch.joined])
     for merge in batch.merges:
-        parts.remembered.merges.put((merge.environment_id, merge.user_id), merge.identity)
+        resources.remembered.merges.put((merge.environment_id, merge.user_id), merge.identity)
 
 
-def write_properties(batch: Batch, parts: Parts) -> None:
+def write_properties(batch: Batch, resources: LoaderResources) -> None:
     changes = list(batch.properties.values())
-    for change, detail in _insert(changes, parts.store.insert_properties):
+    for change, detail in _insert(changes, resources.store.insert_properties):
         logger.error(
             "property_not_stored",
             extra={"environment_id": change.environment_id, "key": change.key, "error": detail},
         )
         del batch.properties[change.environment_id, change.user_id, change.key]
-    remembered, stored = parts.remembered, batch.properties.items()
+    remembered, stored = resources.remembered, batch.properties.items()
     remembered.identities.put_all(
         {(at[0], at[1]): change.value for at, change in stored if at[2] == IDENTITY_KEY}
     )
@@ -45,28 +45,28 @@ def write_properties(batch: Batch, parts: Parts) -> None:
     )
 
 
-def write_visitors(batch: Batch, parts: Parts) -> None:
+def write_visitors(batch: Batch, resources: LoaderResources) -> None:
     """Before the events: a visitor's events are found by its row."""
     for environment_id, account_id in batch.followed.items():
-        parts.store.name_identities(environment_id, account_id)
-        parts.followed.environments.add(environment_id)
-    parts.store.insert_visitors(list(batch.visitors.values()))
+        resources.store.name_identities(environment_id, account_id)
+        resources.followed.environments.add(environment_id)
+    resources.store.insert_visitors(list(batch.visitors.values()))
     for row in batch.visitors.values():
         if row.rank:
-            parts.remembered.named.put((row.environment_id, row.user_id), row.rank)
+            resources.remembered.named.put((row.environment_id, row.user_id), row.rank)
 
 
-def write_accounts(batch: Batch, parts: Parts) -> None:
-    for change, detail in _insert(list(batch.accounts.values()), parts.store.insert_account_properties):
+def write_accounts(batch: Batch, resources: LoaderResources) -> None:
+    for change, detail in _insert(list(batch.accounts.values()), resources.store.insert_account_properties):
         logger.error(
             "account_property_not_stored",
             extra={"environment_id": change.environment_id, "key": change.key, "error": detail},
         )
 
 
-def write_elements(batch: Batch, parts: Parts) -> None:
+def write_elements(batch: Batch, resources: LoaderResources) -> None:
     """Before the events that name them: an event must not name a shape that nobody knows."""
-    lost = _insert(list(batch.elements.values()), parts.store.insert_elements)
+    lost = _insert(list(batch.elements.values()), resources.store.insert_elements)
     for seen, detail in lost:
         logger.error("element_not_stored", extra={"environment_id": seen.environment_id, "error": detail})
         del batch.elements[seen.environment_id, seen.element_id]
@@ -74,11 +74,11 @@ def write_elements(batch: Batch, parts: Parts) -> None:
             if draft.element_id == seen.element_id:
                 draft.element, draft.element_id = None, 0
     for place in batch.elements:
-        parts.remembered.elements.put(place, 1)
+        resources.remembered.elements.put(place, 1)
 
 
-def write_events(batch: Batch, parts: Parts) -> None:
-    failed = {id(draft): detail for draft, detail in _insert(batch.drafts, parts.store.insert_events)}
+def write_events(batch: Batch, resources: LoaderResources) -> None:
+    failed = {id(draft): detail for draft, detail in _insert(batch.drafts, resources.store.insert_events)}
     if failed:
         logger.error("events_not_stored", extra={"count": len(failed)})
         for draft in batch.drafts:
@@ -87,11 +87,11 @@ def write_events(batch: Batch, parts: Parts) -> None:
         batch.drafts = [draft for draft in batch.drafts if id(draft) not in failed]
 
 
-def write_refusals(batch: Batch, parts: Parts) -> None:
+def write_refusals(batch: Batch, resources: LoaderResources) -> None:
     """Keys are shortened here, where every refusal passes, whoever made it."""
     if batch.refusals:
         batch.refusals = [without_keys(refused) for refused in batch.refusals]
-        parts.store.insert_refusals(batch.refusals)
+        resources.store.insert_refusals(batch.refusals)
 
 
 WRITES: tuple[Write, ...] = (

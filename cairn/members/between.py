@@ -21,7 +21,7 @@ from cairn.members.encoding import (
 from cairn.members.environment import Environment, Tables, Transaction
 from cairn.members.replacement import PIECE, build, collect_garbage, discard
 
-Row = tuple[bytes, bytes]  # a value's key and row
+KeyAndRow = tuple[bytes, bytes]  # a value's key and row
 Rows = dict[bytes, bytes]  # in the order of their keys
 _ATTEMPTS = 3  # against writers in other processes
 
@@ -89,17 +89,17 @@ def fill_difference(environment: Environment, target: str, name: str, other: str
     return size
 
 
-def _only_in(environment: Environment, name: str, other: str) -> Iterator[list[Row]]:
+def _only_in(environment: Environment, name: str, other: str) -> Iterator[list[KeyAndRow]]:
     """In order, in pieces. Each piece is of one moment."""
     for here, there in _side_by_side(environment, name, other, is_led=True):
         yield [row for row in here.items() if row[0] not in there] if there else list(here.items())
 
 
-def _stored(environment: Environment, name: str) -> Iterator[list[Row]]:
+def _stored(environment: Environment, name: str) -> Iterator[list[KeyAndRow]]:
     """All rows of a set, keys with their generation, which takes half the time."""
     after, is_end = b"", False
 
-    def look(transaction: Transaction) -> list[Row]:
+    def look(transaction: Transaction) -> list[KeyAndRow]:
         head = read_head(transaction, environment.tables, name)
         return stored_page(transaction, environment.tables, head.generation, after, PIECE) if head else []
 
@@ -150,7 +150,7 @@ class _Counts:
     removed = 0
 
 
-def _combined(held: Rows, coming: Rows, going: Rows, counts: _Counts) -> list[Row]:
+def _combined(held: Rows, coming: Rows, going: Rows, counts: _Counts) -> list[KeyAndRow]:
     """Of one range of keys."""
     removed = (held.keys() & going.keys()) - coming.keys()
     for key in removed:
@@ -183,7 +183,7 @@ def replace_by(environment: Environment, name: str, source: str) -> tuple[int, i
     raise _busy(name)
 
 
-def _put(transaction: Transaction, tables: Tables, name: str, rows: list[Row]) -> None:
+def _put(transaction: Transaction, tables: Tables, name: str, rows: list[KeyAndRow]) -> None:
     head = read_head(transaction, tables, name)
     if head is not None and rows:
         with transaction.cursor(db=tables["values"]) as cursor:

@@ -65,7 +65,7 @@ class NotLoadedYet(Unavailable):
 
 
 @dataclass(frozen=True)
-class Parts:
+class DeletionResources:
     """What the job works on. The two pauses are the loader's and the live segments'."""
 
     engine: sa.Engine
@@ -88,34 +88,34 @@ class _Work:
     found: list[Known]  # by an earlier attempt
 
 
-def delete_users(parts: Parts, payload: Any) -> None:  # Any: a job's payload is JSON
+def delete_users(resources: DeletionResources, payload: Any) -> None:  # Any: a job's payload is JSON
     """Delete everything of the users of one request; see the module. Raises Unavailable; then call again."""
-    work = _read(parts.engine, payload["deletion_id"])
+    work = _read(resources.engine, payload["deletion_id"])
     if work is None:
         return
-    until = _caught_up(parts.log)
-    with reading(parts.engine) as connection:
-        found = find_erased(connection, parts.store, list(work.places), work.users)
+    until = _caught_up(resources.log)
+    with reading(resources.engine) as connection:
+        found = find_erased(connection, resources.store, list(work.places), work.users)
     known = _joined(found, work.found)
-    _remember(parts.engine, work.deletion_id, known)
-    removed = purge_log(parts.log, until, log_places(parts.log, parts.store, known), known)
-    removed += purge_set_aside(parts.paths.set_aside, known)
-    with parts.pause_loader(), parts.pause_segments({user.environment_id for user in known}):
-        erased = parts.store.erase_users([user.erasure for user in known])
+    _remember(resources.engine, work.deletion_id, known)
+    removed = purge_log(resources.log, until, log_places(resources.log, resources.store, known), known)
+    removed += purge_set_aside(resources.paths.set_aside, known)
+    with resources.pause_loader(), resources.pause_segments({user.environment_id for user in known}):
+        erased = resources.store.erase_users([user.erasure for user in known])
         counts = [
-            _count(parts, work.places[user.environment_id], user, rows)
+            _count(resources, work.places[user.environment_id], user, rows)
             for user, rows in zip(known, erased, strict=True)
         ]
-        with parts.engine.begin() as connection:
+        with resources.engine.begin() as connection:
             for user in known:
                 _forget_rows(connection, user)
         for user in known:
-            parts.feed.forget(user.environment_id, user.raw_ids, user.names)
-    remains = _remains(parts, known, is_scrubbed=parts.store.scrub())
+            resources.feed.forget(user.environment_id, user.raw_ids, user.names)
+    remains = _remains(resources, known, is_scrubbed=resources.store.scrub())
     receipt = Receipt(tuple(user.hash for user in work.users), tuple(counts), removed, tuple(remains))
-    _finish(parts, work.deletion_id, receipt)
+    _finish(resources, work.deletion_id, receipt)
     for user in known:
-        parts.changed(user.environment_id)
+        resources.changed(user.environment_id)
     logger.info("users_deleted", extra={"deletion": work.deletion_id, "users": len(work.users)})
 
 
@@ -161,9 +161,9 @@ def _remember(engine: sa.Engine, deletion_id: str, known: Sequence[Known]) -> No
         )
 
 
-def _count(parts: Parts, environment: str, known: Known, rows: Erased) -> Counts:
+def _count(resources: DeletionResources, environment: str, known: Known, rows: Erased) -> Counts:
     """Take the users out of every set of their environment, and count all that is gone there."""
-    memberships, listed = _leave_sets(parts, known)
+    memberships, listed = _leave_sets(resources, known)
     return Counts(
         environment,
         len(known.raw_ids),
@@ -174,13 +174,13 @@ def _count(parts: Parts, environment: str, known: Known, rows: Erased) -> Counts
         rows.elements,
         memberships,
         listed,
-        _leave_aliases(parts.members, known),
+        _leave_aliases(resources.members, known),
     )
 
 
-def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
+def _leave_sets(resources: DeletionResources, known: Known) -> tuple[int, int]:
     environment_id = known.environment_id
-    with reading(parts.engine) as connection:
+    with reading(resources.engine) as connection:
         counted = connection.execute(
             sa.select(segment_states.c.segment_id).where(segment_states.c.environment_id == environment_id)
         ).scalars()
@@ -219,12 +219,12 @@ def _leave_sets(parts: Parts, known: Known) -> tuple[int, int]:
     everywhere = {*known.names, *ids}
     everywhere |= set(map(folded, everywhere))
     uploading = {
-        name: SetChange({}, everywhere) for name in parts.members.sets(upload_prefix(environment_id))
+        name: SetChange({}, everywhere) for name in resources.members.sets(upload_prefix(environment_id))
     }
-    parts.members.due.forget(environment_id, segment_ids, users)
-    gone = parts.members.apply_all(in_segments | in_lists | waiting | uploading)
-    for name in in_lists.keys() & set(parts.members.followed()):
-        parts.members.forget_changes(name)  # syncs compare instead, and tell their targets who is out
+    resources.members.due.forget(environment_id, segment_ids, users)
+    gone = resources.members.apply_all(in_segments | in_lists | waiting | uploading)
+    for name in in_lists.keys() & set(resources.members.followed()):
+        resources.members.forget_changes(name)  # syncs compare instead, and tell their targets who is out
     return sum(gone[name][1] for name in in_segments), sum(gone[name][1] for name in in_lists)
 
 
@@ -260,16 +260,16 @@ def _forget_rows(connection: sa.Connection, known: Known) -> None:
     )
 
 
-def _remains(parts: Parts, known: Sequence[Known], *, is_scrubbed: bool) -> list[str]:
+def _remains(resources: DeletionResources, known: Sequence[Known], *, is_scrubbed: bool) -> list[str]:
     """Where something of the users may still be, and how long. Told without naming them."""
-    ask_rewrite(parts.paths.members)
+    ask_rewrite(resources.paths.members)
     remains = ["attribute lists: leftovers in free pages of the members store, until Cairn is next started"]
     if not is_scrubbed:
         remains.append("event store: old files, which the engine lets go of within some minutes")
-    if not parts.log.scrub() or not scrub(parts.engine):
+    if not resources.log.scrub() or not scrub(resources.engine):
         remains.append("write-ahead files: pages not yet overwritten, until the next deletion or restart")
-    remains += [f"event log: {reason}" for position, reason in parts.log.damaged() if position == 0]
-    with reading(parts.engine) as connection:
+    remains += [f"event log: {reason}" for position, reason in resources.log.damaged() if position == 0]
+    with reading(resources.engine) as connection:
         remains += _definitions_naming(connection, known)
         remains += _targets(connection, known)
     return remains
@@ -317,8 +317,8 @@ def _definitions_naming(connection: sa.Connection, known: Sequence[Known]) -> li
     return remains
 
 
-def _finish(parts: Parts, deletion_id: str, receipt: Receipt) -> None:
-    with parts.engine.begin() as connection:
+def _finish(resources: DeletionResources, deletion_id: str, receipt: Receipt) -> None:
+    with resources.engine.begin() as connection:
         connection.execute(
             sa.update(deletions)
             .where(deletions.c.id == deletion_id)
@@ -327,7 +327,7 @@ def _finish(parts: Parts, deletion_id: str, receipt: Receipt) -> None:
                 users=None,
                 found=None,
                 receipt=msgspec.to_builtins(receipt),
-                finished_at=parts.clock(),
+                finished_at=resources.clock(),
             )
         )
-    scrub(parts.engine)
+    scrub(resources.engine)

@@ -33,7 +33,7 @@ from cairn.segments.pending import Pending, touched
 from cairn.segments.questions import Wanted, count_everybody, identities_of
 from cairn.segments.recounts import Recounts, counted_together, is_recounted, retry_ms
 from cairn.segments.status import LiveStatus, statuses
-from cairn.segments.watched import Place, Watched, read_watched, save_states
+from cairn.segments.watched import Watched, WatchedId, read_watched, save_states
 from cairn.store.schema import IDENTITY_KEY
 from cairn.store.store import Store
 
@@ -71,7 +71,7 @@ class LiveSegments:
         self._on_change = on_change
         self._pending = Pending()
         self._working = threading.Lock()
-        self._watched: dict[Place, Watched] = {}
+        self._watched: dict[WatchedId, Watched] = {}
         self._leaves = Leaves()
         self._mark = -1  # the count of changes at which definitions were read last
         self._indexes: dict[int, Index] = {}  # by environment; made anew when a segment changes

@@ -20,7 +20,7 @@ from cairn.segments.leaves import Leaves, Ready
 
 logger = logging.getLogger(__name__)
 
-Place = tuple[int, int]  # (environment id, segment id)
+WatchedId = tuple[int, int]  # (environment id, segment id)
 
 
 class Watched(Struct, eq=False):
@@ -52,7 +52,7 @@ class Watched(Struct, eq=False):
     suspected_ms: int = 0
 
     @property
-    def place(self) -> Place:
+    def place(self) -> WatchedId:
         return self.environment_id, self.segment_id
 
     @property
@@ -82,8 +82,8 @@ class Watched(Struct, eq=False):
 
 
 def read_watched(
-    connection: sa.Connection, known: dict[Place, Watched], leaves: Leaves, now_ms: int
-) -> dict[Place, Watched]:
+    connection: sa.Connection, known: dict[WatchedId, Watched], leaves: Leaves, now_ms: int
+) -> dict[WatchedId, Watched]:
     """The segments defined now. Those already known keep their state; a changed condition replaces the old one.
 
     Conditions are read only when their version is new, as some are long. One that cannot be read fails.
@@ -94,7 +94,7 @@ def read_watched(
         )
     ).all()
     conditions: dict[int, Condition | InvalidInput] = {}
-    found: dict[Place, Watched] = {}
+    found: dict[WatchedId, Watched] = {}
     for row in rows:
         place = (row.environment_id, row.segment_id)
         watched = known.get(place)

@@ -69,7 +69,7 @@ class PartRow(Struct, frozen=True):
     tests: Annotated[tuple[TestRow, ...], Rows("t", TestRow, most=MAX_ROWS)] = ()
 
 
-class Draft(Struct, frozen=True):
+class DefinedEventDraft(Struct, frozen=True):
     """What the editor shows."""
 
     parts: Annotated[tuple[PartRow, ...], Rows("p", PartRow, most=MAX_ROWS)] = (PartRow(),)
@@ -80,14 +80,14 @@ class Draft(Struct, frozen=True):
     verified: str = ""
 
 
-def begun(kind: str, name: str, selector: str, text: str) -> Draft:
+def begun(kind: str, name: str, selector: str, text: str) -> DefinedEventDraft:
     """What the editor starts with when an address says so."""
     if name:
-        return Draft((PartRow("custom", name),), name=name)
+        return DefinedEventDraft((PartRow("custom", name),), name=name)
     if not kind and not selector:
-        return Draft()
+        return DefinedEventDraft()
     tests = (TestRow("text", "is", text),) if text else ()
-    return Draft((PartRow(known(kind, KINDS), "", selector, tests),))
+    return DefinedEventDraft((PartRow(known(kind, KINDS), "", selector, tests),))
 
 
 def begun_with(element: Element) -> dict[str, str]:
@@ -106,14 +106,14 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def read(form: Form) -> Draft:
+def read(form: Form) -> DefinedEventDraft:
     chosen = (value for name, value in form if name == "event")
     numbers = (int(text) for text in chosen if text.isascii() and text.isdigit() and len(text) < 10)
-    draft = structs.replace(form_rows.read(form, Draft), events=tuple(dict.fromkeys(numbers)))
+    draft = structs.replace(form_rows.read(form, DefinedEventDraft), events=tuple(dict.fromkeys(numbers)))
     return draft if draft.parts or draft.events else structs.replace(draft, parts=(PartRow(),))
 
 
-def to_definition(draft: Draft) -> Definition:
+def to_definition(draft: DefinedEventDraft) -> Definition:
     """Raises InvalidInput whose field is `definition.parts[0].selector` and the like."""
     definition = Definition(tuple(_meant(row) for row in draft.parts), draft.events)
     check_definition(definition)
@@ -135,7 +135,7 @@ def _test(row: TestRow) -> PropertyFilter:
     return PropertyFilter(row.key, operator_of(row.operator), *value_of(row.operator, row.value))
 
 
-def draft_of(event: DefinedEvent) -> Draft:
+def draft_of(event: DefinedEvent) -> DefinedEventDraft:
     parts = tuple(
         PartRow(
             part.kind,
@@ -148,7 +148,7 @@ def draft_of(event: DefinedEvent) -> Draft:
         )
         for part in event.definition.parts
     )
-    return Draft(
+    return DefinedEventDraft(
         parts,
         event.definition.events,
         event.name,

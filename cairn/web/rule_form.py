@@ -111,7 +111,7 @@ _OFF = frozenset({"off", "control", "disabled", "none", "false", "original"})
 _ATTRIBUTE = re.compile(r"^attribute (?:'[^']*'|\"[^\"]*\"): ")
 
 
-class Row(Struct, frozen=True):
+class AudienceRow(Struct, frozen=True):
     """One line of the audience."""
 
     subject: str = "attribute"
@@ -123,7 +123,7 @@ class Row(Struct, frozen=True):
     state: str = "on"
 
 
-class Draft(Struct, frozen=True):
+class RuleDraft(Struct, frozen=True):
     """What the editor shows."""
 
     name: str = ""
@@ -133,15 +133,15 @@ class Draft(Struct, frozen=True):
     variation: str = ""  # id
     weights: dict[str, str] = {}  # variation id -> percent
     join: str = "and"
-    rows: Annotated[tuple[Row, ...], Rows("r", Row)] = ()
+    rows: Annotated[tuple[AudienceRow, ...], Rows("r", AudienceRow)] = ()
     json: str = ""
 
 
-def read(form: Form) -> Draft:
+def read(form: Form) -> RuleDraft:
     weights = {
         name.removeprefix("weight-"): value.strip() for name, value in form if name.startswith("weight-")
     }
-    return structs.replace(form_rows.read(form, Draft), weights=weights)
+    return structs.replace(form_rows.read(form, RuleDraft), weights=weights)
 
 
 def first_variation(flag: Flag) -> Variation:
@@ -150,16 +150,16 @@ def first_variation(flag: Flag) -> Variation:
     return next(news, flag.variations[0])
 
 
-def kind_of(draft: Draft) -> RuleKind:
+def kind_of(draft: RuleDraft) -> RuleKind:
     return next((choice for choice in get_args(RuleKind) if choice == draft.kind), "rollout")
 
 
-def traffic_of(draft: Draft) -> float:
+def traffic_of(draft: RuleDraft) -> float:
     """Raises RuleInvalid."""
     return _percent(draft.traffic, "traffic")
 
 
-def allocations_of(draft: Draft, flag: Flag, before: Rule | None) -> tuple[Allocation, ...]:
+def allocations_of(draft: RuleDraft, flag: Flag, before: Rule | None) -> tuple[Allocation, ...]:
     """Raises RuleInvalid. Numbers of an imported rule stay."""
     numbers = (
         {allocation.variation_id: allocation.number for allocation in before.allocations} if before else {}
@@ -196,7 +196,7 @@ def _percent(text: str, field: str) -> float:
     return int(value) if value == value and abs(value) < 1e6 and value.is_integer() else value
 
 
-def condition_of(draft: Draft) -> Condition:
+def condition_of(draft: RuleDraft) -> Condition:
     """Raises InvalidInput whose field is the control, such as `r1.value` or `json`."""
     if draft.json:
         try:
@@ -211,7 +211,7 @@ def condition_of(draft: Draft) -> Condition:
     return And(tuple(leaves)) if draft.join == "and" else Or(tuple(leaves))
 
 
-def _leaf(row: Row, at: str) -> Condition:
+def _leaf(row: AudienceRow, at: str) -> Condition:
     match row.subject:
         case "visitor":
             return Visitor(_filled(row.value, "visitor id", at))
@@ -225,7 +225,7 @@ def _leaf(row: Row, at: str) -> Condition:
             return _attribute(row, at)
 
 
-def _attribute(row: Row, at: str) -> Condition:
+def _attribute(row: AudienceRow, at: str) -> Condition:
     if not row.name:
         raise InvalidInput("is empty; name it or remove the row", field=f"{at}.name")
     if row.operator in ("in_list", "not_in_list"):
@@ -251,7 +251,7 @@ def _attribute(row: Row, at: str) -> Condition:
     raise InvalidInput(f"{row.operator[:30]!r} is not known; choose one of the list", field=f"{at}.operator")
 
 
-def _in_list(row: Row, at: str) -> InList:
+def _in_list(row: AudienceRow, at: str) -> InList:
     """Of a segment by its number, or of another list by its id, which has a letter."""
     if LIST_ID.fullmatch(row.segment) and not row.segment.isdigit():
         return InList(row.name, list_id=row.segment)
@@ -279,14 +279,14 @@ def _chosen(text: str, what: str, at: str) -> int:
     return int(text)
 
 
-def draft_of(rule: Rule) -> Draft:
+def draft_of(rule: Rule) -> RuleDraft:
     """Of a rule that cannot be read its names only: who gets what, and how many, must be said anew."""
     if rule.unreadable:
-        return Draft(rule.name, rule.key, rule.kind, traffic="")
+        return RuleDraft(rule.name, rule.key, rule.kind, traffic="")
     condition = rule.condition
     nodes = condition.nodes if isinstance(condition, And | Or) else (condition,)
     known = tuple(row for row in map(_row, nodes) if row is not None)
-    draft = Draft(
+    draft = RuleDraft(
         rule.name,
         rule.key,
         rule.kind,
@@ -302,7 +302,7 @@ def draft_of(rule: Rule) -> Draft:
     return structs.replace(draft, rows=(), json=text)
 
 
-def _says(draft: Draft, condition: Condition) -> bool:
+def _says(draft: RuleDraft, condition: Condition) -> bool:
     try:
         return _plain(condition_of(draft)) == _plain(condition)
     except InvalidInput:
@@ -322,23 +322,23 @@ def _list_of(leaf: InList) -> str:
     return str(leaf.segment_id) if leaf.segment_id else leaf.list_id
 
 
-def _row(leaf: Condition) -> Row | None:
+def _row(leaf: Condition) -> AudienceRow | None:
     match leaf:
         case Not(InList() as inner):
-            return Row("attribute", inner.attribute, "not_in_list", _list_of(inner))
+            return AudienceRow("attribute", inner.attribute, "not_in_list", _list_of(inner))
         case InList():
-            return Row("attribute", leaf.attribute, "in_list", _list_of(leaf))
+            return AudienceRow("attribute", leaf.attribute, "in_list", _list_of(leaf))
         case Not(Attribute() as inner) if inner.operator == "is":
-            return Row("attribute", inner.name, "is_not", value=inner.value)
+            return AudienceRow("attribute", inner.name, "is_not", value=inner.value)
         case Attribute():
-            return Row("attribute", leaf.name, leaf.operator, value=leaf.value)
+            return AudienceRow("attribute", leaf.name, leaf.operator, value=leaf.value)
         case Visitor():
-            return Row("visitor", value=leaf.ids)
+            return AudienceRow("visitor", value=leaf.ids)
         case Place():
-            return Row(leaf.key, value=leaf.value)
+            return AudienceRow(leaf.key, value=leaf.value)
         case Device() if leaf.key in DEVICE_VALUES:
-            return Row(leaf.key, value=leaf.value)
+            return AudienceRow(leaf.key, value=leaf.value)
         case OtherFlag():
-            return Row("flag", flag=str(leaf.flag_id), state=leaf.state)
+            return AudienceRow("flag", flag=str(leaf.flag_id), state=leaf.state)
         case _:
             return None

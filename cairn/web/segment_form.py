@@ -89,7 +89,7 @@ class FilterRow(Struct, frozen=True):
     value: str = ""  # of `in`: one a line
 
 
-class Row(Struct, frozen=True):
+class ConditionRow(Struct, frozen=True):
     """One line of the editor."""
 
     what: str = "property"  # property, did, did_not
@@ -110,10 +110,10 @@ class Row(Struct, frozen=True):
 
 class Group(Struct, frozen=True):
     join: str = "and"
-    rows: Annotated[tuple[Row, ...], Rows("r", Row, least=1)] = (Row(),)
+    rows: Annotated[tuple[ConditionRow, ...], Rows("r", ConditionRow, least=1)] = (ConditionRow(),)
 
 
-class Draft(Struct, frozen=True):
+class SegmentDraft(Struct, frozen=True):
     """What the editor shows. `json` is not empty when the condition is edited as text."""
 
     join: str = "and"
@@ -128,11 +128,11 @@ class Draft(Struct, frozen=True):
 Problems = dict[str, str]
 
 
-def read(form: Form) -> Draft:
-    return form_rows.read(form, Draft)
+def read(form: Form) -> SegmentDraft:
+    return form_rows.read(form, SegmentDraft)
 
 
-def to_condition(draft: Draft, zone: tzinfo) -> tuple[Condition | None, Problems]:
+def to_condition(draft: SegmentDraft, zone: tzinfo) -> tuple[Condition | None, Problems]:
     """The condition, or what is wrong and where."""
     problems: Problems = {}
     if draft.json:
@@ -175,7 +175,7 @@ def _joined(join: str, nodes: list[Condition]) -> Condition:
     return Or(tuple(nodes)) if join == "or" else And(tuple(nodes))
 
 
-def _leaf(row: Row, zone: tzinfo) -> Condition:
+def _leaf(row: ConditionRow, zone: tzinfo) -> Condition:
     """Raises InvalidInput whose field is the row's control, or its path in the condition."""
     subject = known(row.what, SUBJECTS)
     if subject == "property":
@@ -196,14 +196,14 @@ def _leaf(row: Row, zone: tzinfo) -> Condition:
     return Did(match, operator, _whole(row.count, "count"), _window(row, zone))
 
 
-def _match(row: Row, filters: tuple[PropertyFilter, ...]) -> EventMatch:
+def _match(row: ConditionRow, filters: tuple[PropertyFilter, ...]) -> EventMatch:
     number = row.kind.removeprefix(DEFINED)
     if row.kind.startswith(DEFINED) and number.isascii() and number.isdigit() and len(number) < 10:
         return EventMatch(filters=filters, defined=int(number))
     return EventMatch(known(row.kind, KINDS), row.name, filters)
 
 
-def _window(row: Row, zone: tzinfo) -> Last | Between | None:
+def _window(row: ConditionRow, zone: tzinfo) -> Last | Between | None:
     if row.window == "last":
         unit: Unit = next((unit for unit in get_args(Unit) if unit == row.unit), "day")
         return Last(_whole(row.amount, "amount"), unit)
@@ -232,7 +232,7 @@ def _moment(text: str, zone: tzinfo, field: str) -> int:
     return at
 
 
-def from_condition(condition: Condition, zone: tzinfo) -> Draft:
+def from_condition(condition: Condition, zone: tzinfo) -> SegmentDraft:
     """The editor's form of a condition; as JSON when it has more than two levels or a leaf the rows cannot show."""
     join, groups = _parts(condition)
     if all(_is_leaf(group) for group in groups):
@@ -241,11 +241,11 @@ def from_condition(condition: Condition, zone: tzinfo) -> Draft:
     else:
         drafted = [_drafted(*_parts(group), zone) for group in groups]
     found = [group for group in drafted if group is not None]
-    draft = Draft(join, tuple(found)) if found else Draft()
+    draft = SegmentDraft(join, tuple(found)) if found else SegmentDraft()
     kept, _ = to_condition(draft, zone)
     if len(found) == len(drafted) and kept is not None and _plain(kept) == _plain(condition):
         return draft
-    return Draft(json=msgspec.json.format(msgspec.json.encode(condition), indent=2).decode())
+    return SegmentDraft(json=msgspec.json.format(msgspec.json.encode(condition), indent=2).decode())
 
 
 def _plain(condition: Condition) -> Condition:
@@ -281,17 +281,19 @@ def _drafted(join: str, leaves: list[Condition], zone: tzinfo) -> Group | None:
     return Group(join, tuple(known)) if known and len(known) == len(rows) else None
 
 
-def _row_of(leaf: Condition, zone: tzinfo) -> Row | None:
+def _row_of(leaf: Condition, zone: tzinfo) -> ConditionRow | None:
     match leaf:
         case UserProperty():
-            return Row("property", leaf.key, leaf.operator, text_of(leaf.operator, leaf.value, leaf.values))
+            return ConditionRow(
+                "property", leaf.key, leaf.operator, text_of(leaf.operator, leaf.value, leaf.values)
+            )
         case Did():
             filters = tuple(
                 FilterRow(test.key, test.operator, text_of(test.operator, test.value, test.values))
                 for test in leaf.event.filters
             )
             is_not = leaf.operator == "exactly" and leaf.count == 0
-            row = Row(
+            row = ConditionRow(
                 "did_not" if is_not else "did",
                 kind=_kind_of(leaf.event),
                 name=leaf.event.name,
@@ -308,7 +310,7 @@ def _kind_of(event: EventMatch) -> str:
     return f"{DEFINED}{event.defined}" if event.defined else event.kind
 
 
-def _with_window(row: Row, window: Last | Between | None, zone: tzinfo) -> Row | None:
+def _with_window(row: ConditionRow, window: Last | Between | None, zone: tzinfo) -> ConditionRow | None:
     match window:
         case Last(amount, unit):
             return structs.replace(row, window="last", amount=str(amount), unit=unit)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cairn.conditions.describe import Line, Names, Part, describe, lines, sentence
+from cairn.conditions.describe import Line, Names, Phrase, describe, lines, sentence
 from cairn.conditions.tree import (
     EVERYBODY,
     And,
@@ -86,11 +86,11 @@ def test_a_condition_reads_as_a_sentence(condition: Condition, says: str) -> Non
 
 def test_names_and_values_are_emphasised() -> None:
     assert describe(Did(ORDER, "at_least", 2, Last(30, "day"))) == [
-        Part("did "),
-        Part("Order Completed", True),
-        Part(" at least 2 times in the last 30 days"),
+        Phrase("did "),
+        Phrase("Order Completed", True),
+        Phrase(" at least 2 times in the last 30 days"),
     ]
-    assert describe(PREMIUM) == [Part("plan", True), Part(" is "), Part("premium", True)]
+    assert describe(PREMIUM) == [Phrase("plan", True), Phrase(" is "), Phrase("premium", True)]
 
 
 def test_an_audience_reads_line_by_line() -> None:
@@ -100,19 +100,19 @@ def test_an_audience_reads_line_by_line() -> None:
         Line(
             "if",
             [
-                Part("custom variable "),
-                Part("id", True),
-                Part(" is not in list "),
-                Part("Buyers", True, segment_id=4),
+                Phrase("custom variable "),
+                Phrase("id", True),
+                Phrase(" is not in list "),
+                Phrase("Buyers", True, segment_id=4),
             ],
         ),
         Line(
             "or",
             [
-                Part("flag "),
-                Part("checkout", True),
-                Part(" is on and country is "),
-                Part("DE", True),
+                Phrase("flag "),
+                Phrase("checkout", True),
+                Phrase(" is on and country is "),
+                Phrase("DE", True),
             ],
         ),
     ]

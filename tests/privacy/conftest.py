@@ -19,7 +19,7 @@ from cairn.event import Arrival
 from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
 from cairn.flags.model import Allocation, Variation
 from cairn.paths import Paths
-from cairn.privacy.deletion import Parts
+from cairn.privacy.deletion import DeletionResources
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.server import CoreProcess
 from cairn.workspace.environment import set_inlines_lists
@@ -107,9 +107,9 @@ class Running:
         )
         self.core.log.append([msgspec.msgpack.encode(arrival)])
 
-    def deletion_parts(self) -> Parts:
+    def deletion_resources(self) -> DeletionResources:
         core = self.core
-        return Parts(
+        return DeletionResources(
             core.engine,
             core.store,
             core.members,

@@ -202,7 +202,7 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
     tell_story(running, tenant)
     kept = counted(running, tenant, BEN)
     running.core.workers.stop()
-    parts = running.deletion_parts()
+    parts = running.deletion_resources()
     request = delete(running, tenant, {"identity": ANN})
     for name, method in (
         ("store", "query"),

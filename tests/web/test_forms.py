@@ -36,7 +36,7 @@ BOUGHT = Did(EventMatch("custom", "Order Completed"), "at_least", 2, Last(30, "d
 NEVER = Did(EventMatch("pageview", ""), "exactly", 0, None)
 
 
-def segment_fields(draft: segment_form.Draft) -> Form:
+def segment_fields(draft: segment_form.SegmentDraft) -> Form:
     """The fields a browser would send of the editor that shows this draft."""
     if draft.json:
         return Form([("json", draft.json)])
@@ -203,7 +203,7 @@ def test_a_mistake_is_said_at_its_control_in_the_readers_words(
     ["{", "[]", '{"type": "nothing"}', '{"type": "user_property"}', '{"type": "in_list", "attribute": "a"}'],
 )
 def test_json_that_is_no_condition_is_said(text: str) -> None:
-    condition, problems = segment_form.to_condition(segment_form.Draft(json=text), UTC)
+    condition, problems = segment_form.to_condition(segment_form.SegmentDraft(json=text), UTC)
     assert condition is None
     assert list(problems) == ["json"]
 
@@ -226,7 +226,9 @@ def test_json_that_is_no_condition_is_said(text: str) -> None:
     ],
 )
 def test_editor_buttons_change_rows_and_never_fail(action: str, shape: list[int]) -> None:
-    draft = segment_form.Draft(groups=(segment_form.Group(rows=(segment_form.Row(), segment_form.Row())),))
+    draft = segment_form.SegmentDraft(
+        groups=(segment_form.Group(rows=(segment_form.ConditionRow(), segment_form.ConditionRow())),)
+    )
     assert [len(group.rows) for group in change(draft, action or " x").groups] == shape
 
 

@@ -11,15 +11,13 @@ from cairn.analysis.volume import DAY_MS, Example, Total
 from cairn.app import defined_events
 from cairn.app.editions import Edited
 from cairn.clock import to_ms
-from cairn.conditions.describe import Part as Words
-from cairn.conditions.describe import describe_test
+from cairn.conditions.describe import Phrase, describe_test
 from cairn.definitions.model import Changes, DefinedEvent, NewDefinedEvent, Part
 from cairn.web import event_form
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import Stored
-from cairn.web.english import Words as EventWords
-from cairn.web.english import sentence
-from cairn.web.event_form import Draft
+from cairn.web.english import Words, sentence
+from cairn.web.event_form import DefinedEventDraft
 from cairn.web.portion import MOST_CHOICES, choices, left_out, portion
 from cairn.web.render import count
 from cairn.web.visit import Page, Visit, get, post
@@ -41,7 +39,7 @@ class Matched(Struct, frozen=True):
     """An event that counts, as a sentence."""
 
     event: Example
-    words: EventWords
+    words: Words
     user: str  # identity; empty: anonymous
 
 
@@ -52,14 +50,14 @@ class Tried(Struct, frozen=True):
     matched: list[Matched]
 
 
-def part_words(part: Part) -> list[Words]:
+def part_words(part: Part) -> list[Phrase]:
     """One part of a definition in words."""
     kind = dict(event_form.KINDS)[part.kind]
-    words = [Words("event "), Words(part.name, True)] if part.name else [Words(kind)]
+    words = [Phrase("event "), Phrase(part.name, True)] if part.name else [Phrase(kind)]
     if part.selector:
-        words += [Words(" on "), Words(part.selector, True)]
+        words += [Phrase(" on "), Phrase(part.selector, True)]
     for number, test in enumerate(part.tests):
-        words += [Words(" and " if number else " where "), *describe_test(test)]
+        words += [Phrase(" and " if number else " where "), *describe_test(test)]
     return words
 
 
@@ -135,7 +133,7 @@ def _find(visit: Visit) -> Edited[DefinedEvent]:
     )
 
 
-def _draft_of(visit: Visit, event: DefinedEvent) -> Draft:
+def _draft_of(visit: Visit, event: DefinedEvent) -> DefinedEventDraft:
     draft, selector = event_form.draft_of(event), visit.ask("selector")
     if not (selector and draft.parts):
         return draft
@@ -147,7 +145,7 @@ def _addresses(visit: Visit, event: DefinedEvent | None) -> Addresses:
     return Addresses.below(visit, "/events", event.id if event else None)
 
 
-def _values(visit: Visit, event: DefinedEvent | None, draft: Draft) -> Mapping[str, object]:
+def _values(visit: Visit, event: DefinedEvent | None, draft: DefinedEventDraft) -> Mapping[str, object]:
     known = defined_events.list_defined_events(visit.call, visit.here)
     others = [
         other for other in known if (event is None or other.id != event.id) and not other.definition.events
@@ -165,7 +163,9 @@ def _values(visit: Visit, event: DefinedEvent | None, draft: Draft) -> Mapping[s
     }
 
 
-def _save(visit: Visit, event: DefinedEvent | None, draft: Draft, expected: int | None) -> Response:
+def _save(
+    visit: Visit, event: DefinedEvent | None, draft: DefinedEventDraft, expected: int | None
+) -> Response:
     definition, verified = event_form.to_definition(draft), draft.verified == "1"
     if event is None:
         new = NewDefinedEvent(draft.name, definition, draft.category, draft.description, verified)
@@ -176,7 +176,7 @@ def _save(visit: Visit, event: DefinedEvent | None, draft: Draft, expected: int 
     return visit.leave(visit.url(f"/events/{saved.id}"), f"Event {saved.name} counts from the first day on.")
 
 
-def _try(visit: Visit, event: DefinedEvent | None, draft: Draft) -> Mapping[str, object]:
+def _try(visit: Visit, event: DefinedEvent | None, draft: DefinedEventDraft) -> Mapping[str, object]:
     of = event.id if event else 0
     matched = defined_events.try_definition(visit.call, visit.here, event_form.to_definition(draft), of=of)
     return {"tried": Tried(matched.total, _matched(visit, matched.latest))}
@@ -199,7 +199,7 @@ EDITOR = Editor(
     "defined event",
     "events_edit.html",
     event_form.WORDING,
-    Draft,
+    DefinedEventDraft,
     find=_find,
     draft_of=_draft_of,
     addresses=_addresses,

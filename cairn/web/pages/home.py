@@ -15,7 +15,7 @@ from cairn.sync.audience_state import State
 from cairn.sync.hooks import Hook
 from cairn.sync.syncs import FailingSync
 from cairn.web.browser_snippet import neutral
-from cairn.web.pages.live import Row, explain, rows_of
+from cairn.web.pages.live import LiveRow, explain, rows_of
 from cairn.web.render import count, full_time, query, templates
 from cairn.web.snippets import curl_track
 from cairn.web.visit import Page, Visit, get, place_of
@@ -64,8 +64,8 @@ class First(Struct, frozen=True):
 
     after: int  # the feed's number of the newest event it knows of
     code: str  # for the head of a page, as Sources and keys has it
-    event: Row | None = None
-    click: Row | None = None
+    event: LiveRow | None = None
+    click: LiveRow | None = None
 
     @property
     def step(self) -> str:
@@ -107,7 +107,7 @@ def _first(visit: Visit, after: int, heard: list[Heard] | None = None) -> First 
     steps = first_steps(visit.call, visit.here, heard)
     if steps is None or (steps.event is not None and not visit.may(Verb.DEFINE)):
         return None
-    event, click = (rows_of([seen])[0] if seen else None for seen in (steps.event, steps.click))
+    event, click = (rows_of([event])[0] if event else None for event in (steps.event, steps.click))
     return First(after, neutral(place_of(visit)).code, event, click)
 
 

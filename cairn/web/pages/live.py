@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from cairn.analysis.events import Filter, Seen
+from cairn.analysis.events import Filter, LiveEvent
 from cairn.app import events
 from cairn.app.defined_events import list_defined_events
 from cairn.app.events import UNKNOWN, Wanted
@@ -65,20 +65,20 @@ CHECK_S = 2.0
 MOST_STREAMS = 20
 
 
-class Row(Struct, frozen=True):
+class LiveRow(Struct, frozen=True):
     """One line of the list."""
 
     id: str
-    seen: Seen
+    event: LiveEvent
     words: Words
     explanation: str  # of a refused one
     payload: str  # to read
     definable: dict[str, str]  # what the editor of defined events starts with
 
 
-def rows_of(found: list[Seen]) -> list[Row]:
+def rows_of(found: list[LiveEvent]) -> list[LiveRow]:
     """Senders decide how much there is to read: together no more than a browser shows at ease."""
-    rows = [_row(seen) for seen in found]
+    rows = [_row(event) for event in found]
     if sum(escaped_length(row.payload) for row in rows) <= MOST_PAYLOADS:
         return rows
     longest = MOST_PAYLOADS // len(rows)
@@ -91,28 +91,28 @@ def _shortened(payload: str, longest: int) -> str:
     return payload if length <= longest else cut(payload, longest * len(payload) // (length * 2))
 
 
-def _row(seen: Seen) -> Row:
-    explanation = "" if seen.outcome == Outcome.ACCEPTED else explain(seen.reason)
-    words = _refused_words(seen) if explanation else sentence(seen, seen.library)
-    definable = {} if seen.element is None else {"kind": seen.kind, **begun_with(seen.element)}
-    return Row(_row_id(seen), seen, words, explanation, _payload(seen), definable)
+def _row(event: LiveEvent) -> LiveRow:
+    explanation = "" if event.outcome == Outcome.ACCEPTED else explain(event.reason)
+    words = _refused_words(event) if explanation else sentence(event, event.library)
+    definable = {} if event.element is None else {"kind": event.kind, **begun_with(event.element)}
+    return LiveRow(_row_id(event), event, words, explanation, _payload(event), definable)
 
 
-def _row_id(seen: Seen) -> str:
-    if seen.event_id:
-        return f"{seen.event_id:x}"
-    content = f"{seen.received_ms}/{seen.reason}/{seen.name}/{seen.user}/{seen.payload}"
+def _row_id(event: LiveEvent) -> str:
+    if event.event_id:
+        return f"{event.event_id:x}"
+    content = f"{event.received_ms}/{event.reason}/{event.name}/{event.user}/{event.payload}"
     return "r" + hashlib.blake2b(content.encode(errors="replace"), digest_size=8).hexdigest()
 
 
-def _refused_words(seen: Seen) -> Words:
-    if seen.reason == Reason.UNSUPPORTED_EVENT_TYPE and seen.name:
+def _refused_words(event: LiveEvent) -> Words:
+    if event.reason == Reason.UNSUPPORTED_EVENT_TYPE and event.name:
         return [
-            Word(f"Segment's {short(seen.name)} call", strong=True),
+            Word(f"Segment's {short(event.name)} call", strong=True),
             Word(" · not taken by the analytics"),
         ]
-    named = [Word(short(seen.name), strong=True)] if seen.name else [Word("A request")]
-    return [*named, Word(f" · {seen.reason.replace('_', ' ')}")]
+    named = [Word(short(event.name), strong=True)] if event.name else [Word("A request")]
+    return [*named, Word(f" · {event.reason.replace('_', ' ')}")]
 
 
 def explain(reason: str) -> str:
@@ -120,23 +120,23 @@ def explain(reason: str) -> str:
     return REASONS[known][1] if known else "A reason this release does not know."
 
 
-def _payload(seen: Seen) -> str:
-    if seen.payload:
-        return seen.payload
+def _payload(event: LiveEvent) -> str:
+    if event.payload:
+        return event.payload
     shown = {
-        "name": seen.name,
-        "kind": seen.kind,
-        "user": seen.user or str(seen.user_id),
-        "source": seen.source,
-        "library": seen.library,
-        "session": seen.session_id,
-        "properties": dict(sorted(seen.properties.items())),
-        "element": _given(structs.asdict(seen.element)) if seen.element else {},
-        "facts": seen.facts,
+        "name": event.name,
+        "kind": event.kind,
+        "user": event.user or str(event.user_id),
+        "source": event.source,
+        "library": event.library,
+        "session": event.session_id,
+        "properties": dict(sorted(event.properties.items())),
+        "element": _given(structs.asdict(event.element)) if event.element else {},
+        "facts": event.facts,
     }
     text = json.dumps(_given(shown) | {"properties": shown["properties"]}, indent=2, ensure_ascii=False)
-    if seen.more_properties:
-        text += f"\n… and {count(seen.more_properties, 'more property', 'more properties')}"
+    if event.more_properties:
+        text += f"\n… and {count(event.more_properties, 'more property', 'more properties')}"
     return cut(text, LONGEST_PAYLOAD)
 
 

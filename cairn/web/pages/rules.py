@@ -16,7 +16,7 @@ from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import Stored
 from cairn.web.pages.flags import this_flag
 from cairn.web.portion import choices, left_out
-from cairn.web.rule_form import Draft
+from cairn.web.rule_form import RuleDraft
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
@@ -43,7 +43,7 @@ def _addresses(visit: Visit, rule: Rule | None) -> Addresses:
     return Addresses(f"{flag}/rules/{rule.id}/edit" if rule else f"{flag}/rules/new", flag)
 
 
-def _values(visit: Visit, rule: Rule | None, draft: Draft) -> Mapping[str, object]:
+def _values(visit: Visit, rule: Rule | None, draft: RuleDraft) -> Mapping[str, object]:
     stored = _flag_with_variations(visit)
     segments = list_segments(visit.call, visit.here.project_id)
     others = [(flag.id, flag.key) for flag in name_flags(visit.call, visit.here) if flag.id != stored.flag.id]
@@ -71,14 +71,16 @@ def _values(visit: Visit, rule: Rule | None, draft: Draft) -> Mapping[str, objec
     }
 
 
-def _save(visit: Visit, rule: Rule | None, draft: Draft, expected: int | None) -> Response:
+def _save(visit: Visit, rule: Rule | None, draft: RuleDraft, expected: int | None) -> Response:
     stored = _flag_with_variations(visit)
     saved = _written(visit, stored, draft, rule, expected)
     url = visit.url(f"/flags/{stored.flag.key}")
     return visit.leave(url, f"Rule {saved.name} is saved. Applications see it at their next poll.")
 
 
-def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None, expected: int | None) -> Rule:
+def _written(
+    visit: Visit, stored: StoredFlag, draft: RuleDraft, rule: Rule | None, expected: int | None
+) -> Rule:
     condition, traffic = rule_form.condition_of(draft), rule_form.traffic_of(draft)
     if rule is None:
         allocations = rule_form.allocations_of(draft, stored.flag, None)
@@ -91,7 +93,7 @@ def _written(visit: Visit, stored: StoredFlag, draft: Draft, rule: Rule | None, 
             allocations=allocations,
         )
         return rules.add_rule(visit.call, stored.flag.id, visit.here, new).value
-    kept = Draft(kind=rule.kind, variation=draft.variation, weights=draft.weights)
+    kept = RuleDraft(kind=rule.kind, variation=draft.variation, weights=draft.weights)
     changes = RuleChanges(
         name=draft.name or rule.key,
         condition=condition,
@@ -113,7 +115,8 @@ def _stored(visit: Visit, rule: Rule) -> Mapping[str, Stored]:
     variations = {known.id: known.name or known.key for known in flag.stored.flag.variations}
     shares = [f"{known.weight:g} % {variations.get(known.variation_id, '?')}" for known in rule.allocations]
     audience = [
-        f"{line.joiner} {''.join(part.text for part in line.parts)}" for line in lines(rule.condition, names)
+        f"{line.joiner} {''.join(phrase.text for phrase in line.phrases)}"
+        for line in lines(rule.condition, names)
     ]
     return {
         "name": Stored("Name", rule.name),
@@ -128,7 +131,7 @@ EDITOR = Editor(
     "rule",
     "rule_edit.html",
     rule_form.WORDING,
-    Draft,
+    RuleDraft,
     find=_find,
     draft_of=lambda _, rule: rule_form.draft_of(rule),
     addresses=_addresses,
@@ -145,7 +148,7 @@ def new_rule_page(visit: Visit) -> Response:
     taken = {rule.key for rule in rules.list_rules(visit.call, flag.id, visit.here)}
     free = next(f"rule-{number}" for number in range(1, len(taken) + 2) if f"rule-{number}" not in taken)
     variation = str(rule_form.first_variation(flag).id)
-    draft = Draft(key=free, variation=variation, rows=(rule_form.Row(name=FIRST_VARIABLE),))
+    draft = RuleDraft(key=free, variation=variation, rows=(rule_form.AudienceRow(name=FIRST_VARIABLE),))
     return EDITOR.show(visit, None, draft)
 
 

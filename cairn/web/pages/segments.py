@@ -13,7 +13,7 @@ from cairn.app import segments, users
 from cairn.app.defined_events import event_names
 from cairn.app.editions import Edited
 from cairn.app.segments import Explained, SegmentChanges
-from cairn.conditions.describe import Names, Part, describe
+from cairn.conditions.describe import Names, Phrase, describe
 from cairn.conditions.tree import And, Or
 from cairn.errors import CairnError, Unavailable
 from cairn.segments.definition import NewSegment, Segment, SegmentState
@@ -26,7 +26,7 @@ from cairn.web.english import Words, sentence
 from cairn.web.pages.syncs import EVERY, integrations, mappings
 from cairn.web.portion import choices, left_out, portion
 from cairn.web.render import count
-from cairn.web.segment_form import Draft
+from cairn.web.segment_form import SegmentDraft
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
@@ -40,7 +40,7 @@ SUGGESTED_KEYS = 20  # properties of one form that get suggestions
 class Listed(Struct, frozen=True):
     segment: Segment
     state: SegmentState | None
-    sentence: list[Part]
+    sentence: list[Phrase]
 
 
 class Learned(Struct, frozen=True):
@@ -54,7 +54,7 @@ class Reasoned(Struct, frozen=True):
     """One node of the answer, in words."""
 
     why: Why
-    words: list[Part]  # of a leaf
+    words: list[Phrase]  # of a leaf
     joined: str  # of a group
     nodes: list["Reasoned"]
     events: list[tuple[Counted, Words]]
@@ -80,9 +80,9 @@ def segments_page(visit: Visit) -> Response:
     return visit.page("segments.html", shown=shown, page=page, total=len(found), text=visit.ask("q"))
 
 
-def _condition_words(visit: Visit, segment: Segment, names: Mapping[int, str]) -> list[Part]:
+def _condition_words(visit: Visit, segment: Segment, names: Mapping[int, str]) -> list[Phrase]:
     if segment.unreadable:
-        return [Part(segment.unreadable)]
+        return [Phrase(segment.unreadable)]
     return describe(segment.condition, Names(events=names, zone=visit.zone))
 
 
@@ -151,8 +151,10 @@ def _find(visit: Visit) -> Edited[Segment]:
     return segments.read_segment(visit.call, visit.number("segment_id"), project_id=visit.here.project_id)
 
 
-def _draft_of(visit: Visit, segment: Segment) -> Draft:
-    draft = Draft() if segment.unreadable else segment_form.from_condition(segment.condition, visit.zone)
+def _draft_of(visit: Visit, segment: Segment) -> SegmentDraft:
+    draft = (
+        SegmentDraft() if segment.unreadable else segment_form.from_condition(segment.condition, visit.zone)
+    )
     return structs.replace(draft, name=segment.name, key=segment.key, description=segment.description)
 
 
@@ -160,7 +162,7 @@ def _addresses(visit: Visit, segment: Segment | None) -> Addresses:
     return Addresses.below(visit, "/segments", segment.id if segment else None)
 
 
-def _values(visit: Visit, segment: Segment | None, draft: Draft) -> Mapping[str, object]:
+def _values(visit: Visit, segment: Segment | None, draft: SegmentDraft) -> Mapping[str, object]:
     condition, _ = segment_form.to_condition(draft, visit.zone)
     events = event_names(visit.call, visit.here)
     defined = [(f"{segment_form.DEFINED}{number}", name) for number, name in events.items()]
@@ -178,12 +180,12 @@ def _values(visit: Visit, segment: Segment | None, draft: Draft) -> Mapping[str,
     }
 
 
-def _count(visit: Visit, _segment: Segment | None, draft: Draft) -> Mapping[str, object]:
+def _count(visit: Visit, _segment: Segment | None, draft: SegmentDraft) -> Mapping[str, object]:
     return {"counted": Learned(_size(visit, draft), _suggestions(visit, draft))}
 
 
-def _size(visit: Visit, draft: Draft) -> str:
-    if draft.groups == Draft().groups and not draft.json:
+def _size(visit: Visit, draft: SegmentDraft) -> str:
+    if draft.groups == SegmentDraft().groups and not draft.json:
         return "Say who is in, and how many they are appears here."
     condition, problems = segment_form.to_condition(draft, visit.zone)
     if condition is None:
@@ -199,7 +201,7 @@ def _size(visit: Visit, draft: Draft) -> str:
     return f"{count(found.users, 'user')} in {visit.here.name} now, {found.identified:,} of them identified."
 
 
-def _suggestions(visit: Visit, draft: Draft) -> dict[str, list[str]]:
+def _suggestions(visit: Visit, draft: SegmentDraft) -> dict[str, list[str]]:
     """By row. None when they take too long: they are a convenience."""
     keys = {
         f"g{at}.r{number}": row.key
@@ -219,7 +221,7 @@ def _suggestions(visit: Visit, draft: Draft) -> dict[str, list[str]]:
     return {row: known[key] for row, key in keys.items() if key in known}
 
 
-def _save(visit: Visit, segment: Segment | None, draft: Draft, expected: int | None) -> Response:
+def _save(visit: Visit, segment: Segment | None, draft: SegmentDraft, expected: int | None) -> Response:
     condition, problems = segment_form.to_condition(draft, visit.zone)
     if condition is None:
         raise FormRefused(problems)
@@ -249,7 +251,7 @@ EDITOR = Editor(
     "segment",
     "segment_edit.html",
     segment_form.WORDING,
-    Draft,
+    SegmentDraft,
     find=_find,
     draft_of=_draft_of,
     addresses=_addresses,
@@ -262,7 +264,7 @@ EDITOR = Editor(
 
 
 def new_segment_page(visit: Visit) -> Response:
-    return EDITOR.show(visit, None, Draft())
+    return EDITOR.show(visit, None, SegmentDraft())
 
 
 def remove_segment(visit: Visit) -> Response:
