@@ -16,7 +16,7 @@ Json = Any  # Any: JSON, or UNSET for what is not there
 
 MOST_DEPTH = 20  # levels of directives and objects in a mapping
 _LONGEST_PATH = 500  # characters
-_LONGEST_TEMPLATE_RESULT = 32_768  # characters
+_LONGEST_RENDERED = 32_768  # characters
 # a, ['a b'], ["a b"] and [0]; whatever is between dots otherwise.
 _PATH_PART = re.compile(r"""\[(?:'([^']*)'|"([^"]*)"|([0-9]{1,6}))\]|([^.\[]+|\[)""")
 _PLACEHOLDER = re.compile(r"\{\{([^{}]{1,500})\}\}")
@@ -109,11 +109,13 @@ def _if(options: dict[str, Any], source: Json) -> Json:
     return resolve(options.get("then" if holds else "else", UNSET), source)
 
 
-def _template(template: str, source: Json) -> str:
-    """`{{properties.plan}}` is replaced by the text, number or boolean that is there; by nothing otherwise."""
-    return _PLACEHOLDER.sub(lambda match: text_of(value_at(source, match[1].strip())), template)[
-        :_LONGEST_TEMPLATE_RESULT
-    ]
+def render(template: str, source: Json, write: Callable[[str], str] = str) -> str:
+    """`{{properties.plan}}` is replaced by the text, number or boolean that is there; by nothing otherwise.
+
+    `write`: what the values become in the text around them. What a value holds is never read as a placeholder.
+    """
+    text = _PLACEHOLDER.sub(lambda match: write(text_of(value_at(source, match[1].strip()))), template)
+    return text[:_LONGEST_RENDERED]
 
 
 def text_of(value: Json) -> str:
@@ -140,6 +142,6 @@ _DIRECTIVES: dict[str, Callable[[Any, Json], Json]] = {  # Any: by the directive
     "@path": _path,
     "@if": _if,
     "@literal": resolve,
-    "@template": _template,
+    "@template": render,
     "@case": _case,
 }

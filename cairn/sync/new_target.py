@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from cairn.db.sync_tables import sync_targets
 from cairn.errors import Conflict, InvalidInput
+from cairn.signing.webhook import PREFIX, check_secret
 from cairn.sync.addresses import AddressRules, clean_webhook
-from cairn.sync.deliver.webhook import key_of
 from cairn.sync.targets import Target, get_target
 from cairn.workspace.naming import clean_name
 from cairn.workspace.sealed import Seal
@@ -109,9 +109,9 @@ def _checked_secret(new: NewTarget) -> str:
     if new.kind != "webhook":
         return secret
     if not secret:
-        return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    if len(key_of(secret)) < 24:
-        raise InvalidInput(
-            "secret: it has fewer than 24 bytes; leave it empty to have one made", field="secret"
-        )
+        return f"{PREFIX}{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    try:
+        check_secret(secret)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}; leave it empty to have one made", field="secret") from error
     return secret

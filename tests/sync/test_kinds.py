@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cairn.errors import InvalidInput
-from cairn.sync.deliver.files import signed
+from cairn.signing.s3 import signed
 from cairn.sync.new_target import NewTarget, TargetNameTaken, create_target
 from cairn.workspace.sealed import open_seal
 from tests.sync.world import RULES, SyncWorld, sync_world
