@@ -43,8 +43,8 @@ class Days(Struct, frozen=True):
 def last_days(now: datetime, zone: tzinfo, number: int) -> Days:
     """Today and the days before it, `number` in all."""
     today = now.astimezone(zone).date()
-    starts = [day_start(today - timedelta(days=back), zone) for back in reversed(range(number))]
-    return Days([to_ms(start) for start in starts], to_ms(now))
+    cities = [day_start(today - timedelta(days=back), zone) for back in reversed(range(number))]
+    return Days([to_ms(start) for start in cities], to_ms(now))
 
 
 def day_start(day: date, zone: tzinfo) -> datetime:
@@ -80,8 +80,8 @@ def check_zone(name: str) -> str:
 
 @cache
 def zone_names() -> Sequence[str]:
-    """Those that are named by a place, and UTC."""
-    places = (
+    """Those that are named by a city or region, and UTC."""
+    cities = (
         name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "SystemV/"))
     )
-    return ("UTC", *sorted(places))
+    return ("UTC", *sorted(cities))

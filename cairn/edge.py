@@ -34,7 +34,7 @@ from cairn.gateway.app import Gateway
 from cairn.http_server.connections import Connections
 from cairn.http_server.limits import KEEP_ALIVE_S, limits_for, raise_file_limit
 from cairn.http_server.protocol import protocol_for
-from cairn.ingest.place import open_locations
+from cairn.ingest.location import open_locations
 from cairn.members.sets import Published
 from cairn.paths import Paths
 from cairn.proxy import Proxy

@@ -33,7 +33,7 @@ from cairn.http_client import HttpClient
 from cairn.ingest.attempts import DIED_VARIABLE, Attempts
 from cairn.ingest.feed import Feed
 from cairn.ingest.loader import Loader
-from cairn.ingest.place import open_locations
+from cairn.ingest.location import open_locations
 from cairn.ingest.set_aside import forget_old
 from cairn.jobs.queue import Worker
 from cairn.lists.changing import drop_interrupted

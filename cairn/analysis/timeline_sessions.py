@@ -25,25 +25,25 @@ class TimelineSessions(Struct, frozen=True):
     gap_ms: int = 0
     is_cut: bool = False
 
-    def place_of(self, session_id: int, time_ms: int) -> int | None:
+    def index_of(self, session_id: int, time_ms: int) -> int | None:
         """Which of the sessions an event belongs to; None: it was sent outside of any."""
         if self.gap_ms:
-            place = bisect_right(self.sessions, time_ms, key=lambda session: session.start_ms) - 1
+            index = bisect_right(self.sessions, time_ms, key=lambda session: session.start_ms) - 1
             near = (
-                at for at in (place, place + 1) if 0 <= at < len(self.sessions) and self._reaches(at, time_ms)
+                at for at in (index, index + 1) if 0 <= at < len(self.sessions) and self._reaches(at, time_ms)
             )
             return next(near, None)
         return self.ids.index(session_id) if session_id in self.ids else None
 
     def around(self, time_ms: int) -> int | None:
         """The session that something without one of its own, an identification, happened in; None: there is none."""
-        place = bisect_right(self.sessions, time_ms, key=lambda session: session.start_ms) - 1
-        is_within = place >= 0 and time_ms <= self.sessions[place].end_ms + SILENCE_MS
-        return place if is_within else None
+        index = bisect_right(self.sessions, time_ms, key=lambda session: session.start_ms) - 1
+        is_within = index >= 0 and time_ms <= self.sessions[index].end_ms + SILENCE_MS
+        return index if is_within else None
 
-    def _reaches(self, place: int, time_ms: int) -> bool:
+    def _reaches(self, index: int, time_ms: int) -> bool:
         """What is not counted, an identification say, belongs to the session it stands beside."""
-        session = self.sessions[place]
+        session = self.sessions[index]
         return session.start_ms - self.gap_ms <= time_ms <= session.end_ms + self.gap_ms
 
 

@@ -240,7 +240,9 @@ def _environment_in(arguments: dict[str, Any]) -> str | None:
     """The environment a call is about: a part of its path, or a field of its query or body by that name."""
     structs = [msgspec.structs.asdict(value) for value in arguments.values() if isinstance(value, Struct)]
     named = {
-        str(place["environment"]) for place in (arguments, *structs) if place.get("environment") is not None
+        str(fields["environment"])
+        for fields in (arguments, *structs)
+        if fields.get("environment") is not None
     }
     return named.pop() if len(named) == 1 else None
 

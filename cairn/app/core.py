@@ -17,7 +17,7 @@ from cairn.definitions.matching import Definitions
 from cairn.http_client import HttpClient
 from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
-from cairn.ingest.place import Locate, locate_nothing
+from cairn.ingest.location import Locate, locate_nothing
 from cairn.lists.spool import Spools
 from cairn.members.sets import Members
 from cairn.settings import Settings

@@ -17,10 +17,10 @@ from cairn.conditions.tree import (
     EventMatch,
     InList,
     Last,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     PropertyFilter,
     UserProperty,
     Visitor,
@@ -136,7 +136,9 @@ def _describe(node: Condition, names: Names) -> list[Phrase]:
             return _flag_leaf(node, names)
 
 
-def _flag_leaf(node: Attribute | InList | Visitor | Place | Device | OtherFlag, names: Names) -> list[Phrase]:
+def _flag_leaf(
+    node: Attribute | InList | Visitor | Location | Device | OtherFlag, names: Names
+) -> list[Phrase]:
     match node:
         case Attribute():
             return [
@@ -149,7 +151,7 @@ def _flag_leaf(node: Attribute | InList | Visitor | Place | Device | OtherFlag, 
             return _list(node, " is in list ", names)
         case Visitor():
             return [Phrase("the user id is one of "), _strong(node.ids)]
-        case Place() | Device():
+        case Location() | Device():
             return [Phrase(f"{node.key.replace('_', ' ')} is "), _strong(node.value)]
         case OtherFlag():
             return [

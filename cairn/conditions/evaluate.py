@@ -19,10 +19,10 @@ from cairn.conditions.tree import (
     Did,
     InList,
     Leaf,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     UserProperty,
     Visitor,
 )
@@ -82,9 +82,9 @@ def _leaf_holds(leaf: Leaf, facts: Facts, in_list: InListCheck) -> bool:
             return _is_in_list(leaf, facts, in_list)
         case Visitor():
             return any(visitor_id.strip() == facts.visitor for visitor_id in leaf.ids.split(","))
-        case Place():
-            place = facts.location.get(leaf.key)
-            return place is not None and _normal_place(place) == _normal_place(leaf.value)
+        case Location():
+            location = facts.location.get(leaf.key)
+            return location is not None and _normal_location(location) == _normal_location(leaf.value)
         case Device():
             return _device_holds(leaf, facts)
         case OtherFlag():
@@ -103,7 +103,7 @@ def _is_in_list(leaf: InList, facts: Facts, in_list: InListCheck) -> bool:
     return in_list(leaf.list_id, javascript.text(facts.attributes[leaf.attribute]))
 
 
-def _normal_place(value: str) -> str:
+def _normal_location(value: str) -> str:
     return value.removeprefix('"').removesuffix('"').strip()
 
 

@@ -16,10 +16,10 @@ from cairn.conditions.tree import (
     Condition,
     Device,
     InList,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     Visitor,
 )
 from cairn.errors import InvalidInput
@@ -116,8 +116,8 @@ def _device(key: str) -> Reader:
     return read
 
 
-def _place(key: str) -> Reader:
-    return lambda value, _depth: Place(cast(Any, key), _text(value))
+def _location(key: str) -> Reader:
+    return lambda value, _depth: Location(cast(Any, key), _text(value))
 
 
 def _other_flag(value: Any, _depth: int) -> Condition:
@@ -134,7 +134,7 @@ _READERS: dict[str, Reader] = {
     "custom_variable": _attribute,
     "user": lambda value, _depth: Visitor(_text(value)),
     "featureId": _other_flag,
-    **{key: _place(key) for key in ("country", "region", "city")},
+    **{key: _location(key) for key in ("country", "region", "city")},
     **{key: _device(key) for key in ("os", "browser_string", "device_type", "device")},
     **{key: _device(key) for key in ("browser_version", "os_version", "ip_address", "ua")},
 }

@@ -41,10 +41,10 @@ from cairn.conditions.tree import (
     InList,
     Last,
     Leaf,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     ResolvedMatch,
     UserProperty,
     Visitor,
@@ -308,18 +308,18 @@ class _Pass:
         first = f"maxIf(version, key = {self.bindings.text(FIRST_SEEN_KEY)})"
         return f"if(maxIf(version, {named}) >= {first}, {newest}, 0)"
 
-    def _expression(self, node: Condition, place: str) -> str:
+    def _expression(self, node: Condition, path: str) -> str:
         match node:
             case And(nodes):
-                return all_of([self._expression(child, place) for child in nodes])
+                return all_of([self._expression(child, path) for child in nodes])
             case Or(nodes):
                 return (
-                    "(" + " OR ".join(self._expression(child, place) for child in nodes) + ")"
+                    "(" + " OR ".join(self._expression(child, path) for child in nodes) + ")"
                     if nodes
                     else "0"
                 )
             case Not(child):
-                return f"NOT {self._expression(child, place)}"
+                return f"NOT {self._expression(child, path)}"
             case Did():
                 number = self.dids.setdefault((node.event, node.window), len(self.dids))
                 self._add_due(number, node)
@@ -328,8 +328,8 @@ class _Pass:
                 operator, value = positive(node)
                 number = self.tests.setdefault((node.key, operator, value), len(self.tests))
                 return f"({'NOT ' if node.operator in NEGATIVE else ''}max(u{number}))"
-            case Attribute() | InList() | Visitor() | Place() | Device() | OtherFlag():
-                raise refuse_flag_leaf(node, place)
+            case Attribute() | InList() | Visitor() | Location() | Device() | OtherFlag():
+                raise refuse_flag_leaf(node, path)
             case _:
                 assert_never(node)
 

@@ -18,10 +18,10 @@ from cairn.conditions.tree import (
     Did,
     InList,
     Leaf,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     UserProperty,
     Visitor,
 )
@@ -72,11 +72,11 @@ def _node(condition: Condition, leaf_dsl: Callable[[Leaf], Dsl]) -> Dsl:
             return leaf_dsl(condition)
 
 
-def _leaf(leaf: Visitor | Place | Device | OtherFlag | UserProperty | Did) -> Dsl:
+def _leaf(leaf: Visitor | Location | Device | OtherFlag | UserProperty | Did) -> Dsl:
     match leaf:
         case Visitor():
             return {"user": leaf.ids}
-        case Place():
+        case Location():
             return {"and": [{leaf.key: leaf.value}]}
         case Device():
             node: Dsl = {leaf.key: leaf.value}
@@ -90,11 +90,11 @@ def _leaf(leaf: Visitor | Place | Device | OtherFlag | UserProperty | Did) -> Ds
 
 
 def _ordered(nodes: tuple[Condition, ...]) -> list[Condition]:
-    return sorted(nodes, key=_place)
+    return sorted(nodes, key=_order_of)
 
 
-def _place(condition: Condition) -> int:
+def _order_of(condition: Condition) -> int:
     kinds = {type(leaf) for leaf in leaves(condition)}
     if InList in kinds:
         return 2
-    return 0 if kinds & {Place, Device} else 1
+    return 0 if kinds & {Location, Device} else 1

@@ -163,7 +163,7 @@ class Visitor(Node, frozen=True, tag="visitor"):
     ids: str  # comma separated, as Wingify writes it
 
 
-class Place(Node, frozen=True, tag="place"):
+class Location(Node, frozen=True, tag="place"):
     """Where the visitor is, by the gateway's location data."""
 
     key: Literal["country", "region", "city"]
@@ -186,7 +186,7 @@ class OtherFlag(Node, frozen=True, tag="other_flag"):
     state: Literal["on", "off"]
 
 
-Leaf = UserProperty | Did | Attribute | InList | Visitor | Place | Device | OtherFlag
+Leaf = UserProperty | Did | Attribute | InList | Visitor | Location | Device | OtherFlag
 Condition = And | Or | Not | Leaf
 EVERYBODY = And(())
 # Stands for a stored condition that cannot be read; none is saved like this.

@@ -143,9 +143,9 @@ def archive_defined_event(
     """Take it out of lists and choices. Raises DefinedEventNotFound, and DefinedEventInUse naming where."""
     event = get_defined_event(connection, workspace_id, event_id)
     if used := used_in(connection, event):
-        places = ", ".join(f"{use.what} {use.name!r}" for use in used)
+        users = ", ".join(f"{use.what} {use.name!r}" for use in used)
         raise DefinedEventInUse(
-            f"defined event {event.name!r} is used by {places}; take it out there first", field="event_id"
+            f"defined event {event.name!r} is used by {users}; take it out there first", field="event_id"
         )
     return _set_state(connection, event, "archived", now)
 
@@ -190,8 +190,8 @@ def check_known(connection: sa.Connection, project_id: int, definition: Definiti
     if not definition.events:
         return
     found = definitions_by_id(connection, project_id, definition.events)
-    for place, event_id in enumerate(definition.events):
-        field = f"definition.events[{place}]"
+    for index, event_id in enumerate(definition.events):
+        field = f"definition.events[{index}]"
         known = found.get(event_id)
         if known is None or known.state != "active" or event_id == of:
             raise InvalidInput(

@@ -92,27 +92,27 @@ def check_definition(definition: Definition) -> None:
         raise _refused(
             "definition.events", f"names {len(definition.events)} events, at most {MAX_EVENTS} are accepted"
         )
-    for place, part in enumerate(definition.parts):
-        _check_part(part, f"definition.parts[{place}]")
+    for index, part in enumerate(definition.parts):
+        _check_part(part, f"definition.parts[{index}]")
 
 
-def _check_part(part: Part, place: str) -> None:
+def _check_part(part: Part, path: str) -> None:
     if part.name and part.kind != Kind.CUSTOM:
         raise _refused(
-            f"{place}.name", f"only custom events have names; a {part.kind} is told by its selector or tests"
+            f"{path}.name", f"only custom events have names; a {part.kind} is told by its selector or tests"
         )
     if len(part.name) > MAX_NAME:
-        raise _refused(f"{place}.name", f"has {len(part.name)} characters, at most {MAX_NAME} are accepted")
+        raise _refused(f"{path}.name", f"has {len(part.name)} characters, at most {MAX_NAME} are accepted")
     if part.selector:
         if part.kind not in ON_ELEMENTS:
             raise _refused(
-                f"{place}.selector", f"a {part.kind} is not done to an element; leave the selector out"
+                f"{path}.selector", f"a {part.kind} is not done to an element; leave the selector out"
             )
-        read_selector(part.selector, field=f"{place}.selector")
+        read_selector(part.selector, field=f"{path}.selector")
     if len(part.tests) > MAX_TESTS:
-        raise _refused(f"{place}.tests", f"has {len(part.tests)} tests, at most {MAX_TESTS} are accepted")
+        raise _refused(f"{path}.tests", f"has {len(part.tests)} tests, at most {MAX_TESTS} are accepted")
     for at, test in enumerate(part.tests):
-        check_filter(test, f"{place}.tests[{at}]")
+        check_filter(test, f"{path}.tests[{at}]")
 
 
 def _refused(field: str, what: str) -> InvalidInput:

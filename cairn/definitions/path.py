@@ -151,7 +151,7 @@ class View:
         self._known: Bools = self._number != 0
         self._levels = self._by_depth()
 
-    def places(self, entries: Sequence[int]) -> Numbers:
+    def indexes_of(self, entries: Sequence[int]) -> Numbers:
         """Where in an answer these entries stand."""
         return np.searchsorted(self.entries, np.array(entries, dtype=np.int64))
 

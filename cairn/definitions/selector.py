@@ -115,7 +115,7 @@ class Selector(Struct, frozen=True):
         paths = Paths()
         entry = paths.add(element)
         view = paths.view()
-        return bool(self.hits(view)[view.places([entry])[0]])
+        return bool(self.hits(view)[view.indexes_of([entry])[0]])
 
 
 @lru_cache(maxsize=512)

@@ -107,10 +107,10 @@ class EnvironmentShapes:
         if test.selector:
             entries = self._entries[start:]
             view = self._paths.view(entries if start else None)
-            hits &= read_selector(test.selector).hits(view)[view.places(entries)]
+            hits &= read_selector(test.selector).hits(view)[view.indexes_of(entries)]
         if test.tests and hits.any():
-            places = np.flatnonzero(hits)
-            hits[places] = _passes_all(test.tests, [elements[place] for place in places.tolist()])
+            indexes = np.flatnonzero(hits)
+            hits[indexes] = _passes_all(test.tests, [elements[index] for index in indexes.tolist()])
         return hits
 
     def _read(self, since_ms: int | None) -> None:

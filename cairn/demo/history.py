@@ -103,7 +103,7 @@ def _events(
     for number, person in enumerate(people):
         eagerness = draw.paretovariate(1.6)
         devices = [
-            (10**6 + number * 10 + place, draw.choice(AGENTS)) for place in range(draw.choice((1, 1, 2)))
+            (10**6 + number * 10 + index, draw.choice(AGENTS)) for index in range(draw.choice((1, 1, 2)))
         ]
         is_known = False  # nobody signs in on the first visit; what they did there becomes theirs later
         for day in reversed(range(DAYS)):

@@ -87,12 +87,12 @@ def _entries(image: bytes, after: int, page: _Page) -> Iterator[Entry]:
             yield entry
 
 
-def _entry(image: bytes, place: int, after: int, page: _Page) -> Entry | None:
-    size, place = _varint(image, place)
-    position, place = _varint(image, place)
+def _entry(image: bytes, offset: int, after: int, page: _Page) -> Entry | None:
+    size, offset = _varint(image, offset)
+    position, offset = _varint(image, offset)
     if position <= after or size > _LARGEST_BODY:
         return None
-    record = _record(image, place, size, page)
+    record = _record(image, offset, size, page)
     head_bytes, at = _varint(record, 0)
     _, at = _varint(record, at)  # the position is the row's number, so its column is empty
     checksum_type, at = _varint(record, at)
@@ -101,14 +101,14 @@ def _entry(image: bytes, place: int, after: int, page: _Page) -> Entry | None:
     return entry_of(position, checksum_type - 8 if checksum_type >= 8 else checksum, record[body:])
 
 
-def _record(image: bytes, place: int, size: int, page: _Page) -> bytes:
+def _record(image: bytes, offset: int, size: int, page: _Page) -> bytes:
     """The row's bytes, gathered from its leaf page and its overflow pages."""
     if size <= _LARGEST_LOCAL:
-        return image[place : place + size]
+        return image[offset : offset + size]
     local = _SMALLEST_LOCAL + (size - _SMALLEST_LOCAL) % (PAGE_BYTES - 4)
     local = local if local <= _LARGEST_LOCAL else _SMALLEST_LOCAL
-    parts = [image[place : place + local]]
-    missing, number = size - local, int.from_bytes(image[place + local : place + local + 4], "big")
+    parts = [image[offset : offset + local]]
+    missing, number = size - local, int.from_bytes(image[offset + local : offset + local + 4], "big")
     while missing > 0:
         overflow = page(number)
         if len(overflow) < PAGE_BYTES:
@@ -118,11 +118,11 @@ def _record(image: bytes, place: int, size: int, page: _Page) -> bytes:
     return b"".join(parts)
 
 
-def _varint(data: bytes, place: int) -> tuple[int, int]:
+def _varint(data: bytes, offset: int) -> tuple[int, int]:
     """A number and the place behind it."""
     value = 0
-    for at in range(place, place + 8):
+    for at in range(offset, offset + 8):
         value = value << 7 | data[at] & 0x7F
         if data[at] < 0x80:
             return value, at + 1
-    return value << 8 | data[place + 8], place + 9
+    return value << 8 | data[offset + 8], offset + 9

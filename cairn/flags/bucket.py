@@ -24,11 +24,11 @@ def is_in_traffic(key: str, percent: float) -> bool:
 
 def draw(key: str, weights: Sequence[float]) -> int | None:
     """The index of the weight (percent) whose range holds the key's bucket; None when it falls beyond the last."""
-    place, start = bucket(key, LINE), 0
+    point, start = bucket(key, LINE), 0
     for index, weight in enumerate(weights):
         # Rounded up per range, as the SDKs do: three times 33.33 leave the last bucket empty.
         width = min(math.ceil(weight * 100), LINE) if weight else 0
-        if width and start + 1 <= place <= start + width:
+        if width and start + 1 <= point <= start + width:
             return index
         start += width
     return None

@@ -8,7 +8,7 @@ import msgspec
 
 from cairn.conditions import operand
 from cairn.conditions.to_wingify import NEVER, to_wingify
-from cairn.conditions.tree import EVERYBODY, And, Attribute, Condition, Not, Or, Place, Visitor
+from cairn.conditions.tree import EVERYBODY, And, Attribute, Condition, Location, Not, Or, Visitor
 from cairn.conditions.walk import leaves
 from cairn.errors import InvalidInput
 from cairn.flags.model import (
@@ -269,7 +269,7 @@ def _check_shape(condition: Condition, depth: int, field: str) -> None:
             _check_shape(condition.node, depth - 1, field)
         case Visitor() if not condition.ids.strip():
             raise RuleInvalid(f"{field}: name at least one visitor id", field=field)
-        case Place() if not condition.value.strip():
+        case Location() if not condition.value.strip():
             raise RuleInvalid(f"{field}: name a {condition.key}", field=field)
         case _:
             pass

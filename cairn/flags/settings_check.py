@@ -125,8 +125,8 @@ def check_settings(document: bytes) -> None:
     try:
         settings = msgspec.json.decode(document, type=_Settings)
     except (msgspec.DecodeError, RecursionError) as error:
-        place = re.search(r"`\$\.?(.*)`", str(error))
-        raise SettingsInvalid(f"settings file: {error}", field=place.group(1) if place else "") from error
+        path = re.search(r"`\$\.?(.*)`", str(error))
+        raise SettingsInvalid(f"settings file: {error}", field=path.group(1) if path else "") from error
     if settings.usage_stats_account_id is not UNSET:
         raise SettingsInvalid(
             "settings file: usageStatsAccountId makes the Python SDK send its options to the vendor; leave it out",

@@ -35,7 +35,7 @@ from cairn.gateway.health import MOST_PROBLEMS, Health, SeenSdk, problem_in
 from cairn.gateway.list_check import question
 from cairn.gateway.settings_file import SettingsFiles, document_for, is_python
 from cairn.ingest.details import details
-from cairn.ingest.place import Locate, locate_nothing
+from cairn.ingest.location import Locate, locate_nothing
 from cairn.members.askers import note_python
 from cairn.members.sets import Members, Published, folded, list_set
 from cairn.outcomes import Reason

@@ -17,7 +17,7 @@ from cairn.store.arrow_tables import text_of
 from cairn.store.store import AccountChange
 from cairn.workspace.account_key import account_keys_of
 
-Place = tuple[int, int]  # environment, user
+UserKey = tuple[int, int]  # environment, user
 
 
 def set_account_properties(batch: Batch, resources: LoaderResources) -> None:
@@ -45,20 +45,22 @@ def set_account_properties(batch: Batch, resources: LoaderResources) -> None:
 def _collect(batch: Batch, draft: Draft, account_id: str, properties: Mapping[str, Scalar]) -> None:
     version = version_of(draft)
     for key, value in properties.items():
-        place = (draft.environment_id, account_id, key)
-        earlier = batch.accounts.get(place)
+        property_key = (draft.environment_id, account_id, key)
+        earlier = batch.accounts.get(property_key)
         if earlier is None or version >= earlier.version:
-            batch.accounts[place] = AccountChange(*place, text_of(value), draft.time_ms, version)
+            batch.accounts[property_key] = AccountChange(
+                *property_key, text_of(value), draft.time_ms, version
+            )
 
 
 def _accounts_of(
     drafts: list[Draft], keys: Mapping[int, str], batch: Batch, resources: LoaderResources
-) -> dict[Place, str]:
+) -> dict[UserKey, str]:
     """The account each of these users belongs to, after merges."""
     users: defaultdict[int, set[int]] = defaultdict(set)
     for draft in drafts:
         users[draft.environment_id].add(draft.user_id)
-    found: dict[Place, str] = {}
+    found: dict[UserKey, str] = {}
     for environment_id, wanted in users.items():
         with reading(resources.engine) as connection:
             leads = canonical(connection, environment_id, wanted)

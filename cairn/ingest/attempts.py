@@ -66,7 +66,7 @@ class Attempts:
         self._cause = _cause(died)
         self._suspects = self._read_note()
         self._aside = {
-            log_position(request.log_id, request.entry, request.place) for request in list_set_aside(folder)
+            log_position(request.log_id, request.entry, request.index) for request in list_set_aside(folder)
         }
 
     def loads(self, items: Sequence[Item]) -> list[Load]:
@@ -106,7 +106,7 @@ class Attempts:
     def set_aside(self, item: Item) -> None:
         """Keep it in a file, durably. The caller refuses it."""
         reason = f"the core ended each time it was loaded ({self._cause or 'killed, or cause unknown'})"
-        set_aside(self._folder, SetAside(item.log_id, item.entry, item.place, reason), item.body)
+        set_aside(self._folder, SetAside(item.log_id, item.entry, item.index, reason), item.body)
         logger.error("request_set_aside", extra={"log_position": item.log_position, "reason": reason})
         self._aside.add(item.log_position)
 
@@ -129,7 +129,7 @@ class Attempts:
 
 
 def _position(item: Item) -> Position:
-    return item.entry, item.place
+    return item.entry, item.index
 
 
 def _cause(died: str) -> str:

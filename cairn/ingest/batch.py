@@ -13,7 +13,7 @@ from cairn.identity.merges import Merge
 from cairn.ingest.controls import ControlsReader
 from cairn.ingest.feed import sent_user
 from cairn.ingest.followed import Followed
-from cairn.ingest.place import Locate
+from cairn.ingest.location import Locate
 from cairn.ingest.remembered import Remembered
 from cairn.log_position import ORDER_BITS, log_position, order_of
 from cairn.outcomes import Reason
@@ -27,17 +27,17 @@ PAYLOAD_CHARACTERS = 2_000
 
 
 class Item(Struct, frozen=True, gc=False):
-    """One request of a log: its entry, and its place in it."""
+    """One request of a log: its entry, and its index in it."""
 
     entry: int
-    place: int
+    index: int
     body: bytes
     log_id: int = 0
 
     @property
     def log_position(self) -> int:
         """Of its first event; the others follow."""
-        return log_position(self.log_id, self.entry, self.place)
+        return log_position(self.log_id, self.entry, self.index)
 
 
 class Parsed(Struct, frozen=True):

@@ -4,7 +4,7 @@ Source: contracts/wingify.md 3.2. What is not known is left out, which makes loc
 every SDK instead of blocking it.
 """
 
-from cairn.ingest.place import Locate
+from cairn.ingest.location import Locate
 
 _LOCATION = ("country", "region", "city")
 # By the SDKs' name, the fact of a captured event.

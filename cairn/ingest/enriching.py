@@ -78,10 +78,10 @@ def keep_address(batch: Batch, resources: LoaderResources) -> None:
 
 def hide_addresses(batch: Batch, resources: LoaderResources) -> None:
     """In what is shown of refused ones, as senders write addresses into payloads too. Must follow all that refuse."""
-    for place, refused in enumerate(batch.refusals):
+    for index, refused in enumerate(batch.refusals):
         if _ADDRESS.search(refused.payload) and not resources.controls.of(refused.environment_id).keep_ip:
             payload = _ADDRESS.sub(r"\1(left out)", refused.payload)
-            batch.refusals[place] = msgspec.structs.replace(refused, payload=payload)
+            batch.refusals[index] = msgspec.structs.replace(refused, payload=payload)
 
 
 def _is_blocked(draft: Draft, resources: LoaderResources) -> bool:

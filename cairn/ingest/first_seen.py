@@ -18,30 +18,30 @@ from cairn.store.store import PropertyChange
 
 _LATEST_MS = (1 << 42) - 1  # ms; the year 2109, beyond every time that is accepted
 
-Place = tuple[int, int]  # environment, user
+UserKey = tuple[int, int]  # environment, user
 
 
 def set_first_seen(batch: Batch, resources: LoaderResources) -> None:
     """Collect the initial properties of users not seen before, or not so early."""
-    earliest: dict[Place, tuple[int, dict[str, str]]] = {}
+    earliest: dict[UserKey, tuple[int, dict[str, str]]] = {}
     for draft, facts in _sightings(batch):
-        place = (draft.environment_id, draft.user_id)
+        user = (draft.environment_id, draft.user_id)
         version = first_version(draft)
-        known = earliest.get(place)
+        known = earliest.get(user)
         if known is None or version > known[0]:
-            earliest[place] = (version, facts)
+            earliest[user] = (version, facts)
     if not earliest:
         return
     stored = _stored(list(earliest), resources)
-    for place, (version, facts) in earliest.items():
-        before = stored.get(place)
+    for user, (version, facts) in earliest.items():
+        before = stored.get(user)
         if before is not None and before >= version:
             continue
         for key, name in INITIAL.items():
             value = facts.get(name, "")
             if value or before is not None or key == FIRST_SEEN_KEY:
-                change = PropertyChange(*place, key, value, time_of(version), version)
-                batch.properties[(*place, key)] = change
+                change = PropertyChange(*user, key, value, time_of(version), version)
+                batch.properties[(*user, key)] = change
 
 
 def first_version(draft: Draft) -> int:
@@ -80,18 +80,18 @@ def _said(properties: dict[str, Scalar]) -> dict[str, str]:
     return said
 
 
-def _stored(places: list[Place], resources: LoaderResources) -> dict[Place, int]:
+def _stored(users: list[UserKey], resources: LoaderResources) -> dict[UserKey, int]:
     """The versions in the store; those looked up are remembered."""
     remembered = resources.remembered.first_seen
-    found: dict[Place, int] = {}
+    found: dict[UserKey, int] = {}
     unknown = []
-    for place in places:
-        version = remembered.get(place)
+    for user in users:
+        version = remembered.get(user)
         if version is None:
-            unknown.append(place)
+            unknown.append(user)
         else:
-            found[place] = version
-    for place, version in resources.store.first_seen(unknown).items():
-        remembered.put(place, version)
-        found[place] = version
+            found[user] = version
+    for user, version in resources.store.first_seen(unknown).items():
+        remembered.put(user, version)
+        found[user] = version
     return found

@@ -22,7 +22,7 @@ from cairn.ingest.controls import ControlsReader
 from cairn.ingest.feed import Feed
 from cairn.ingest.followed import Followed
 from cairn.ingest.loaded import Loaded
-from cairn.ingest.place import Locate, locate_nothing
+from cairn.ingest.location import Locate, locate_nothing
 from cairn.ingest.remembered import Remembered
 from cairn.ingest.steps import STEPS, parse, unreadable
 from cairn.ingest.touched import touched
@@ -147,7 +147,7 @@ class Loader:
                 break
             for entry in entries:
                 items.extend(
-                    Item(entry.position, place, body, self._log.id) for place, body in enumerate(entry.items)
+                    Item(entry.position, index, body, self._log.id) for index, body in enumerate(entry.items)
                 )
                 size_bytes += sum(map(len, entry.items))
             after = entries[-1].position

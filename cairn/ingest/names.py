@@ -57,23 +57,25 @@ class Keys(Generic[Owner]):
     def left_out(
         self, store: Store, environment_id: int, owner: Owner, keys: Mapping[str, object]
     ) -> list[str]:
-        place = environment_id, owner
-        known = self._known.get(place)
+        owner_key = environment_id, owner
+        known = self._known.get(owner_key)
         if known is None:
-            if self._are_few(place, keys):
+            if self._are_few(owner_key, keys):
                 return []
             if len(self._known) >= _MOST_COUNTED:
                 self._known.clear()
-            known = self._known[place] = set(self._read(store, environment_id, owner, MOST_USER_PROPERTIES))
+            known = self._known[owner_key] = set(
+                self._read(store, environment_id, owner, MOST_USER_PROPERTIES)
+            )
         return _admit(known, keys, MOST_USER_PROPERTIES)
 
-    def _are_few(self, place: tuple[int, Owner], keys: Mapping[str, object]) -> bool:
-        bits = self._bits.get(place, 0)
+    def _are_few(self, owner_key: tuple[int, Owner], keys: Mapping[str, object]) -> bool:
+        bits = self._bits.get(owner_key, 0)
         for key in keys:
             bits |= 1 << hash(key) % _BITS
         if len(self._bits) >= _MOST_REMEMBERED:
             self._bits.clear()
-        self._bits[place] = bits
+        self._bits[owner_key] = bits
         return bits.bit_count() <= _UNASKED_BITS
 
 

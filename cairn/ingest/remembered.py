@@ -8,7 +8,7 @@ from cairn.ingest.names import Limits
 _CAPACITY = 200_000  # of each kind; some 40 MB at most
 
 Value = TypeVar("Value", str, int)
-Place = tuple[int, int]  # environment, and the id of a user or element in it
+EnvironmentKey = tuple[int, int]  # environment, and the id of a user or element in it
 
 
 class Recent(Generic[Value]):
@@ -16,25 +16,25 @@ class Recent(Generic[Value]):
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
         self._half = max(1, capacity // 2)
-        self._young: dict[Place, Value] = {}
-        self._old: dict[Place, Value] = {}
+        self._young: dict[EnvironmentKey, Value] = {}
+        self._old: dict[EnvironmentKey, Value] = {}
 
-    def get(self, place: Place) -> Value | None:
-        if (value := self._young.get(place)) is not None:
+    def get(self, key: EnvironmentKey) -> Value | None:
+        if (value := self._young.get(key)) is not None:
             return value
-        if (value := self._old.get(place)) is not None:
-            self.put(place, value)
+        if (value := self._old.get(key)) is not None:
+            self.put(key, value)
         return value
 
-    def put(self, place: Place, value: Value) -> None:
+    def put(self, key: EnvironmentKey, value: Value) -> None:
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
-        self._young[place] = value
+        self._young[key] = value
 
-    def put_all(self, values: Mapping[Place, Value]) -> None:
+    def put_all(self, values: Mapping[EnvironmentKey, Value]) -> None:
         if len(self._young) + len(values) > self._half:
-            for place, value in values.items():
-                self.put(place, value)
+            for key, value in values.items():
+                self.put(key, value)
         else:
             self._young.update(values)
 

@@ -26,13 +26,13 @@ class NotSetAside(NotFound):
 class SetAside(Struct, frozen=True, order=True):
     log_id: int
     entry: int
-    place: int
+    index: int
     reason: str
 
     @property
     def position(self) -> str:
         """Such as 12.0, or 3.12.0 where it came from another log than number 0."""
-        numbers = (self.log_id, self.entry, self.place)
+        numbers = (self.log_id, self.entry, self.index)
         return ".".join(map(str, numbers if self.log_id else numbers[1:]))
 
 
@@ -88,10 +88,10 @@ def _delete(folder: Path, is_over: Callable[[Path], bool]) -> int:
 
 def _described(path: Path) -> SetAside:
     numbers = [int(number) for number in path.stem.split("-")]
-    entry, place = numbers[-2:]
+    entry, index = numbers[-2:]
     with path.open("rb") as file:
         reason = file.readline().decode(errors="replace").strip()
-    return SetAside(numbers[0] if len(numbers) == 3 else 0, entry, place, reason)
+    return SetAside(numbers[0] if len(numbers) == 3 else 0, entry, index, reason)
 
 
 def _body(path: Path) -> bytes:

@@ -198,13 +198,13 @@ def name_elements(batch: Batch, resources: LoaderResources) -> None:
         if draft.element is None:
             continue
         draft.element_id = element_id(draft.element)
-        place = (draft.environment_id, draft.element_id)
-        if place not in batch.elements and known.get(place) is None:
+        element_key = (draft.environment_id, draft.element_id)
+        if element_key not in batch.elements and known.get(element_key) is None:
             if not may_add_element(draft.environment_id, resources):
                 draft.element, draft.element_id = None, 0
                 draft.detail = "element: left out; the environment has too many different ones"
                 continue
-            batch.elements[place] = SeenElement(*place, draft.element, draft.received_ms)
+            batch.elements[element_key] = SeenElement(*element_key, draft.element, draft.received_ms)
 
 
 STEPS: tuple[Step, ...] = (
@@ -273,9 +273,9 @@ def _repeated(draft: Draft) -> str:
 
 def _set(batch: Batch, draft: Draft, user_id: int, key: str, value: str) -> None:
     version = version_of(draft)
-    place = (draft.environment_id, user_id, key)
-    earlier = batch.properties.get(place)
+    property_key = (draft.environment_id, user_id, key)
+    earlier = batch.properties.get(property_key)
     if earlier is None or version >= earlier.version:
-        batch.properties[place] = PropertyChange(
+        batch.properties[property_key] = PropertyChange(
             draft.environment_id, user_id, key, value, draft.time_ms, version
         )

@@ -73,8 +73,8 @@ def write_elements(batch: Batch, resources: LoaderResources) -> None:
         for draft in batch.drafts:
             if draft.element_id == seen.element_id:
                 draft.element, draft.element_id = None, 0
-    for place in batch.elements:
-        resources.remembered.elements.put(place, 1)
+    for element_key in batch.elements:
+        resources.remembered.elements.put(element_key, 1)
 
 
 def write_events(batch: Batch, resources: LoaderResources) -> None:

@@ -63,10 +63,10 @@ class DueTimes:
 
         def needed(transaction: Transaction) -> list[tuple[bytes, bytes | None, int | None]]:
             found = []
-            for place, due_ms in rows:
-                known = transaction.get(place, db=self._by_user)
+            for user_key, due_ms in rows:
+                known = transaction.get(user_key, db=self._by_user)
                 if not _stays(known, due_ms, now_ms):
-                    found.append((place, known, due_ms))
+                    found.append((user_key, known, due_ms))
             return found
 
         wanted = iter(self._environment.read(needed))
@@ -121,14 +121,14 @@ class DueTimes:
 
     def _write(self, changes: Iterable[tuple[bytes, bytes | None, int | None]]) -> None:
         def change(transaction: Transaction) -> None:
-            for place, known, due_ms in changes:
+            for user_key, known, due_ms in changes:
                 if known is not None:
-                    transaction.delete(known + place, db=self._by_time)
-                    transaction.delete(place, db=self._by_user)
+                    transaction.delete(known + user_key, db=self._by_time)
+                    transaction.delete(user_key, db=self._by_user)
                 if due_ms is not None:
                     time = _TIME.pack(due_ms)
-                    transaction.put(place, time, db=self._by_user)
-                    transaction.put(time + place, b"", db=self._by_time)
+                    transaction.put(user_key, time, db=self._by_user)
+                    transaction.put(time + user_key, b"", db=self._by_time)
 
         self._environment.write(change)
 

@@ -84,7 +84,7 @@ class DeletionResources:
 class _Work:
     deletion_id: str
     users: tuple[ErasedUser, ...]
-    places: dict[int, str]  # environment id -> its name
+    environment_names: dict[int, str]  # environment id -> its name
     found: list[Known]  # by an earlier attempt
 
 
@@ -95,7 +95,7 @@ def delete_users(resources: DeletionResources, payload: Any) -> None:  # Any: a 
         return
     until = _caught_up(resources.log)
     with reading(resources.engine) as connection:
-        found = find_erased(connection, resources.store, list(work.places), work.users)
+        found = find_erased(connection, resources.store, list(work.environment_names), work.users)
     known = _joined(found, work.found)
     _remember(resources.engine, work.deletion_id, known)
     removed = purge_log(resources.log, until, log_places(resources.log, resources.store, known), known)
@@ -103,7 +103,7 @@ def delete_users(resources: DeletionResources, payload: Any) -> None:  # Any: a 
     with resources.pause_loader(), resources.pause_segments({user.environment_id for user in known}):
         erased = resources.store.erase_users([user.erasure for user in known])
         counts = [
-            _count(resources, work.places[user.environment_id], user, rows)
+            _count(resources, work.environment_names[user.environment_id], user, rows)
             for user, rows in zip(known, erased, strict=True)
         ]
         with resources.engine.begin() as connection:
@@ -125,7 +125,7 @@ def _read(engine: sa.Engine, deletion_id: str) -> _Work | None:
         row = connection.execute(sa.select(deletions).where(deletions.c.id == deletion_id)).first()
         if row is None or row.state == COMPLETE:
             return None
-        places = connection.execute(
+        environment_rows = connection.execute(
             sa.select(environments.c.id, environments.c.name)
             .where(environments.c.workspace_id == row.workspace_id)
             .order_by(environments.c.id)
@@ -133,7 +133,7 @@ def _read(engine: sa.Engine, deletion_id: str) -> _Work | None:
     return _Work(
         deletion_id,
         msgspec.convert(row.users, tuple[ErasedUser, ...]),
-        {place.id: place.name for place in places},
+        {row.id: row.name for row in environment_rows},
         msgspec.convert(row.found or [], list[Known]),
     )
 

@@ -37,7 +37,7 @@ def log_places(log: EventLog, store: Store, users: Iterable[Known]) -> set[tuple
     }
 
 
-def purge_log(log: EventLog, until: int, places: set[tuple[int, int]], users: Sequence[Known]) -> int:
+def purge_log(log: EventLog, until: int, requests: set[tuple[int, int]], users: Sequence[Known]) -> int:
     """Erase these requests, and every other up to a position that names one of the users; return how many.
 
     `until`: what every reader has passed. Only requests of the environments in `users` are touched.
@@ -49,11 +49,11 @@ def purge_log(log: EventLog, until: int, places: set[tuple[int, int]], users: Se
             if entry.position > until:
                 return removed
             items = list(entry.items)
-            for place, item in enumerate(items):
-                is_theirs = (entry.position, place) in places or any(text in item for text in texts)
+            for index, item in enumerate(items):
+                is_theirs = (entry.position, index) in requests or any(text in item for text in texts)
                 emptied = _emptied(item, own) if is_theirs else None
                 if emptied is not None:
-                    items[place] = emptied
+                    items[index] = emptied
                     removed += 1
             if items != list(entry.items):
                 log.erase(entry.position, items)

@@ -89,9 +89,9 @@ def ask_deletion(
         raise InvalidInput("users: name at least one, by identity or user_id", field="users")
     if len(users) > MOST_USERS:
         raise TooManyToDelete(f"users: {len(users)} were sent, {MOST_USERS} are allowed", field="users")
-    for place, user in enumerate(users):
+    for index, user in enumerate(users):
         if bool(user.identity) == bool(user.user_id) or not 0 <= user.user_id <= MAX_USER_ID:
-            raise InvalidInput(f"users[{place}]: send an identity or a user_id", field="users")
+            raise InvalidInput(f"users[{index}]: send an identity or a user_id", field="users")
     deletion_id = str(uuid.uuid4())
     row = {
         "id": deletion_id,

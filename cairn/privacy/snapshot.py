@@ -197,8 +197,8 @@ def _check_pairs(selector: str, field: str) -> None:
     """Raises BadSelector for a bracket or quote without its other half."""
     waiting: list[str] = []
     quote = ""
-    for place, character in enumerate(selector):
-        if place and selector[place - 1] == "\\":
+    for index, character in enumerate(selector):
+        if index and selector[index - 1] == "\\":
             continue
         if quote:
             quote = "" if character == quote else quote

@@ -26,10 +26,10 @@ from cairn.conditions.tree import (
     EventMatch,
     InList,
     Last,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     PropertyFilter,
     ResolvedMatch,
     UserProperty,
@@ -211,7 +211,7 @@ class Leaves:
             case UserProperty():
                 keys.add(node.key)
                 return self._test(node).answer
-            case Attribute() | InList() | Visitor() | Place() | Device() | OtherFlag():
+            case Attribute() | InList() | Visitor() | Location() | Device() | OtherFlag():
                 raise refuse_flag_leaf(node, "condition")
             case _:
                 assert_never(node)

@@ -184,7 +184,7 @@ class LiveSegments:
             self._watched = read_watched(connection, before, self._leaves, now_ms)
         self._refreshed_ms = now_ms
         self._indexes.clear()
-        gone = [watched for place, watched in before.items() if place not in self._watched]
+        gone = [watched for watched_id, watched in before.items() if watched_id not in self._watched]
         if gone:
             drop_members(self._members, gone)
             self._on_change({watched.environment_id for watched in gone})

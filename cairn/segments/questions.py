@@ -80,17 +80,17 @@ def _answer_by_sql(
     """For a user of too many different events: the store decides, which reads them all but returns one row."""
     environment_id = wanted[0][0].environment_id
     of_users = Users(raw_ids(connection, environment_id, users), users & known)
-    for part, places in _statements(
+    for part, indexes in _statements(
         [watched.ready for watched, _ in wanted],
         lambda batch: only(
             environment_id, [ready.condition for ready in batch], now_ms, of_users, with_due=True
         ),
     ):
         for user, identity, *answers in store.query(part):
-            for number, place in enumerate(places):
-                if user in wanted[place][1]:
-                    holds, due_ms = answers[number], answers[len(places) + number]
-                    found[place][user] = Answer(identity, bool(holds), due_ms)
+            for number, index in enumerate(indexes):
+                if user in wanted[index][1]:
+                    holds, due_ms = answers[number], answers[len(indexes) + number]
+                    found[index][user] = Answer(identity, bool(holds), due_ms)
 
 
 class _Everybody(Struct, frozen=True):
@@ -116,16 +116,16 @@ def count_everybody(
     """Everybody for whom they hold, and whom time alone concerns, one after the other."""
     found = [Counted({}, {}) for _ in conditions]
     questions = Questions(store)
-    for _, places in _statements(
+    for _, indexes in _statements(
         conditions,
         lambda batch: everybody(environment_id, [ready.condition for ready in batch], now_ms, with_due=True),
     ):
-        counted = tuple(conditions[place].condition for place in places)
+        counted = tuple(conditions[index].condition for index in indexes)
         rows = questions.ask(environment_id, _Everybody(counted, now_ms))
-        for number, place in enumerate(places):
-            at, due_at = 2 + number, 2 + len(places) + number
-            found[place].holding.update((row[0], row[1]) for row in rows if row[at])
-            found[place].dues.update((row[0], row[due_at]) for row in rows if row[due_at] < NEVER_MS)
+        for number, index in enumerate(indexes):
+            at, due_at = 2 + number, 2 + len(indexes) + number
+            found[index].holding.update((row[0], row[1]) for row in rows if row[at])
+            found[index].dues.update((row[0], row[due_at]) for row in rows if row[due_at] < NEVER_MS)
     return found
 
 
@@ -138,13 +138,13 @@ def _statements(
         for start in range(0, len(conditions), CONDITIONS_PER_QUESTION)
     ]
     while waiting:
-        places = waiting.pop(0)
-        statement = statement_of([conditions[place] for place in places])
-        if len(statement.sql.encode()) > STATEMENT_BYTES and len(places) > 1:
-            middle = places.start + len(places) // 2
-            waiting[:0] = [range(places.start, middle), range(middle, places.stop)]
+        indexes = waiting.pop(0)
+        statement = statement_of([conditions[index] for index in indexes])
+        if len(statement.sql.encode()) > STATEMENT_BYTES and len(indexes) > 1:
+            middle = indexes.start + len(indexes) // 2
+            waiting[:0] = [range(indexes.start, middle), range(middle, indexes.stop)]
         else:
-            yield statement, places
+            yield statement, indexes
 
 
 def identities_of(store: Store, environment_id: int, users: Set[int]) -> Mapping[int, str]:

@@ -46,5 +46,5 @@ def statuses(segments: Iterable[Watched]) -> tuple[SegmentStatus, ...]:
             error=watched.error,
             failed_ms=watched.failed_ms,
         )
-        for watched in sorted(segments, key=lambda watched: watched.place)
+        for watched in sorted(segments, key=lambda watched: watched.watched_id)
     )

@@ -52,7 +52,7 @@ class Watched(Struct, eq=False):
     suspected_ms: int = 0
 
     @property
-    def place(self) -> WatchedId:
+    def watched_id(self) -> WatchedId:
         return self.environment_id, self.segment_id
 
     @property
@@ -96,13 +96,13 @@ def read_watched(
     conditions: dict[int, Condition | InvalidInput] = {}
     found: dict[WatchedId, Watched] = {}
     for row in rows:
-        place = (row.environment_id, row.segment_id)
-        watched = known.get(place)
+        watched_id = (row.environment_id, row.segment_id)
+        watched = known.get(watched_id)
         if watched is None or watched.version != row.defined_version:
             if row.segment_id not in conditions:
                 conditions[row.segment_id] = _condition(connection, row.segment_id)
             watched = _renewed(row, conditions[row.segment_id], watched, leaves, now_ms)
-        found[place] = watched
+        found[watched_id] = watched
     return found
 
 

@@ -53,20 +53,20 @@ class _Generation:
         self._words = np.zeros(max(1, capacity * _BITS_PER_ID // 64), dtype=np.uint64)
 
     def add(self, ids: Ids) -> None:
-        places, masks = self._placed(ids)
-        np.bitwise_or.at(self._words, places, masks)
+        words, masks = self._placed(ids)
+        np.bitwise_or.at(self._words, words, masks)
         self.size += len(ids)
 
     def maybe(self, ids: Ids) -> NDArray[np.bool_]:
-        places, masks = self._placed(ids)
-        answer: NDArray[np.bool_] = (self._words[places] & masks) == masks
+        words, masks = self._placed(ids)
+        answer: NDArray[np.bool_] = (self._words[words] & masks) == masks
         return answer
 
     def _placed(self, ids: Ids) -> tuple[NDArray[np.int64], Ids]:
         mixed = ids * _MIX
-        places = ((mixed >> np.uint64(32)) * np.uint64(len(self._words)) >> np.uint64(32)).astype(np.int64)
+        words = ((mixed >> np.uint64(32)) * np.uint64(len(self._words)) >> np.uint64(32)).astype(np.int64)
         low = mixed ^ (mixed >> np.uint64(29))
         masks = np.zeros(len(ids), dtype=np.uint64)
         for shift in (0, 6, 12, 18):
             masks |= np.uint64(1) << ((low >> np.uint64(shift)) & np.uint64(63))
-        return places, masks
+        return words, masks

@@ -161,9 +161,9 @@ def _begins_anew(task: sa.Row[Any]) -> bool:
 
 
 def _beyond_history(is_over: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:
-    place = sa.func.row_number().over(partition_by=heap_tasks.c.audience_id, order_by=heap_tasks.c.id.desc())
-    placed = sa.select(heap_tasks.c.id, place.label("place")).where(
+    rank = sa.func.row_number().over(partition_by=heap_tasks.c.audience_id, order_by=heap_tasks.c.id.desc())
+    ranked = sa.select(heap_tasks.c.id, rank.label("rank")).where(
         is_over, heap_tasks.c.audience_id.is_not(None)
     )
-    beyond = placed.subquery()
-    return sa.select(beyond.c.id).where(beyond.c.place > KEPT_TASKS)
+    beyond = ranked.subquery()
+    return sa.select(beyond.c.id).where(beyond.c.rank > KEPT_TASKS)

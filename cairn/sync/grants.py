@@ -90,13 +90,13 @@ def ends_with(
         grants = [grant for grant in grants if grant.id == grant_id]
     targets = [grant.target_id for grant in grants if grant.target_id is not None]
     query = (
-        sa.select(segments.c.name, environments.c.name.label("place"))
+        sa.select(segments.c.name, environments.c.name.label("environment"))
         .join(segment_syncs, segment_syncs.c.segment_id == segments.c.id)
         .join(environments, environments.c.id == segment_syncs.c.environment_id)
         .where(segment_syncs.c.target_id.in_(targets))
         .order_by(segments.c.name, environments.c.name)
     )
-    return Ends(grants, [f"{row.name} in {row.place}" for row in connection.execute(query)])
+    return Ends(grants, [f"{row.name} in {row.environment}" for row in connection.execute(query)])
 
 
 def give(

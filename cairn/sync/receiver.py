@@ -262,15 +262,13 @@ def list_tasks(
     connection: sa.Connection, audience_ids: Collection[int], *, limit: int, before: int | None = None
 ) -> dict[int, list[Task]]:
     """Audience -> the newest of its history, newest first. `before`: only those with a smaller id."""
-    place = sa.func.row_number().over(partition_by=heap_tasks.c.audience_id, order_by=heap_tasks.c.id.desc())
-    query = sa.select(*TASK_COLUMNS, place.label("place")).where(
-        among(heap_tasks.c.audience_id, audience_ids)
-    )
+    rank = sa.func.row_number().over(partition_by=heap_tasks.c.audience_id, order_by=heap_tasks.c.id.desc())
+    query = sa.select(*TASK_COLUMNS, rank.label("rank")).where(among(heap_tasks.c.audience_id, audience_ids))
     if before is not None:
         query = query.where(heap_tasks.c.id < before)
-    placed = query.subquery()
-    newest = sa.select(*(placed.c[name] for name in Task.__struct_fields__)).where(placed.c.place <= limit)
+    ranked = query.subquery()
+    newest = sa.select(*(ranked.c[name] for name in Task.__struct_fields__)).where(ranked.c.rank <= limit)
     tasks: dict[int, list[Task]] = {audience_id: [] for audience_id in audience_ids}
-    for row in connection.execute(newest.order_by(placed.c.id.desc())):
+    for row in connection.execute(newest.order_by(ranked.c.id.desc())):
         tasks[row.audience_id].append(Task(*row))
     return tasks

@@ -3,7 +3,7 @@
 Source: contracts/heap.md 4.1: an array until the script is there, and stubs that queue on heapReadyCb.
 """
 
-from cairn.web.snippets import Place, Snippet
+from cairn.web.snippets import Client, Snippet
 
 _CURRENT = """<script>
   window.heapReadyCb = window.heapReadyCb || [];
@@ -37,15 +37,15 @@ _NEUTRAL = """<script>
 <script async src="%(url)s/k/%(app_id)s.js"></script>"""
 
 
-def current(place: Place) -> Snippet:
+def current(client: Client) -> Snippet:
     note = "A page that has Heap's snippet keeps it: only its host becomes this one."
-    return Snippet("Into the head of every page", _filled(_CURRENT, place), note)
+    return Snippet("Into the head of every page", _filled(_CURRENT, client), note)
 
 
-def neutral(place: Place) -> Snippet:
+def neutral(client: Client) -> Snippet:
     note = "The same under a name and paths of our own, which block lists do not know and which leave Heap alone."
-    return Snippet("Or under a neutral name", _filled(_NEUTRAL, place), note)
+    return Snippet("Or under a neutral name", _filled(_NEUTRAL, client), note)
 
 
-def _filled(text: str, place: Place) -> str:
-    return text % {"url": place.url, "app_id": place.app_id}
+def _filled(text: str, client: Client) -> str:
+    return text % {"url": client.url, "app_id": client.app_id}

@@ -167,8 +167,8 @@ def _view(event: DescribableEvent) -> Words:
 def _on_element(verb: str) -> Callable[[DescribableEvent], Words]:
     def say(event: DescribableEvent) -> Words:
         words = [Word(f"{verb} "), *_target(event)]
-        place = _fact(event, "path") or _fact(event, "view")
-        return [*words, Word(f" on {short(place)}")] if place else words
+        location = _fact(event, "path") or _fact(event, "view")
+        return [*words, Word(f" on {short(location)}")] if location else words
 
     return say
 
@@ -219,8 +219,8 @@ def _identify(event: DescribableEvent) -> Words:
         is_change = event.name == "Set properties"
         return [Word("User properties were set" if is_change else "Was identified")]
     words = [Word("Set ")]
-    for place, key in enumerate(shown):
-        words += [Word(" and ")] if place else []
+    for index, key in enumerate(shown):
+        words += [Word(" and ")] if index else []
         words += [
             Word(short(key, 40), strong=True),
             Word(f" to {short(event.properties[key], 40) or 'nothing'}"),

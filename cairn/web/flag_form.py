@@ -122,8 +122,8 @@ def read_shape(form: Form) -> Shape:
 
 
 def _cells(form: Form, at: str, variables: Sequence[VariableRow]) -> Iterable[str]:
-    for place, variable in enumerate(variables):
-        text = form(f"{at}.{place}", variable.drawn)
+    for index, variable in enumerate(variables):
+        text = form(f"{at}.{index}", variable.drawn)
         yield variable.value if not variable.id and text == variable.drawn else text
 
 
@@ -187,18 +187,18 @@ def _variation(
     old = before.variation(number) if before else None
     values = {
         variable.key: value
-        for place, variable in enumerate(variables)
-        if _is_own(value := _value(row, place, variable, at), variable, old)
+        for index, variable in enumerate(variables)
+        if _is_own(value := _value(row, index, variable, at), variable, old)
     }
     return Variation(number, row.key, row.name, values)
 
 
-def _value(row: VariationRow, place: int, variable: Variable, at: str) -> Value:
+def _value(row: VariationRow, index: int, variable: Variable, at: str) -> Value:
     """What was typed; a variable that has just been added, or left empty where text is impossible, has its default."""
-    text = row.values[place] if place < len(row.values) else text_of(variable.value)
+    text = row.values[index] if index < len(row.values) else text_of(variable.value)
     if not text and variable.type != "string":
         text = text_of(variable.value)
-    return typed(variable.type, text, f"{at}.{place}")
+    return typed(variable.type, text, f"{at}.{index}")
 
 
 def _is_own(value: Value, variable: Variable, old: Variation | None) -> bool:

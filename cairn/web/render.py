@@ -148,7 +148,7 @@ def spark(values: Sequence[float], *, width: int = 120, height: int = 36) -> str
     top = max(values) or 1
     step = width / max(1, len(values) - 1)
     low, span = height - 3, height - 6  # the line's own width stays inside
-    points = [f"{place * step:.1f} {low - value / top * span:.1f}" for place, value in enumerate(values)]
+    points = [f"{index * step:.1f} {low - value / top * span:.1f}" for index, value in enumerate(values)]
     return "M" + " ".join(points)
 
 
@@ -167,10 +167,10 @@ def bars(
     unit, step = height / (max(values, default=0) or 1), width / max(1, len(values))
     return [
         (
-            round(place * step + 1, 1),
+            round(index * step + 1, 1),
             round(height - value * unit, 1),
             round(step - 2, 1),
             round(value * unit, 1),
         )
-        for place, value in enumerate(values)
+        for index, value in enumerate(values)
     ]

@@ -20,10 +20,10 @@ from cairn.conditions.tree import (
     Condition,
     Device,
     InList,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     Visitor,
 )
 from cairn.errors import InvalidInput
@@ -216,7 +216,7 @@ def _leaf(row: AudienceRow, at: str) -> Condition:
         case "visitor":
             return Visitor(_filled(row.value, "visitor id", at))
         case "country" | "region" | "city":
-            return Place(row.subject, _filled(row.value, row.subject, at))
+            return Location(row.subject, _filled(row.value, row.subject, at))
         case "device_type" | "browser_string" | "browser_version" | "os" | "os_version":
             return Device(row.subject, _filled(row.value, dict(SUBJECTS)[row.subject], at))
         case "flag":
@@ -334,7 +334,7 @@ def _row(leaf: Condition) -> AudienceRow | None:
             return AudienceRow("attribute", leaf.name, leaf.operator, value=leaf.value)
         case Visitor():
             return AudienceRow("visitor", value=leaf.ids)
-        case Place():
+        case Location():
             return AudienceRow(leaf.key, value=leaf.value)
         case Device() if leaf.key in DEVICE_VALUES:
             return AudienceRow(leaf.key, value=leaf.value)

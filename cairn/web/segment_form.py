@@ -138,7 +138,7 @@ def to_condition(draft: SegmentDraft, zone: tzinfo) -> tuple[Condition | None, P
     if draft.json:
         return _from_json(draft.json, problems), problems
     groups = []
-    for place, group in enumerate(draft.groups):
+    for index, group in enumerate(draft.groups):
         leaves = []
         for at, row in enumerate(group.rows):
             try:
@@ -146,7 +146,7 @@ def to_condition(draft: SegmentDraft, zone: tzinfo) -> tuple[Condition | None, P
                 check(leaf)
                 leaves.append(leaf)
             except InvalidInput as error:
-                problems |= placed(error, WORDING, f"g{place}.r{at}")
+                problems |= placed(error, WORDING, f"g{index}.r{at}")
         groups.append(_joined(group.join, leaves))
     condition = _joined(draft.join, groups)
     if not problems:

@@ -9,7 +9,7 @@ import json
 from msgspec import Struct
 
 
-class Place(Struct, frozen=True):
+class Client(Struct, frozen=True):
     """Where a client sends to, and who it is there."""
 
     url: str  # without a slash at the end
@@ -25,43 +25,43 @@ class Snippet(Struct, frozen=True):
     note: str = ""
 
 
-def curl_track(place: Place) -> Snippet:
-    body = _body({"app_id": place.app_id, "identity": "ann@shop.test", "event": "Hello Cairn"})
+def curl_track(client: Client) -> Snippet:
+    body = _body({"app_id": client.app_id, "identity": "ann@shop.test", "event": "Hello Cairn"})
     return Snippet(
         "Heap server API, curl",
-        _curl(place, "/api/track", body),
+        _curl(client, "/api/track", body),
     )
 
 
-def curl_properties(place: Place) -> Snippet:
-    body = _body({"app_id": place.app_id, "identity": "ann@shop.test", "properties": {"plan": "premium"}})
+def curl_properties(client: Client) -> Snippet:
+    body = _body({"app_id": client.app_id, "identity": "ann@shop.test", "properties": {"plan": "premium"}})
     return Snippet(
         "Set a user property, curl",
-        _curl(place, "/api/add_user_properties", body),
+        _curl(client, "/api/add_user_properties", body),
     )
 
 
-def _curl(place: Place, path: str, body: str) -> str:
-    return f"curl {place.url}{path} \\\n  -H 'content-type: application/json' -d '{body}'"
+def _curl(client: Client, path: str, body: str) -> str:
+    return f"curl {client.url}{path} \\\n  -H 'content-type: application/json' -d '{body}'"
 
 
-def heap_node(place: Place) -> Snippet:
+def heap_node(client: Client) -> Snippet:
     code = f"""const request = require('request')
-const heap = require('heap-api')({_text(place.app_id)}, {{
+const heap = require('heap-api')({_text(client.app_id)}, {{
   _request: (options, done) => request({{
     ...options, uri: undefined,
-    url: {_text(place.url)} + new URL(options.url || options.uri).pathname,
+    url: {_text(client.url)} + new URL(options.url || options.uri).pathname,
   }}, done),
 }})
 heap.track('Hello Cairn', 'ann@shop.test')"""
     return Snippet("heap-api for Node", code, "heap-api has its address built in; this hands it another one.")
 
 
-def segment_node(place: Place) -> Snippet:
+def segment_node(client: Client) -> Snippet:
     code = f"""const {{ Analytics }} = require('@segment/analytics-node')
 const analytics = new Analytics({{
-  writeKey: {_text(place.write_key)},
-  host: {_text(place.url)},
+  writeKey: {_text(client.write_key)},
+  host: {_text(client.url)},
 }})
 const userId = 'ann@shop.test'
 analytics.identify({{ userId, traits: {{ plan: 'premium' }} }})
@@ -69,18 +69,18 @@ analytics.track({{ userId, event: 'Hello Cairn' }})"""
     return Snippet("@segment/analytics-node", code)
 
 
-def segment_python(place: Place) -> Snippet:
+def segment_python(client: Client) -> Snippet:
     code = f"""import segment.analytics as analytics
 
-analytics.write_key = {_text(place.write_key)}
-analytics.host = {_text(place.url)}
+analytics.write_key = {_text(client.write_key)}
+analytics.host = {_text(client.url)}
 analytics.identify("ann@shop.test", {{"plan": "premium"}})
 analytics.track("ann@shop.test", "Hello Cairn")
 analytics.flush()"""
     return Snippet("segment-analytics-python", code)
 
 
-def flags_node(place: Place, flag: str = "my-flag", variable: str = "", identifier: str = "") -> Snippet:
+def flags_node(client: Client, flag: str = "my-flag", variable: str = "", identifier: str = "") -> Snippet:
     context = "{ id: userId }"
     if identifier:
         context = f"""{{
@@ -92,16 +92,16 @@ def flags_node(place: Place, flag: str = "my-flag", variable: str = "", identifi
     used = f"\nconst value = flag.getVariable({_text(variable)}, null)" if variable else ""
     code = f"""const {{ init }} = require('vwo-fme-node-sdk')
 const client = await init({{
-  accountId: {place.account_id},
-  sdkKey: {_text(place.sdk_key)},
-  gatewayService: {{ url: {_text(place.url)} }},
+  accountId: {client.account_id},
+  sdkKey: {_text(client.sdk_key)},
+  gatewayService: {{ url: {_text(client.url)} }},
 }})
 const flag = await client.getFlag({_text(flag)}, {context})
 if (flag.isEnabled()) {{ /* … */ }}{used}"""
     return Snippet("vwo-fme-node-sdk", code)
 
 
-def flags_python(place: Place, flag: str = "my-flag", variable: str = "", identifier: str = "") -> Snippet:
+def flags_python(client: Client, flag: str = "my-flag", variable: str = "", identifier: str = "") -> Snippet:
     context = '{"id": user_id}'
     if identifier:
         context = f"""{{
@@ -114,9 +114,9 @@ def flags_python(place: Place, flag: str = "my-flag", variable: str = "", identi
     code = f"""from vwo import init
 
 client = init({{
-    "account_id": {place.account_id},
-    "sdk_key": {_text(place.sdk_key)},
-    "gateway_service": {{"url": {_text(place.url)}}},
+    "account_id": {client.account_id},
+    "sdk_key": {_text(client.sdk_key)},
+    "gateway_service": {{"url": {_text(client.url)}}},
     "poll_interval": 30000,
 }})
 flag = client.get_flag({_text(flag)}, {context})

@@ -39,7 +39,7 @@ from cairn.web.guard import (
 from cairn.web.kept_form import KeptForm, author_of, keep, sealed
 from cairn.web.once import ShownOnce
 from cairn.web.render import templates
-from cairn.web.snippets import Place
+from cairn.web.snippets import Client
 from cairn.web.upload import uploaded
 from cairn.workspace.edits import StaleVersion
 from cairn.workspace.environment import Environment
@@ -265,12 +265,12 @@ def address_of(environment: Environment, environments: Iterable[tuple[str, Envir
     return environment.key if first.id == environment.id else str(environment.id)
 
 
-def place_of(visit: Visit, *, write_key: str = "", sdk_key: str = "") -> Place:
+def client_of(visit: Visit, *, write_key: str = "", sdk_key: str = "") -> Client:
     """What snippets of this environment are filled with."""
     request_url = visit.request.url
     url = visit.core.settings.public_url or f"{request_url.scheme}://{request_url.netloc}"
     account_id = visit.workspace.account_id if visit.workspace else 0
-    return Place(url.rstrip("/"), visit.here.app_id, write_key, sdk_key, account_id)
+    return Client(url.rstrip("/"), visit.here.app_id, write_key, sdk_key, account_id)
 
 
 PageFunction = Callable[[Visit], Response]

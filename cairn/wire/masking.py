@@ -51,7 +51,7 @@ def mask_text(text: str) -> str:
 def mask_url(text: str) -> str:
     """As mask_text for the path; in query and hash long values stay (click ids), credentials go by their name."""
     url = _read(text)
-    ends = [place for place in (url.find("?"), url.find("#")) if place >= 0]
+    ends = [index for index in (url.find("?"), url.find("#")) if index >= 0]
     if not ends:
         return mask_text(_PARAMETER.sub(_parameter, url))
     path, rest = (_PARAMETER.sub(_parameter, part) for part in (url[: min(ends)], url[min(ends) :]))
@@ -91,8 +91,8 @@ def _card(found: re.Match[str]) -> str:
 
 def _passes_luhn(digits: str) -> bool:
     total = 0
-    for place, digit in enumerate(map(int, reversed(digits))):
-        value = digit * 2 if place % 2 else digit
+    for index, digit in enumerate(map(int, reversed(digits))):
+        value = digit * 2 if index % 2 else digit
         total += value - 9 if value > 9 else value
     return total % 10 == 0
 

@@ -47,7 +47,7 @@ LEAST_ROLE: dict[Verb, Role] = {
     Verb.OWN: Role.OWNER,
 }
 
-_POWER = {role: len(Role) - place for place, role in enumerate(Role)}
+_POWER = {role: len(Role) - rank for rank, role in enumerate(Role)}
 
 
 class RoleTooLow(NotAllowed):

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from cairn.web import browser_snippet
-from cairn.web.snippets import Place
+from cairn.web.snippets import Client
 from tests.browser.conftest import Visit, ready
 from tests.browser.site import Site
 from tests.browser.snippets import ENVIRONMENT
@@ -26,9 +26,9 @@ SNIPPETS = [block for block in blocks("html") if "cairn.example" in block]
 
 
 def test_the_pages_of_cairn_offer_the_snippets_of_the_guide() -> None:
-    place = Place("https://cairn.example", ENVIRONMENT)
-    assert browser_snippet.current(place).code + "\n" == SNIPPETS[0]
-    assert browser_snippet.neutral(place).code.splitlines()[-1] == SNIPPETS[1].splitlines()[-1]
+    client = Client("https://cairn.example", ENVIRONMENT)
+    assert browser_snippet.current(client).code + "\n" == SNIPPETS[0]
+    assert browser_snippet.neutral(client).code.splitlines()[-1] == SNIPPETS[1].splitlines()[-1]
 
 
 @pytest.mark.parametrize("number", range(3), ids=["current", "neutral", "classic"])

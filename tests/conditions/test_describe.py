@@ -14,10 +14,10 @@ from cairn.conditions.tree import (
     EventMatch,
     InList,
     Last,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     PropertyFilter,
     UserProperty,
     Visitor,
@@ -75,7 +75,7 @@ ORDER = EventMatch(name="Order Completed")
         (InList("id", list_id="l1"), "custom variable id is in list l1"),
         (Attribute("age", "greater", "9"), "custom variable age is greater than 9"),
         (Visitor("a,b"), "the user id is one of a,b"),
-        (Place("country", "DE"), "country is DE"),
+        (Location("country", "DE"), "country is DE"),
         (Device("device_type", "mobile"), "device type is mobile"),
         (OtherFlag(7, "off"), "flag 7 is off"),
     ],
@@ -94,7 +94,7 @@ def test_names_and_values_are_emphasised() -> None:
 
 
 def test_an_audience_reads_line_by_line() -> None:
-    audience = Or((Not(InList("id", segment_id=4)), And((OtherFlag(7, "on"), Place("country", "DE")))))
+    audience = Or((Not(InList("id", segment_id=4)), And((OtherFlag(7, "on"), Location("country", "DE")))))
     names = Names(segments={4: "Buyers"}, flags={7: "checkout"})
     assert lines(audience, names) == [
         Line(

@@ -11,10 +11,10 @@ from cairn.conditions.tree import (
     Condition,
     Device,
     InList,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     Visitor,
 )
 from tests.clients.cases.official import segmentation_cases
@@ -56,7 +56,7 @@ def custom(operand: str) -> dict[str, Any]:
             custom("lower(a) b"), Attribute("a", "operand", "lower(a) b"), id="text after bracket stays"
         ),
         pytest.param({"user": "a, b"}, Visitor("a, b"), id="user"),
-        pytest.param({"country": "Germany"}, Place("country", "Germany"), id="country"),
+        pytest.param({"country": "Germany"}, Location("country", "Germany"), id="country"),
         pytest.param(
             {"os": ["ios", "android"]}, Or((Device("os", "ios"), Device("os", "android"))), id="array"
         ),

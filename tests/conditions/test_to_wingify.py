@@ -17,10 +17,10 @@ from cairn.conditions.tree import (
     Did,
     EventMatch,
     InList,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     UserProperty,
     Visitor,
 )
@@ -38,13 +38,13 @@ LIST_DSL = {"custom_variable": {"email": "inlist(42)"}}
         pytest.param(EVERYBODY, {}, id="everybody"),
         pytest.param(Or(()), {"or": []}, id="nobody"),
         pytest.param(And((And(()), PRO)), {"and": [{"not": {"or": []}}, PRO_DSL]}, id="everybody inside"),
-        pytest.param(Place("city", "Bonn"), {"and": [{"city": "Bonn"}]}, id="location has its own and"),
+        pytest.param(Location("city", "Bonn"), {"and": [{"city": "Bonn"}]}, id="location has its own and"),
         pytest.param(Device("os", "ios"), {"or": [{"os": "ios"}]}, id="user agent has its own or"),
         pytest.param(Device("os_version", "gt(1)"), {"os_version": "gt(1)"}, id="versions stand alone"),
         pytest.param(OtherFlag(11, "on"), {"or": [{"featureId": {"11": "on"}}]}, id="another flag"),
         pytest.param(Not(Visitor("a,b")), {"not": {"user": "a,b"}}, id="visitor"),
         pytest.param(
-            And((LIST, PRO, Device("device_type", "mobile"), Place("country", "Germany"))),
+            And((LIST, PRO, Device("device_type", "mobile"), Location("country", "Germany"))),
             {
                 "and": [
                     {"or": [{"device_type": "mobile"}]},
@@ -59,7 +59,7 @@ LIST_DSL = {"custom_variable": {"email": "inlist(42)"}}
             Or((Not(LIST), PRO)), {"or": [PRO_DSL, {"not": LIST_DSL}]}, id="lists last in an or, too"
         ),
         pytest.param(
-            And((Or((LIST, PRO)), Place("country", "Germany"))),
+            And((Or((LIST, PRO)), Location("country", "Germany"))),
             {"and": [{"and": [{"country": "Germany"}]}, {"or": [PRO_DSL, LIST_DSL]}]},
             id="a list deep inside goes last",
         ),

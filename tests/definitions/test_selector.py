@@ -139,7 +139,7 @@ def test_chromium_gives_the_same_answer(page: Page, seed: int) -> None:
     )
     hits = 0
     for text, expected in zip(selectors, theirs, strict=True):
-        ours = read_selector(text).hits(view)[view.places(entries)].tolist()
+        ours = read_selector(text).hits(view)[view.indexes_of(entries)].tolist()
         wanted = [expected[place] for place in places]
         wrong = [hierarchies[place] for place, a, b in zip(places, ours, wanted, strict=True) if a != b]
         assert not wrong, (text, wrong[:2])
@@ -159,8 +159,8 @@ def test_some_entries_by_themselves_give_the_same_answer() -> None:
     for _ in range(200):
         selector = read_selector(random_complex(rng))
         assert (
-            selector.hits(part)[part.places(some)].tolist()
-            == selector.hits(whole)[whole.places(some)].tolist()
+            selector.hits(part)[part.indexes_of(some)].tolist()
+            == selector.hits(whole)[whole.indexes_of(some)].tolist()
         )
 
 

@@ -13,13 +13,11 @@ from cairn.conditions.tree import (
     Did,
     EventMatch,
     InList,
+    Location,
     Not,
     OtherFlag,
     UserProperty,
     Visitor,
-)
-from cairn.conditions.tree import (
-    Place as Where,
 )
 from cairn.errors import CairnError, InvalidInput
 from cairn.flags.checks import FlagInvalid, GroupInvalid, HoldoutInvalid, RuleInvalid, WeightsDoNotSum
@@ -317,7 +315,7 @@ def test_rules_keep_their_order_and_everything_in_them(connection: sa.Connection
             {"condition": Attribute("age", "greater", "-1")}, InvalidInput, "value", id="negative number"
         ),
         pytest.param({"condition": Visitor(" ")}, RuleInvalid, "condition", id="nobody named"),
-        pytest.param({"condition": Where("city", "")}, RuleInvalid, "condition", id="no place"),
+        pytest.param({"condition": Location("city", "")}, RuleInvalid, "condition", id="no place"),
         pytest.param(
             {"condition": InList("email", list_id="nope")}, RuleInvalid, "condition", id="unknown list"
         ),

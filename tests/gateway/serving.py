@@ -16,7 +16,7 @@ from cairn.event import Arrival, Refused
 from cairn.gateway.app import Gateway
 from cairn.gateway.request_line import LenientProtocol
 from cairn.ids import key_hash
-from cairn.ingest.place import open_locations
+from cairn.ingest.location import open_locations
 from cairn.members.sets import Members, MembersAndDocuments, list_set
 from cairn.published.directory import Directory, Sdk
 from tests.patience import PATIENCE_S

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cairn.conditions.to_wingify import to_wingify
-from cairn.conditions.tree import And, Condition, Device, Place
+from cairn.conditions.tree import And, Condition, Device, Location
 from cairn.event import Draft, Kind
 from cairn.flags.checks import warnings_of_metrics
 from cairn.flags.model import Metric
@@ -200,13 +200,13 @@ PHONE = (
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
-        pytest.param(Place("country", "Austria"), True, id="country"),
-        pytest.param(Place("city", "Vienna"), False, id="another city"),
+        pytest.param(Location("country", "Austria"), True, id="country"),
+        pytest.param(Location("city", "Vienna"), False, id="another city"),
         pytest.param(Device("device_type", "mobile"), True, id="device type"),
         pytest.param(Device("os", "Android"), True, id="system"),
         pytest.param(Device("browser_string", "wildcard(*Chrome*)"), True, id="browser"),
         pytest.param(Device("device_type", "desktop"), False, id="another device type"),
-        pytest.param(And((Place("region", "Styria"), Device("os", "Android"))), True, id="both"),
+        pytest.param(And((Location("region", "Styria"), Device("os", "Android"))), True, id="both"),
     ],
 )
 def test_location_and_device_conditions_hold_by_what_the_gateway_says(

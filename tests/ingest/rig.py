@@ -16,7 +16,7 @@ from cairn.ids import key_hash
 from cairn.ingest.feed import Feed
 from cairn.ingest.loaded import Loaded
 from cairn.ingest.loader import Loader
-from cairn.ingest.place import Locate, locate_nothing
+from cairn.ingest.location import Locate, locate_nothing
 from cairn.members.sets import Published
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory, Source

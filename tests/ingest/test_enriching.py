@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cairn.ingest.place import open_locations
+from cairn.ingest.location import open_locations
 from cairn.members.sets import MembersAndDocuments
 from tests.ingest.mmdb import write_mmdb
 from tests.ingest.rig import NOW_MS, Rig, outcomes

@@ -16,10 +16,10 @@ from cairn.conditions.tree import (
     EventMatch,
     InList,
     Last,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     PropertyFilter,
     UserProperty,
     Visitor,
@@ -304,7 +304,9 @@ def test_a_value_of_another_type_is_said_at_its_row(kind: str, text: str) -> Non
         pytest.param(InList("id", segment_id=3), True, id="in list"),
         pytest.param(Not(InList("id", segment_id=3)), True, id="not in list"),
         pytest.param(InList("id", list_id="l1"), True, id="a list of its own"),
-        pytest.param(And((Attribute("plan", "is", "pro"), Place("country", "Germany"))), True, id="all of"),
+        pytest.param(
+            And((Attribute("plan", "is", "pro"), Location("country", "Germany"))), True, id="all of"
+        ),
         pytest.param(
             Or((Visitor("a,b"), OtherFlag(4, "off"), Not(Attribute("a", "is", "b")))), True, id="any of"
         ),

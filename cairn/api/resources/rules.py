@@ -25,7 +25,7 @@ class RuleList(Struct, frozen=True):
     rules: list[RuleAnswer]
 
 
-class Place(Struct, frozen=True, forbid_unknown_fields=True):
+class RulePosition(Struct, frozen=True, forbid_unknown_fields=True):
     position: Annotated[int, Meta(ge=0, le=100_000, description="Counted from 0; beyond the end: last.")]
 
 
@@ -76,7 +76,7 @@ def switch_rule(
 
 
 def place_rule(
-    call: Call, key: Key, environment: EnvironmentName, rule_id: Id, body: Place, expected: int | None
+    call: Call, key: Key, environment: EnvironmentName, rule_id: Id, body: RulePosition, expected: int | None
 ) -> Versioned[RuleList]:
     """Move a rule to another place in the order. The version is that of the list of rules."""
     at = _at(call, key, environment)

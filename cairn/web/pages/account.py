@@ -8,7 +8,7 @@ from cairn.app import access
 from cairn.errors import CairnError, InvalidInput
 from cairn.web.guard import set_cookie
 from cairn.web.portion import portion
-from cairn.web.visit import Page, Visit, get, place_of, post
+from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Role, Verb, require_grant
 from cairn.workspace.session import COOKIE, LIFETIME
 
@@ -54,7 +54,6 @@ def tokens_page(visit: Visit, error: CairnError | None = None) -> Response:
         secret=secret,
         roles=roles,
         tokens=portion(tokens, visit.ask("from")),
-        place=place_of(visit),
         may_change=visit.may(Verb.CHANGE_TOKENS),
     )
 

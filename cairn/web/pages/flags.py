@@ -25,7 +25,7 @@ from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.flag_form import Metrics, Shape
 from cairn.web.pages.keys import HIDDEN
 from cairn.web.portion import portion
-from cairn.web.visit import Page, Visit, get, place_of, post
+from cairn.web.visit import Page, Visit, client_of, get, post
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
 
@@ -257,9 +257,9 @@ def sdk_page(visit: Visit) -> Response:
     condition_leaves = (leaf for rule in found for leaf in leaves(rule.condition))
     identifier = next((leaf.attribute for leaf in condition_leaves if isinstance(leaf, InList)), "")
     variable = stored.flag.variables[0].key if stored.flag.variables else ""
-    place = place_of(visit, sdk_key=sdk_key or HIDDEN)
+    client = client_of(visit, sdk_key=sdk_key or HIDDEN)
     code = [
-        make(place, stored.flag.key, variable, identifier)
+        make(client, stored.flag.key, variable, identifier)
         for make in (snippets.flags_node, snippets.flags_python)
     ]
     return visit.page(
@@ -267,7 +267,7 @@ def sdk_page(visit: Visit) -> Response:
         **_frame(visit, stored),
         tab="sdk",
         code=code,
-        place=place,
+        client=client,
         identifier=identifier,
         may_see=visit.may(Verb.SEE_KEYS),
     )

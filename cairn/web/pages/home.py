@@ -18,7 +18,7 @@ from cairn.web.browser_snippet import neutral
 from cairn.web.pages.live import LiveRow, explain, rows_of
 from cairn.web.render import count, full_time, query, templates
 from cairn.web.snippets import curl_track
-from cairn.web.visit import Page, Visit, get, place_of
+from cairn.web.visit import Page, Visit, client_of, get
 from cairn.workspace.permission import Verb
 
 DAYS = 14  # of the sparklines
@@ -86,7 +86,7 @@ def home_page(visit: Visit) -> Response:
         steps=_steps(visit, overview),
         greeting=_greeting(visit),
         opening=_opening(visit, overview.hour, overview.today, concerns),
-        curl=curl_track(place_of(visit)),
+        curl=curl_track(client_of(visit)),
         first=_first(visit, after, overview.heard),
     )
 
@@ -108,7 +108,7 @@ def _first(visit: Visit, after: int, heard: list[Heard] | None = None) -> First 
     if steps is None or (steps.event is not None and not visit.may(Verb.DEFINE)):
         return None
     event, click = (rows_of([event])[0] if event else None for event in (steps.event, steps.click))
-    return First(after, neutral(place_of(visit)).code, event, click)
+    return First(after, neutral(client_of(visit)).code, event, click)
 
 
 def _defined(overview: Overview) -> Defined:

@@ -8,7 +8,7 @@ from cairn.errors import CairnError
 from cairn.web import browser_snippet, snippets
 from cairn.web.portion import portion
 from cairn.web.snippets import Snippet
-from cairn.web.visit import Page, Visit, get, place_of, post
+from cairn.web.visit import Page, Visit, client_of, get, post
 from cairn.workspace.permission import Verb
 from cairn.workspace.source import KINDS, Source
 
@@ -22,7 +22,7 @@ def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
     keys = sources.read_keys(visit.call, visit.here, page.items)
     servers = sources.read_keys(visit.call, visit.here, first).sources
     write_key = servers[0].write_key if servers else ""
-    place = place_of(visit, write_key=write_key or HIDDEN, sdk_key=keys.sdk_key or HIDDEN)
+    client = client_of(visit, write_key=write_key or HIDDEN, sdk_key=keys.sdk_key or HIDDEN)
     edition = editions_of(visit.call, "environment", [visit.here.id])[visit.here.id]
     editions = editions_of(visit.call, "source", [keyed.source.id for keyed in keys.sources])
     return visit.page(
@@ -33,12 +33,12 @@ def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
         error=error,
         revealed=keys,
         page=page,
-        place=place,
+        client=client,
         heard=heard,
-        browser=[browser_snippet.current(place), browser_snippet.neutral(place)],
-        heap=_heap(place),
-        segment=_segment(place),
-        flags=_flags(place),
+        browser=[browser_snippet.current(client), browser_snippet.neutral(client)],
+        heap=_heap(client),
+        segment=_segment(client),
+        flags=_flags(client),
         may_change=visit.may(Verb.CHANGE_KEYS),
         may_add=visit.may(Verb.CHANGE_SOURCES),
         may_see=visit.may(Verb.SEE_KEYS),
@@ -47,16 +47,16 @@ def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
     )
 
 
-def _heap(place: snippets.Place) -> list[Snippet]:
-    return [snippets.curl_track(place), snippets.curl_properties(place), snippets.heap_node(place)]
+def _heap(client: snippets.Client) -> list[Snippet]:
+    return [snippets.curl_track(client), snippets.curl_properties(client), snippets.heap_node(client)]
 
 
-def _segment(place: snippets.Place) -> list[Snippet]:
-    return [snippets.segment_node(place), snippets.segment_python(place)]
+def _segment(client: snippets.Client) -> list[Snippet]:
+    return [snippets.segment_node(client), snippets.segment_python(client)]
 
 
-def _flags(place: snippets.Place) -> list[Snippet]:
-    return [snippets.flags_node(place), snippets.flags_python(place)]
+def _flags(client: snippets.Client) -> list[Snippet]:
+    return [snippets.flags_node(client), snippets.flags_python(client)]
 
 
 def rotate_sdk(visit: Visit) -> Response:

@@ -11,7 +11,7 @@ from cairn.errors import CairnError, InvalidInput, NotAllowed
 from cairn.ids import key_hash
 from cairn.web.guard import came_from_elsewhere, read_cookie
 from cairn.web.label_link import is_public, label_link, page_address
-from cairn.web.visit import Page, Visit, get, place_of, post
+from cairn.web.visit import Page, Visit, client_of, get, post
 from cairn.workspace.label_site import LabelSite, origin_of
 from cairn.workspace.permission import Verb
 from cairn.workspace.session import COOKIE
@@ -80,7 +80,7 @@ def open_labeller(visit: Visit) -> Response:
         address,
         member=visit.signed_in.member,
         session_hash=key_hash(read_cookie(visit.request, COOKIE)),
-        home=place_of(visit).url,
+        home=client_of(visit).url,
         shop=_shop(visit),
     )
     headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
@@ -90,7 +90,7 @@ def open_labeller(visit: Visit) -> Response:
 def add_site(visit: Visit) -> Response:
     address = visit.form("address").strip()
     try:
-        site = labelling.name_site(visit.call, visit.here, address, own=origin_of(place_of(visit).url))
+        site = labelling.name_site(visit.call, visit.here, address, own=origin_of(client_of(visit).url))
     except CairnError as error:
         return label_page(visit, error, address)
     page = visit.form("page")
@@ -110,7 +110,7 @@ def _host(origin: str) -> str:
 def _shop(visit: Visit) -> str:
     """The demo shop's address; empty outside of the demo workspace."""
     is_demo = visit.workspace is not None and visit.workspace.is_demo
-    return f"{place_of(visit).url}/demo/shop/{visit.here.app_id}/" if is_demo else ""
+    return f"{client_of(visit).url}/demo/shop/{visit.here.app_id}/" if is_demo else ""
 
 
 def _open_link(visit: Visit, address: str) -> str:
@@ -133,7 +133,7 @@ def _site(visit: Visit, site: LabelSite, pages: list[SeenPage]) -> Site:
 
 
 def _suggestions(visit: Visit, named: list[LabelSite], seen: dict[str, list[SeenPage]]) -> list[Suggestion]:
-    known = {_host(site.origin) for site in named} | {_host(place_of(visit).url)}
+    known = {_host(site.origin) for site in named} | {_host(client_of(visit).url)}
     return [
         Suggestion(f"https://{host}", max(page.users for page in pages))
         for host, pages in seen.items()

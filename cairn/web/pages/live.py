@@ -32,7 +32,7 @@ from cairn.web.event_form import begun_with
 from cairn.web.guard import read_cookie
 from cairn.web.portion import choices, left_out
 from cairn.web.render import count, cut, escaped_length, query, templates
-from cairn.web.visit import Door, Page, Visit, get, place_of
+from cairn.web.visit import Door, Page, Visit, client_of, get
 from cairn.workspace.permission import Verb
 from cairn.workspace.session import COOKIE
 
@@ -212,7 +212,7 @@ def live_page(visit: Visit) -> Response:
         defined=choices(defined, [wants.type]),
         more_defined=left_out(defined),
         address=wants.address,
-        snippet=neutral(place_of(visit)),
+        snippet=neutral(client_of(visit)),
         has_heard=bool(heard),
     )
 

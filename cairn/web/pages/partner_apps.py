@@ -9,7 +9,7 @@ from cairn.app import partner_apps
 from cairn.errors import CairnError
 from cairn.sync.partner_apps import NewPartnerApp, PartnerAppChanges
 from cairn.web.portion import portion
-from cairn.web.visit import Page, Visit, get, place_of, post
+from cairn.web.visit import Page, Visit, client_of, get, post
 from cairn.workspace.permission import Verb
 
 SECRET_NAMES = {"client_secret": "Client secret", "webhook_secret": "Webhook secret"}
@@ -26,7 +26,7 @@ def partner_apps_page(visit: Visit, error: CairnError | None = None) -> Response
         error=error,
         apps=portion(known, visit.ask("from")),
         granted=granted,
-        place=place_of(visit),
+        client=client_of(visit),
         may_change=visit.may(Verb.CHANGE_INTEGRATIONS),
     )
 
@@ -55,7 +55,7 @@ def app_page(visit: Visit, error: CairnError | None = None) -> Response:
         edition=edited.edition,
         ends=ends,
         secrets={SECRET_NAMES[name]: secret for name, secret in secrets.items()},
-        place=place_of(visit),
+        client=client_of(visit),
         may_change=visit.may(Verb.CHANGE_INTEGRATIONS),
         typed=visit.form if error else None,
     )

@@ -122,7 +122,7 @@ def segment_page(visit: Visit) -> Response:
 
 def _askers(uses: list[Use]) -> list[list[Use]]:
     """The flags and holdouts that ask, each with its environments."""
-    return [list(places) for _, places in groupby(uses, lambda use: (use.what, use.key))]
+    return [list(uses_of_flag) for _, uses_of_flag in groupby(uses, lambda use: (use.what, use.key))]
 
 
 def _segment_here(visit: Visit) -> Segment:

@@ -147,8 +147,8 @@ def _gap(visit: Visit) -> int:
 
 def _session_of(event: TimelineEvent, sessions: TimelineSessions) -> int | None:
     """Clients send an identification without a session; it must not tear the one it happens in apart."""
-    place = sessions.place_of(event.session_id, event.time_ms)
-    return sessions.around(event.time_ms) if place is None and event.kind == Kind.IDENTIFY else place
+    index = sessions.index_of(event.session_id, event.time_ms)
+    return sessions.around(event.time_ms) if index is None and event.kind == Kind.IDENTIFY else index
 
 
 def _stretches(visit: Visit, events: list[TimelineEvent], sessions: TimelineSessions) -> list[Stretch]:
@@ -160,11 +160,11 @@ def _stretches(visit: Visit, events: list[TimelineEvent], sessions: TimelineSess
             day(line.event.time_ms, visit.zone, visit.now),
         ),
     )
-    return [_stretch(place, title, list(group), sessions) for (place, title), group in grouped]
+    return [_stretch(index, title, list(group), sessions) for (index, title), group in grouped]
 
 
-def _stretch(place: int | None, title: str, lines: list[TimelineLine], sessions: TimelineSessions) -> Stretch:
-    if place is None:
+def _stretch(index: int | None, title: str, lines: list[TimelineLine], sessions: TimelineSessions) -> Stretch:
+    if index is None:
         return Stretch(title, lines)
     facts: dict[str, str] = {}
     for line in lines:
@@ -172,8 +172,8 @@ def _stretch(place: int | None, title: str, lines: list[TimelineLine], sessions:
     device = " on ".join(filter(None, (facts.get("browser", ""), facts.get("os", ""))))
     origin = facts.get("utm_source") or facts.get("referrer") or facts.get("channel", "")
     about = [f"from {short(origin, 40)}" if origin else "", device, facts.get("country", "")]
-    number = 0 if sessions.is_cut else place + 1
-    return Stretch(title, lines, number, sessions.sessions[place], [fact for fact in about if fact])
+    number = 0 if sessions.is_cut else index + 1
+    return Stretch(title, lines, number, sessions.sessions[index], [fact for fact in about if fact])
 
 
 def unmerge_user(visit: Visit) -> Response:

@@ -13,10 +13,10 @@ from cairn.conditions.tree import (
     Condition,
     Device,
     InList,
+    Location,
     Not,
     Or,
     OtherFlag,
-    Place,
     Visitor,
 )
 from cairn.flags.evaluate import Context, evaluate
@@ -407,18 +407,18 @@ def test_holdouts_are_decided_as_the_python_sdk_does(gateway: ServedGateway) -> 
     assert expected[:30] != expected[30:]
 
 
-GERMAN = Place("country", "Germany")
+GERMAN = Location("country", "Germany")
 PRO = Attribute("plan", "is", "pro")
 MOBILE = Device("device_type", "mobile")
 MEMBER = InList("email", list_id="l-place")
 PLACED: list[tuple[Condition, bool]] = [
     (GERMAN, True),
-    (Place("country", "France"), False),
-    (And((Place("country", "France"), PRO)), False),
+    (Location("country", "France"), False),
+    (And((Location("country", "France"), PRO)), False),
     (And((PRO, GERMAN)), True),
-    (And((GERMAN, Place("region", "Bavaria"), Place("city", "Munich"))), True),
-    (Or((Place("country", "France"), GERMAN)), True),
-    (Or((Place("country", "France"), Attribute("plan", "is", "free"))), False),
+    (And((GERMAN, Location("region", "Bavaria"), Location("city", "Munich"))), True),
+    (Or((Location("country", "France"), GERMAN)), True),
+    (Or((Location("country", "France"), Attribute("plan", "is", "free"))), False),
     (Not(GERMAN), False),
     (MOBILE, True),
     (And((MOBILE, PRO)), True),
@@ -432,7 +432,7 @@ PLACED: list[tuple[Condition, bool]] = [
     (Device("browser_version", "gt(100)"), True),
     (Device("os_version", "lt(14)"), False),
     (And((MEMBER, GERMAN, MOBILE)), True),
-    (And((MEMBER, Place("country", "France"))), False),
+    (And((MEMBER, Location("country", "France"))), False),
     (Not(Or((MEMBER, GERMAN))), False),
     (Or(()), False),
     (And((And(()), PRO)), True),

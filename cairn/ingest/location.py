@@ -34,14 +34,14 @@ def open_locations(path: Path | None) -> Locate:
     @lru_cache(_KEPT)
     def locate(ip: str) -> Mapping[str, str]:
         try:
-            return place_facts(reader.get(ip))
+            return location_facts(reader.get(ip))
         except (ValueError, maxminddb.InvalidDatabaseError):
-            return {}  # no address, or a damaged record: an event without a place is better than none
+            return {}  # no address, or a damaged record: an event without a location is better than none
 
     return locate
 
 
-def place_facts(entry: Entry) -> dict[str, str]:
+def location_facts(entry: Entry) -> dict[str, str]:
     """Shape: keys from FACTS, only what is known. Pure."""
     if not isinstance(entry, dict):
         return {}

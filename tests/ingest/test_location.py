@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from cairn.errors import Misconfigured
-from cairn.ingest.place import open_locations, place_facts
+from cairn.ingest.location import location_facts, open_locations
 from tests.ingest.mmdb import write_mmdb
 
 GRAZ = {
@@ -57,4 +57,4 @@ def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path, body: bytes 
     ],
 )
 def test_records_of_several_vendors(entry: Any, expected: dict[str, str]) -> None:
-    assert place_facts(entry) == expected
+    assert location_facts(entry) == expected
