@@ -19,7 +19,7 @@ browser/node_modules/.setup-done: browser/package-lock.json
 	cd browser && npm ci --silent --no-audit --no-fund
 	touch $@
 
-cairn/collect/static/manifest.json: browser/node_modules/.setup-done browser/build.mjs $(shell find browser/capture browser/labeller -name '*.ts')
+cairn/collect/static/manifest.json: browser/node_modules/.setup-done browser/build.mjs browser/build-segment.mjs $(shell find browser/capture browser/labeller browser/segment -name '*.ts')
 	cd browser && npm run --silent build
 
 cairn/web/static/built/app.js: browser/node_modules/.setup-done browser/build-islands.mjs $(shell find browser/islands -name '*.ts')

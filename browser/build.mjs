@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { minify } from 'terser'
+import { buildSegment } from './build-segment.mjs'
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const folder = process.env.CAIRN_SCRIPT_FOLDER ?? here('../cairn/collect/static')
@@ -75,6 +76,8 @@ for (const [name, file] of Object.entries(FILES)) {
 // Named after its content: an address with this version may be cached for ever.
 const release = `${version}-${all.digest('hex').slice(0, 12)}`
 writeFileSync(`${folder}/manifest.json`, JSON.stringify({ version: release, files }, null, 1) + '\n')
+
+await buildSegment(folder)
 
 console.table(files, ['bytes', 'gzip', 'brotli', 'budget'])
 for (const [name, { gzip, budget }] of Object.entries(files)) {

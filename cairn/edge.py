@@ -22,11 +22,13 @@ import uvloop
 
 from cairn.client_address import caller_of
 from cairn.clock import Clock, PossibleClock, utc_now
+from cairn.collect.analytics_js import AnalyticsFiles
 from cairn.collect.answer import no_such_call, send_answer
 from cairn.collect.app import Collector
 from cairn.collect.configuration import CaptureConfigurations
+from cairn.collect.files import comment
 from cairn.collect.request import request_of
-from cairn.collect.script import ScriptFiles, comment
+from cairn.collect.script import ScriptFiles
 from cairn.disk_space import DiskWatch
 from cairn.errors import Misconfigured, Unavailable
 from cairn.gateway.answers import Receive, Scope, Send
@@ -113,6 +115,9 @@ class Edge:
             CaptureConfigurations(self._members, self._directory),
             public_url=settings.public_url,
         )
+        self._analytics = AnalyticsFiles(
+            script_folder / "segment", self._members, self._directory, public_url=settings.public_url
+        )
         self._trusted = settings.trusted_proxies
         limits = limits_for(raise_file_limit())
         self.connections = Connections(limits, self._trusted)
@@ -128,7 +133,9 @@ class Edge:
         elif self._gateway.handles(method, path):
             await self._gateway(scope, receive, send)
         elif self._script.handles(method, path):
-            await self._send_script(scope, receive, send)
+            await self._send_script(self._script, scope, receive, send)
+        elif self._analytics.handles(path):
+            await self._send_script(self._analytics, scope, receive, send)
         elif path.startswith(SEGMENT_PATHS):
             await send_answer(send, no_such_call(request_of(scope, path)))
         elif path.startswith(GATEWAY_PATHS):
@@ -146,9 +153,11 @@ class Edge:
             scope["client"] = (client, port)
             scope["scheme"] = scheme or scope["scheme"]
 
-    async def _send_script(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send_script(
+        self, files: ScriptFiles | AnalyticsFiles, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         try:
-            await self._script(scope, receive, send)
+            await files(scope, receive, send)
         except (Misconfigured, Unavailable) as error:
             logger.error("script_not_served", extra={"why": str(error)})
             await send_answer(send, comment("the script cannot be served now", 503))

@@ -19,6 +19,7 @@ from cairn.errors import CairnError, Unavailable
 from cairn.flags.publish import publish_environment
 from cairn.members.sets import MembersAndDocuments
 from cairn.privacy.capture import publish_capture
+from cairn.routing.settings_document import publish_source_settings
 from cairn.settings import Settings
 from cairn.workspace.directory_build import publish_directory
 
@@ -105,6 +106,7 @@ class Publisher:
         changed = set()
         for environment_id in sorted(environment_ids):
             self._publish_capture(environment_id)
+            self._publish_sources(environment_id)
             before = self._members.changes()
             self._publish_settings(environment_id)
             if self._members.changes() != before:
@@ -129,6 +131,10 @@ class Publisher:
             # The last good settings file stays in force; the page of the flag shows the warning.
             logger.warning("settings_not_published", extra={"environment": environment_id, "why": str(error)})
             self.warnings[environment_id] = [str(error)]
+
+    def _publish_sources(self, environment_id: int) -> None:
+        with reading(self._engine) as connection:
+            publish_source_settings(connection, self._members, environment_id)
 
     def _publish_capture(self, environment_id: int) -> None:
         """By itself: settings that cannot be read must not keep flags from being published."""

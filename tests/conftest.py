@@ -37,9 +37,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def modules() -> Path:
     """The packages of browser/, installed once."""
-    if not (BROWSER / "node_modules" / "esbuild").is_dir():
+    packages = BROWSER / "node_modules"
+    if not all((packages / name).is_dir() for name in ("esbuild", "@segment/analytics-next")):
         subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=BROWSER, check=True)
-    return BROWSER / "node_modules"
+    return packages
 
 
 @pytest.fixture(scope="session")

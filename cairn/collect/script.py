@@ -5,18 +5,16 @@ What an environment allows to be captured is decided elsewhere: `configurations`
 """
 
 import asyncio
-import gzip
-import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from cairn.collect.answer import Answer, Headers, send_answer
+from cairn.collect.answer import Answer, send_answer
+from cairn.collect.files import FOREVER, File, Hashed, comment, file_of_body, read_file, respond
 from cairn.collect.functions import Configuration, file_of, functions_of, without_bodies, without_functions
 from cairn.collect.request import Receive, Request, Scope, Send, request_of
 from cairn.errors import Misconfigured
@@ -43,45 +41,21 @@ NEUTRAL_CAPTURE = {
 _HOST = re.compile(r"[a-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-f:.]{2,45}\](:\d{1,5})?", re.IGNORECASE)
 _CONFIGURATION_AGE_S = 60  # how long a browser may act on an old configuration; then one conditional request
 _PINNED_AGE_S = 3600  # a page that pins another version gets today's, so the answer must not live for ever
-_PACKET_BYTES = 1_400  # what one packet carries; to compress less gains nothing
-_FOREVER = "public, max-age=31536000, immutable"
-
-_JAVASCRIPT = (b"content-type", b"text/javascript; charset=utf-8")
-_SENT_ALWAYS = (
-    (b"vary", b"Accept-Encoding"),
-    # Pages of any origin may load it, also under cross-origin isolation.
-    (b"access-control-allow-origin", b"*"),
-    (b"cross-origin-resource-policy", b"cross-origin"),
-    (b"timing-allow-origin", b"*"),
-    # Opened as a page of its own it is text, and can reach nothing of this origin.
-    (b"content-security-policy", b"default-src 'none'; sandbox"),
-)
 
 Configurations = Callable[[str], Awaitable[Configuration | None]]
 
 
-class _File(Struct, frozen=True):
-    """One built file in the encodings a browser may ask for."""
-
-    etag: str
-    bodies: dict[str, bytes]  # by content encoding; "" is plain
-
-
 class _Built(Struct, frozen=True):
     version: str
-    files: dict[str, _File]
-
-
-class _Size(Struct):
-    sha256: str
+    files: dict[str, File]
 
 
 class _Manifest(Struct):
     version: str
-    files: dict[str, _Size]
+    files: dict[str, Hashed]
 
 
-def _origin_of(request: Request, scheme: str) -> str:
+def origin_of(request: Request, scheme: str) -> str:
     """Where this was asked for: a script that runs as a module, or inside a page's own code, cannot tell."""
     host = request.header(b"host")
     return f"{scheme}://{host}" if _HOST.fullmatch(host) else ""
@@ -138,8 +112,8 @@ class ScriptFiles:
             wanted = _runtime(name) if name.startswith("core") else name
         else:
             return comment("no such script", 404)
-        age = _FOREVER if version == built.version else f"public, max-age={_PINNED_AGE_S}"
-        return _respond(built.files[f"{wanted}.js"], request, age)
+        age = FOREVER if version == built.version else f"public, max-age={_PINNED_AGE_S}"
+        return respond(built.files[f"{wanted}.js"], request, age)
 
     async def _loader(self, built: _Built, environment: str, request: Request, scheme: str) -> Answer:
         is_neutral = request.path.startswith("/k/")
@@ -162,7 +136,7 @@ class ScriptFiles:
             server["functions"] = [f"{folder}{identifier}.js" for identifier in functions]
         if is_neutral:
             server["paths"] = {name: path for path, name in NEUTRAL_CAPTURE.items()}
-        origin = self._public_url or _origin_of(request, scheme)
+        origin = self._public_url or origin_of(request, scheme)
         known = {"envId": environment, "server": server, "isNeutral": is_neutral, "origin": origin}
         body = (
             b"(function(C){"
@@ -172,20 +146,22 @@ class ScriptFiles:
             + b")"
         )
         age = f"public, max-age={_CONFIGURATION_AGE_S}, stale-while-revalidate=86400"
-        return _respond(_file(body), request, age)
+        return respond(file_of_body(body), request, age)
 
     async def _function(self, environment: str, identifier: str, request: Request) -> Answer:
         body = functions_of(await self._configurations(environment) or {}).get(identifier)
         if body is None:
             return comment("no JavaScript snapshot of this environment has this id", 404)
-        return _respond(_file(file_of(identifier, body)), request, _FOREVER)
+        return respond(file_of_body(file_of(identifier, body)), request, FOREVER)
 
     def _load(self) -> _Built:
         """The built files, read once. Raises Misconfigured when they were never built."""
         if self._built is None:
             try:
                 manifest = msgspec.json.decode((self._folder / "manifest.json").read_bytes(), type=_Manifest)
-                files = {name: self._read(name, size.sha256) for name, size in manifest.files.items()}
+                files = {
+                    name: read_file(self._folder / name, built) for name, built in manifest.files.items()
+                }
             except OSError as error:
                 raise Misconfigured(
                     f"the browser script is not built ({error}); run `npm ci && npm run build` in browser/",
@@ -193,50 +169,3 @@ class ScriptFiles:
                 ) from error
             self._built = _Built(manifest.version, files)
         return self._built
-
-    def _read(self, name: str, sha256: str) -> _File:
-        bodies = {
-            encoding: (self._folder / (name + ending)).read_bytes()
-            for encoding, ending in (("", ""), ("gzip", ".gz"), ("br", ".br"))
-        }
-        return _File(etag=f'"{sha256[:20]}"', bodies=bodies)
-
-
-def _file(body: bytes) -> _File:
-    """What an environment's configuration of now makes, and no build could compress ahead."""
-    bodies = {"": body} if len(body) <= _PACKET_BYTES else {"": body, "gzip": _zipped(body)}
-    return _File(etag=f'"{hashlib.sha256(body).hexdigest()[:20]}"', bodies=bodies)
-
-
-@lru_cache(256)
-def _zipped(body: bytes) -> bytes:
-    return gzip.compress(body, mtime=0)
-
-
-def comment(text: str, status: int) -> Answer:
-    """For people who look at the page's network tab: a browser runs no script of another status."""
-    return Answer(status, f"/* Cairn: {text} */".encode(), (_JAVASCRIPT,))
-
-
-def _respond(file: _File, request: Request, cache_control: str) -> Answer:
-    accepted = _accepted_encodings(request.header(b"accept-encoding"))
-    encoding = next((one for one in ("br", "gzip") if one in accepted and one in file.bodies), "")
-    # One tag per encoding: caches must not answer one encoding's conditional request with another's body.
-    etag = file.etag if not encoding else f'{file.etag[:-1]}-{encoding}"'
-    sent: Headers = (*_SENT_ALWAYS, (b"cache-control", cache_control.encode()), (b"etag", etag.encode()))
-    known = [one.strip().removeprefix("W/") for one in request.header(b"if-none-match").split(",")]
-    if etag in known or "*" in known:
-        return Answer(304, b"", sent)
-    if encoding:
-        sent = (*sent, (b"content-encoding", encoding.encode()))
-    return Answer(200, file.bodies[encoding], (*sent, _JAVASCRIPT))
-
-
-def _accepted_encodings(header: str) -> set[str]:
-    """The encodings a browser accepts; one with q=0 is refused."""
-    accepted = set()
-    for part in header.lower().split(","):
-        name, _, parameters = part.partition(";")
-        if not re.search(r"q\s*=\s*0(\.0*)?\s*$", parameters):
-            accepted.add(name.strip())
-    return accepted

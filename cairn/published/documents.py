@@ -6,11 +6,11 @@ state gives the same bytes, so that publishing again changes nothing.
 
 from msgspec import Struct
 
-from cairn.published import capture, directory, settings_file
+from cairn.published import capture, directory, settings_file, source_settings
 
 
 class Document(Struct, frozen=True):
-    name: str  # as its module makes it; <environment> stands for an id
+    name: str  # as its module makes it; <environment> and <source> stand for an id
     module: str  # name, type, encode and decode
     encoding: str
     written_by: str
@@ -38,5 +38,12 @@ DOCUMENTS = (
         "JSON",
         "cairn.flags.publish",
         ("cairn.gateway.settings_file",),
+    ),
+    Document(
+        "source/<source>",
+        source_settings.__name__,
+        "JSON",
+        "cairn.routing.settings_document",
+        ("cairn.collect.source_settings",),
     ),
 )

@@ -4,12 +4,14 @@ Source: contracts/segment.md section 4, step 6; the order is Segment's.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
 from cairn.routing import integrations
 from cairn.routing.consent import missing_consent
 from cairn.routing.destination import Destination
+from cairn.routing.device_mode import ID_PREFIX
 from cairn.routing.message import Message
 from cairn.routing.outcome import Discard
 from cairn.routing.rules import Rules
@@ -27,11 +29,20 @@ Step = Callable[[Message, Rules, Destination], Message | Discarded]
 
 
 def drop_sent_by_browser(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
-    metadata = message.body.get("_metadata")
-    bundled = metadata.get("bundled") if isinstance(metadata, dict) else None
-    if isinstance(bundled, list) and name_of(destination) in bundled:
-        return Discarded(Discard.SENT_BY_BROWSER, f"_metadata.bundled names {name_of(destination)}")
-    return message
+    found = message.body.get("_metadata")
+    metadata = found if isinstance(found, dict) else {}
+    bundled = metadata.get("bundled")
+    if not isinstance(bundled, list) or name_of(destination) not in bundled:
+        return message
+    if _is_builtin_alone(metadata.get("bundledIds")):
+        return message
+    return Discarded(Discard.SENT_BY_BROWSER, f"_metadata.bundled names {name_of(destination)}")
+
+
+def _is_builtin_alone(ids: Any) -> bool:  # Any: foreign JSON
+    """Whether the browser had settings of ours: they name the connection whose library it ran, which is always one to
+    the built-in analytics. Another connection to a destination of the same name still gets the message from here."""
+    return isinstance(ids, list) and any(isinstance(each, str) and each.startswith(ID_PREFIX) for each in ids)
 
 
 def drop_unsupported_type(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:

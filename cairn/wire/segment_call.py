@@ -33,6 +33,7 @@ class Metadata(Struct, gc=False):
     """What the browser client says it did by itself."""
 
     bundled: list[str] | None = None
+    failed: list[str] | None = msgspec.field(default=None, name="failedInitializations")
 
 
 class Call(Struct, gc=False):
@@ -126,9 +127,15 @@ def read_call(raw: Raw | bytes) -> Call:
     context, metadata = value.pop("context", None), value.pop("_metadata", None)
     call = to_typed(value, Call)
     call.context = read_context(context)
-    if metadata and isinstance(metadata.get("bundled"), list):
-        call.metadata = Metadata([name for name in metadata["bundled"] if isinstance(name, str)])
+    if metadata:
+        call.metadata = Metadata(
+            _names(metadata.get("bundled")), _names(metadata.get("failedInitializations"))
+        )
     return call
+
+
+def _names(value: Json) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 
 def read_context(value: Json) -> Context | None:

@@ -1,76 +1,24 @@
 """The script from the edge, with what its environment allows; and from a page in Chromium to the draft."""
 
-import asyncio
 import json
 import re
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import msgspec
 import pytest
-import uvicorn
 from playwright.sync_api import Browser
 
-from cairn.edge import build_edge
-from cairn.event import Arrival, Draft
-from cairn.eventlog.log import START
-from cairn.paths import Paths
 from cairn.privacy import capture
 from cairn.privacy.snapshot import Snapshot
 from cairn.published.capture import document_name as capture_name
-from cairn.published.directory import DOCUMENT, encode
-from cairn.settings import load
-from cairn.wire.parsers import PARSERS
 from tests.browser import snippets
-from tests.collect.conftest import DIRECTORY
+from tests.collect.edges import drafts, edge, publish, site
 from tests.patience import PATIENCE_S
-from tests.seams import open_log, open_members
-from tests.wire.arrivals import delivered
 
 APP_ID = snippets.ENVIRONMENT
 LOADERS = [f"/js/heap-{APP_ID}.js", f"/config/{APP_ID}/heap_config.js", f"/k/{APP_ID}.js"]
-
-
-@contextmanager
-def edge(folder: Path, script: Path, configuration: bytes | None = None) -> Iterator[str]:
-    """A running edge with what the core would have published; the answer is its address."""
-    paths = Paths(folder)
-    published = open_members(paths.members)
-    documents: dict[str, bytes | None] = {DOCUMENT: encode(DIRECTORY)}
-    if configuration is not None:
-        documents[capture_name(1)] = configuration
-    published.publish(documents)
-    published.close()
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    stop: list[Callable[[], None]] = []
-
-    async def run() -> None:
-        served = build_edge(load({"data_dir": str(folder)}, {}), script_folder=script)
-        server = uvicorn.Server(
-            uvicorn.Config(served, lifespan="off", log_config=None, access_log=False, ws="none")
-        )
-        stop.append(lambda: setattr(server, "should_exit", True))
-        await served.start()
-        await server.serve(sockets=[listening])
-        await served.stop()
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    url = f"http://localhost:{port}"
-    try:
-        httpx.get(f"{url}/-/edge/health", timeout=PATIENCE_S)
-        yield url
-    finally:
-        for one in stop:
-            one()
-        thread.join()
 
 
 @pytest.mark.parametrize("path", LOADERS)
@@ -78,7 +26,7 @@ def test_the_loader_carries_what_the_environment_allows(
     tmp_path: Path, script_folder: Path, path: str
 ) -> None:
     allowed = {"privacy": {"disableTextCapture": True}, "capture": {"mode": "block", "pages": ["/admin/*"]}}
-    with edge(tmp_path / "data", script_folder, json.dumps(allowed).encode()) as url:
+    with edge(tmp_path / "data", script_folder, {capture_name(1): json.dumps(allowed).encode()}) as url:
         answer = httpx.get(url + path)
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/javascript")
     found = re.search(r"\}\)\((\{.*\})\)$", answer.text)
@@ -105,7 +53,7 @@ def test_without_its_configuration_an_environments_script_stays_away(
     script_folder: Path,
     configuration: bytes,
 ) -> None:
-    with edge(tmp_path / "data", script_folder, configuration) as url:
+    with edge(tmp_path / "data", script_folder, {capture_name(1): configuration}) as url:
         answer = httpx.get(url + LOADERS[0])
         assert answer.status_code == 503 and answer.text.startswith("/* ")
 
@@ -117,45 +65,6 @@ def test_a_script_that_was_never_built(tmp_path: Path) -> None:
 
 PAGE = """<!doctype html><meta charset=utf-8><title>Pricing for ann@shop.test</title><script>{snippet}</script>
 <body><div id=root><a class="btn wide" href="/signup" onclick="return false">Start free</a></div>"""
-
-
-def drafts(folder: Path) -> list[Draft]:
-    log = open_log(Paths(folder).log)
-    try:
-        items = [item for entry in log.read(START, limit_items=10**6) for item in entry.items]
-    finally:
-        log.close()
-    arrivals = [msgspec.msgpack.decode(item, type=Arrival) for item in items]
-    events = [event for arrival in arrivals for event in delivered(PARSERS[arrival.parser](arrival))]
-    found = [event for event in events if isinstance(event, Draft)]
-    assert len(found) == len(events), events
-    return found
-
-
-@contextmanager
-def site(html: str) -> Iterator[int]:
-    """A web site of one page; the answer is its port."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = html.encode()
-            self.send_response(200)
-            self.send_header("content-type", "text/html")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_from_a_page_to_drafts(tmp_path: Path, script_folder: Path, chromium: Browser) -> None:
@@ -241,7 +150,7 @@ def test_javascript_snapshots_run_only_while_they_are_on(
             page.click("b")
         context.close()
 
-    with edge(data, script_folder, document(is_on=True)) as url:
+    with edge(data, script_folder, {capture_name(1): document(is_on=True)}) as url:
         host = url.replace("localhost", "capture.test")
         html = CART.replace("{url}", host).replace("{snippet}", snippets.v5(host=host))
         with site(html) as port:
@@ -249,9 +158,7 @@ def test_javascript_snapshots_run_only_while_they_are_on(
             files = re.findall(r"/v5/functions/\d+/\w+\.js", loader)
             assert [httpx.get(url + file).status_code for file in files] == [200, 200]
             visit(port)
-            members = open_members(Paths(data).members)
-            members.publish({capture_name(1): document(is_on=False)})
-            members.close()
+            publish(data, {capture_name(1): document(is_on=False)})
             assert "/v5/functions/" not in httpx.get(url + LOADERS[0]).text
             assert [httpx.get(url + file).status_code for file in files] == [404, 404]
             visit(port)

@@ -2,11 +2,12 @@
 
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
 
-from cairn.published import capture, directory, settings_file
+from cairn.published import capture, directory, settings_file, source_settings
 from cairn.published.documents import DOCUMENTS, Document
 
 ROOT = Path(__file__).parents[2] / "cairn"
@@ -26,10 +27,14 @@ def test_who_writes_and_reads_a_document_takes_its_name_from_its_module(document
 
 
 def test_names_are_those_of_the_list() -> None:
-    made = {directory.DOCUMENT, capture.document_name(7), settings_file.document_name(7, "node")}
-    listed = {
-        document.name.replace("<environment>", "7").replace("<family>", "node") for document in DOCUMENTS
+    made = {
+        directory.DOCUMENT,
+        capture.document_name(7),
+        settings_file.document_name(7, "node"),
+        source_settings.document_name(7),
     }
+    known = {"<environment>": "7", "<family>": "node", "<source>": "7"}
+    listed = {re.sub("<.*?>", lambda found: known[found[0]], document.name) for document in DOCUMENTS}
     assert made == listed
 
 
@@ -38,6 +43,7 @@ def test_nobody_else_spells_a_document_name() -> None:
         if path.parent.name != "published":
             text = path.read_text()
             assert 'f"capture/{' not in text and 'f"settings/{' not in text, path
+            assert 'f"source/{' not in text, path
 
 
 def test_documents_are_read_as_they_were_written() -> None:
@@ -48,5 +54,8 @@ def test_documents_are_read_as_they_were_written() -> None:
     assert capture.decode(capture.encode(configuration)) == configuration
     read = capture.decode_controls(capture.encode(configuration))
     assert (read.keep_ip, read.capture) == (True, capture.Pages("block", ("/account/*",)))
-    with pytest.raises(ValueError, match=r".+"):
-        capture.decode(b"[")
+    settings = source_settings.without_destinations()
+    assert source_settings.decode(source_settings.encode(settings)) == settings
+    for decode in (capture.decode, source_settings.decode):
+        with pytest.raises(ValueError, match=r".+"):
+            decode(b"[")

@@ -133,6 +133,16 @@ def test_switches_are_of_track_calls() -> None:
         pytest.param({"_metadata": {"bundled": ["Heap"]}}, Discard.SENT_BY_BROWSER, id="by the browser"),
         pytest.param({"_metadata": {"bundled": ["heap"]}}, Discard.UNSUPPORTED_TYPE, id="another name"),
         pytest.param({"_metadata": {"bundled": "Heap"}}, Discard.UNSUPPORTED_TYPE, id="no list"),
+        pytest.param(
+            {"_metadata": {"bundled": ["Heap"], "bundledIds": ["dst_1"]}},
+            Discard.SENT_BY_BROWSER,
+            id="another's",
+        ),
+        pytest.param(
+            {"_metadata": {"bundled": ["Heap"], "bundledIds": ["connection/7"]}},
+            Discard.UNSUPPORTED_TYPE,
+            id="the built-in's library sent it to the built-in alone",
+        ),
         pytest.param({"type": "page"}, Discard.UNSUPPORTED_TYPE, id="type"),
         pytest.param({"type": "track"}, Discard.FILTERED_BY_CONSENT, id="consent"),
         pytest.param({"type": "track", "context": {}}, Discard.FILTERED_BY_INTEGRATIONS, id="integrations"),

@@ -4,16 +4,18 @@ Source: contracts/segment.md 5.1 column B and 5.3. Beyond it nothing is lost: a 
 anonymous id (as column D does), and an identify with both ids links them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from cairn import ids
 from cairn.event import Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
+from cairn.routing.device_mode import BROWSER_NAMES
 from cairn.routing.heap_email import email_of
 from cairn.routing.integrations import is_allowed
 from cairn.wire.properties import cut_value, facade_scalars
 from cairn.wire.refusal import Rejected
-from cairn.wire.segment_call import Call, CheckedCall, Context, Surroundings
+from cairn.wire.segment_call import Call, CheckedCall, Context, Metadata, Surroundings
 from cairn.wire.times import check_range, epoch_ms, happened_ms
 from cairn.wire.users import LONGEST_ID
 
@@ -67,8 +69,8 @@ def _draft_of(checked: CheckedCall) -> Draft:
 
 def _check_wanted(call: Call, kind: str, around: Surroundings) -> None:
     """The routing decision for this destination, in its order: contracts/segment.md section 4."""
-    if call.metadata is not None and DESTINATION in (call.metadata.bundled or ()):
-        raise Rejected(Reason.SENT_BY_BROWSER, f"_metadata.bundled names {DESTINATION}")
+    if call.metadata is not None and (name := _sent_by_browser(call.metadata)):
+        raise Rejected(Reason.SENT_BY_BROWSER, f"_metadata.bundled names {name}")
     if kind not in ("track", "identify"):
         raise Rejected(Reason.UNSUPPORTED_EVENT_TYPE, f"type: Heap takes track and identify, not {kind}")
     if (call.integrations or around.integrations) and not _is_chosen(
@@ -77,6 +79,20 @@ def _check_wanted(call: Call, kind: str, around: Surroundings) -> None:
         raise Rejected(
             Reason.BLOCKED_BY_INTEGRATIONS, f"integrations: does not name {DESTINATION}, or says false"
         )
+
+
+def _sent_by_browser(metadata: Metadata) -> str:
+    """The name of the destination that delivered it in the browser; empty: none did.
+
+    A browser names what it was told to load, and also what then failed to load; that has delivered nothing.
+    """
+    bundled, failed = metadata.bundled or (), metadata.failed or ()
+    return next((name for name in BROWSER_NAMES if name in bundled and not _has_failed(name, failed)), "")
+
+
+def _has_failed(name: str, failed: Sequence[str]) -> bool:
+    """Plugins of an Actions destination fail by its name or by their own, which begins with it."""
+    return any(each == name or each.startswith(f"{name} ") for each in failed)
 
 
 def _is_chosen(own: dict[str, Any], around: dict[str, Any]) -> bool:
