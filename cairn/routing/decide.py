@@ -12,6 +12,7 @@ from cairn.routing import integrations
 from cairn.routing.consent import missing_consent
 from cairn.routing.destination import Destination
 from cairn.routing.device_mode import ID_PREFIX
+from cairn.routing.filters import filtered
 from cairn.routing.message import Message
 from cairn.routing.outcome import Discard
 from cairn.routing.rules import Rules
@@ -77,12 +78,22 @@ def drop_by_event_switch(message: Message, rules: Rules, destination: Destinatio
     return Discarded(Discard.FILTERED_BY_EVENT_SWITCH, f"the event {message.event[:100]!r} is switched off")
 
 
+def apply_filters(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+    left = filtered(message, rules.filters)
+    if isinstance(left, Message):
+        return left
+    return Discarded(
+        Discard.FILTERED_BY_RULES, f"filter {left.name or left.condition.text[:200]}: {left.action}"
+    )
+
+
 STEPS: tuple[Step, ...] = (
     drop_sent_by_browser,
     drop_unsupported_type,
     drop_without_consent,
     drop_by_integrations,
     drop_by_event_switch,
+    apply_filters,
 )
 
 

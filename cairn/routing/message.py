@@ -6,6 +6,7 @@ delivery needs of every message.
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 
@@ -27,3 +28,23 @@ class Message(Struct, frozen=True):
     def order_key(self) -> str:
         """Messages with the same key are delivered in their order."""
         return self.user_id or self.anonymous_id
+
+    def with_body(self, body: dict[str, Any]) -> "Message":
+        """Of another body: who and what it is are read from that again. Its type and messageId stay."""
+        return msgspec.structs.replace(
+            self,
+            body=body,
+            event=event_name(self.kind, body),
+            user_id=_text(body.get("userId")),
+            anonymous_id=_text(body.get("anonymousId")),
+        )
+
+
+def event_name(kind: str, body: dict[str, Any]) -> str:
+    if kind == "track":
+        return _text(body.get("event"))
+    return _text(body.get("name")) if kind in ("page", "screen") else ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -3,12 +3,14 @@
 Source: contracts/segment.md section 4, step 6.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from cairn.errors import InvalidInput
+from cairn.routing.filters import MOST_FILTERS, Filter
+from cairn.routing.typed_texts import decoded, to_json
 
 
 class RulesRefused(InvalidInput):
@@ -24,18 +26,21 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     events: dict[str, bool] = {}
     # Consent categories that the connection needs, all of them.
     consent: tuple[str, ...] = ()
+    filters: Annotated[tuple[Filter, ...], Meta(max_length=MOST_FILTERS)] = ()
 
 
 def read_rules(data: Any) -> Rules:  # Any: foreign JSON
     """Raises RulesRefused, naming the field."""
     try:
-        return msgspec.convert(data, Rules)
+        return msgspec.convert(data, Rules, dec_hook=decoded)
     except msgspec.ValidationError as error:
-        said, _, path = str(error).partition(" - at `$")
+        said, _, path = (
+            str(error).rpartition(" - at `$") if " - at `$" in str(error) else (str(error), "", "")
+        )
         field = path.strip("`").lstrip(".")
         raise RulesRefused(f"{field or 'rules'}: {said[:1].lower()}{said[1:]}", field=field) from error
 
 
 def rules_json(rules: Rules) -> dict[str, Any]:
     """As it is stored; `read_rules` gives the same rules again."""
-    return msgspec.json.decode(msgspec.json.encode(rules), type=dict[str, Any])
+    return dict(to_json(rules))

@@ -10,7 +10,7 @@ import msgspec
 
 from cairn.event import Refused
 from cairn.outcomes import Reason
-from cairn.routing.message import Message
+from cairn.routing.message import Message, event_name
 from cairn.wire.lenient import read_object
 from cairn.wire.reading import MOST_DEPTH, check_depth
 from cairn.wire.refusal import Rejected
@@ -58,7 +58,7 @@ def _message(checked: CheckedCall, position: int) -> Message:
         position=position,
         source_id=arrival.source_id,
         kind=checked.kind,
-        event=_event_name(checked.kind, body),
+        event=event_name(checked.kind, body),
         user_id=call.user_id or "",
         anonymous_id=call.anonymous_id or "",
         message_id=message_id,
@@ -115,8 +115,3 @@ def _channel(body: _Body, source_kind: Any) -> str:
     if isinstance(sent, str) and sent in _CHANNELS:
         return sent
     return _CHANNEL_OF_SOURCE.get(source_kind, "server")
-
-
-def _event_name(kind: str, body: _Body) -> str:
-    name = body.get("event" if kind == "track" else "name") if kind in ("track", "page", "screen") else ""
-    return name if isinstance(name, str) else ""
