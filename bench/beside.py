@@ -29,7 +29,7 @@ from cairn.segments.live import LiveSegments
 from cairn.store.clickhouse import ClickHouseStore
 
 SHARING = 20  # segments that mention the same event
-LEAVING = 50  # users whose window ends
+ENDING_USERS = 50  # users whose window ends
 ROUNDS = 7
 FIRST_USER = 10_000_000  # ids of these users; the generated ones are lower
 
@@ -132,7 +132,7 @@ def _evaluated(here: Beside, name: str, now_ms: int) -> float:
 def _late(here: Beside) -> int:
     """How long after their windows ended the last of some members is out of all segments of one event."""
     ends_ms = to_ms(datetime.now(UTC)) + 15_000
-    users = range(FIRST_USER + 100, FIRST_USER + 100 + LEAVING)
+    users = range(FIRST_USER + 100, FIRST_USER + 100 + ENDING_USERS)
     own = [
         status
         for status in here.live.status().segments

@@ -72,7 +72,7 @@ def check_zone(name: str) -> str:
     """Raises UnknownTimeZone."""
     if name not in zone_names():
         raise UnknownTimeZone(
-            f"time_zone: {name[:LONGEST_NAME]!r} is no time zone; name one as Europe/Berlin, or UTC",
+            f"time_zone: {name[:LONGEST_NAME]!r} is not a time zone; name one as Europe/Berlin, or UTC",
             field="time_zone",
         )
     return name

@@ -1,7 +1,7 @@
 """Whose address a request comes from: the connection's own, or what trusted proxies in front say it is.
 
 `X-Forwarded-For` is a list to which each proxy appends the address it was called from. Only entries written by trusted
-proxies count, so the list is read from its right end, up to the first address that is no trusted proxy.
+proxies count, so the list is read from its right end, up to the first address that is not a trusted proxy.
 """
 
 import ipaddress
@@ -49,8 +49,8 @@ class TrustedProxies:
 def caller_of(peer: str, headers: Iterable[tuple[bytes, bytes]], trusted: TrustedProxies) -> tuple[str, str]:
     """The client's address and, where a trusted proxy tells it, the scheme the client used (else empty).
 
-    `peer` is who opened the connection. A hop that is no address (`unknown`) hides what is left of it: then the client
-    is the proxy that wrote it. Repeated header lines are one list (RFC 9110, 5.3).
+    `peer` is who opened the connection. A hop that is not an address (`unknown`) hides what is left of it: then the
+    client is the proxy that wrote it. Repeated header lines are one list (RFC 9110, 5.3).
     """
     if peer not in trusted:
         return _plain(peer), ""

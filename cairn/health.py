@@ -1,4 +1,4 @@
-"""What is wrong with this Cairn itself, in words for whoever looks at the Home page."""
+"""What is wrong with this Cairn itself, in words for readers of the Home page."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

@@ -74,7 +74,7 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.STORED: (Outcome.ACCEPTED, "Stored and countable."),
     Reason.ACCOUNT_CHANGED: (
         Outcome.ACCEPTED,
-        "Kept with the account, for all of its users. It is no user's event.",
+        "Kept with the account, for all of its users. It is not a user's event.",
     ),
     Reason.UNSUPPORTED_EVENT_TYPE: (
         Outcome.FILTERED,
@@ -149,7 +149,7 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.TWO_USERS: (Outcome.INVALID, "Send an identity or a user id, never both."),
     Reason.JUNK_IDENTITY: (
         Outcome.INVALID,
-        "This identity would merge strangers (null, undefined, guest, ...). Send a real one.",
+        "This identity would merge unrelated users (null, undefined, guest, ...). Send a real one.",
     ),
     Reason.IDENTITY_TAKEN: (
         Outcome.INVALID,

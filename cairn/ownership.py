@@ -1,6 +1,6 @@
 """Who serves a data directory. Each process of the pair has its own lock file there, so that either may be served
-alone; whoever serves holds the locks of what it serves, and its processes inherit them: a directory is free when the
-last of them is gone, however they ended.
+alone; the process that serves holds the locks of what it serves, and its children inherit them: a directory is free
+when the last of them has ended.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Ownership:
     def note(self, url: str) -> None:
         """Say who and where, for those who find the directory taken."""
         for lock in self.locks:
-            with contextlib.suppress(OSError):  # a full disk: then nobody is named to whoever comes second
+            with contextlib.suppress(OSError):  # a full disk: then the second process is told no name
                 os.ftruncate(lock, 0)
                 os.pwrite(lock, f"process {os.getpid()} at {url}\n".encode(), 0)
 
@@ -66,8 +66,8 @@ def _lock_file(data_dir: Path, role: str) -> Path:
 
 
 def _own(file: Path, data_dir: Path) -> int:
-    """Processes of a killed supervisor end a moment after it and hold its locks until then. Whoever starts Cairn again
-    at once need not know, so they are waited for.
+    """Processes of a killed supervisor end a moment after it and hold its locks until then. A new start
+    waits for them.
     """
     lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     began = monotonic()

@@ -40,7 +40,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
-# The edge knows these better than whoever wrote them; `expect` was answered by the edge's own server.
+# The edge knows these better than their sender; `expect` was answered by the edge's own server.
 OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"expect"))
 
 # For the pages that the edge makes itself, as the core has them for its own (web/guard.py).

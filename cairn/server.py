@@ -252,7 +252,7 @@ def _die_of_native_crashes() -> None:
 
 
 def _start_again() -> None:
-    """End, as on SIGTERM; the supervisor starts the core anew."""
+    """End, as on SIGTERM; the supervisor starts the core again."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -149,7 +149,7 @@ def unplanned(seen: Sequence[NameSeen], planned: Set[str]) -> list[NameSeen]:
 
 
 def new_names(seen: Sequence[NameSeen], planned: Set[str], now_ms: int) -> list[Finding]:
-    """One finding for the unplanned names that came up of late. Nothing where nobody keeps a plan."""
+    """One finding for the unplanned names that came up recently. Nothing where nobody keeps a plan."""
     since_ms = now_ms - NEW_DAYS * DAY_MS
     fresh = (
         [name_seen.name for name_seen in unplanned(seen, planned) if name_seen.first_ms >= since_ms]

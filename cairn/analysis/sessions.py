@@ -1,4 +1,4 @@
-"""Sessions: as the clients captured them, or split anew by a gap of one's own choosing.
+"""Sessions: as the clients captured them, or split by another gap.
 
 Captured events carry the session the client knew; server events carry none, and Heap's rules (30 minutes without a
 pageview on the web, 5 in the background of an app) cannot be changed there. With a gap a session ends with a silence
@@ -26,7 +26,7 @@ PAGE = 50  # sessions on a page
 # Of a question over all users' events.
 LONG = Limits(timeout_s=30.0)
 MINUTE_MS = 60_000
-# Of one user, that are split anew in one answer: what the engine holds must not follow how much somebody did.
+# Of one user, split by another gap in one answer: what the engine holds must not follow how much somebody did.
 MOST_EVENTS = 20_000
 LEAST_GAP_MIN, MOST_GAP_MIN = 1, 24 * 60  # minutes
 
@@ -174,7 +174,7 @@ def _captured(plan: Plan, scope: Scope, owner: str, *clauses: str) -> str:
 
 
 def _split_newest(plan: Plan, scope: Scope, gap_ms: int, *clauses: str) -> str:
-    """A user's newest events, their sessions numbered anew."""
+    """A user's newest events, numbered by the new sessions."""
     gap = scope.bindings.whole(gap_ms)
     return f"""
         SELECT session, one.1 AS at, one.2 AS log_position, one.3 AS kind, one.4 AS path
@@ -189,7 +189,7 @@ def _split_newest(plan: Plan, scope: Scope, gap_ms: int, *clauses: str) -> str:
 
 
 def _split_times(plan: Plan, scope: Scope, owner: str, gap_ms: int) -> str:
-    """When something was done, its session numbered anew. Shape: owner, session, at. Eight bytes an event, no more."""
+    """When something was done, by new session. Shape: owner, session, at. Eight bytes an event, no more."""
     gap = scope.bindings.whole(gap_ms)
     return f"""
         SELECT owner, session, at

@@ -1,4 +1,4 @@
-"""The sites whose pages people viewed, as events tell. They prove nothing: whoever has the app id can send any host."""
+"""The sites whose pages people viewed, as events tell. They prove nothing: anyone with the app id can send any host."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Which session each event of a user's timeline belongs to: the one the client sent, or one split anew by a gap."""
+"""Which session each event of a user's timeline belongs to: the one the client sent, or one split by another gap."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ def timeline_sessions(
 ) -> TimelineSessions:
     """`gap_ms` 0: as captured. Otherwise a session ends with a silence longer than that.
 
-    Limits: of those split anew, what the events around a time make, the newest ones without it; of captured ones the
+    Limits: of those split by a gap, what the events near a time make, the newest ones without it; of captured ones the
     newest. One in which nothing was done, as when an SDK only asked for flags, is none.
     """
     if not gap_ms:

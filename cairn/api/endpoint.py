@@ -141,7 +141,7 @@ class Surface:
     authenticate: Callable[[Core, Request], Call]
     read_body: Callable[[Request], Awaitable[bytes]] = read_body
     failed: Callable[[CairnError], Response] = answer
-    is_open_to_pages: bool = False  # pages of any origin may call: what authenticates is no cookie
+    is_open_to_pages: bool = False  # pages of any origin may call: what authenticates is not a cookie
 
 
 def routes(core: Core, surface: Surface) -> list[BaseRoute]:
@@ -279,7 +279,7 @@ def _arguments(endpoint: Endpoint, request: Request, body: bytes | Upload) -> di
 
 
 def _expected(header: str) -> int | None:
-    """The edition that an If-Match header names; None: any. What we never sent as an ETag is no edition."""
+    """The edition that an If-Match header names; None: any. What we never sent as an ETag is not an edition."""
     if header.strip() == "*":
         return None
     digits = header.strip().removeprefix('"').removesuffix('"')

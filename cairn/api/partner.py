@@ -129,7 +129,7 @@ class PartnerCall(Call):
 
 
 class Pace:
-    """Slows down whoever registers again and again. In memory: a restart forgets, which is harmless."""
+    """Slows down a client that registers again and again. In memory: a restart forgets, which is harmless."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -209,7 +209,7 @@ def partner_surface() -> Surface:
 
 
 def partner_routes(core: Core) -> list[BaseRoute]:
-    """What is no endpoint of a surface: these read forms too, and know their callers by client id and secret."""
+    """What is not an endpoint of a surface: these read forms too, and know their callers by client id and secret."""
     pace = Pace()
 
     def register(request: Request, body: bytes) -> Response:

@@ -108,7 +108,7 @@ def create_defined_event(call: Call, project_id: int, new: NewDefinedEvent) -> E
 def change_defined_event(
     call: Call, event_id: int, changes: Changes, *, expected: int | None = None
 ) -> Edited[DefinedEvent]:
-    """Segments that count it are counted anew. `expected`: the edition the caller has seen.
+    """Segments that count it are counted again. `expected`: the edition the caller has seen.
 
     Raises InvalidInput, DefinedEventNotFound, Conflict and StaleVersion.
     """

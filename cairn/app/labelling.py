@@ -13,7 +13,7 @@ from cairn.workspace.member import Member
 
 class Sites(Struct, frozen=True):
     named: list[LabelSite]  # by a person; labelling opens nowhere else
-    seen: dict[str, list[SeenPage]]  # by host, as events tell, whoever sent them
+    seen: dict[str, list[SeenPage]]  # by host, as events report it, whichever client sent them
 
 
 def read_sites(call: Call, environment: Environment) -> Sites:

@@ -1,6 +1,6 @@
 """Flags that Python's SDK asks for without getting the lists their conditions ask about, because a switch is off.
 
-Node asks the gateway about a value; Python needs the whole list in its settings file, where whoever has the SDK key can
+Node asks the gateway about a value; Python needs the whole list in its settings file, where anyone with the SDK key can
 read it. So each environment has a switch.
 """
 

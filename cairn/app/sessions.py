@@ -1,4 +1,4 @@
-"""Sessions: as clients captured them, or split anew by any gap."""
+"""Sessions: as clients captured them, or split by any gap."""
 
 from collections.abc import Sequence
 

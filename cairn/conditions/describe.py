@@ -69,7 +69,7 @@ class Phrase(Struct, frozen=True):
     text: str
     emphasised: bool = False
     segment_id: int = 0  # of a list, to link it and to tell its size
-    list_id: str = ""  # of a list that is no segment's
+    list_id: str = ""  # of a list other than a segment's
 
 
 class Line(Struct, frozen=True):

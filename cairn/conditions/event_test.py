@@ -1,6 +1,6 @@
 """Whether one event is what a match asks for, in Python: the same meaning as the SQL of `clause`, to the letter. Pure.
 
-For whoever has the event in hand: the labeller's examples, and rules over events as they pass.
+For callers that hold the event itself: the labeller's examples, and rules over events as they pass.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """JavaScript's regular expressions, which the Node SDK runs, in two other dialects: RE2's and Python's.
 
 RE2 evaluates them here, in time linear in the text. Python's is for the Python SDK, so that a pattern means there what
-it means in Node: `\\d`, `\\w` and `\\s` are JavaScript's, a dot is no line break and `$` is the very end.
+it means in Node: `\\d`, `\\w` and `\\s` are JavaScript's, a dot is not a line break and `$` is the very end.
 """
 
 import functools

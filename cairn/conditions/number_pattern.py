@@ -70,7 +70,7 @@ def equal(text: str) -> str | None:
 def ordered(keyword: str, text: str) -> str | None:
     """A pattern for the numbers or versions that are gt, gte, lt or lte; None for a text that is neither.
 
-    A version is never compared with a negative number. Anything that is no number and no version never matches.
+    A version is never compared with a negative number. Anything that is neither a number nor a version never matches.
     """
     if is_version(text):
         return _bounded([], _versions(keyword, text.split("."), least=1))

@@ -320,7 +320,7 @@ _ORDERINGS: dict[str, Callable[[int], bool]] = {
 
 
 def _compare_versions(first: str, second: str) -> int:
-    """Part by part; a part that is no number counts as 0, which is why `abc` is less than 100 to the Node SDK."""
+    """Part by part; a part that is not a number counts as 0, which is why `abc` is less than 100 to the Node SDK."""
     ours, theirs = _parts(first), _parts(second)
     width = max(len(ours), len(theirs))
     ours += [0.0] * (width - len(ours))

@@ -18,7 +18,7 @@ MEMORY = 4 << 20
 
 
 class PatternRefused(InvalidInput):
-    """A pattern is no regular expression, or needs what no linear engine has: look-around, or references to groups."""
+    """A pattern is not a regular expression, or needs look-around or group references, which no linear engine has."""
 
     code = "pattern_refused"
 

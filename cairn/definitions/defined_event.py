@@ -114,7 +114,7 @@ def list_defined_events(
 def update_defined_event(
     connection: sa.Connection, workspace_id: int, event_id: int, changes: Changes, now: datetime
 ) -> DefinedEvent:
-    """Segments that count it are counted anew when the definition changes. Raises InvalidInput, NotFound, Conflict."""
+    """Segments that count it are counted again when the definition changes. Raises InvalidInput, NotFound, Conflict."""
     before = get_defined_event(connection, workspace_id, event_id)
     values: dict[str, Any] = {"updated_at": now}  # Any: columns of several types
     if changes.name is not None and changes.name != before.name:
@@ -195,7 +195,8 @@ def check_known(connection: sa.Connection, project_id: int, definition: Definiti
         known = found.get(event_id)
         if known is None or known.state != "active" or event_id == of:
             raise InvalidInput(
-                f"{field}: {event_id} is no other active defined event of the project", field=field
+                f"{field}: {event_id} is not the id of another active defined event of the project",
+                field=field,
             )
         if known.definition.events:
             raise InvalidInput(
@@ -259,7 +260,7 @@ def _defined_in(document: object) -> Iterator[int]:
 
 
 def _renew_segments(connection: sa.Connection, event: DefinedEvent) -> None:
-    """Raise the version of segments that count it, itself or through a combo, so that they are counted anew."""
+    """Raise the version of segments that count it, itself or through a combo, so that they are counted again."""
     uses = used_in(connection, event)
     for combo in [use.id for use in uses if use.what == "defined event"]:
         uses += used_in(connection, get_defined_event(connection, event.workspace_id, combo))

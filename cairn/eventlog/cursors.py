@@ -2,7 +2,7 @@
 
 Not synced on every commit: after a power failure a reader may read again what it had read, and repeats are the
 same events. Losing the file has the same effect. The holes that were found in the log are noted here too, because
-whoever passed one never comes back to it.
+a reader that passed one never comes back to it.
 """
 
 import sqlite3

@@ -31,7 +31,7 @@ _PASSING = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-# What reading a file may raise: a damaged one can make SQLite complain in text that is no UTF-8.
+# What reading a file may raise: a damaged one can make SQLite complain in text that is not UTF-8.
 SqliteTrouble = (sqlite3.Error, UnicodeDecodeError)
 _IOERR_SHORT_READ = 522  # the file ends in the middle of a page: cut off
 
@@ -43,7 +43,7 @@ class LogUnavailable(Unavailable):
 
     def __init__(self, path: Path, error: Exception) -> None:
         super().__init__(
-            f"event log {path.name} cannot be used: {error}; free or mend its disk", field="data_dir"
+            f"event log {path.name} cannot be used: {error}; free or repair its disk", field="data_dir"
         )
 
 

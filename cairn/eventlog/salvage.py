@@ -34,7 +34,7 @@ def salvaged(path: Path, *, after: int) -> Iterator[Entry]:
     frames = list(_frames(path.with_name(path.name + "-wal")))
     current = frames[0][1] if frames else b""
     newest = {number: image for number, salts, image in frames if salts == current}
-    # Behind the current frames lie those of before the file was last begun anew; they help where nothing else does.
+    # Behind the current frames are those from before the file was last reset; they help where nothing else does.
     older = {number: image for number, salts, image in frames if salts != current}
     with path.open("rb") as file:
 

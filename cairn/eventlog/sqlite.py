@@ -57,13 +57,13 @@ def open_log(path: Path, log_id: int = 0) -> "SqliteLog":
 class SqliteLog:
     """Implements EventLog. Any number of threads and processes may use the same file, under the same id.
 
-    It opens the file when it is first used, and again after trouble: a full disk keeps nobody from starting.
+    It opens the file when it is first used, and again after a failure: a full disk does not prevent a start.
     """
 
     def __init__(self, path: Path, log_id: int = 0) -> None:
         self._path = path
         self.id = log_id
-        with contextlib.suppress(OSError):  # whoever uses it is told
+        with contextlib.suppress(OSError):  # its users get the error
             path.parent.mkdir(parents=True, exist_ok=True)
         self._cursors = Cursors(path.with_name(path.name + ".cursors"))
         self._tail = Tail(path.with_name(path.name + ".tail"))
@@ -165,7 +165,7 @@ def _reported(hole: log_table.Hole) -> tuple[int, str]:
 
 
 class _Connection:
-    """One connection and its lock. Opens again after trouble, and when the file behind the path was moved aside."""
+    """One connection and its lock. Opens again after a failure, and when the file behind the path was moved aside."""
 
     def __init__(self, path: Path, cursors: Cursors, tail: Tail) -> None:
         self._path = path

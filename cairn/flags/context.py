@@ -15,7 +15,7 @@ Details = Callable[
 
 
 class ContextInvalid(InvalidInput):
-    """A context is no JSON object as flag SDKs take it, with an `id` and `customVariables`."""
+    """A context is not a JSON object as flag SDKs take it, with an `id` and `customVariables`."""
 
     code = "context_invalid"
 
@@ -84,5 +84,5 @@ def _texts(value: Any) -> dict[str, str]:
 
 
 def _seed(value: Any) -> str:
-    """The SDKs ignore a seed that is no text, or blank."""
+    """The SDKs ignore a seed that is not text, or blank."""
     return value if isinstance(value, str) and value.strip() else ""

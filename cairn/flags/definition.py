@@ -43,7 +43,7 @@ class FlagArchived(Conflict):
 
 
 class DefinitionDamaged(Conflict):
-    """What is stored of the flag or rule cannot be read. Send the named parts anew with the change, or delete it."""
+    """What is stored of the flag or rule cannot be read. Send the named parts again with the change, or delete it."""
 
     code = "definition_damaged"
 
@@ -205,7 +205,7 @@ def update_flag(
         changed["name"] = clean_name(changed["name"])
     if lost := sorted(stored.flag.unreadable.keys() - changed.keys()):
         raise DefinitionDamaged(
-            f"{lost[0]}: what is stored cannot be read; send {' and '.join(lost)} anew with this change",
+            f"{lost[0]}: what is stored cannot be read; send {' and '.join(lost)} again with this change",
             field=lost[0],
         )
     flag = msgspec.structs.replace(stored.flag, **changed, unreadable={})
@@ -338,10 +338,10 @@ def update_rule(
 
 
 def _mended(rule: Rule, changed: dict[str, Any]) -> Rule:
-    """One that cannot be read, where the change says anew what it needs. Raises DefinitionDamaged."""
+    """One that cannot be read, where the change says again what it needs. Raises DefinitionDamaged."""
     if lost := [name for name in ("condition", "traffic", "allocations") if name not in changed]:
         raise DefinitionDamaged(
-            f"{lost[0]}: what is stored of this rule cannot be read; send {' and '.join(lost)} anew, or delete it",
+            f"{lost[0]}: what is stored of this rule cannot be read; send {' and '.join(lost)} again, or delete it",
             field=lost[0],
         )
     return msgspec.structs.replace(rule, salt=f"r{rule.id}", unreadable="")

@@ -1,8 +1,8 @@
 """Reads a Wingify settings file into our model, keeping campaign and variation numbers, keys and salts. Pure.
 
 Compiled again and decided by the SDKs, it gives the results of the original. As in the SDKs a `status` means nothing
-and a rule whose campaign is missing is no rule. Limit: a variation that lacks a variable gets the variable's default,
-and impact campaigns are left behind.
+and a rule whose campaign is missing is not a rule. Limit: a variation that lacks a variable gets the variable's
+default, and impact campaigns are left out.
 """
 
 from itertools import count

@@ -94,7 +94,9 @@ def holdout_of(row: sa.Row[Any]) -> Holdout:
     return _read(_with_columns(row), Holdout)
 
 
-def _with_columns(row: sa.Row[Any]) -> Any:  # Any: a document, or what is no object and is refused as it is
+def _with_columns(
+    row: sa.Row[Any],
+) -> Any:  # Any: a document, or what is not an object and is refused as it is
     return {"id": row.id, "name": row.name, **row.body} if isinstance(row.body, dict) else row.body
 
 

@@ -279,7 +279,7 @@ class Gateway:
             return (MOST_BATCH_EVENTS + 1 if rejected.reason is Reason.TOO_MANY_EVENTS else 0), rejected
 
     def _refused_key(self, request: Request, sdk: Sdk | None, body: bytes) -> Answer:
-        """No key at all (an account's id is no secret), or a public one where the server's is needed.
+        """No key at all (an account's id is not a secret), or a public one where the server's is needed.
 
         400, because SDKs do not send that again.
         """

@@ -1,4 +1,4 @@
-"""What the gateway tells people about itself and the SDKs it hears from. Kept in memory; a restart starts anew."""
+"""What the gateway tells people about itself and the SDKs it hears from. Kept in memory; a restart starts over."""
 
 from contextlib import suppress
 from typing import Any

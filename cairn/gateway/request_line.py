@@ -46,7 +46,9 @@ class LenientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self.has_completed:
-            self._in_line = False  # its line is in the parser already; what comes next is no beginning of one
+            self._in_line = (
+                False  # its line is in the parser already; what comes next is not a beginning of one
+            )
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

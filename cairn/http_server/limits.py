@@ -56,9 +56,9 @@ def most_body_bytes(target: bytes) -> int:
 def limits_for(files: int) -> Limits:
     """Fit into so many open files: the backlog may become connections before they can be counted."""
     backlog = max(16, min(2_048, files // 4))
-    room = max(64, files - _OWN_FILES - backlog)
-    connections = min(MOST_CONNECTIONS, room * 2 // 3)
-    proxied = min(1_000, room - connections)
+    available = max(64, files - _OWN_FILES - backlog)
+    connections = min(MOST_CONNECTIONS, available * 2 // 3)
+    proxied = min(1_000, available - connections)
     return Limits(
         connections=connections,
         per_address=max(16, min(512, connections // 4)),

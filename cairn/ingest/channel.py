@@ -1,4 +1,4 @@
-"""Whence a session came: search words, campaign and marketing channel, from its referrer and landing page. Pure.
+"""The source of a session: search words, campaign and marketing channel, from its referrer and landing page. Pure.
 
 Heap derives the channel too but does not publish its rules; these are the ones analysts know from elsewhere. The
 sender's own words (utm_*) count before the referrer, and money before anything else.
@@ -44,7 +44,7 @@ _SEARCH = re.compile(
     r"|^search\.|(^|\.)googlequicksearchbox$"
 )
 _NO_SEARCH = re.compile(r"^search\.google\.com$")  # the console for site owners
-# Where people sign in. Whoever comes back from there was on the site before: nobody was sent.
+# Where people sign in. A user who comes back from there was on the site before and was not referred.
 _SIGN_IN = re.compile(
     r"^(accounts?|auth|idp|login|logon|oauth2?|openid|passport|secure-login|signin|sign-in|sso)\d*\."
     r"|^id\.(atlassian|heroku|twitch|vk|yandex)\.[a-z]{2,3}$"
@@ -174,7 +174,7 @@ def _host_and_query(referrer: str) -> _Referrer:
         split = urlsplit(referrer if "//" in referrer else f"//{referrer}")
         return _Referrer((split.hostname or "").removeprefix("www."), split.path, split.query)
     except ValueError:
-        return _Referrer("", "", "")  # brackets that are no address
+        return _Referrer("", "", "")  # brackets that are not an address
 
 
 def _is_within(host: str, domain: str) -> bool:

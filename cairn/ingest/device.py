@@ -28,7 +28,7 @@ _BROWSER = re.compile(
     re.IGNORECASE,
 )
 # How programs declare themselves: crawlers by their name, tests and monitors by the tool, and both by an address to
-# complain to. HeadlessChrome alone is no declaration: people test their own pages with it and look for the events.
+# complain to. HeadlessChrome alone is not a declaration: people test their own pages with it and look for the events.
 _DECLARES = re.compile(
     r"(?<![a-z0-9_-])(?!cubot)[a-z0-9_-]*(?:bots?|crawl(?:er|ing)?|spider|scrap(?:er|y)|slurp|indexer|archiver)(?![a-z])"
     r"|lighthouse|inspectiontool|read-aloud|structured-data|synthetic|pagespeed|google favicon|web preview|uripreview"

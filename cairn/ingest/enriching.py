@@ -1,7 +1,7 @@
 """The loader's steps that complete what a client sent, and leave out what nobody wants kept.
 
 What the client itself said is never overwritten. After `drop_repeats`, so that only new events cost anything, and so
-that a changed rule does not judge an event anew that is stored already.
+that a changed rule does not judge an event again that is stored already.
 """
 
 import re

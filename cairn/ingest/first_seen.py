@@ -60,7 +60,7 @@ def _sightings(batch: Batch) -> Iterator[tuple[Draft, dict[str, str]]]:
             said = _said(draft.user_properties)
             if said:
                 yield draft, said
-        # A flag SDK's session is a decision of a server; it is no visit.
+        # A flag SDK's session is a decision of a server; it is not a visit.
         if draft.session_id and draft.facts and not draft.is_visitor:
             yield draft, draft.facts
 

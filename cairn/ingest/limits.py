@@ -1,6 +1,6 @@
 """The loader's steps that bound how many different names one environment, user or account may have.
 
-Whoever holds the public app id can send any name, and every name stays: in lists to choose from, on the user's page, in
+Anyone with the public app id can send any name, and every name stays: in lists to choose from, on the user's page, in
 the columns of the store. What is over a limit is left out, and the event says so; an event of which nothing is left is
 refused with its reason. Names that are known already go on being accepted.
 """

@@ -136,7 +136,7 @@ def name_events(batch: Batch, resources: LoaderResources) -> None:
         if key := draft.key:
             draft.event_id = ids.event_id(f"{draft.environment_id}/{draft.key_space}", key)
         else:
-            # With the time of receipt, so that a log that was started anew does not repeat old ids.
+            # With the time of receipt, so that a log that was started over does not repeat old ids.
             draft.event_id = ids.event_id(
                 f"{draft.environment_id}/log", f"{draft.log_position}/{draft.received_ms}"
             )
@@ -180,7 +180,9 @@ def set_properties(batch: Batch, resources: LoaderResources) -> None:
                 draft.properties = {IDENTITY_KEY: draft.identity}
         if draft.user_properties:
             for key, value in draft.user_properties.items():
-                if key != IDENTITY_KEY:  # built in: whoever could set it would be somebody else in every list
+                if (
+                    key != IDENTITY_KEY
+                ):  # built in: a sender who could set it would be another user in every list
                     _set(batch, draft, draft.user_id, key, text_of(value))
         if not new or not draft.identity:
             continue

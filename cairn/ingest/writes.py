@@ -88,7 +88,7 @@ def write_events(batch: Batch, resources: LoaderResources) -> None:
 
 
 def write_refusals(batch: Batch, resources: LoaderResources) -> None:
-    """Keys are shortened here, where every refusal passes, whoever made it."""
+    """Keys are shortened here, where every refusal passes."""
     if batch.refusals:
         batch.refusals = [without_keys(refused) for refused in batch.refusals]
         resources.store.insert_refusals(batch.refusals)

@@ -1,7 +1,7 @@
 """Work to be done outside a request: a table, claimed with a lease, so that a killed worker loses nothing.
 
 Enqueueing joins the caller's transaction: the job exists exactly when the change that asked for it does. A job is
-run at least once; handlers are written so that running one again does no harm. History stays visible for a while.
+run at least once; handlers are idempotent. History stays visible for a while.
 """
 
 import logging

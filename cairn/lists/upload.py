@@ -1,7 +1,7 @@
 """Reading uploaded values, one at a time, whatever size the file has: JSON, CSV (its first column) or plain lines.
 
 Nothing is changed from here. A file with a bad line yields what it has until that is known, then raises ValuesRefused:
-whoever reads keeps the values aside until the end.
+the caller keeps the values aside until the end.
 """
 
 import csv

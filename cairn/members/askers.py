@@ -14,7 +14,7 @@ def python_set(environment_id: int) -> str:
 
 
 def note_python(members: Members, environment_id: int, today: date) -> None:
-    """Durable. One write a day, whoever asks how often."""
+    """Durable. One write a day, however often it is asked."""
     name, day = python_set(environment_id), today.isoformat()
     known = {value for value, _since in members.values(name)}
     if known != {day}:

@@ -28,7 +28,7 @@ class MembersUnavailable(Unavailable):
 
     def __init__(self, path: Path, error: Exception) -> None:
         super().__init__(
-            f"members store {path.name} cannot be used: {error}; free or mend its disk", field="data_dir"
+            f"members store {path.name} cannot be used: {error}; free or repair its disk", field="data_dir"
         )
 
 
@@ -115,7 +115,7 @@ def _open(path: Path, map_bytes: int) -> Any:  # Any: lmdb has no type informati
             raise MembersUnavailable(path, error) from error
 
 
-# LMDB locks a file per process, so a process must open each environment only once, whoever asks. This is the one
+# LMDB locks a file per process, so a process must open each environment only once, for all its callers. This is the one
 # registry in Cairn; its lock is in the same place.
 _open_environments: dict[tuple[int, str], Environment] = {}
 _registry_lock = threading.Lock()

@@ -1,7 +1,7 @@
 """What changed in followed sets, so that somebody can be kept in line with a set without looking at all of it.
 
 Each change of a followed set's version has a row: the keys of the values that came or went, or a mark that says
-"anything". A feed is short, because whoever is far behind compares the sets instead.
+"anything". A feed is short, because a reader that is far behind compares the sets instead.
 """
 
 import struct

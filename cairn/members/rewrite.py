@@ -1,4 +1,4 @@
-"""Writing the members store anew, value by value, because LMDB leaves what was deleted lying in its pages.
+"""Rewriting the members store, value by value, because LMDB leaves deleted data in its pages.
 
 Copying the pages would copy that too. It needs the store to itself, so it is asked for and done at the next start.
 """
@@ -18,7 +18,7 @@ _ROWS_PER_TRANSACTION = 20_000
 
 
 def ask_rewrite(path: Path) -> None:
-    """Have the store in this folder written anew at the next start."""
+    """Have the store in this folder rewritten at the next start."""
     _marker(path).touch()
 
 
@@ -27,7 +27,7 @@ def is_rewrite_asked(path: Path) -> bool:
 
 
 def rewrite_if_asked(path: Path, *, map_bytes: int) -> bool:
-    """Write the store anew if somebody asked. Nobody may have it open. A kill leaves the old store in force."""
+    """Rewrite the store if that was asked for. Nobody may have it open. A kill leaves the old store in force."""
     if not is_rewrite_asked(path):
         return False
     fresh = path.with_name(f"{path.name}.rewriting")

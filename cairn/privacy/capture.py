@@ -1,4 +1,4 @@
-"""What an environment's capture leaves out: pages, text, addresses, and whoever did not agree.
+"""What an environment's capture leaves out: pages, text, addresses, and users who did not agree.
 
 Kept per environment, published for the edge as `capture/<environment_id>`, obeyed by the browser script
 (browser/capture/config.ts) and, for addresses, by the loader.
@@ -59,7 +59,7 @@ class TooManyPages(InvalidInput):
 
 
 class CaptureUnreadable(Misconfigured):
-    """What is stored of the capture settings cannot be read. The last good ones stay in force; save them anew."""
+    """What is stored of the capture settings cannot be read. The last good ones stay in force; save them again."""
 
     code = "capture_unreadable"
 

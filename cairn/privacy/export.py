@@ -34,7 +34,7 @@ class UserExport(Struct):
 def export_user(
     engine: sa.Engine, store: Store, members: Members, environment_id: int, environment: str, user_id: int
 ) -> Iterator[bytes]:
-    """The document of a canonical user, oldest event first. Whoever asks has checked whose environment it is."""
+    """The document of a canonical user, oldest event first. The caller has checked that the environment is its own."""
     with reading(engine) as connection:
         ids = raw_ids(connection, environment_id, [user_id])[user_id]
         past = history(connection, environment_id, [user_id])

@@ -9,7 +9,7 @@ from cairn.segments.watched import Watched
 
 
 class Index:
-    """The live segments of one environment. Made anew when one of them changes."""
+    """The live segments of one environment. Made again when one of them changes."""
 
     def __init__(self, watched_segments: Iterable[Watched]) -> None:
         self.segments = list(watched_segments)

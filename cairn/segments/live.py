@@ -74,7 +74,7 @@ class LiveSegments:
         self._watched: dict[WatchedId, Watched] = {}
         self._leaves = Leaves()
         self._mark = -1  # the count of changes at which definitions were read last
-        self._indexes: dict[int, Index] = {}  # by environment; made anew when a segment changes
+        self._indexes: dict[int, Index] = {}  # by environment; made again when a segment changes
         self._known: defaultdict[int, set[int]] = defaultdict(set)  # by environment: users evaluated before
         self._refreshed_ms = self._saved_ms = self._passed_ms = 0
         self._evaluation_ms = self._latency_ms = 0.0
@@ -219,7 +219,7 @@ class LiveSegments:
             for watched, inside in self._inside(index.of_unknown_users, new).items():
                 wanted.setdefault(watched, set()).update(new - inside)
         work = [(watched, users) for watched, users in wanted.items() if users]
-        self._bring_in_line(environment_id, work, known, set(absorbed), now_ms)
+        self._reconcile(environment_id, work, known, set(absorbed), now_ms)
         self._remember(environment_id, new)
 
     def _remember(self, environment_id: int, users: Set[int]) -> None:
@@ -233,7 +233,7 @@ class LiveSegments:
         found = self._members.which_all({watched.users_set: values for watched in segments})
         return {watched: {int(user) for user in found[watched.users_set]} for watched in segments}
 
-    def _bring_in_line(
+    def _reconcile(
         self, environment_id: int, wanted: Wanted, known: Set[int], absorbed: Set[int], now_ms: int
     ) -> None:
         for watched, users in wanted:
@@ -258,9 +258,9 @@ class LiveSegments:
             self._on_change({environment_id})
 
     def _check_clock(self, now_ms: int) -> None:
-        """A clock set back makes what was decided since doubtful: every segment is counted anew."""
+        """A clock set back makes what was decided since doubtful: every segment is counted again."""
         if now_ms < self._passed_ms - CLOCK_STEP_MS:
-            logger.warning("the clock was set back; every segment is counted anew")
+            logger.warning("the clock was set back; every segment is counted again")
             for watched in self._watched.values():
                 watched.is_caught_up = False
         self._passed_ms = now_ms
@@ -291,7 +291,7 @@ class LiveSegments:
         with reading(self._engine) as connection:
             leads = canonical(connection, environment_id, users)
         work = [(watched, {leads.get(user, user) for user in due}) for watched, due in wanted.items()]
-        self._bring_in_line(environment_id, work, set(), set(leads), now_ms)
+        self._reconcile(environment_id, work, set(), set(leads), now_ms)
         failed = [watched for watched in wanted if not watched.is_live]
         for watched in failed:
             self._members.due.drop(environment_id, watched.segment_id)

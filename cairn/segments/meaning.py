@@ -17,7 +17,7 @@ def resolve_watched(
     """Bring `ready` of each up to date; say whether one changed. Raises Unavailable.
 
     To be called after touched users were taken from the queue: the elements they acted on are stored by then. A meaning
-    that grows by new elements concerns nobody but such users, so nothing has to be counted anew for it.
+    that grows by new elements concerns nobody but such users, so nothing has to be counted again for it.
     """
     concerned = [watched for watched in segments if watched.needs_resolving]
     is_changed = False

@@ -46,7 +46,7 @@ _CLEANUP = {  # s
 
 
 def write_engine_config(folder: Path, *, memory_mb: int) -> Path:
-    """Write the file anew, so that a changed setting takes effect at the next start; return its path."""
+    """Rewrite the file, so that a changed setting takes effect at the next start; return its path."""
     values = {"max_server_memory_usage": (memory_mb + BESIDES_QUESTIONS_MB) << 20, **_CACHES, **_THREADS}
     lines = [f"  <{name}>{value}</{name}>" for name, value in values.items()]
     cleanup = "".join(f"<{name}>{value}</{name}>" for name, value in _CLEANUP.items())

@@ -16,12 +16,12 @@ from cairn.store.schema import DATABASE
 Run = Callable[..., Any]  # Any: what the engine says of a statement is not read
 Read = Callable[..., list[tuple[Any, ...]]]  # Any: the columns' own types
 
-LEAVING = f"{DATABASE}.leaving"
+ERASED_IDS = f"{DATABASE}.leaving"
 _TABLE = (
-    f"CREATE TABLE IF NOT EXISTS {LEAVING} "
+    f"CREATE TABLE IF NOT EXISTS {ERASED_IDS} "
     "(what LowCardinality(String), environment_id UInt32, id UInt64) ENGINE = Memory"
 )
-_USERS = f"(SELECT environment_id, id FROM {LEAVING} WHERE what = 'user')"
+_USERS = f"(SELECT environment_id, id FROM {ERASED_IDS} WHERE what = 'user')"
 _ROWS_PER_INSERT = 5_000  # of the table in memory
 _LONG_ENOUGH = 6  # characters; a shorter name is looked for in a refused payload only between quotes
 _SYNC = "SETTINGS lightweight_deletes_sync = 2, mutations_sync = 2"
@@ -46,9 +46,9 @@ class Erased(Struct, frozen=True):
 
 
 def erase(run: Run, read: Read, erasures: Sequence[UserErasure]) -> list[Erased]:
-    """Take these users out of every answer. Shape: one count each. Guarantee: the same again does no harm."""
+    """Take these users out of every answer. Shape: one count for each user. Idempotent."""
     run(_TABLE)
-    run(f"TRUNCATE TABLE {LEAVING}")
+    run(f"TRUNCATE TABLE {ERASED_IDS}")
     try:
         for erasure in erasures:
             _insert(run, "user", erasure.environment_id, erasure.user_ids)
@@ -60,18 +60,18 @@ def erase(run: Run, read: Read, erasures: Sequence[UserErasure]) -> list[Erased]
             run(f"DELETE FROM {DATABASE}.{table} WHERE {where} {_SYNC}")
         return counts
     finally:
-        run(f"TRUNCATE TABLE {LEAVING}")
+        run(f"TRUNCATE TABLE {ERASED_IDS}")
 
 
 _HASH = "cityHash64(received_at, reason, user, name, payload, log_position)"
 _DELETIONS = (
     (
         "elements",
-        f"(environment_id, element_id) IN (SELECT environment_id, id FROM {LEAVING} WHERE what = 'element')",
+        f"(environment_id, element_id) IN (SELECT environment_id, id FROM {ERASED_IDS} WHERE what = 'element')",
     ),
     (
         "refusals",
-        f"(environment_id, {_HASH}) IN (SELECT environment_id, id FROM {LEAVING} WHERE what = 'refusal')",
+        f"(environment_id, {_HASH}) IN (SELECT environment_id, id FROM {ERASED_IDS} WHERE what = 'refusal')",
     ),
     ("user_properties", f"(environment_id, user_id) IN {_USERS}"),
     ("events", f"(environment_id, user_id) IN {_USERS}"),
@@ -85,7 +85,7 @@ def _insert(run: Run, what: str, environment_id: int, ids: Sequence[int]) -> Non
         rows = ", ".join(
             f"('{what}', {environment_id}, {number})" for number in ids[start : start + _ROWS_PER_INSERT]
         )
-        run(f"INSERT INTO {LEAVING} VALUES {rows}")
+        run(f"INSERT INTO {ERASED_IDS} VALUES {rows}")
 
 
 def _refusals(read: Read, erasure: UserErasure) -> list[int]:

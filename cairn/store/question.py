@@ -16,7 +16,7 @@ def ad_hoc(environment_id: int, sql: str, parameters: Parameters | None = None) 
     if not _SELECT.match(sql):
         raise UnboundQuestion(f"the statement is not one SELECT: {sql.strip()[:100]!r}")
     if ";" in sql:
-        # The engine runs both statements and hands the first one's answer to whoever asks next on the same client.
+        # The engine runs both statements and hands the first one's answer to the next caller of the same client.
         raise UnboundQuestion(
             f"the statement holds a semicolon; send one, and texts as parameters: {sql.strip()[:100]!r}"
         )

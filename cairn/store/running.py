@@ -31,7 +31,7 @@ class AtWork(Protocol):
 class Running:
     """Of one question, or of several one after the other. Safe from several threads.
 
-    Whoever waits for the answer hands it to `Store.query`; whoever knows that nobody waits any more cancels it.
+    The caller that waits for the answer hands it to `Store.query`; once nobody waits any more, it is cancelled.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Taking erased rows off the disk of one machine: parts that hold masked rows are written anew, old ones let go.
+"""Taking erased rows off the disk of one machine: parts that hold masked rows are rewritten, old ones deleted.
 
 It reads `system.parts`, which lists the parts of the machine it is asked on; a cluster is scrubbed machine by machine.
 """
@@ -22,7 +22,7 @@ _PAUSE_S = 1.0  # s; between looks
 
 
 def scrub(run: Run, read: Read) -> bool:
-    """Write anew what held masked rows, and let go of the old files. False: some are still there after a while.
+    """Rewrite what held masked rows, and delete the old files. False: some are still there after a while.
 
     The engine keeps old parts for some minutes because it does not sync the new ones; here it does sync them.
     """

@@ -115,7 +115,7 @@ class Store(Protocol):
         """
 
     def erase_users(self, erasures: Sequence[UserErasure]) -> list[Erased]:
-        """Take users out of every answer; return what each entry lost. The same again does no harm."""
+        """Take users out of every answer; return what each entry lost. Idempotent."""
 
     def scrub(self) -> bool:
         """Leave nothing of them on the disk; False when some files are still there, then call again."""

@@ -105,7 +105,7 @@ class Applying:
     def _take(self, name: str, add: str, remove: str, task: sa.Row[Any]) -> tuple[int, int]:
         """A first sync of a million members is taken over as it lies."""
         size, coming = self._members.size(name), self._members.size(add)
-        if size and not _begins_anew(task):
+        if size and not _starts_over(task):
             return self._members.combine(name, add=add, remove=remove)
         if coming or size:
             self._members.adopt(name, add)
@@ -153,8 +153,8 @@ class Applying:
             self._members.forget(incoming_set(task, part))
 
 
-def _begins_anew(task: sa.Row[Any]) -> bool:
-    """The first task since the account was connected again brings all members: whoever left meanwhile is not named."""
+def _starts_over(task: sa.Row[Any]) -> bool:
+    """The first task since the account was connected again brings all members: those who left are not named."""
     if task.synced_at is None or task.connected_at is None:
         return False
     return bool(task.synced_at < task.connected_at)

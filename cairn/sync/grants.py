@@ -2,7 +2,7 @@
 
 Allowing again while a grant is in force keeps its id token and replaces its access token. After it was revoked,
 allowing again makes a new grant, by which the partner knows this environment as a new customer; the target is the same
-one, and what is synced to it starts anew.
+one, and what is synced to it starts over.
 """
 
 import uuid

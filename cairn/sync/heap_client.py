@@ -1,7 +1,7 @@
 """Calls to the side that has the segments: Heap's partner API, or that of another Cairn.
 
 Source: contracts/heap.md section 12; RFC 6749, 7636 and, for another Cairn, 7591 and 8414. What goes wrong is said in
-the reader's words: whoever connects an account knows neither OAuth nor our addresses.
+the reader's words: the member who connects an account knows neither OAuth nor our addresses.
 """
 
 import hashlib

@@ -100,7 +100,7 @@ class HookSender:
         except CairnError as failure:
             error, status = str(failure), status if isinstance(failure, NotAccepted) else 0
             asked_s = failure.retry_after_s if isinstance(failure, NotAccepted) else None
-        except Exception as failure:  # the job boundary: one hook's trouble is its own
+        except Exception as failure:  # the job boundary: one hook's failure is its own
             logger.exception("hook_failed", extra={"hook": hook.id})
             error, status = str(failure), 0
         wait_s = retry_s(message.attempts + 1, asked_s, random.random(), longest_s=LONGEST_RETRY_S)

@@ -136,7 +136,7 @@ def messages_of(connection: sa.Connection, hook_id: int, limit: int = 20) -> lis
 
 
 def tell_settings_changed(connection: sa.Connection, environment_ids: Iterable[int], now: datetime) -> None:
-    """Keep a message for each hook that waits for this; whoever has one waiting hears of it by that one."""
+    """Keep a message for each hook that waits for this; a hook with one waiting learns of it by that one."""
     body = {
         "timestamp": int(now.timestamp()),
         "event": "settings_changed",

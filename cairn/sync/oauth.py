@@ -165,7 +165,7 @@ def exchange(connection: sa.Connection, parameters: Mapping[str, str], now: date
 
 
 def revoke(connection: sa.Connection, parameters: Mapping[str, str], now: datetime) -> OAuthAnswer:
-    """The revocation endpoint. An unknown token is no error: it is not in force, which is what was asked for."""
+    """The revocation endpoint. An unknown token is not an error: it is not in force, which is what was asked for."""
     server = _Server(connection, now)
     answer: OAuthAnswer = server.create_endpoint_response("revocation", _Request(parameters))
     return answer

@@ -262,7 +262,7 @@ def _redirects(addresses: Sequence[str], rules: AddressRules) -> list[str]:
 
 
 def _stored_redirects(stored: Any) -> tuple[str, ...]:  # Any: what the database holds
-    """None where they cannot be read: then nobody is led anywhere until they are saved anew."""
+    """None where they cannot be read: then nobody is led anywhere until they are saved again."""
     is_readable = isinstance(stored, list) and all(isinstance(address, str) for address in stored)
     return tuple(stored) if is_readable else ()
 

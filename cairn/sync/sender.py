@@ -135,7 +135,7 @@ class Sender:
                 self._send_task(sending, task)
         except Stopped:
             pass
-        except Exception as error:  # the job boundary: one sync's trouble is its own
+        except Exception as error:  # the job boundary: one sync's failure is its own
             if not isinstance(error, CairnError):
                 logger.exception("sync_failed", extra={"sync": sync.id})
             self._failed(sync, task, error)

@@ -229,7 +229,7 @@ def syncs_in(connection: sa.Connection, environment_id: int) -> list[Sync]:
 
 
 class FailingSync(Struct, frozen=True):
-    """For whoever must look after it."""
+    """For the people who look after it."""
 
     segment_id: int
     segment: str

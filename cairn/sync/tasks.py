@@ -163,9 +163,9 @@ def pages_of(members: Members, task: Task) -> Iterator[tuple[int, list[str], lis
         added += values[skipped:]
         skipped = max(0, skipped - len(values))
         while len(removed) + len(added) >= PAGE_MEMBERS:
-            room = PAGE_MEMBERS - len(removed)
-            yield number, added[:room], removed
-            number, added, removed = number + 1, added[room:], []
+            free = PAGE_MEMBERS - len(removed)
+            yield number, added[:free], removed
+            number, added, removed = number + 1, added[free:], []
     if number <= task.pages:
         yield number, added, removed
 

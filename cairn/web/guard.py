@@ -21,7 +21,7 @@ def content_security_policy(nonce: str, *, form_targets: Sequence[str] = ()) -> 
     """Scripts are admitted one by one, not by host: files of code that customers write come from this host too.
 
     `form_targets`: addresses that a form of the page may lead to beside our own, also by a redirect. Their origins
-    are admitted. Raises ValueError for what is no web address.
+    are admitted. Raises ValueError for what is not a web address.
     """
     form_action = " ".join(["'self'", *map(_origin, form_targets)])
     return "; ".join(

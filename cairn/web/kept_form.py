@@ -19,7 +19,7 @@ from cairn.workspace.session import Session
 # Bytes of names and values: sealed, the form of the sign-in page stays below what a form may have.
 MOST = 200 * 1024
 LASTS_MS = 86_400_000
-# Not the reader's words: every form gets its own anew.
+# Not the reader's words: every form gets a new one.
 OURS = frozenset({"csrf", "author"})
 SECRETS = frozenset({"password", "current", "again", "target_secret"})
 

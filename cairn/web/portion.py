@@ -1,6 +1,6 @@
 """The hundred of a long list that a page shows, with how many there are besides. Pure.
 
-Whoever may make one thing may make thousands, so no page grows with what was made.
+A member who may make one thing may make thousands, so no page grows with what was made.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ class Portion(Struct, Generic[Item], frozen=True):
 def portion(
     items: Sequence[Item], start: str = "", *, parameter: str = "from", size: int = PAGE
 ) -> Portion[Item]:
-    """`start`: as the address has it; what is no place in the list is its beginning."""
+    """`start`: as the address has it; anything else means the beginning."""
     first = int(start) if start.isascii() and start.isdigit() and len(start) < 10 else 0
     first = first if first < len(items) else 0
     return Portion(items[first : first + size], first, len(items), parameter)

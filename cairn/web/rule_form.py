@@ -280,7 +280,7 @@ def _chosen(text: str, what: str, at: str) -> int:
 
 
 def draft_of(rule: Rule) -> RuleDraft:
-    """Of a rule that cannot be read its names only: who gets what, and how many, must be said anew."""
+    """Of a rule that cannot be read its names only: who gets what, and how many, must be said again."""
     if rule.unreadable:
         return RuleDraft(rule.name, rule.key, rule.kind, traffic="")
     condition = rule.condition

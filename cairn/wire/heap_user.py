@@ -15,7 +15,7 @@ from cairn.wire.times import epoch_ms
 from cairn.wire.users import check_identity, numeric_id
 
 _RESERVED = frozenset(("id", "user_id"))  # names no user property may have, in any casing: they clash
-_MOST_S = 2**43  # seconds; beyond it milliseconds are no exact number
+_MOST_S = 2**43  # seconds; beyond it milliseconds are not exact numbers
 
 
 def check_environment(given: str, app_id: str) -> None:

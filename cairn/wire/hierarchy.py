@@ -13,7 +13,7 @@ from cairn.wire.masking import cut, mask_known, mask_text, mask_url
 
 LONGEST_HIERARCHY = 1_024  # characters, filled from the target outwards
 _MOST_ATTRIBUTES = 50  # kept of one element; the script sends a dozen
-# Their text is what the person typed or chose: never kept, whoever sent it. Tags of the web, and classes of apps.
+# Their text is what the person typed or chose, so no client may store it. Tags of the web, and classes of apps.
 _HOLDS_VALUE = re.compile(
     r"input|textarea|select|option|.*(edittext|textfield|textinput|securefield|editabletext|textformfield|uitextview|"
     r"autocompletetextview|searchbar|searchview).*",

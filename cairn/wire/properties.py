@@ -146,7 +146,7 @@ def _dated_json_text(value: list[Json]) -> str:
 
 
 def dated(value: Json) -> Json:
-    """With every date in it as `full_date` writes it. `value` is no deeper than MOST_DEPTH."""
+    """With every date in it as `full_date` writes it. `value` is not deeper than MOST_DEPTH."""
     if isinstance(value, str):
         return full_date(value)
     if isinstance(value, list):

@@ -173,7 +173,7 @@ def _is_deeper(value: Json, levels: int) -> bool:
 
 
 def safe_json(value: Json) -> Json:
-    """The same with texts that the stores behind us accept. `value` is no deeper than MOST_DEPTH."""
+    """The same with texts that the stores behind us accept. `value` is not deeper than MOST_DEPTH."""
     if isinstance(value, str):
         return safe_text(value)
     if isinstance(value, list):

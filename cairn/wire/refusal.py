@@ -37,7 +37,7 @@ def refused(
 
 
 def shown(payload: bytes | Raw) -> str:
-    """The beginning of what was received; bytes that are no text, and NUL, are replaced."""
+    """The beginning of what was received; bytes that are not text, and NUL, are replaced."""
     # 4 bytes are the longest character.
     text = bytes(memoryview(payload)[: _PAYLOAD_CHARACTERS * 4]).decode(errors="replace")
     return text[:_PAYLOAD_CHARACTERS].replace("\0", "\ufffd")

@@ -16,7 +16,7 @@ Timestamp = str | int | float
 
 
 def epoch_ms(value: Timestamp, field: str) -> int:
-    """Raises Rejected when it is no time. A time without an offset is UTC."""
+    """Raises Rejected when it is not a time. A time without an offset is UTC."""
     if isinstance(value, str):
         # Digits first: some epoch milliseconds also read as a compact date and time.
         if not (value.isdecimal() and len(value) >= _SHORTEST_EPOCH):

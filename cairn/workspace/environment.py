@@ -39,7 +39,7 @@ class Environment(Struct, frozen=True):
     app_id: str
     created_at: datetime
     needs_server_key: bool = False  # flag events count only with the server SDK key, which no front-end has
-    # Python's settings file holds the values of lists: whoever has the SDK key can read them.
+    # Python's settings file holds the values of lists: anyone with the SDK key can read them.
     inlines_lists: bool = False
     time_zone: str = "UTC"  # of its project
 

@@ -1,6 +1,6 @@
 """The sites of an environment that its members label on, each named once by a person.
 
-What hosts events come from proves nothing: whoever has the app id can send any.
+What hosts events come from proves nothing: anyone with the app id can send any.
 """
 
 from datetime import datetime

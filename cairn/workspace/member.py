@@ -147,7 +147,7 @@ def set_role(connection: sa.Connection, workspace_id: int, member_id: int, role:
 
 
 def set_password(connection: sa.Connection, member: Member, password: str) -> None:
-    """Also ends every session of the member: whoever knew the old password is out. Raises InvalidInput."""
+    """Also ends every session of the member: anyone who knew the old password is signed out. Raises InvalidInput."""
     check_password(password, email=member.email)
     connection.execute(
         sa.update(members).where(members.c.id == member.id).values(password_hash=_hash(password))
@@ -163,14 +163,14 @@ def remove_member(connection: sa.Connection, workspace_id: int, member_id: int, 
     connection.execute(sa.delete(members).where(members.c.id == member.id))
 
 
-def _keep_an_owner(connection: sa.Connection, leaving: Member) -> None:
+def _keep_an_owner(connection: sa.Connection, member: Member) -> None:
     others = sa.select(members.c.id).where(
-        members.c.workspace_id == leaving.workspace_id,
+        members.c.workspace_id == member.workspace_id,
         members.c.role == Role.OWNER.value,
-        members.c.id != leaving.id,
+        members.c.id != member.id,
     )
-    if leaving.role is Role.OWNER and connection.execute(others).first() is None:
-        raise LastOwner(f"{leaving.email} is the only owner; make somebody else an owner first", field="role")
+    if member.role is Role.OWNER and connection.execute(others).first() is None:
+        raise LastOwner(f"{member.email} is the only owner; make somebody else an owner first", field="role")
 
 
 def _hash(password: str) -> str:

@@ -16,7 +16,7 @@ PER_PAIR = 5  # attempts for one e-mail from one address: a person who mistypes
 PER_ADDRESS = (
     50  # one address, or one /64 of IPv6, trying many e-mails; an office behind one address still gets in
 )
-PER_EMAIL = 100  # many addresses trying one e-mail; high, so that strangers cannot easily lock a member out
+PER_EMAIL = 100  # many addresses trying one e-mail; high, so that others cannot easily lock a member out
 MAX_KEYS = 50_000  # bounds the memory; beyond it the oldest are forgotten
 
 

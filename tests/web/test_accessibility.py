@@ -325,7 +325,7 @@ def test_what_was_changed_meanwhile_is_told_without_a_finding(demo: Demo) -> Non
     asked = older.locator("details.ask", has=older.locator("summary", has_text="Rotate the SDK key"))
     asked.locator("summary").click()
     asked.get_by_role("button", name="Make a new key").click()
-    expect(older.get_by_role("heading", name="Somebody was faster")).to_be_visible()
+    expect(older.get_by_role("heading", name="Changed in the meantime")).to_be_visible()
     assert findings(older) == []
     older.close()
     tab.get_by_role("switch", name="Flag events only with the server SDK key").uncheck()

@@ -112,7 +112,7 @@ def test_live_receives_events_pauses_and_explains(cairn: Served, page: Page) -> 
     refused = page.locator("[data-live] li", has_text="Wrong one")
     expect(refused).to_contain_text("invalid")
     refused.locator("summary").click()
-    expect(refused).to_contain_text("would merge strangers")
+    expect(refused).to_contain_text("would merge unrelated users")
     page.get_by_label("Outcome").select_option("accepted")
     expect(page).to_have_url(re.compile(r"outcome=accepted"))
     expect(page.locator("[data-live] li", has_text="Hello Cairn")).to_be_visible()

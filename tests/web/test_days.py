@@ -124,7 +124,7 @@ def test_a_time_zone_that_is_none_is_refused_at_its_field(owner: Browser, zone: 
     owner.get(f"{HERE}/environments")
     answer = owner.post(f"{HERE}/environments/time-zone", {"time_zone": zone})
     assert answer.status_code == 422 and 'id="wrong-time_zone"' in answer.text
-    assert "is no time zone" in answer.text
+    assert "is not a time zone" in answer.text
 
 
 def test_a_viewer_sees_environments_and_changes_none(world: World, browse: Callable[[], Browser]) -> None:

@@ -148,8 +148,8 @@ def test_pages_that_go_wrong_are_designed(
     for path in ("/env/production/nothing", "/env/nowhere/live", "/env/production/users/abc", "/nothing"):
         answer = owner.get(path)
         assert answer.status_code == 404, path
-        assert "Nothing lies here" in answer.text
+        assert "Page not found" in answer.text
     viewer = browse().sign_in(world.a.email(Role.VIEWER))
     answer = viewer.get("/env/production/segments/new")
     assert answer.status_code == 403
-    assert "not for you to change" in answer.text
+    assert "You may not change this" in answer.text

@@ -197,7 +197,10 @@ class Broken:
     [
         pytest.param(Unavailable("the question took longer than 10 s"), 503, "Nothing was lost", id="away"),
         pytest.param(
-            RuntimeError("secret detail"), 500, "This page failed, and it is our fault", id="our fault"
+            RuntimeError("secret detail"),
+            500,
+            "This page failed because of an error in Cairn",
+            id="our fault",
         ),
     ],
 )

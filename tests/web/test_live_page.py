@@ -23,7 +23,7 @@ def test_live_shows_outcomes_with_their_reason_and_filters(world: World, owner: 
     world.refuse(Refused(0, at, Reason.UNKNOWN_KEY, "wk_zzz", "Lost", "", "", '{"lost": 1}'))
     page = owner.read(f"{HERE}/live").text
     assert "Signed Up · plan free" in page
-    assert "would merge strangers" in page and "identity 'undefined'" in page
+    assert "would merge unrelated users" in page and "identity 'undefined'" in page
     assert "Lost" not in page
     assert "Broken" not in owner.get(f"{HERE}/live?outcome=accepted").text
     assert "Signed Up" not in owner.get(f"{HERE}/live?outcome=invalid").text

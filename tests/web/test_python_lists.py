@@ -145,7 +145,7 @@ def test_python_gets_a_list_only_where_the_switch_is_on_and_pages_say_what_it_la
 
     owner.get(f"{HERE}/keys")
     answer = owner.post(f"{HERE}/keys/python-lists", {"on": "1"})
-    assert "Whoever has the SDK key can read every identity" in answer.text
+    assert "Anyone with the SDK key can read every identity" in answer.text
     assert applications.decide("python", here) == [not is_negated, is_negated]
     assert "does not get the list" not in owner.get(f"{HERE}/flags/f").text
     assert "without the lists" not in owner.get(HERE).text

@@ -127,7 +127,7 @@ def read_defined_event(call: Call, event_id: Id) -> Versioned[DefinedEventAnswer
 def change_defined_event(
     call: Call, event_id: Id, body: DefinedEventChanges, expected: int | None
 ) -> Versioned[DefinedEventAnswer]:
-    """Change a defined event. Segments that count it are counted anew."""
+    """Change a defined event. Segments that count it are counted again."""
     given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
     event = defined_events.change_defined_event(call, event_id, Changes(**given), expected=expected)
     return _versioned(call, event)

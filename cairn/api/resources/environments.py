@@ -18,7 +18,7 @@ class EnvironmentChange(Struct, frozen=True, forbid_unknown_fields=True):
     """What is left out stays."""
 
     needs_server_key: bool | UnsetType = UNSET  # flag events count only with the server SDK key
-    # Python's settings file holds the lists that flags ask about: whoever has the SDK key can read every identity.
+    # Python's settings file holds the lists that flags ask about: anyone with the SDK key can read every identity.
     inlines_lists: bool | UnsetType = UNSET
 
 

@@ -161,7 +161,7 @@ def remove_values(call: Call, list_id: ListId, query: UploadQuery, body: Upload)
 
 
 def replace_values(call: Call, list_id: ListId, query: UploadQuery, body: Upload) -> ChangedValues:
-    """Make an own list exactly these values, at once for whoever asks about it."""
+    """Make an own list exactly these values, at once for every reader of it."""
     return _changed(call, list_id, query, Action.REPLACE, body)
 
 

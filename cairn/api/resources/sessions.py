@@ -1,4 +1,4 @@
-"""Sessions, of one user and by day: as clients captured them, or split anew by any gap."""
+"""Sessions, of one user and by day: as clients captured them, or split by any gap."""
 
 from datetime import datetime
 from typing import Annotated

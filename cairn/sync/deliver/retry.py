@@ -1,4 +1,4 @@
-"""How long whoever was not taken waits until it is sent again. Pure."""
+"""How long to wait before sending again what was not accepted. Pure."""
 
 from datetime import timedelta
 

@@ -45,7 +45,7 @@ class Addresses(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Editor(Generic[ThingT, DraftT]):
-    """One kind of thing and its form. `None` for a thing: it is made anew."""
+    """One kind of thing and its form. `None` for a thing: it is new."""
 
     kind: Kind
     template: str

@@ -1,7 +1,7 @@
 """The window in which a member allows a partner app to have segments, or does not.
 
-It asks nothing of the app's request but what is checked anew with every step, and is shown in no frame. Its form is not
-kept through signing in again: who comes back decides anew.
+Every step checks the app's request again, and no frame shows the page. Its form is not kept through signing in: the
+member decides again.
 """
 
 from starlette.responses import Response
@@ -54,7 +54,7 @@ def _consent_request(visit: Visit) -> ConsentRequest | Response:
     except Returned as wrong:
         if wrong.is_claimed:
             return _to_app(visit, wrong.location)
-        # Nobody here knows the app: whoever registered it chose the address, so a link to us must not lead there.
+        # Nobody here knows the app: its registrant chose the address, so a link to us must not lead there.
         raise InvalidInput(
             f"the request of {wrong.app.name} is wrong, and it was registered by nobody of this workspace; "
             "start again from the app"

@@ -92,7 +92,7 @@ def home_page(visit: Visit) -> Response:
 
 
 def first_card(visit: Visit) -> Response:
-    """The card anew, as soon as there is news; empty when its work is done."""
+    """The card once more, when there is news; empty when its work is done."""
     after = visit.core.feed.newest(visit.here.id)
     if visit.ask("after") == str(after):
         return Response(status_code=204)
@@ -219,7 +219,7 @@ def _of_withheld(visit: Visit, withheld: list[WithheldLists]) -> Iterator[Concer
     title = f"Python's SDK asks for {names} without the lists they need"
     text = (
         f"Lists for Python is off in {visit.here.name}, so for Python these conditions hold for nobody. "
-        "Switched on, it shows every identity in the lists, such as an e-mail address, to whoever has the SDK key."
+        "Switched on, it shows every identity in the lists, such as an e-mail address, to anyone with the SDK key."
     )
     yield Concern("warn", "SDK", title, text, visit.url("/keys#python-lists"), "The switch")
 

@@ -39,7 +39,9 @@ from cairn.workspace.session import COOKIE
 ROWS = 100
 LONGEST_PAYLOAD = 10_000  # characters of one event to read
 MOST_PAYLOADS = 500_000  # bytes of all that a page has, as HTML
-ROWS_AT_ONCE = 25  # sent in one go; 100 a second are more than anybody reads, and the browser stays at ease
+ROWS_AT_ONCE = (
+    25  # sent in one go; 100 a second are more than anybody reads, and the browser stays responsive
+)
 RATE_OVER_S = 5.0  # what "so many a second" is the mean of
 DEFINED = "defined-"  # then a defined event's id, where a kind may stand
 KINDS: tuple[tuple[str, str], ...] = (
@@ -57,11 +59,11 @@ KINDS: tuple[tuple[str, str], ...] = (
     (Kind.VERSION, "App versions"),
 )
 STREAM_TICK_S = 0.25  # how often the feed is looked at
-STREAM_LIFE_S = 600.0  # then the browser connects anew
+STREAM_LIFE_S = 600.0  # then the browser connects again
 HEARTBEAT_S = 15.0
 # How often a quiet stream asks whether its reader may still see it; before rows are sent it is asked each time.
 CHECK_S = 2.0
-# A browser opens six connections to one server; more than a few windows of them is no reader.
+# A browser opens six connections to one server; no reader opens more than a few windows.
 MOST_STREAMS = 20
 
 
@@ -77,7 +79,7 @@ class LiveRow(Struct, frozen=True):
 
 
 def rows_of(found: list[LiveEvent]) -> list[LiveRow]:
-    """Senders decide how much there is to read: together no more than a browser shows at ease."""
+    """Senders decide how much there is to read: together no more than a browser shows without delay."""
     rows = [_row(event) for event in found]
     if sum(escaped_length(row.payload) for row in rows) <= MOST_PAYLOADS:
         return rows
@@ -317,7 +319,7 @@ def _tail_of(door: Door, request: Request) -> Tail | None:
 
 
 def _may_stay(door: Door, request: Request, tail: Tail) -> bool:
-    """Whether whoever opened the stream would get the same one now: signed in, a member, and in the same role."""
+    """Whether the reader would get the same stream now: signed in, a member, and in the same role."""
     try:
         visit = door.enter(door.visit(request), Verb.SEE)
         return visit.here.id == tail.opened_in and (not tail.is_unknown or visit.is_operator)

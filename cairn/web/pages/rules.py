@@ -34,7 +34,7 @@ def _flag_with_variations(visit: Visit) -> StoredFlag:
     """The flag of the address. Raises DefinitionDamaged where nobody knows what a rule could give."""
     stored = this_flag(visit)
     if why := stored.flag.unreadable.get("variations"):
-        raise DefinitionDamaged(f"{why}. Save the flag's variations anew first", field="variations")
+        raise DefinitionDamaged(f"{why}. Save the flag's variations first", field="variations")
     return stored
 
 

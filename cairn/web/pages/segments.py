@@ -31,7 +31,7 @@ from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
 MEMBERS = 50  # on a page
-COUNT_WITHIN_S = 3.0  # while somebody edits; each change asks anew
+COUNT_WITHIN_S = 3.0  # while somebody edits; each change asks again
 SUGGEST_WITHIN_S = 1.0
 SUGGESTED = 20  # values of a property
 SUGGESTED_KEYS = 20  # properties of one form that get suggestions

@@ -128,7 +128,7 @@ class Amount(Struct, frozen=True):
 
 
 def _amount_of(events: list[TimelineEvent]) -> Amount:
-    """Less where senders made more than a browser shows at ease."""
+    """Fewer where senders made more than a browser shows without delay."""
     pairs = [pair for event in events for pair in (*event.properties.items(), *event.facts.items())]
     length = sum(escaped_length(text) for pair in pairs for text in pair)
     if length <= MOST_TEXT:
