@@ -79,9 +79,7 @@ def project(tmp_path: Path) -> Project:
             "empty",
             id="no key",
         ),
-        pytest.param(
-            Definition(events=(99,)), "definition.events[0]", "not another active", id="unknown event"
-        ),
+        pytest.param(Definition(events=(99,)), "definition.events[0]", "another active", id="unknown event"),
     ],
 )
 def test_what_is_wrong_is_named(project: Project, definition: Definition, field: str, said: str) -> None:

@@ -102,7 +102,7 @@ def test_a_new_name_stands_out_until_it_is_expected(world: World, owner: Browser
         pytest.param({"p0.kind": "click", "p0.selector": "a["}, "cannot be read", id="no selector"),
         pytest.param({"name": "", "p0.kind": "click"}, "1 to 100 characters", id="no name"),
         pytest.param({"p0.kind": "click", "p0.t0.key": ""}, "name the property", id="no key"),
-        pytest.param({"event": "999"}, "not another active defined event", id="unknown event"),
+        pytest.param({"event": "999"}, "another active defined event", id="unknown event"),
         pytest.param(
             {"p0.kind": "nonsense", "p0.t0.key": "text", "p0.t0.operator": "matches", "p0.t0.value": "("},
             "not a regular expression",
