@@ -85,7 +85,7 @@ class Batch(Struct, frozen=True):
 Prepare = Callable[[Sequence[Message], Configuration, datetime], list[Request]]
 # The address of a host and port, checked as every call's is. Raises CallRefused and CallFailed. Last: whether what is
 # sent there is encrypted; secrets go unencrypted only where an operator allows it.
-Locate = Callable[[str, int, bool], str]
+Locate = Callable[[str, int, bool], Awaitable[str]]
 # Sends a batch by itself, at most `batch` messages, in their order. Raises nothing but NotForDestination, as Prepare
 # does. Cancelled, it leaves nothing half done.
 Send = Callable[[Sequence[Message], Configuration, Locate], Awaitable[Verdict]]
@@ -115,5 +115,5 @@ class Destination(Struct, frozen=True):
     can_be_replayed: bool = True
     # `All: false` in an integrations object does not concern raw storage; only its own name does.
     is_storage: bool = False
-    # Deletes a user there; None: it cannot.
-    forget: Callable[[str, Configuration, datetime], Request] | None = None
+    # Deletes a user there; None: it cannot, or its settings do not permit it.
+    forget: Callable[[str, Configuration, datetime], Request | None] | None = None
