@@ -26,6 +26,7 @@ class Reason(StrEnum):
     NOT_CONNECTED = "not_connected"
     BLOCKED_BY_INTEGRATIONS = "blocked_by_integrations"
     SENT_BY_BROWSER = "sent_by_browser"
+    LOADED_TWICE = "loaded_twice"
     SDK_HEALTH = "sdk_health"
     BOT = "bot"
     BLOCKED_PAGE = "blocked_page"
@@ -95,6 +96,11 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.SENT_BY_BROWSER: (
         Outcome.FILTERED,
         "The browser already delivered this event to analytics in device mode.",
+    ),
+    Reason.LOADED_TWICE: (
+        Outcome.FILTERED,
+        "The page loads Heap's library twice: by its own snippet and by analytics.js, or two times by one of them. One "
+        "copy runs, so nothing counts twice. Remove the other.",
     ),
     Reason.SDK_HEALTH: (
         Outcome.FILTERED,

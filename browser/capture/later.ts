@@ -9,12 +9,13 @@ import { start as presses } from './observe/presses'
 import { start as rage } from './observe/rage'
 import { start as scroll } from './observe/scroll'
 import { start as touches } from './observe/touches'
+import { start as twice } from './observe/twice'
 import { start as vitals } from './observe/vitals'
 import { start as webview } from './observe/webview'
 import { setSecretNames } from './privacy'
 import type { Observer } from './types'
 
-const OBSERVERS = [device, frames, presses, touches, rage, dead, scroll, errors, vitals, webview]
+const OBSERVERS = [device, frames, presses, touches, rage, dead, scroll, errors, vitals, webview, twice]
 
 const ours = (window as any).cairn // any: our own global, set by the runtime that loaded this
 

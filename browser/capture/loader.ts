@@ -41,8 +41,9 @@ const load = (): void => {
   }
 
   if (cairn.boot || cairn.loaded || heap.loaded) {
-    if (!cairn.hasWarned) console.warn(`[cairn] Heap must load only once; this copy (${C.envId}) does nothing.`)
-    cairn.hasWarned = true
+    const state = cairn.boot || cairn
+    if (!state.hasWarned) console.warn(`[cairn] Heap must load only once; this copy (${C.envId}) does nothing.`)
+    state.hasWarned = true
     // Whoever came first, a page that loads us by Heap's paths expects us under Heap's name.
     if (cairn.boot && !C.isNeutral) cairn.boot.isNeutral = false
     if (cairn.adopt) cairn.adopt()

@@ -24,9 +24,14 @@ const boot = guard((): void => {
   // On the neutral path window.heap may belong to somebody else.
   const names = () => (boot.isNeutral ? ['cairn'] : ['heap', 'cairn'])
   const heap: Global = (!boot?.isNeutral && page.heap) || cairn
+  // Every copy finds the same state here, whatever became of the globals. The late script hears of the warning.
+  const state: Global = boot || cairn
+  const warn = () => {
+    if (!state.hasWarned) say(ONCE)
+    state.hasWarned = true
+  }
   if (!boot || cairn.loaded || heap.loaded) {
-    if (!cairn.hasWarned) say(ONCE)
-    cairn.hasWarned = true
+    warn()
     return cairn.adopt?.()
   }
 
@@ -48,7 +53,7 @@ const boot = guard((): void => {
   }
 
   const methods = methodsOf(environment, () => tracking, pipeline, { start_: start, stop_: stop })
-  methods.load = () => say(ONCE)
+  methods.load = warn
 
   const run = guard((entry: Global): void => {
     if (Array.isArray(entry)) methods[entry[0]]?.(...entry.slice(1))

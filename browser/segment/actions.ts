@@ -1,6 +1,6 @@
 // "Heap Web (Actions)" for analytics.js: the plugin that settings name in `remotePlugins`. Contract: segment.md 5.4.
 
-import { addressOf, loadScript } from './base'
+import { addressOf, loadScript, warnOfSecond } from './base'
 import { flat, isDefined } from './flat'
 import { mapped } from './mapping'
 import { subscription } from './subscription'
@@ -45,7 +45,7 @@ const scriptOf = ({ appId, hostname, trackingServer }: Values): string => {
 
 /** What is there already is used as it is, and nothing is loaded. */
 const initialize = async (settings: Values): Promise<void> => {
-  if (page.heap) return
+  if (page.heap) return warnOfSecond()
   const config: Values = {
     disableTextCapture: settings.disableTextCapture || false,
     secureCookie: settings.secureCookie || false,

@@ -1,7 +1,7 @@
 // Heap in device mode for analytics.js: heap.dynamic.js.gz. It calls on `heap` what Segment's own bundle calls, and
 // loads this server's library instead of the vendor's. Contract: segment.md 3.6 and 5.2.
 
-import { addressOf, loadScript } from './base'
+import { addressOf, loadScript, warnOfSecond } from './base'
 import { clean } from './clean'
 import { Integration } from './integration'
 
@@ -52,15 +52,15 @@ class Heap extends Integration {
   protected start(): void {
     const { appId } = this.options
     const isThere = page.heap && (page.heap.loaded || page.heap.appid || page.heap.envId)
-    // Another snippet has loaded Heap, or is about to: it goes on alone. The library, loaded once more, says so in the
-    // console and to Cairn.
-    if (!isThere) {
-      installStubs()
-      const chosen = PRIVATE.filter((name) => this.options[name] === true)
-      // Without a choice the second argument stays away, as upstream has it.
-      if (chosen.length) page.heap.load(appId, Object.fromEntries(chosen.map((name) => [name, true])))
-      else page.heap.load(appId)
+    if (isThere) {
+      warnOfSecond()
+      return this.ready() // it keeps calls until its library runs
     }
+    installStubs()
+    const chosen = PRIVATE.filter((name) => this.options[name] === true)
+    // Without a choice the second argument stays away, as upstream has it.
+    if (chosen.length) page.heap.load(appId, Object.fromEntries(chosen.map((name) => [name, true])))
+    else page.heap.load(appId)
     loadScript(addressOf(`/js/heap-${appId}.js`), (isLoaded) => isLoaded && this.ready())
   }
 }

@@ -13,11 +13,12 @@ from msgspec import Struct
 from cairn.event import FIRST_SEEN, Arrival, Draft, Kind, Refused, Scalar
 from cairn.outcomes import Reason
 from cairn.wire import capture_pb2
-from cairn.wire.heap_event import Said, say_event
+from cairn.wire.heap_event import LOADED_TWICE, OURSELVES, Said, say_event
 from cairn.wire.heap_facts import (
     Masks,
     facts_of,
     first_facts,
+    page_facts,
     plain_properties,
     session_facts,
     text_of,
@@ -165,6 +166,8 @@ def _draft(batch: _Batch, message: Message) -> Draft:
     said = _KINDS[kind](message, masks)
     page, session = message.pageview_info, message.session_info
     source_library = text_of(message.source_library.name)
+    if said.name == LOADED_TWICE and source_library == OURSELVES:
+        raise Rejected(Reason.LOADED_TWICE, _place_of(message))
     properties: dict[str, Any] = {}  # Any: foreign JSON
     for given in (page.properties, message.properties, *said.properties):
         if given:
@@ -196,6 +199,12 @@ def _draft(batch: _Batch, message: Message) -> Draft:
         user_agent=text_of(message.device.user_agent) or arrival.user_agent,
         detail=detail,
     )
+
+
+def _place_of(message: Message) -> str:
+    """For the people of the site: where to look for the second copy."""
+    facts = page_facts(message.pageview_info, Masks())
+    return f"page: {facts.get('domain', '')}{facts.get('path', '')}"
 
 
 def _say_session(_message: Message, _masks: Masks) -> Said:

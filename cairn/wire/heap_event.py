@@ -22,6 +22,8 @@ LONGEST_NAME = 1_024  # characters of a custom event's name
 OURSELVES = (
     "cairn"  # the source library of events that our own script makes up (rage clicks, scroll depth, ...)
 )
+# What our script says of a page that brings it a second time: a notice to the members, and nobody's behaviour.
+LOADED_TWICE = "Heap loaded twice"
 
 _BUILTINS = ("", Kind.CLICK, Kind.TOUCH, Kind.CHANGE, Kind.SUBMIT)  # by their number on the wire
 _NOTIFICATION_SOURCES = ("", "push", "geofence", "calendar", "time_interval")

@@ -68,6 +68,7 @@ def test_fields_that_pages_read(visit: Visit, site: Site) -> None:
     assert page.evaluate("heap.userId") == message["user_id"]
 
 
+TWICE = "Heap loaded twice"
 COPIES = ["current", "classic", "neutral", "segment web"]  # Segment's classic mode is the classic snippet
 
 
@@ -108,6 +109,13 @@ def test_a_second_copy_does_nothing_but_warn_once(
     site.wait(said, "the warning")
     page.wait_for_load_state("networkidle")
     assert len(said()) == 1, warnings
+    # And Cairn hears of it, once a tab.
+    site.wait_for(TWICE)
+    page.reload()
+    ready(page)
+    page.evaluate(f"{name}.track('after')")
+    site.wait_for("after")
+    assert site.kinds.count(TWICE) == 1
 
 
 def test_a_second_copy_that_replaced_the_global_gets_it_taken_back(visit: Visit, site: Site) -> None:

@@ -585,3 +585,14 @@ def test_nul_is_replaced_in_either_form() -> None:
     value = message(properties={"a\0": "b\0"}, event={"custom": {"name": "x\0y"}})
     found = both(value)
     assert (found.name, found.properties) == ("x\ufffdy", {"a\ufffd": "b\ufffd"})
+
+
+def test_a_page_with_two_copies_is_a_notice_to_the_members_and_no_event() -> None:
+    custom = {"custom": {"name": "Heap loaded twice"}}
+    ours = message(event=custom, source_library={"name": "cairn"})
+    for body in ({"events": [ours]}, batch(ours)):
+        [notice] = parse(TRACK, body)
+        assert isinstance(notice, Refused) and notice.reason.value == "loaded_twice"
+        assert notice.detail == "page: app.example.com/pricing"
+    # A site that names an event so means it.
+    assert draft(TRACK, {"events": [message(event=custom)]}).name == "Heap loaded twice"
