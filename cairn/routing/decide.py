@@ -16,6 +16,7 @@ from cairn.routing.filters import filtered
 from cairn.routing.message import Message
 from cairn.routing.outcome import Discard
 from cairn.routing.rules import Rules
+from cairn.routing.transformations import describe, transformed
 
 
 class Discarded(Struct, frozen=True):
@@ -87,6 +88,13 @@ def apply_filters(message: Message, rules: Rules, destination: Destination) -> M
     )
 
 
+def apply_transformations(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+    left = transformed(message, rules.transformations)
+    if isinstance(left, Message):
+        return left
+    return Discarded(Discard.DROPPED_BY_TRANSFORMATION, describe(left))
+
+
 STEPS: tuple[Step, ...] = (
     drop_sent_by_browser,
     drop_unsupported_type,
@@ -94,7 +102,18 @@ STEPS: tuple[Step, ...] = (
     drop_by_integrations,
     drop_by_event_switch,
     apply_filters,
+    apply_transformations,
 )
+
+STEP_NAMES: dict[Step, str] = {
+    drop_sent_by_browser: "Sent by the browser",
+    drop_unsupported_type: "Type of the call",
+    drop_without_consent: "Consent",
+    drop_by_integrations: "Integrations object",
+    drop_by_event_switch: "Event switches",
+    apply_filters: "Filters",
+    apply_transformations: "Transformations",
+}
 
 
 def decide(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
@@ -105,6 +124,26 @@ def decide(message: Message, rules: Rules, destination: Destination) -> Message 
             return decided
         message = decided
     return message
+
+
+class TracedStep(Struct, frozen=True):
+    """What one step made of a message, for people who look for it."""
+
+    name: str
+    result: Message | Discarded
+    is_changed: bool
+
+
+def trace(message: Message, rules: Rules, destination: Destination) -> list[TracedStep]:
+    """Every step that `decide` takes, up to the one that discards the message."""
+    steps: list[TracedStep] = []
+    for step in STEPS:
+        decided = step(message, rules, destination)
+        steps.append(TracedStep(STEP_NAMES[step], decided, decided is not message))
+        if isinstance(decided, Discarded):
+            break
+        message = decided
+    return steps
 
 
 def name_of(destination: Destination) -> str:

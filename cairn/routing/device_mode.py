@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from cairn.published.source_settings import SEGMENT, SourceSettings, without_destinations
 from cairn.routing.destination import Setting
+from cairn.routing.filters import routing_rules
+from cairn.routing.fql.browser import NotForBrowser
 from cairn.routing.rules import Rules
 
 CLASSIC = "Heap"
@@ -133,6 +135,7 @@ def _add_rules(settings: SourceSettings, name: str, rules: Rules) -> None:
     """So that the browser decides as this server would."""
     for event, is_on in rules.events.items():
         settings["plan"]["track"][event] = {"enabled": True, "integrations": {} if is_on else {name: False}}
+    settings["middlewareSettings"]["routingRules"] = routing_rules(name, rules.filters)
     if rules.consent:
         categories = list(rules.consent)
         settings["integrations"][name]["consentSettings"] = {"categories": categories}
@@ -145,7 +148,17 @@ def _in_browser(kind: str, connections: Sequence[BuiltIn]) -> BuiltIn | None:
     if kind != "web" or len(connections) != 1:
         return None
     [only] = connections
-    return only if only.settings.get("mode", "device") == "device" else None
+    is_wanted = only.settings.get("mode", "device") == "device"
+    return only if is_wanted and _can_decide(only.rules) else None
+
+
+def _can_decide(rules: Rules) -> bool:
+    """Whether the browser's client has words for all of a connection's rules. If not, this server takes the events."""
+    try:
+        routing_rules(CLASSIC, rules.filters)
+    except NotForBrowser:
+        return False
+    return not any(step.is_enabled for step in rules.transformations)
 
 
 def _chosen(device: BuiltIn, *keys: str) -> dict[str, Any]:  # Any: by DEVICE_SETTINGS

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from cairn.errors import InvalidInput
 from cairn.routing.filters import MOST_FILTERS, Filter
+from cairn.routing.transformations import MOST_TRANSFORMATIONS, AnyTransformation
 from cairn.routing.typed_texts import decoded, to_json
 
 
@@ -27,6 +28,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     # Consent categories that the connection needs, all of them.
     consent: tuple[str, ...] = ()
     filters: Annotated[tuple[Filter, ...], Meta(max_length=MOST_FILTERS)] = ()
+    transformations: Annotated[tuple[AnyTransformation, ...], Meta(max_length=MOST_TRANSFORMATIONS)] = ()
 
 
 def read_rules(data: Any) -> Rules:  # Any: foreign JSON

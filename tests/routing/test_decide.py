@@ -7,7 +7,7 @@ import pytest
 from cairn.event import Refused
 from cairn.http_client import Call
 from cairn.routing import integrations
-from cairn.routing.decide import Discarded, decide
+from cairn.routing.decide import STEP_NAMES, STEPS, Discarded, decide, trace
 from cairn.routing.destination import Destination, Request
 from cairn.routing.destinations import heap_builtin
 from cairn.routing.message import Message
@@ -188,3 +188,26 @@ def test_rules_of_another_form_name_the_field(stored: Any, field: str) -> None:
     with pytest.raises(RulesRefused) as refused:
         read_rules(stored)
     assert refused.value.field.startswith(field)
+
+
+def test_a_trace_shows_what_each_step_made_of_a_message() -> None:
+    rules = read_rules(
+        {
+            "filters": [{"condition": "true", "action": "drop_properties", "properties": ["properties.a"]}],
+            "transformations": [{"kind": "sample", "percent": 0}],
+        }
+    )
+    made = message(properties={"a": 1})
+    steps = trace(made, rules, HEAP)
+    assert [(step.name, step.is_changed) for step in steps] == [
+        ("Sent by the browser", False),
+        ("Type of the call", False),
+        ("Consent", False),
+        ("Integrations object", False),
+        ("Event switches", False),
+        ("Filters", True),
+        ("Transformations", True),
+    ]
+    assert isinstance(steps[5].result, Message) and steps[5].result.body["properties"] == {}
+    assert steps[-1].result == decide(made, rules, HEAP)
+    assert list(STEP_NAMES) == list(STEPS)

@@ -12,7 +12,7 @@ from cairn.members.sets import MembersAndDocuments
 from cairn.paths import Paths
 from cairn.published.source_settings import decode, document_name, without_destinations
 from cairn.routing.device_mode import ACTIONS, CLASSIC, DEVICE_SETTINGS, BuiltIn, source_settings
-from cairn.routing.rules import Rules
+from cairn.routing.rules import Rules, read_rules
 from cairn.routing.settings_document import publish_source_settings
 from cairn.workspace.environment import list_environments
 from cairn.workspace.sealed import open_seal
@@ -94,6 +94,45 @@ def test_rules_of_the_connection_hold_in_the_browser() -> None:
     assert track["Paid"] == {"enabled": True, "integrations": {}} and track["__default"]["enabled"]
     assert settings["integrations"][CLASSIC]["consentSettings"] == {"categories": ["Analytics"]}
     assert settings["consentSettings"] == {"allCategories": ["Analytics"], "hasUnmappedDestinations": False}
+
+
+def test_filters_of_the_connection_are_the_browsers_routing_rules() -> None:
+    rules = read_rules({"filters": [{"condition": "event = 'Internal Ping'"}]})
+    assert device(rules)["middlewareSettings"]["routingRules"] == [
+        {
+            "destinationName": CLASSIC,
+            "scope": "destinations",
+            "target_type": "workspace::project::destination::config",
+            "matchers": [
+                {
+                    "type": "fql",
+                    "ir": '["=","event",{"value":"Internal Ping"}]',
+                    "config": {"expr": "event = 'Internal Ping'"},
+                }
+            ],
+            "transformers": [[{"type": "drop"}]],
+        }
+    ]
+    assert device()["middlewareSettings"]["routingRules"] == []
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(
+            {"filters": [{"condition": "'a' in properties.tags"}]}, id="a filter it reads differently"
+        ),
+        pytest.param(
+            {"filters": [{"condition": "true", "action": "sample", "percent": 5, "path": "userId"}]},
+            id="a sample by a path",
+        ),
+        pytest.param({"transformations": [{"kind": "drop", "path": "traits"}]}, id="a transformation"),
+    ],
+)
+def test_what_the_browser_cannot_decide_is_not_sent_by_it(rules: dict[str, Any]) -> None:
+    settings = device(read_rules(rules))
+    assert list(settings["integrations"]) == ["Segment.io"]
+    assert settings["integrations"]["Segment.io"]["unbundledIntegrations"] == [CLASSIC]
 
 
 def test_every_setting_has_help_and_a_default_of_its_kind() -> None:
