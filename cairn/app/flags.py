@@ -10,7 +10,7 @@ from cairn.app.call import Call
 from cairn.app.editions import CREATED, Edited, list_edits, record
 from cairn.conditions.tree import InList
 from cairn.conditions.walk import leaves
-from cairn.flags import definition, overview
+from cairn.flags import definition, overview, rule_definition
 from cairn.flags.definition import FlagChanges, NewFlag, StoredFlag
 from cairn.flags.model import Rule
 from cairn.flags.overview import FlagName, Glance
@@ -117,7 +117,7 @@ def read_flag(call: Call, environment: Environment, key: str) -> FlagDetails:
         states = segments.states_in(connection, environment.id)
         return FlagDetails(
             stored=stored,
-            rules=definition.list_rules(connection, workspace_id, stored.flag.id, environment.id),
+            rules=rule_definition.list_rules(connection, workspace_id, stored.flag.id, environment.id),
             on_since=overview.on_since(connection, stored.flag.id, environment.id),
             segments=segments.name_segments(connection, workspace_id, project_id),
             flags={other.id: other.key for other in others},

@@ -4,9 +4,9 @@ import sqlalchemy as sa
 
 from cairn.app.call import Call
 from cairn.app.editions import CREATED, DELETED, Edited, record
-from cairn.flags import definition
-from cairn.flags.definition import NewRule, RuleChanges, RuleNotFound
+from cairn.flags import rule_definition
 from cairn.flags.model import Rule
+from cairn.flags.rule_definition import NewRule, RuleChanges, RuleNotFound
 from cairn.workspace.edits import check_edition, check_edition_in, differences, edition_of
 from cairn.workspace.environment import Environment
 
@@ -16,13 +16,13 @@ EDITED = ("name", "is_on", "condition", "traffic", "allocations", "salt", "white
 def list_rules(call: Call, flag_id: int, environment: Environment) -> list[Rule]:
     """Raises EnvironmentNotFound for an environment of another project."""
     with call.reading() as connection:
-        return definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
+        return rule_definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
 
 
 def read_order(call: Call, flag_id: int, environment: Environment) -> Edited[list[Rule]]:
     """The rules with the edition of their order. Raises as `list_rules`."""
     with call.reading() as connection:
-        found = definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
+        found = rule_definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
         return Edited(found, edition_of(connection, "rule order", flag_id))
 
 
@@ -41,7 +41,7 @@ def read_rule(call: Call, flag_id: int, environment: Environment, rule_id: int) 
     """With its edition. Raises as `get_rule`."""
     with call.reading() as connection:
         edition = edition_of(connection, "rule", rule_id)
-        rule, of_flag, environment_id = definition.get_rule(connection, call.workspace_id, rule_id)
+        rule, of_flag, environment_id = rule_definition.get_rule(connection, call.workspace_id, rule_id)
     if (of_flag, environment_id) != (flag_id, environment.id):
         raise RuleNotFound(f"this flag has no rule {rule_id} in this environment", field="rule_id")
     return Edited(rule, edition)
@@ -50,7 +50,7 @@ def read_rule(call: Call, flag_id: int, environment: Environment, rule_id: int) 
 def add_rule(call: Call, flag_id: int, environment: Environment, new: NewRule) -> Edited[Rule]:
     """After the others. Raises RuleInvalid, RuleKeyTaken, and errors of a condition flags cannot ask."""
     with call.writing() as connection:
-        rule = definition.add_rule(connection, call.workspace_id, flag_id, environment.id, new, call.now)
+        rule = rule_definition.add_rule(connection, call.workspace_id, flag_id, environment.id, new, call.now)
         edition = record(call, connection, "rule", rule.id, [CREATED])
         _record_order(call, connection, flag_id, environment, rule, "added")
     call.changed([environment.id])
@@ -69,9 +69,9 @@ def change_rule(
     """`expected`: the edition the caller has seen. Raises RuleNotFound, RuleInvalid, FlagArchived and StaleVersion."""
     get_rule(call, flag_id, environment, rule_id)
     with call.writing() as connection:
-        before = definition.get_rule(connection, call.workspace_id, rule_id)[0]
+        before = rule_definition.get_rule(connection, call.workspace_id, rule_id)[0]
         check_edition(connection, "rule", rule_id, expected)
-        rule = definition.update_rule(connection, call.workspace_id, rule_id, changes, call.now)
+        rule = rule_definition.update_rule(connection, call.workspace_id, rule_id, changes, call.now)
         edition = record(call, connection, "rule", rule_id, differences(before, rule, EDITED))
     call.changed([environment.id])
     return Edited(rule, edition)
@@ -106,8 +106,8 @@ def move_rule(
     get_rule(call, flag_id, environment, rule_id)
     with call.writing() as connection:
         check_edition_in(connection, "rule order", flag_id, environment.name, expected)
-        before = definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
-        ordered = definition.move_rule(connection, call.workspace_id, rule_id, position)
+        before = rule_definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
+        ordered = rule_definition.move_rule(connection, call.workspace_id, rule_id, position)
         edition = edition_of(connection, "rule order", flag_id)
         if ordered != before:
             number, rule = next((at, rule) for at, rule in enumerate(ordered, 1) if rule.id == rule_id)
@@ -139,8 +139,8 @@ def delete_rule(
     get_rule(call, flag_id, environment, rule_id)
     with call.writing() as connection:
         check_edition(connection, "rule", rule_id, expected)
-        rule = definition.get_rule(connection, call.workspace_id, rule_id)[0]
-        definition.delete_rule(connection, call.workspace_id, rule_id)
+        rule = rule_definition.get_rule(connection, call.workspace_id, rule_id)[0]
+        rule_definition.delete_rule(connection, call.workspace_id, rule_id)
         record(call, connection, "rule", rule_id, [DELETED])
         _record_order(call, connection, flag_id, environment, rule, "deleted")
     call.changed([environment.id])

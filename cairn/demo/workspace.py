@@ -16,8 +16,9 @@ from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.demo.history import arrivals
 from cairn.eventlog.log import EventLog
-from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
+from cairn.flags.definition import NewFlag, create_flag, set_flag_state
 from cairn.flags.model import Allocation, Metric, Variable, Variation
+from cairn.flags.rule_definition import NewRule, add_rule
 from cairn.ids import new_token
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.workspace.api_token import create_token

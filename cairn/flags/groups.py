@@ -13,9 +13,10 @@ from cairn.conditions.tree import EVERYBODY, Condition
 from cairn.db.tables import environments, flag_groups, flags, holdouts, rules
 from cairn.errors import NotFound
 from cairn.flags.checks import GroupInvalid, check_group, check_holdout
-from cairn.flags.definition import check_references, project_of
+from cairn.flags.definition import project_of
 from cairn.flags.model import Group, Holdout, Metric
 from cairn.flags.records import group_of, holdout_of, rule_of
+from cairn.flags.rule_definition import check_references
 from cairn.workspace.naming import clean_name
 
 

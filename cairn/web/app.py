@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from cairn.app.core import Core
 from cairn.errors import NotFound
+from cairn.web.door import Door
 from cairn.web.form import Form
 from cairn.web.guard import SecurityHeaders, is_secure
 from cairn.web.pages import (
@@ -40,7 +41,7 @@ from cairn.web.pages import (
     users,
 )
 from cairn.web.render import STATIC
-from cairn.web.visit import Door, Page, Visit, get
+from cairn.web.visit import Page, Visit, get
 
 PAGES: tuple[Page, ...] = (
     *entry.PAGES,

@@ -22,8 +22,9 @@ from cairn.db.tables import environments, metadata, sources
 from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.event import Draft, Refused
-from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag
+from cairn.flags.definition import NewFlag, create_flag
 from cairn.flags.model import Allocation
+from cairn.flags.rule_definition import NewRule, add_rule
 from cairn.identity import merges
 from cairn.ids import event_id, identified_user_id
 from cairn.lists.own import create_list

@@ -16,8 +16,8 @@ from cairn.clock import to_ms
 from cairn.db.tables import api_tokens, environments, segment_states, sources
 from cairn.errors import InvalidInput
 from cairn.event import Draft, Refused
-from cairn.flags.definition import NewRule
 from cairn.flags.model import Allocation
+from cairn.flags.rule_definition import NewRule
 from cairn.ids import event_id
 from cairn.outcomes import Reason
 from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot

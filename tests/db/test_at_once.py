@@ -14,8 +14,9 @@ from cairn.db.engine import Lock, reading, take
 from cairn.db.failure import explained
 from cairn.db.tables import metadata, user_map, workspaces
 from cairn.errors import CairnError, Conflict, Unavailable
-from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag
+from cairn.flags.definition import NewFlag, create_flag
 from cairn.flags.model import Allocation
+from cairn.flags.rule_definition import NewRule, add_rule
 from cairn.identity.merges import Merge, MergeRequest, merge_all
 from cairn.privacy.capture import CaptureSettings, write_capture
 from cairn.segments.definition import NewSegment, create_segment

@@ -27,24 +27,13 @@ from cairn.flags.definition import (
     FlagKeyTaken,
     FlagNotFound,
     NewFlag,
-    NewRule,
-    RuleChanges,
-    RuleKeyTaken,
-    RuleNotFound,
-    add_rule,
     archive_flag,
     create_flag,
-    delete_rule,
     get_flag,
-    get_rule,
     list_flags,
-    list_rules,
-    move_rule,
     restore_flag,
     set_flag_state,
-    set_rule_state,
     update_flag,
-    update_rule,
 )
 from cairn.flags.groups import (
     GroupChanges,
@@ -63,6 +52,19 @@ from cairn.flags.groups import (
     update_holdout,
 )
 from cairn.flags.model import Allocation, Forced, Metric, Rule, Variable, Variation
+from cairn.flags.rule_definition import (
+    NewRule,
+    RuleChanges,
+    RuleKeyTaken,
+    RuleNotFound,
+    add_rule,
+    delete_rule,
+    get_rule,
+    list_rules,
+    move_rule,
+    set_rule_state,
+    update_rule,
+)
 from cairn.flags.ruleset import load_ruleset
 from cairn.workspace.environment import EnvironmentNotFound, ProjectNotFound
 from tests.flags.conftest import NOW, Place

@@ -6,9 +6,10 @@ import sqlalchemy as sa
 
 from cairn.conditions.tree import InList
 from cairn.db.tables import flags, rules
-from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
+from cairn.flags.definition import NewFlag, create_flag, set_flag_state
 from cairn.flags.model import Allocation
 from cairn.flags.publish import publish_environment
+from cairn.flags.rule_definition import NewRule, add_rule
 from cairn.members.sets import MembersAndDocuments, list_set
 from cairn.workspace.environment import EnvironmentNotFound, set_inlines_lists
 from tests.flags.conftest import NOW, Place

@@ -16,8 +16,9 @@ from cairn.clock import to_ms, utc_now
 from cairn.conditions.tree import Did, EventMatch, InList, Last, UserProperty
 from cairn.db.engine import reading
 from cairn.event import Arrival
-from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, set_flag_state
+from cairn.flags.definition import NewFlag, create_flag, set_flag_state
 from cairn.flags.model import Allocation, Variation
+from cairn.flags.rule_definition import NewRule, add_rule
 from cairn.paths import Paths
 from cairn.privacy.deletion import DeletionResources
 from cairn.segments.definition import NewSegment, create_segment

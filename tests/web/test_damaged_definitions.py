@@ -21,8 +21,9 @@ from cairn.db.engine import reading
 from cairn.db.tables import metadata
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.flags import groups
-from cairn.flags.definition import NewFlag, NewRule
+from cairn.flags.definition import NewFlag
 from cairn.flags.model import Allocation, Metric, Variable, Variation
+from cairn.flags.rule_definition import NewRule
 from cairn.members.sets import MembersAndDocuments
 from cairn.privacy.capture import CaptureSettings
 from cairn.privacy.request import ErasedUser, ask_deletion

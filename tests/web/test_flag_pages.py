@@ -9,8 +9,9 @@ from msgspec import structs
 
 from cairn.conditions.tree import InList
 from cairn.db.engine import reading
-from cairn.flags.definition import get_flag, list_rules
+from cairn.flags.definition import get_flag
 from cairn.flags.model import Metric, Variable
+from cairn.flags.rule_definition import list_rules
 from cairn.workspace.environment import reveal_sdk_key
 from tests.web.conftest import Browser, World
 from tests.web.editing import HERE, form_of, make_flag, make_segment

@@ -11,8 +11,9 @@ from starlette.responses import Response
 from starlette.testclient import TestClient
 
 import cairn
+from cairn.web.door import Door
 from cairn.web.guard import SecurityHeaders, content_security_policy, read_cookie, set_cookie
-from cairn.web.visit import Door, Page, Visit, get
+from cairn.web.visit import Page, Visit, get
 from tests.web.conftest import World
 
 PLAIN = "door.html"

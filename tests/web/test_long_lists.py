@@ -15,8 +15,9 @@ from cairn.db.sync_tables import heap_audiences, heap_connections
 from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
 from cairn.event import Draft, Kind, Refused
-from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag
+from cairn.flags.definition import NewFlag, create_flag
 from cairn.flags.model import Allocation, Variation
+from cairn.flags.rule_definition import NewRule, add_rule
 from cairn.ids import event_id, identified_user_id
 from cairn.outcomes import Reason
 from cairn.segments.definition import NewSegment, create_segment

@@ -10,8 +10,9 @@ import pytest
 from cairn.analysis.exposures import LastExposure
 from cairn.conditions.tree import EVERYBODY, Attribute, Condition, Device
 from cairn.event import Kind
-from cairn.flags.definition import NewFlag, NewRule, add_rule, create_flag, get_flag, set_flag_state
+from cairn.flags.definition import NewFlag, create_flag, get_flag, set_flag_state
 from cairn.flags.model import Allocation, Forced, Variation
+from cairn.flags.rule_definition import NewRule, add_rule
 from tests.web.conftest import NOW, Browser, World
 
 NUMBERS = count()

@@ -12,17 +12,9 @@ import pytest
 from cairn.conditions.tree import Condition, InList, Not, UserProperty
 from cairn.db.engine import reading
 from cairn.edge import PublishedDirectory
-from cairn.flags.definition import (
-    NewFlag,
-    NewRule,
-    add_rule,
-    create_flag,
-    delete_rule,
-    list_flags,
-    list_rules,
-    set_flag_state,
-)
+from cairn.flags.definition import NewFlag, create_flag, list_flags, set_flag_state
 from cairn.flags.model import Allocation
+from cairn.flags.rule_definition import NewRule, add_rule, delete_rule, list_rules
 from cairn.gateway.app import Gateway
 from cairn.members.askers import note_python, python_asked_on, python_set
 from cairn.members.sets import MembersAndDocuments

@@ -11,7 +11,8 @@ from msgspec import structs
 from cairn.conditions.check import parse
 from cairn.conditions.tree import Not
 from cairn.db.engine import reading
-from cairn.flags.definition import get_flag, list_rules
+from cairn.flags.definition import get_flag
+from cairn.flags.rule_definition import list_rules
 from tests.web.conftest import Browser, World
 from tests.web.editing import HERE, form_of, make_flag, make_segment
 

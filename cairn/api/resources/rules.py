@@ -11,8 +11,8 @@ from cairn.app.call import Call
 from cairn.app.editions import Edited
 from cairn.app.flag_warnings import FlagWarnings, warnings_of
 from cairn.app.flags import get_flag
-from cairn.flags.definition import NewRule, RuleChanges
 from cairn.flags.model import Rule
+from cairn.flags.rule_definition import NewRule, RuleChanges
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
 

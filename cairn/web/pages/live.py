@@ -27,12 +27,13 @@ from cairn.errors import CairnError
 from cairn.event import Kind
 from cairn.outcomes import REASONS, Outcome, Reason
 from cairn.web.browser_snippet import neutral
+from cairn.web.door import Door
 from cairn.web.english import Word, Words, sentence, short
 from cairn.web.event_form import begun_with
 from cairn.web.guard import read_cookie
 from cairn.web.portion import choices, left_out
 from cairn.web.render import count, cut, escaped_length, query, templates
-from cairn.web.visit import Door, Page, Visit, client_of, get
+from cairn.web.visit import Page, Visit, client_of, get
 from cairn.workspace.permission import Verb
 from cairn.workspace.session import COOKIE
 

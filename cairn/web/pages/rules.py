@@ -9,8 +9,9 @@ from cairn.app.editions import Edited
 from cairn.app.flags import list_offered, name_flags, read_flag
 from cairn.app.segments import list_segments
 from cairn.conditions.describe import Names, lines
-from cairn.flags.definition import DefinitionDamaged, NewRule, RuleChanges, StoredFlag
+from cairn.flags.definition import DefinitionDamaged, StoredFlag
 from cairn.flags.model import Rule
+from cairn.flags.rule_definition import NewRule, RuleChanges
 from cairn.web import rule_form
 from cairn.web.editor.editing import Addresses, Editor
 from cairn.web.editor.refusal import Stored
