@@ -11,9 +11,8 @@ from time import monotonic, sleep
 
 from cairn.errors import Conflict
 
-LEFT_BEHIND_S = (
-    15.0  # longest wait for processes of a killed supervisor, whose memory the system is taking back
-)
+# Longest wait for processes of a killed supervisor, whose memory the system is taking back.
+LEFT_BEHIND_S = 15.0
 LOOK_EVERY_S = 0.02
 
 

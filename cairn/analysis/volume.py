@@ -24,9 +24,8 @@ from cairn.store.store import Row
 DAYS = 30  # that pages show
 DAY_MS = 86_400_000
 MATCHES_PER_QUESTION = 20  # share one pass over the events
-NAMES_DAYS = (
-    90  # that names of custom events are looked for in: what is older was planned, or is not sent any more
-)
+# Days in which names of custom events are looked for: what is older was planned, or is not sent any more.
+NAMES_DAYS = 90
 MOST_NAMES = 1_000  # of them, the newest
 # Of a count over all history.
 COUNTING = Limits(timeout_s=60.0)

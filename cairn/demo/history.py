@@ -15,9 +15,8 @@ from cairn.demo.history_visit import Message, Visit
 from cairn.event import Arrival
 
 DAYS = 28
-REDESIGN = (
-    3  # days ago the cart's link got the class it has now: a defined event that says the old one stopped
-)
+# Days since the cart's link got its present class: a defined event that names the old one stopped then.
+REDESIGN = 3
 USERS = 240
 EVENTS_PER_ARRIVAL = 500
 

@@ -60,3 +60,14 @@ def _ids(text: str) -> list[str] | None:
 
 def is_id(text: str) -> bool:
     return 0 < len(text) <= LONGEST_ID
+
+
+def alias_body(body: bytes | None) -> dict[str, str]:
+    """The texts of a JSON body; empty for any other body."""
+    try:
+        document = msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    return {key: value for key, value in document.items() if isinstance(value, str)}

@@ -17,7 +17,7 @@ import msgspec
 from cairn.clock import Clock, to_ms
 from cairn.errors import CairnError
 from cairn.event import Arrival, Refused
-from cairn.gateway.aliases import answer_of, asked_ids, get_aliases, is_id, set_alias
+from cairn.gateway.aliases import alias_body, answer_of, asked_ids, get_aliases, is_id, set_alias
 from cairn.gateway.answers import (
     EMPTY,
     FALSE,
@@ -31,6 +31,7 @@ from cairn.gateway.answers import (
     refusal,
     say,
 )
+from cairn.gateway.arrival import arrival_of
 from cairn.gateway.health import MOST_PROBLEMS, Health, SeenSdk, problem_in
 from cairn.gateway.list_check import question
 from cairn.gateway.settings_file import SettingsFiles, document_for, is_python
@@ -41,31 +42,27 @@ from cairn.members.sets import Members, Published, folded, list_set
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory, Sdk
 from cairn.wire.refusal import Rejected, refused
-from cairn.wire.wingify import LONGEST_NAME, count_events, keys_in
 from cairn.wire.wingify import MOST_EVENT_BYTES as LONGEST_EVENT_BYTES
+from cairn.wire.wingify import count_events, keys_in
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Append = Callable[[list[Arrival]], Awaitable[None]]  # returns when the arrivals are durable
 
-LOOK_UP_S = (
-    0.25  # longest wait for the members store, which answers in microseconds unless the machine starves
-)
-SETTINGS_S = (
-    2.0  # settings may wait longer: SDKs allow 50 s, and bad first settings keep a process off for good
-)
+# Longest wait for the members store, which answers in microseconds unless the machine starves.
+LOOK_UP_S = 0.25
+# Settings may wait longer: SDKs allow 50 s, and bad first settings keep a process off for good.
+SETTINGS_S = 2.0
 # The first user agent after a start loads the patterns; the Python SDK waits 3 s for a call.
 DETAILS_S = 2.0
 WRITE_S = 2.0  # Python gives a call 3 s
 LOOK_UP_THREADS = 4  # a look-up takes microseconds; more threads only help when the disk stalls
-MOST_EVENT_BYTES = (
-    1_048_576  # one event; larger ones are refused visibly, never with a status that is retried
-)
+# One event; larger ones are refused visibly, never with a status that is retried.
+MOST_EVENT_BYTES = 1_048_576
 MOST_BATCH_BYTES = 10_485_760  # 5,000 events of 2 KB
 MOST_BATCH_EVENTS = 5_000
 SMALL_BATCH_BYTES = 65_536  # read at once; a larger one beside the event loop
-REFUSED_BYTES = 8_000  # kept of what is refused: 2,000 characters
 
 SETTINGS_PATHS = ("/server-side/v2-settings", "/server-side/v2-pull")
 EVENT_PATH = "/events/t"
@@ -251,7 +248,7 @@ class Gateway:
             else Rejected(Reason.BODY_TOO_LARGE, "one event may have 32 KB; send fewer properties")
         )
         await self._append(
-            [self._arrival("wingify.event", request, sdk.environment_id, body or b"", rejected)]
+            [arrival_of("wingify.event", request, sdk.environment_id, body or b"", self._now_ms(), rejected)]
         )
         return EMPTY
 
@@ -266,7 +263,9 @@ class Gateway:
             self._health.count("refused_requests")
             return refusal(f"a batch holds at most {MOST_BATCH_EVENTS} events in 10 MB", status=413)
         self._saw(request, sdk.environment_id)
-        await self._append([self._arrival("wingify.batch", request, sdk.environment_id, body, rejected)])
+        await self._append(
+            [arrival_of("wingify.batch", request, sdk.environment_id, body, self._now_ms(), rejected)]
+        )
         return EMPTY
 
     async def _count(self, body: bytes) -> tuple[int, Rejected | None]:
@@ -290,12 +289,12 @@ class Gateway:
         else:
             rejected = Rejected(Reason.SERVER_KEY_NEEDED, NEEDS_SERVER_KEY)
         self._health.count("unknown_keys" if sdk is None else "public_keys")
-        arrival = self._arrival("wingify.event", request, sdk.environment_id if sdk else 0, body)
+        arrival = arrival_of("wingify.event", request, sdk.environment_id if sdk else 0, body, self._now_ms())
         self._refuse(refused(arrival, rejected, body, name=request.parameter("en")))
         return refusal(rejected.detail)
 
     async def _set_alias(self, request: Request) -> Answer:
-        ids = _alias_body(await request.body(MOST_EVENT_BYTES))
+        ids = alias_body(await request.body(MOST_EVENT_BYTES))
         user_id = ids.get("userId") or request.parameter("userId")
         alias_id = ids.get("aliasId") or request.parameter("aliasId")
         sdk = await self._sdk(request.parameter("sdkKey"))
@@ -305,7 +304,7 @@ class Gateway:
         if not sdk.may_write:
             self._health.count("public_keys")
             return refusal(NEEDS_SERVER_KEY)
-        now_ms = to_ms(self._clock())
+        now_ms = self._now_ms()
         await self._in_thread(
             lambda: set_alias(
                 self._members, sdk.environment_id, user_id=user_id, alias_id=alias_id, now_ms=now_ms
@@ -358,7 +357,7 @@ class Gateway:
         if not environment_id:
             return None  # anyone could fill the memory with names
         return self._health.saw(
-            environment_id, request.parameter("sn"), request.parameter("sv"), to_ms(self._clock())
+            environment_id, request.parameter("sn"), request.parameter("sv"), self._now_ms()
         )
 
     def _note(self, seen: SeenSdk, event_name: str, body: bytes) -> None:
@@ -367,33 +366,8 @@ class Gateway:
         elif event_name == "vwo_sdkDebug":
             seen.problems = [*seen.problems, problem_in(body, seen.last_seen_ms)][-MOST_PROBLEMS:]
 
-    def _arrival(
-        self,
-        parser: str,
-        request: Request,
-        environment_id: int,
-        body: bytes,
-        rejected: Rejected | None = None,
-    ) -> Arrival:
-        extra = {
-            name: value[:LONGEST_NAME]
-            for name in ("en", "a", "sn", "sv")
-            if (value := request.parameter(name))
-        }
-        if rejected is not None:  # of what is refused as a whole, enough to recognise it
-            extra |= {"reason": rejected.reason.value, "detail": rejected.detail}
-            body = body[:REFUSED_BYTES]
-        return Arrival(
-            parser=parser,
-            environment_id=environment_id,
-            source_id=0,
-            source="flags",
-            received_ms=to_ms(self._clock()),
-            ip=request.header(b"vwo-x-forwarded-for") or request.parameter("visitor_ip"),
-            user_agent=request.header(b"x-device-user-agent") or request.parameter("visitor_ua"),
-            body=body,
-            extra=extra,
-        )
+    def _now_ms(self) -> int:
+        return to_ms(self._clock())
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """A look-up that may wait for the disk, so never on the event loop."""
@@ -419,13 +393,3 @@ def _route_of(path: str) -> str:
         if path.endswith(suffix) and path.count("/") == suffix.count("/") + 1:
             return suffix
     return path
-
-
-def _alias_body(body: bytes | None) -> dict[str, str]:
-    try:
-        found = msgspec.json.decode(body or b"{}")
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {key: value for key, value in found.items() if isinstance(value, str)}

@@ -10,9 +10,8 @@ from msgspec import Struct, field
 from cairn.event import Draft, Element, Refused, Scalar
 from cairn.outcomes import Outcome, Reason, outcome_of
 
-SHOWN_PER_PUBLISH = (
-    100  # of each environment; a person cannot read more, and a busy loader should not build them
-)
+# Events of each environment; a person cannot read more, and a busy loader should not build them.
+SHOWN_PER_PUBLISH = 100
 # Properties of one event: five hundred events stay in memory, and senders decide how many each has. Limit: what an open
 # Live page filters by the others shows only after it is loaded again.
 MOST_SHOWN = 100

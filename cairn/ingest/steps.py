@@ -39,9 +39,8 @@ logger = logging.getLogger(__name__)
 
 # ms; a clock that is ahead by less is wrong, and the event is taken; by more, the time means something else
 FUTURE_MS = 24 * 3_600_000
-OLDEST_MS = (
-    946_684_800_000  # ms, 2000-01-01 UTC: before it, seconds were sent for milliseconds, or no time at all
-)
+# 2000-01-01 UTC: before it, seconds were sent for milliseconds, or no time at all.
+OLDEST_MS = 946_684_800_000
 
 Step = Callable[[Batch, LoaderResources], None]
 _arrivals = msgspec.msgpack.Decoder(Arrival)

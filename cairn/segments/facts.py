@@ -26,12 +26,10 @@ from cairn.store.schema import FIRST_SEEN_KEY, IDENTITY_KEY, INITIAL
 from cairn.store.statement import Statement
 from cairn.store.store import Row, Store
 
-MOST_ROWS = (
-    50_000  # of an answer; a second's work to read. More means properties with a value for every event
-)
-MOST_REACHES = (
-    6  # different lengths of history read in one question; more of them read as far as the next longer
-)
+# Rows of an answer; a second's work to read. More means properties with a value for every event.
+MOST_ROWS = 50_000
+# Different lengths of history read in one question; more of them read as far as the next longer.
+MOST_REACHES = 6
 
 
 class TooManyRows(Exception):

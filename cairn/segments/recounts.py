@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 from cairn.segments.questions import CONDITIONS_PER_QUESTION
 from cairn.segments.watched import Watched
 
-COUNT_SHARE = (
-    10  # a recount that took d is followed by another no sooner than after 10 d: a tenth of one core
-)
+# A recount that took d is followed by another no sooner than after 10 d: a tenth of one core.
+COUNT_SHARE = 10
 MOST_COUNTED = 200_000  # members of segments that are counted together: their users are in memory at once
 FIRST_RETRY_MS, LONGEST_RETRY_MS = 5_000, 600_000  # of a segment that cannot be answered
 

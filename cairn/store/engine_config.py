@@ -7,9 +7,8 @@ import os
 from pathlib import Path
 
 FILE = "engine.xml"
-BESIDES_QUESTIONS_MB = (
-    512  # MB; inserts, merges, the dictionary and the process itself, next to one largest question
-)
+# Inserts, merges, the dictionary and the process itself, next to one largest question.
+BESIDES_QUESTIONS_MB = 512
 
 _CACHES = {
     "mark_cache_size": 64 << 20,  # bytes; marks of ~100 M rows fit

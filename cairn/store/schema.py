@@ -283,6 +283,5 @@ _FIRST_FACTS = (
 # with a lower version than FIRST_SEEN_KEY is of a later session, of another id that was merged, and does not count.
 INITIAL: dict[str, str] = {f"initial_{name}": name for name in _FIRST_FACTS}
 
-IDENTITY_KEY = (
-    "identity"  # the built-in user property that holds the identity; its user_id is the canonical one
-)
+# The built-in user property that holds the identity; its user_id is the canonical one.
+IDENTITY_KEY = "identity"

@@ -19,9 +19,8 @@ from cairn.wire.reading import Json
 from cairn.wire.refusal import Rejected
 
 LONGEST_NAME = 1_024  # characters of a custom event's name
-OURSELVES = (
-    "cairn"  # the source library of events that our own script makes up (rage clicks, scroll depth, ...)
-)
+# The source library of events that our own script makes up (rage clicks, scroll depth, ...).
+OURSELVES = "cairn"
 # What our script says of a page that brings it a second time: a notice to the members, and nobody's behaviour.
 LOADED_TWICE = "Heap loaded twice"
 

@@ -13,9 +13,8 @@ from cairn.workspace.naming import looked_up
 
 WINDOW = timedelta(minutes=15)
 PER_PAIR = 5  # attempts for one e-mail from one address: a person who mistypes
-PER_ADDRESS = (
-    50  # one address, or one /64 of IPv6, trying many e-mails; an office behind one address still gets in
-)
+# Attempts of one address, or one /64 of IPv6, trying many e-mails; an office behind one address still gets in.
+PER_ADDRESS = 50
 PER_EMAIL = 100  # many addresses trying one e-mail; high, so that others cannot easily lock a member out
 MAX_KEYS = 50_000  # bounds the memory; beyond it the oldest are forgotten
 

@@ -40,9 +40,8 @@ from cairn.workspace.session import COOKIE
 ROWS = 100
 LONGEST_PAYLOAD = 10_000  # characters of one event to read
 MOST_PAYLOADS = 500_000  # bytes of all that a page has, as HTML
-ROWS_AT_ONCE = (
-    25  # sent in one go; 100 a second are more than anybody reads, and the browser stays responsive
-)
+# Rows sent in one go; 100 a second are more than anybody reads, and the browser stays responsive.
+ROWS_AT_ONCE = 25
 RATE_OVER_S = 5.0  # what "so many a second" is the mean of
 DEFINED = "defined-"  # then a defined event's id, where a kind may stand
 KINDS: tuple[tuple[str, str], ...] = (
