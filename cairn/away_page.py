@@ -108,9 +108,9 @@ def away_form(path: str, pairs: Pairs | None, *, may_be_saved: bool) -> tuple[by
 
 def may_keep(method: str, headers: Headers) -> bool:
     """A plain form of a page of ours: no part of a page, and sent by no other site."""
-    known = dict(headers)
-    kind = known.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    return method == "POST" and kind == _FORM and b"hx-request" not in known and _is_ours(known)
+    named = dict(headers)
+    kind = named.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return method == "POST" and kind == _FORM and b"hx-request" not in named and _is_ours(named)
 
 
 def _is_ours(headers: dict[bytes, bytes]) -> bool:

@@ -45,9 +45,9 @@ class DiskSpace(Struct, frozen=True):
 
 def disk_space_of(folder: Path) -> DiskSpace:
     """Raises OSError when the folder is away."""
-    found = os.statvfs(folder)
-    size = found.f_blocks * found.f_frsize
-    return DiskSpace(found.f_bavail * found.f_frsize, min(MOST_RESERVED_BYTES, int(size * RESERVED_SHARE)))
+    space = os.statvfs(folder)
+    size = space.f_blocks * space.f_frsize
+    return DiskSpace(space.f_bavail * space.f_frsize, min(MOST_RESERVED_BYTES, int(size * RESERVED_SHARE)))
 
 
 class DiskWatch:

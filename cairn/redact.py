@@ -62,11 +62,11 @@ def shown_key(key: str) -> str:
     return key if len(key) <= SHOWN_OF_KEY else f"{key[:SHOWN_OF_KEY]}…"
 
 
-def _shortened(found: re.Match[str]) -> str:
-    before = found.string[max(0, found.start() - _LONGEST_BEFORE) : found.start()]
-    if found[1].lower() == "key" and not _BEFORE_KEY.search(before):
-        return found[0]
-    return f"{found[1]}{found[2]}{found[3]}…"
+def _shortened(match: re.Match[str]) -> str:
+    before = match.string[max(0, match.start() - _LONGEST_BEFORE) : match.start()]
+    if match[1].lower() == "key" and not _BEFORE_KEY.search(before):
+        return match[0]
+    return f"{match[1]}{match[2]}{match[3]}…"
 
 
 def _without_base64(word: re.Match[str]) -> str:

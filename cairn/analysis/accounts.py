@@ -41,8 +41,8 @@ def list_accounts(asker: Asker, account_key: str, *, after: str = "") -> Account
 
 def read_account(asker: Asker, account_key: str, account_id: str) -> Account | None:
     """None: nothing is known of it."""
-    found = asker.ask(_Accounts(account_key, "=", account_id))
-    return _with_properties(asker, found)[0] if found else None
+    accounts = asker.ask(_Accounts(account_key, "=", account_id))
+    return _with_properties(asker, accounts)[0] if accounts else None
 
 
 class _Accounts(Struct, frozen=True):
@@ -99,14 +99,14 @@ class _Properties(Struct, frozen=True):
 def _with_properties(asker: Asker, accounts: Sequence[Account]) -> list[Account]:
     if not accounts:
         return []
-    known: dict[str, dict[str, PropertyValue]] = {}
+    properties: dict[str, dict[str, PropertyValue]] = {}
     more: dict[str, int] = {}
     for account_id, key, value, set_ms, keys in asker.ask(
         _Properties(tuple(account.id for account in accounts))
     ):
         more[account_id] = max(0, int(keys) - MOST_SHOWN)
-        known.setdefault(account_id, {})[key] = PropertyValue(value, int(set_ms))
+        properties.setdefault(account_id, {})[key] = PropertyValue(value, int(set_ms))
     return [
-        Account(account.id, account.users, known.get(account.id, {}), more.get(account.id, 0))
+        Account(account.id, account.users, properties.get(account.id, {}), more.get(account.id, 0))
         for account in accounts
     ]

@@ -127,16 +127,16 @@ def findings(
     events = list_defined_events(connection, workspace_id, project_id)
     if known is None:
         known = reports(asker, connection, definitions, watched(events), days)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if known:
         shapes = definitions.shapes(asker.environment_id)
         since_ms = days.now_ms - (RECENT_DAYS + 1) * DAY_MS
-        found += [_broken(report, shapes, since_ms) for report in known if report.state == "broken"]
-        found += map(_twice, duplicates(known))
+        findings += [_broken(report, shapes, since_ms) for report in known if report.state == "broken"]
+        findings += map(_twice, duplicates(known))
     planned = planned_names(events, list_expected(connection, project_id))
     if planned:
-        found += new_names(asker.ask(NamesSeen(days.now_ms)), planned, days.now_ms)
-    return found
+        findings += new_names(asker.ask(NamesSeen(days.now_ms)), planned, days.now_ms)
+    return findings
 
 
 def unplanned(seen: Sequence[NameSeen], planned: Set[str]) -> list[NameSeen]:
@@ -199,10 +199,10 @@ def _broken(report: Report, shapes: EnvironmentShapes, since_ms: int) -> Finding
     return Finding("broken", f"{report.event.name} stopped", text, report.event.id, offered[:CANDIDATES])
 
 
-def duplicates(known: Sequence[Report]) -> list[list[DefinedEvent]]:
+def duplicates(reports: Sequence[Report]) -> list[list[DefinedEvent]]:
     """Groups of events that are the same: written alike, or meaning the same, or counting the very same events."""
     groups: list[tuple[set[object], list[DefinedEvent]]] = []
-    for report in known:
+    for report in reports:
         if report.state == "unreadable":
             continue
         marks = set(_marks(report))

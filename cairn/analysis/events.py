@@ -82,14 +82,14 @@ def latest(
 ) -> list[LiveEvent]:
     """The events received last. `after_ms`: only those received at or after this."""
     meant = raw_users_meant(asker, connection, only.user) if only.user else None
-    found: list[LiveEvent] = []
+    events: list[LiveEvent] = []
     for span in (RECENT, LOOK_BACK):
         since_ms = max(to_ms(now - span), after_ms, 0)
         question = Received(since_ms, min(limit, MAX_EVENTS), only, None if meant is None else tuple(meant))
-        found = _received(asker, question)
-        if len(found) >= limit or after_ms >= to_ms(now - RECENT):
+        events = _received(asker, question)
+        if len(events) >= limit or after_ms >= to_ms(now - RECENT):
             break
-    return _with_identities(asker.store, asker.environment_id, found)
+    return _with_identities(asker.store, asker.environment_id, events)
 
 
 def owned(
@@ -227,9 +227,9 @@ def raw_users_meant(asker: Asker, connection: sa.Connection, text: str) -> list[
     return sorted({raw for user_id in candidates for raw in raw_ids(connection, here, user_id)})
 
 
-def _with_identities(store: Store, environment_id: int, found: list[LiveEvent]) -> list[LiveEvent]:
-    known = identities(store, environment_id, {event.user_id for event in found if event.user_id})
+def _with_identities(store: Store, environment_id: int, events: list[LiveEvent]) -> list[LiveEvent]:
+    names = identities(store, environment_id, {event.user_id for event in events if event.user_id})
     return [
-        structs.replace(event, user=known[event.user_id]) if event.user_id in known else event
-        for event in found
+        structs.replace(event, user=names[event.user_id]) if event.user_id in names else event
+        for event in events
     ]

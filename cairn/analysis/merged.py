@@ -88,9 +88,9 @@ class _Brought(Struct, frozen=True):
 
 def merged_ids(asker: Asker, connection: sa.Connection, user_id: int) -> tuple[list[MergedId], int]:
     """The raw ids of a canonical user, its own first, then rising; the first hundred, and how many more there are."""
-    known = raw_ids(connection, asker.environment_id, user_id)
-    others = [raw for raw in known if raw != user_id]
+    raws = raw_ids(connection, asker.environment_id, user_id)
+    others = [raw for raw in raws if raw != user_id]
     ids = (user_id, *others)[:MOST_SHOWN]
     did, brought = asker.ask(_Did(ids)), asker.ask(_Brought(ids))
     shown = [MergedId(raw, *did.get(raw, (0, 0, 0)), brought.get(raw, [])[:MOST_SHOWN]) for raw in ids]
-    return shown, len(known) - len(ids)
+    return shown, len(raws) - len(ids)

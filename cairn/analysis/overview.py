@@ -63,8 +63,8 @@ class BehaviourByDay(Struct, frozen=True):
         """
 
     def answer(self, rows: list[Row]) -> list[Bucket]:
-        known = {int(start): Bucket(int(start), *map(int, numbers)) for start, *numbers in rows}
-        return [known.get(start, Bucket(start, 0, 0, 0)) for start in self.days.starts_ms]
+        buckets = {int(start): Bucket(int(start), *map(int, numbers)) for start, *numbers in rows}
+        return [buckets.get(start, Bucket(start, 0, 0, 0)) for start in self.days.starts_ms]
 
 
 class BehaviourLately(Struct, frozen=True):

@@ -68,14 +68,14 @@ class DayOfSessions(Struct, frozen=True):
 
 def sessions_of(times_ms: Iterable[int], *, gap_ms: int) -> list[Session]:
     """Split one user's events, in any order, where the silence between two is longer than the gap. Oldest first."""
-    found: list[Session] = []
+    sessions: list[Session] = []
     for time_ms in sorted(times_ms):
-        last = found[-1] if found else None
+        last = sessions[-1] if sessions else None
         if last is None or time_ms - last.end_ms > gap_ms:
-            found.append(Session(time_ms, time_ms, 1))
+            sessions.append(Session(time_ms, time_ms, 1))
         else:
-            found[-1] = Session(last.start_ms, time_ms, last.events + 1)
-    return found
+            sessions[-1] = Session(last.start_ms, time_ms, last.events + 1)
+    return sessions
 
 
 class SessionsOfUser(Struct, frozen=True):

@@ -45,7 +45,7 @@ class SitesSeen(Struct, frozen=True):
         """
 
     def answer(self, rows: list[Row]) -> dict[str, list[SeenPage]]:
-        found: dict[str, list[SeenPage]] = {}
+        pages: dict[str, list[SeenPage]] = {}
         for host, path, views, users in rows:
-            found.setdefault(str(host), []).append(SeenPage(str(path), int(views), int(users)))
-        return found
+            pages.setdefault(str(host), []).append(SeenPage(str(path), int(views), int(users)))
+        return pages

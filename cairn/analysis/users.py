@@ -97,9 +97,9 @@ def list_doers(
     after: Cursor | None = None,
 ) -> UserPage:
     """Who did one event in the last 30 days, who did it last first. Times and counts are those of the event."""
-    found = asker.ask(Doers(match, last_days(now, zone, COUNTED_DAYS), after, PAGE + 1))
-    plain = [User(user_id, "", seen_ms, count) for user_id, seen_ms, count in found[:PAGE]]
-    return _page(_with_properties(asker, connection, plain), has_more=len(found) > PAGE)
+    doers = asker.ask(Doers(match, last_days(now, zone, COUNTED_DAYS), after, PAGE + 1))
+    plain = [User(user_id, "", seen_ms, count) for user_id, seen_ms, count in doers[:PAGE]]
+    return _page(_with_properties(asker, connection, plain), has_more=len(doers) > PAGE)
 
 
 def _page(users: list[User], *, has_more: bool) -> UserPage:
@@ -117,12 +117,12 @@ def search_users(
     limit: int = PAGE,
 ) -> UserPage:
     """Users whose identity, e-mail or name contains the text (any case), or whose id it is, by user id."""
-    wanted = text.strip()
-    found = asker.ask(Named(wanted, SEARCHED_KEYS, limit + 1, after_id))
+    trimmed = text.strip()
+    candidates = asker.ask(Named(trimmed, SEARCHED_KEYS, limit + 1, after_id))
     if after_id == 0:
-        found = sorted({*found, *_by_id(asker, connection, wanted)})
-    users = described(asker, connection, found[:limit], now=now, zone=zone)
-    return UserPage(users, Cursor(0, found[limit - 1]) if len(found) > limit else None)
+        candidates = sorted({*candidates, *_by_id(asker, connection, trimmed)})
+    users = described(asker, connection, candidates[:limit], now=now, zone=zone)
+    return UserPage(users, Cursor(0, candidates[limit - 1]) if len(candidates) > limit else None)
 
 
 def _by_id(asker: Asker, connection: sa.Connection, text: str) -> list[int]:
@@ -173,14 +173,14 @@ def _did(asker: Asker, owners: dict[int, int], since_ms: int) -> dict[int, tuple
 
 
 def _with_properties(asker: Asker, connection: sa.Connection, users: Sequence[User]) -> list[User]:
-    known, more = properties_of(asker, connection, [user.user_id for user in users])
+    properties, more = properties_of(asker, connection, [user.user_id for user in users])
     return [
         User(
             user.user_id,
-            _identity(known.get(user.user_id, {})),
+            _identity(properties.get(user.user_id, {})),
             user.last_seen_ms,
             user.events,
-            known.get(user.user_id, {}),
+            properties.get(user.user_id, {}),
             more.get(user.user_id, 0),
         )
         for user in users

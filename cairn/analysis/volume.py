@@ -211,10 +211,10 @@ def latest(asker: Asker, match: EventMatch, now: datetime, *, limit: int = 10) -
 
 def measured(asker: Asker, matches: Sequence[EventMatch], days: Days) -> list[Volume]:
     """Each match in these days, twenty in one question."""
-    found: list[Volume] = []
+    volumes: list[Volume] = []
     for start in range(0, len(matches), MATCHES_PER_QUESTION):
-        found += asker.ask(Volumes(tuple(matches[start : start + MATCHES_PER_QUESTION]), days))
-    return found
+        volumes += asker.ask(Volumes(tuple(matches[start : start + MATCHES_PER_QUESTION]), days))
+    return volumes
 
 
 def behaviour(asker: Asker, days: Days) -> list[int]:

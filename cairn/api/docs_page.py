@@ -48,8 +48,9 @@ def docs_page(document: Document) -> str:
             parts.append(_operation(method.upper(), path, operation))
     parts.append("<h2>Errors</h2><p>Every unsuccessful answer is <code>application/problem+json</code>.</p>")
     parts += [
-        f"<h3 id='{known.code}'><code>{known.code}</code></h3><p>{known.status}: {escape(known.__doc__ or '')}</p>"
-        for known in problem_classes()
+        f"<h3 id='{problem.code}'><code>{problem.code}</code></h3>"
+        f"<p>{problem.status}: {escape(problem.__doc__ or '')}</p>"
+        for problem in problem_classes()
     ]
     return "".join(parts) + "</main></html>"
 

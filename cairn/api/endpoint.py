@@ -225,15 +225,15 @@ def _answer(
     call = _caller(core, surface, endpoint, request)
     arguments = _arguments(endpoint, request, body)
     call.check_reach(_environment_in(arguments))
-    found = endpoint.run(call, **arguments)
+    result = endpoint.run(call, **arguments)
     headers = {"Cache-Control": "no-store"}
-    if isinstance(found, Versioned):
-        headers["ETag"], found = f'"{found.edition}"', found.answer
+    if isinstance(result, Versioned):
+        headers["ETag"], result = f'"{result.edition}"', result.answer
     if endpoint.answer_type is None:
         return Response(status_code=204, headers=headers)
     if endpoint.streamed is not None:
-        return StreamingResponse(found, endpoint.status, headers, "application/json")
-    return Response(msgspec.json.encode(found), endpoint.status, headers, "application/json")
+        return StreamingResponse(result, endpoint.status, headers, "application/json")
+    return Response(msgspec.json.encode(result), endpoint.status, headers, "application/json")
 
 
 def _environment_in(arguments: dict[str, Any]) -> str | None:
@@ -262,13 +262,13 @@ def _arguments(endpoint: Endpoint, request: Request, body: bytes | Upload) -> di
     arguments: dict[str, Any] = {
         name: _convert(request.path_params[name], kind, name) for name, kind in endpoint.path_types.items()
     }
-    given = request.query_params.multi_items()
-    query = dict(given)
-    if len(query) < len(given):
+    pairs = request.query_params.multi_items()
+    query = dict(pairs)
+    if len(query) < len(pairs):
         raise InvalidInput("a parameter is given twice; give each once")
-    found = msgspec.convert(query, endpoint.query_type, strict=False)
+    converted = msgspec.convert(query, endpoint.query_type, strict=False)
     if "query" in endpoint.hints:
-        arguments["query"] = found
+        arguments["query"] = converted
     if isinstance(body, Upload):
         arguments["body"] = body
     elif endpoint.body_type is not None:
@@ -283,8 +283,10 @@ def _expected(header: str) -> int | None:
     if header.strip() == "*":
         return None
     digits = header.strip().removeprefix('"').removesuffix('"')
-    known = digits.isascii() and digits.isdigit() and len(digits) < 10 and header.strip() == f'"{digits}"'
-    return int(digits) if known else NO_EDITION
+    is_edition = (
+        digits.isascii() and digits.isdigit() and len(digits) < 10 and header.strip() == f'"{digits}"'
+    )
+    return int(digits) if is_edition else NO_EDITION
 
 
 def decode_body(body: bytes, kind: Any) -> Any:

@@ -58,7 +58,7 @@ def openapi(endpoints: tuple[Endpoint, ...]) -> Document:
 
 def _kinds(endpoints: tuple[Endpoint, ...]) -> list[Any]:
     """Every type that the document describes, each once."""
-    found: dict[str, Any] = {repr(Problem): Problem}
+    kinds: dict[str, Any] = {repr(Problem): Problem}
     for endpoint in endpoints:
         parameters = [field.type for field in msgspec.structs.fields(endpoint.query_type)]
         for kind in (
@@ -68,8 +68,8 @@ def _kinds(endpoints: tuple[Endpoint, ...]) -> list[Any]:
             endpoint.answer_type,
         ):
             if kind is not None:
-                found[repr(kind)] = kind
-    return list(found.values())
+                kinds[repr(kind)] = kind
+    return list(kinds.values())
 
 
 def _operation(endpoint: Endpoint, schema_of: dict[str, Document]) -> Document:

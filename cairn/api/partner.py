@@ -163,8 +163,8 @@ def read_metadata(call: PartnerCall, id_token: str) -> Metadata:
 
 def read_segments_on_offer(call: PartnerCall) -> SegmentsOnOffer:
     """The names of segments, for a list to choose from before the first sync."""
-    known = partner_oauth.list_segments(call.core, call.access)
-    return SegmentsOnOffer([SegmentOnOffer(segment.id, segment.name) for segment in known])
+    segments = partner_oauth.list_segments(call.core, call.access)
+    return SegmentsOnOffer([SegmentOnOffer(segment.id, segment.name) for segment in segments])
 
 
 ENDPOINTS = (

@@ -106,10 +106,10 @@ def _cut(text: str, length: int) -> str:
 
 def problem_classes() -> list[type[CairnError]]:
     """Every error there is, by code, for the page that explains them."""
-    found: dict[str, type[CairnError]] = {}
+    classes: dict[str, type[CairnError]] = {}
     waiting: list[Any] = [CairnError]
     while waiting:
-        known = waiting.pop()
-        found.setdefault(known.code, known)
-        waiting += known.__subclasses__()
-    return [found[code] for code in sorted(found)]
+        problem = waiting.pop()
+        classes.setdefault(problem.code, problem)
+        waiting += problem.__subclasses__()
+    return [classes[code] for code in sorted(classes)]

@@ -56,7 +56,7 @@ def enter(core: Core, cookie: str, now: datetime) -> Entered | None:
         return Entered(
             session=signed_in,
             workspace=workspace.get_workspace(connection, workspace_id),
-            environments=[(projects[known.project_id], known) for known in environments],
+            environments=[(projects[environment.project_id], environment) for environment in environments],
         )
 
 
@@ -97,9 +97,9 @@ def sign_up(
 
 def sign_in(core: Core, now: datetime, *, email: str, password: str) -> str:
     """The session's cookie. Raises WrongPassword."""
-    known = check_password(core, email=email, password=password)
+    member = check_password(core, email=email, password=password)
     with core.writing() as connection:
-        return session.start_session(connection, known, now)[0]
+        return session.start_session(connection, member, now)[0]
 
 
 def check_password(core: Core, *, email: str, password: str) -> Member:
@@ -154,7 +154,9 @@ def call_of_app_key(core: Core, app_id: str, secret: str, now: datetime) -> Call
             return None
         api_token.check_not_expired(token, now)
         main = [
-            known for known in list_environments(connection, token.workspace_id) if known.key == PRODUCTION
+            environment
+            for environment in list_environments(connection, token.workspace_id)
+            if environment.key == PRODUCTION
         ]
     if not main or main[0].app_id != app_id:
         return None
@@ -165,18 +167,18 @@ def call_of_grant(core: Core, token: str, origin: str, now: datetime) -> tuple[C
     """Whose labeller it is, and where. `origin`: of the page. Raises NotSignedIn and EnvironmentNotFound."""
     with core.reading() as connection:
         grant = label_grant.read_grant(connection, token, origin=origin, now=now)
-        known = grant.member
-        require(known.role, Verb.SEE)
-        environment = get_environment(connection, known.workspace_id, grant.environment_id)
-    return Call(core, known.workspace_id, known.email, known.role, now), environment, grant
+        member = grant.member
+        require(member.role, Verb.SEE)
+        environment = get_environment(connection, member.workspace_id, grant.environment_id)
+    return Call(core, member.workspace_id, member.email, member.role, now), environment, grant
 
 
 def exchange_label_code(core: Core, code: str, origin: str, now: datetime) -> tuple[Call, str]:
     """Whose link it is, and the token for its code. Raises LabelLinkExpired."""
     with core.writing() as connection:
         token = label_grant.exchange_code(connection, code, origin=origin, now=now)
-        known = label_grant.read_grant(connection, token, origin=origin, now=now).member
-    return Call(core, known.workspace_id, known.email, known.role, now), token
+        member = label_grant.read_grant(connection, token, origin=origin, now=now).member
+    return Call(core, member.workspace_id, member.email, member.role, now), token
 
 
 def is_operator(call: Call) -> bool:

@@ -61,8 +61,8 @@ class Call:
     def environments(self) -> list[Environment]:
         """Those that the caller may know of, oldest first. Answers name environments by these."""
         with self.reading() as connection:
-            known = list_environments(connection, self.workspace_id)
-        return [environment for environment in known if self.reaches(environment.id)]
+            environments = list_environments(connection, self.workspace_id)
+        return [environment for environment in environments if self.reaches(environment.id)]
 
     def reaches(self, environment_id: int) -> bool:
         return self.only_environment_id in (None, environment_id)

@@ -161,8 +161,8 @@ def users_of(call: Call, event: DefinedEvent) -> list[Use]:
 def resolve(call: Call, environment: Environment, event_id: int) -> EventMatch:
     """What a defined event means in an environment at this moment. Raises NotFound for another project's."""
     with call.reading() as connection:
-        wanted = [EventMatch(defined=event_id)]
-        return call.core.definitions.resolve_events(connection, environment.id, wanted)[0]
+        events = [EventMatch(defined=event_id)]
+        return call.core.definitions.resolve_events(connection, environment.id, events)[0]
 
 
 def count_defined_event(
@@ -213,7 +213,7 @@ def identities(call: Call, environment: Environment, user_ids: Iterable[int]) ->
     return newest.identities(call.core.store, environment.id, user_ids)
 
 
-def findings(call: Call, environment: Environment, known: Sequence[Report] | None = None) -> list[Finding]:
+def findings(call: Call, environment: Environment, reports: Sequence[Report] | None = None) -> list[Finding]:
     """Events that stopped counting, duplicates, and new names. `known`: the reports, when the caller has them."""
     with call.reading() as connection:
         return event_health.findings(
@@ -223,7 +223,7 @@ def findings(call: Call, environment: Environment, known: Sequence[Report] | Non
             call.workspace_id,
             environment.project_id,
             shown_days(call, environment),
-            known=known,
+            known=reports,
         )
 
 
@@ -248,10 +248,10 @@ def reports_of(
     call: Call,
     environment: Environment,
     events: Sequence[DefinedEvent],
-    known: Mapping[int, Report] | None = None,
+    reports: Mapping[int, Report] | None = None,
 ) -> list[Report]:
     """How these do, in the given order. `known`: reports that the caller has."""
-    had = known or {}
+    had = reports or {}
     missing = [event for event in events if event.id not in had]
     with call.reading() as connection:
         counted = event_health.reports(

@@ -43,6 +43,6 @@ def deletion_of(call: Call, kind: Kind, thing_id: int) -> Edit | None:
 
 def editions_of(call: Call, kind: Kind, thing_ids: Iterable[int]) -> dict[int, int]:
     """Thing -> its edition, 0 where nothing was changed; of things that the caller may see."""
-    wanted = list(thing_ids)
+    ids = list(thing_ids)
     with call.reading() as connection:
-        return {**dict.fromkeys(wanted, 0), **edits.editions_of(connection, kind, wanted)}
+        return {**dict.fromkeys(ids, 0), **edits.editions_of(connection, kind, ids)}

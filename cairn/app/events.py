@@ -31,7 +31,7 @@ def latest_events(
 ) -> list[LiveEvent]:
     """What was received last, newest first, with its outcome. `after_ms`: only what was received then or after."""
     with call.reading() as connection:
-        found = events.latest(
+        latest = events.latest(
             call.asker(environment.id),
             connection,
             now=call.now,
@@ -39,7 +39,7 @@ def latest_events(
             limit=limit,
             after_ms=after_ms,
         )
-    return with_names(call, environment.id, found)
+    return with_names(call, environment.id, latest)
 
 
 def want_events(call: Call, environment: Environment, only: Filter, *, defined: int = 0) -> Wanted:
@@ -54,33 +54,33 @@ def want_events(call: Call, environment: Environment, only: Filter, *, defined: 
     return Wanted(environment.id, only, parts, frozenset(users))
 
 
-def stored_events(call: Call, wanted: Wanted, *, limit: int) -> list[LiveEvent]:
+def stored_events(call: Call, query: Wanted, *, limit: int) -> list[LiveEvent]:
     """What was received last of what is wanted, newest first."""
-    asker = call.asker(wanted.environment_id)
-    if wanted.environment_id == UNKNOWN:
+    asker = call.asker(query.environment_id)
+    if query.environment_id == UNKNOWN:
         return events.refused(asker, now=call.now, limit=limit)
     with call.reading() as connection:
-        found = events.latest(asker, connection, now=call.now, only=wanted.only, limit=limit)
-    return with_names(call, wanted.environment_id, found)
+        latest = events.latest(asker, connection, now=call.now, only=query.only, limit=limit)
+    return with_names(call, query.environment_id, latest)
 
 
-def newest_number(call: Call, wanted: Wanted) -> int:
+def newest_number(call: Call, query: Wanted) -> int:
     """The feed's number of the newest event."""
-    return call.core.feed.newest(wanted.environment_id)
+    return call.core.feed.newest(query.environment_id)
 
 
-def new_events(call: Call, wanted: Wanted, *, after: int, limit: int) -> list[LiveEvent]:
+def new_events(call: Call, query: Wanted, *, after: int, limit: int) -> list[LiveEvent]:
     """What the feed got after a number, as far as it is wanted, newest first."""
-    items = call.core.feed.recent(wanted.environment_id, limit, after=after)
-    fitting = [_live_event(item) for item in items if fits(item, wanted)]
+    items = call.core.feed.recent(query.environment_id, limit, after=after)
+    fitting = [_live_event(item) for item in items if fits(item, query)]
     with call.reading() as connection:
-        owned = events.owned(call.core.store, connection, wanted.environment_id, fitting)
-    return with_names(call, wanted.environment_id, owned)
+        owned = events.owned(call.core.store, connection, query.environment_id, fitting)
+    return with_names(call, query.environment_id, owned)
 
 
-def fits(item: FeedItem, wanted: Wanted) -> bool:
+def fits(item: FeedItem, query: Wanted) -> bool:
     """The same meaning as the question to the store (analysis.events)."""
-    only, parts = wanted.only, wanted.parts
+    only, parts = query.only, query.parts
     if only.source and item.source != only.source:
         return False
     if only.outcome and item.outcome != only.outcome:
@@ -89,7 +89,7 @@ def fits(item: FeedItem, wanted: Wanted) -> bool:
         return False
     if parts is not None and not (item.outcome == Outcome.ACCEPTED and happened_as(parts, item)):
         return False
-    if only.user and item.user_id not in wanted.users and only.user.lower() not in item.user.lower():
+    if only.user and item.user_id not in query.users and only.user.lower() not in item.user.lower():
         return False
     return not only.text or any(only.text.lower() in value.lower() for value in _searched(item))
 

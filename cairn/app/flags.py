@@ -67,11 +67,11 @@ def list_flags_of(call: Call, environment: Environment, names: Sequence[FlagName
     """These flags of the environment's project, archived ones too, by key."""
     only = [name.id for name in names]
     with call.reading() as connection:
-        found = definition.list_flags(
+        stored_flags = definition.list_flags(
             connection, call.workspace_id, environment.project_id, with_archived=True, only=only
         )
         glances = overview.glances(connection, environment.project_id, environment.id, only)
-    return [ListedFlag(stored, glances[stored.flag.id]) for stored in found]
+    return [ListedFlag(stored, glances[stored.flag.id]) for stored in stored_flags]
 
 
 def get_flag(call: Call, key: str, *, project_id: int | None = None) -> StoredFlag:
@@ -121,7 +121,7 @@ def read_flag(call: Call, environment: Environment, key: str) -> FlagDetails:
             on_since=overview.on_since(connection, stored.flag.id, environment.id),
             segments=segments.name_segments(connection, workspace_id, project_id),
             flags={other.id: other.key for other in others},
-            sizes={known: state.identified for known, state in states.items() if state.version > 0},
+            sizes={segment_id: state.identified for segment_id, state in states.items() if state.version > 0},
             lists=offered_lists(connection, environment.id),
         )
 
@@ -228,12 +228,12 @@ def history(call: Call, flag: FlagDetails) -> list[FlagEdit]:
         *list_edits(call, "flag switch", flag.stored.flag.id),
         *list_edits(call, "rule order", flag.stored.flag.id),
     )
-    found = [FlagEdit(edit.by, edit.at, edit.what, "") for edit in own]
+    edits = [FlagEdit(edit.by, edit.at, edit.what, "") for edit in own]
     rules = {rule.id: rule.name or rule.key for rule in flag.rules}
     with call.reading() as connection:
         changes = newest_edits(connection, "rule", rules, limit=EDITS_SHOWN)
-    found += [FlagEdit(edit.by, edit.at, edit.what, rules[rule_id]) for rule_id, edit in changes]
-    return sorted(found, key=lambda edit: edit.at, reverse=True)[:EDITS_SHOWN]
+    edits += [FlagEdit(edit.by, edit.at, edit.what, rules[rule_id]) for rule_id, edit in changes]
+    return sorted(edits, key=lambda edit: edit.at, reverse=True)[:EDITS_SHOWN]
 
 
 def last_exposure(call: Call, environment: Environment, flag: FlagDetails) -> int:

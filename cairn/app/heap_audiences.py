@@ -52,8 +52,8 @@ def list_added(call: Call, environment: Environment) -> list[ShownAudience]:
     """By name."""
     with call.reading() as connection:
         account = _account(connection, call, environment)
-        known = audiences.list_audiences(connection, account.id, is_added=True) if account else []
-        return _shown(call, connection, account, known) if account else []
+        stored = audiences.list_audiences(connection, account.id, is_added=True) if account else []
+        return _shown(call, connection, account, stored) if account else []
 
 
 def get_added(call: Call, environment: Environment, audience_id: int) -> ShownAudience:
@@ -78,11 +78,11 @@ def _existing(connection: sa.Connection, call: Call, environment: Environment) -
 
 
 def _shown(
-    call: Call, connection: sa.Connection, account: HeapConnection, known: Sequence[Audience]
+    call: Call, connection: sa.Connection, account: HeapConnection, stored: Sequence[Audience]
 ) -> list[ShownAudience]:
-    history = receiver.list_tasks(connection, [audience.id for audience in known], limit=GAPS)
+    history = receiver.list_tasks(connection, [audience.id for audience in stored], limit=GAPS)
     history = {audience_id: _with_pages(call, tasks) for audience_id, tasks in history.items()}
-    uses = lists_used_by(connection, call.workspace_id, [audience.list_id for audience in known])
+    uses = lists_used_by(connection, call.workspace_id, [audience.list_id for audience in stored])
     return [
         ShownAudience(
             audience,
@@ -95,7 +95,7 @@ def _shown(
             ),
             uses[audience.list_id],
         )
-        for audience in known
+        for audience in stored
     ]
 
 
@@ -106,14 +106,14 @@ def list_offered(call: Call, environment: Environment) -> tuple[list[OfferedSegm
     """
     with call.reading() as connection:
         account = _existing(connection, call, environment)
-        known = audiences.list_audiences(connection, account.id)
+        stored = audiences.list_audiences(connection, account.id)
     members = call.core.members
-    is_added = {audience.heap_id for audience in known if audience.is_added}
+    is_added = {audience.heap_id for audience in stored if audience.is_added}
     offered = {
         audience.heap_id: OfferedSegment(
             audience.heap_id, audience.name, members.size(list_set(audience.list_id))
         )
-        for audience in known
+        for audience in stored
         if not audience.is_added and not audience.heap_id.startswith(FORMER)
     }
     listed, failure = _segments_offered(call, account)
@@ -143,10 +143,12 @@ def add(call: Call, environment: Environment, heap_ids: Collection[str]) -> list
         account = _existing(connection, call, environment)
         if not account.targets_visitors:
             raise HeapNotEnabled("switch on “Enable use of Heap segment for visitor targeting” first")
-        known = {audience.heap_id: audience for audience in audiences.list_audiences(connection, account.id)}
+        by_heap_id = {
+            audience.heap_id: audience for audience in audiences.list_audiences(connection, account.id)
+        }
         added = []
         for heap_id in sorted(set(heap_ids)):
-            audience = known.get(heap_id)
+            audience = by_heap_id.get(heap_id)
             if audience is None and heap_id not in names:
                 raise InvalidInput(
                     f"segment: {heap_id[:64]!r} is not on offer; load the page again", field="segment"
@@ -217,8 +219,10 @@ def list_refusals(call: Call, environment: Environment) -> list[Task]:
 
 def members_of(call: Call, audience: Audience, *, after: str = "", limit: int = 50) -> MembersPage:
     name, members = list_set(audience.list_id), call.core.members
-    found = members.values(name, after=after, limit=limit + 1)
-    return MembersPage(members.size(name), found[:limit], found[limit - 1][0] if len(found) > limit else None)
+    values = members.values(name, after=after, limit=limit + 1)
+    return MembersPage(
+        members.size(name), values[:limit], values[limit - 1][0] if len(values) > limit else None
+    )
 
 
 def member_since(call: Call, audience: Audience, value: str) -> int | None:

@@ -90,6 +90,6 @@ def _take(core: Core, account: HeapConnection, page: Page, now: datetime) -> Non
         core.received()
 
 
-def _note(core: Core, account: HeapConnection, known: About, error: CairnError, now: datetime) -> None:
+def _note(core: Core, account: HeapConnection, about: About, error: CairnError, now: datetime) -> None:
     with core.writing() as connection:
-        receiver.note_refusal(connection, account, known, error, now)
+        receiver.note_refusal(connection, account, about, error, now)

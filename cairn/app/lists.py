@@ -55,8 +55,8 @@ def list_lists(call: Call, environment: Environment) -> list[ShownList]:
 def get_list(call: Call, environment: Environment, list_id: str) -> ShownList:
     """Raises ListNotFound, also for a list that is not a team's own."""
     with call.reading() as connection:
-        found = own.get_list(connection, environment.id, list_id)
-        known = AnyList(found.id, found.name, OWN, found.folds_case, 0, found.updated_at)
+        own_list = own.get_list(connection, environment.id, list_id)
+        known = AnyList(own_list.id, own_list.name, OWN, own_list.folds_case, 0, own_list.updated_at)
         return _shown(call, connection, environment, [known])[0]
 
 
@@ -64,21 +64,23 @@ def _shown(
     call: Call, connection: sa.Connection, environment: Environment, lists: list[AnyList]
 ) -> list[ShownList]:
     members = call.core.members
-    by_list = lists_used_by(connection, call.workspace_id, [known.id for known in lists])
-    of_segments = [known.source_id for known in lists if known.kind == "segment"]
+    by_list = lists_used_by(connection, call.workspace_id, [offered.id for offered in lists])
+    of_segments = [offered.source_id for offered in lists if offered.kind == "segment"]
     by_segment = used_by(connection, call.workspace_id, of_segments)
     return [
         ShownList(
-            known,
-            members.size(list_set(known.id)),
-            members.version(list_set(known.id)),
+            offered,
+            members.size(list_set(offered.id)),
+            members.version(list_set(offered.id)),
             [
                 use
-                for use in (by_segment[known.source_id] if known.kind == "segment" else by_list[known.id])
+                for use in (
+                    by_segment[offered.source_id] if offered.kind == "segment" else by_list[offered.id]
+                )
                 if use.environment_id == environment.id
             ],
         )
-        for known in lists
+        for offered in lists
     ]
 
 
@@ -100,11 +102,11 @@ def rename_list(call: Call, environment: Environment, list_id: str, name: str) -
 def delete_list(call: Call, environment: Environment, list_id: str) -> None:
     """With its values. Raises ListNotFound, and ListInUse naming who asks about it."""
     with call.writing() as connection:
-        found = own.get_list(connection, environment.id, list_id)
+        own_list = own.get_list(connection, environment.id, list_id)
         if uses := lists_used_by(connection, call.workspace_id, [list_id])[list_id]:
             named = ", ".join(dict.fromkeys(map(str, uses)))
             raise ListInUse(
-                f"list {found.name!r} is used by {named}; take it out there first", field="list_id"
+                f"list {own_list.name!r} is used by {named}; take it out there first", field="list_id"
             )
         own.delete_list(connection, environment.id, list_id)
     call.core.members.drop(list_set(list_id))
@@ -119,8 +121,8 @@ def change_values(
     Raises ListNotFound, ValuesRefused naming the lines, ListFull and UploadsBusy.
     """
     with call.reading() as connection:
-        found = own.get_list(connection, environment.id, list_id)
-    target, reading = Target(found.id, environment.id, found.folds_case), Reading(upload)
+        own_list = own.get_list(connection, environment.id, list_id)
+    target, reading = Target(own_list.id, environment.id, own_list.folds_case), Reading(upload)
     with call.core.spools.turn():
         changed = change(call.core.members, target, action, reading.pieces(), now_ms=to_ms(call.now))
     _note_change(call, environment, list_id)
@@ -140,9 +142,9 @@ def _note_change(call: Call, environment: Environment, list_id: str) -> None:
 def contains(call: Call, environment: Environment, list_id: str, value: str) -> int | None:
     """Since when the value is in, as rules would find it; None: it is not. Raises ListNotFound."""
     with call.reading() as connection:
-        found = own.get_list(connection, environment.id, list_id)
+        own_list = own.get_list(connection, environment.id, list_id)
     stripped = value.strip()
-    return call.core.members.since(list_set(list_id), folded(stripped) if found.folds_case else stripped)
+    return call.core.members.since(list_set(list_id), folded(stripped) if own_list.folds_case else stripped)
 
 
 def list_values(
@@ -152,9 +154,9 @@ def list_values(
     with call.reading() as connection:
         own.get_list(connection, environment.id, list_id)
     name, members = list_set(list_id), call.core.members
-    found = members.values(name, after=after, limit=limit + 1)
-    following = found[limit - 1][0] if len(found) > limit else None
-    return ValuesPage(members.size(name), found[:limit], following)
+    values = members.values(name, after=after, limit=limit + 1)
+    following = values[limit - 1][0] if len(values) > limit else None
+    return ValuesPage(members.size(name), values[:limit], following)
 
 
 def every_value(call: Call, environment: Environment, list_id: str) -> Iterator[list[str]]:

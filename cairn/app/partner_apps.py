@@ -104,8 +104,8 @@ def list_grants(
     """Those in force that the caller may know of, the newest first."""
     only = None if environment is None else environment.id
     with call.reading() as connection:
-        known = grants.list_grants(connection, call.workspace_id, app_id=app_id, environment_id=only)
-    return [grant for grant in known if call.reaches(grant.environment_id)]
+        stored = grants.list_grants(connection, call.workspace_id, app_id=app_id, environment_id=only)
+    return [grant for grant in stored if call.reaches(grant.environment_id)]
 
 
 def revoke_grant(call: Call, grant_id: int) -> Grant:

@@ -68,31 +68,31 @@ def try_flag(call: Call, environment: Environment, key: str, *, somebody: str, c
     flag = ruleset.flag(key)
     in_lists = _lists(flag)
     try:
-        given = _context(core, context, somebody, in_lists)
+        parsed = _context(core, context, somebody, in_lists)
     except InvalidInput as error:
         return Tried(None, str(error), [], [])
     resolution = evaluate(
         ruleset,
         key,
-        given,
+        parsed,
         now=now,
         in_list=lambda list_id, value: core.members.contains(list_set(list_id), value),
     )
     steps = [(step.rule.name or step.rule.key, CHECKS[step.check]) for step in resolution.steps]
-    members = [_member(core, leaf, given) for leaf in in_lists if leaf.attribute in given.attributes]
+    members = [_member(core, leaf, parsed) for leaf in in_lists if leaf.attribute in parsed.attributes]
     sentence = f"{REASONS[resolution.reason]} {resolution.detail}".strip()
-    return Tried(resolution, sentence, steps, members, _shown(given), _missing(flag, given))
+    return Tried(resolution, sentence, steps, members, _shown(parsed), _missing(flag, parsed))
 
 
 def _missing(flag: Flag | None, context: Context) -> tuple[str, ...]:
     """The SDKs say nothing of these: a condition on a variable that is not passed just does not hold."""
-    wanted = [
+    variables = [
         leaf.attribute if isinstance(leaf, InList) else leaf.name
         for rule in (flag.rules if flag else ())
         for leaf in leaves(rule.condition)
         if isinstance(leaf, InList | Attribute)
     ]
-    return tuple(name for name in dict.fromkeys(wanted) if name not in context.attributes)
+    return tuple(name for name in dict.fromkeys(variables) if name not in context.attributes)
 
 
 def _shown(context: Context) -> dict[str, Any]:
@@ -143,8 +143,8 @@ def flags_for(
 
 
 def _lists(flag: Flag | None) -> list[InList]:
-    found = (leaf for rule in (flag.rules if flag else ()) for leaf in leaves(rule.condition))
-    return list(dict.fromkeys(leaf for leaf in found if isinstance(leaf, InList)))
+    condition_leaves = (leaf for rule in (flag.rules if flag else ()) for leaf in leaves(rule.condition))
+    return list(dict.fromkeys(leaf for leaf in condition_leaves if isinstance(leaf, InList)))
 
 
 def _context(core: Core, text: str, somebody: str, in_lists: list[InList]) -> Context:

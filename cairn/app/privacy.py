@@ -50,8 +50,8 @@ def list_snapshots(call: Call, environment: Environment) -> list[Snapshot]:
 def read_snapshot(call: Call, environment: Environment, snapshot_id: int) -> Edited[Snapshot]:
     """With its edition. Raises SnapshotNotFound."""
     with call.reading() as connection:
-        known = snapshot.get_snapshot(connection, environment.id, snapshot_id)
-        return Edited(known, edition_of(connection, "snapshot", snapshot_id))
+        stored = snapshot.get_snapshot(connection, environment.id, snapshot_id)
+        return Edited(stored, edition_of(connection, "snapshot", snapshot_id))
 
 
 def add_snapshot(call: Call, environment: Environment, new: NewSnapshot) -> Edited[Snapshot]:

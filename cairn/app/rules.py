@@ -22,8 +22,8 @@ def list_rules(call: Call, flag_id: int, environment: Environment) -> list[Rule]
 def read_order(call: Call, flag_id: int, environment: Environment) -> Edited[list[Rule]]:
     """The rules with the edition of their order. Raises as `list_rules`."""
     with call.reading() as connection:
-        found = rule_definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
-        return Edited(found, edition_of(connection, "rule order", flag_id))
+        rules = rule_definition.list_rules(connection, call.workspace_id, flag_id, environment.id)
+        return Edited(rules, edition_of(connection, "rule order", flag_id))
 
 
 def order_edition(call: Call, flag_id: int) -> int:

@@ -67,8 +67,8 @@ def read_segment(call: Call, segment_id: int, *, project_id: int | None = None) 
 def list_states(call: Call, segment: Segment) -> list[SegmentState]:
     """One for each environment of the segment's project that the caller may know of."""
     with call.reading() as connection:
-        known = definition.states(connection, call.workspace_id, segment.id)
-    return [state for state in known if call.reaches(state.environment_id)]
+        states = definition.states(connection, call.workspace_id, segment.id)
+    return [state for state in states if call.reaches(state.environment_id)]
 
 
 def states_in(call: Call, environment: Environment) -> dict[int, SegmentState]:
@@ -137,9 +137,9 @@ def list_members(
     call: Call, environment: Environment, segment: Segment, *, after: str = "", limit: int = 50
 ) -> MembersPage:
     name, members = users_set(environment.id, segment.id), call.core.members
-    found = members.values(name, after=after, limit=limit + 1)
-    page = {int(user_id): since_ms for user_id, since_ms in found[:limit]}
-    return MembersPage(members.size(name), page, found[limit - 1][0] if len(found) > limit else None)
+    values = members.values(name, after=after, limit=limit + 1)
+    page = {int(user_id): since_ms for user_id, since_ms in values[:limit]}
+    return MembersPage(members.size(name), page, values[limit - 1][0] if len(values) > limit else None)
 
 
 def explain_member(call: Call, environment: Environment, segment: Segment, user: User) -> Explained:

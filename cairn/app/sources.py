@@ -37,14 +37,14 @@ class Keys(Struct, frozen=True):
 def find_project(call: Call, project_id: int | None) -> Project:
     """The project that is named, or the only one. Raises ProjectNotFound, and InvalidInput when it must be named."""
     with call.reading() as connection:
-        known = environments.list_projects(connection, call.workspace_id)
+        projects = environments.list_projects(connection, call.workspace_id)
     if project_id is None:
-        if len(known) > 1:
+        if len(projects) > 1:
             raise InvalidInput(
-                f"project: this workspace has {len(known)} projects; name one by its id", field="project"
+                f"project: this workspace has {len(projects)} projects; name one by its id", field="project"
             )
-        return known[0]
-    project = next((project for project in known if project.id == project_id), None)
+        return projects[0]
+    project = next((project for project in projects if project.id == project_id), None)
     if project is None:
         raise environments.ProjectNotFound(f"no project {project_id} in this workspace", field="project")
     return project
@@ -83,25 +83,25 @@ def set_time_zone(call: Call, project_id: int, time_zone: str) -> None:
         environments.set_time_zone(connection, call.workspace_id, project_id, time_zone)
 
 
-def last_heard(call: Call, known: Iterable[Environment]) -> dict[int, int]:
+def last_heard(call: Call, environments_asked: Iterable[Environment]) -> dict[int, int]:
     """Environment -> epoch ms of the last thing it got in 30 days, for those that got any."""
-    heard = ((environment.id, heard_from(call, environment)) for environment in known)
+    heard = ((environment.id, heard_from(call, environment)) for environment in environments_asked)
     return {number: max(client.last_ms for client in clients) for number, clients in heard if clients}
 
 
 def list_sources(call: Call, environment: Environment | None = None) -> list[Source]:
     """Of one environment, or of the whole workspace."""
     with call.reading() as connection:
-        known = sources.list_sources(connection, call.workspace_id)
-    reached = [source for source in known if call.reaches(source.environment_id)]
+        stored = sources.list_sources(connection, call.workspace_id)
+    reached = [source for source in stored if call.reaches(source.environment_id)]
     return [source for source in reached if environment is None or source.environment_id == environment.id]
 
 
 def list_connections(call: Call) -> list[Connection]:
     """What each source of the workspace is connected to."""
     with call.reading() as connection:
-        known = sources.list_connections(connection, call.workspace_id)
-    return [connection for connection in known if call.reaches(connection.environment_id)]
+        stored = sources.list_connections(connection, call.workspace_id)
+    return [connection for connection in stored if call.reaches(connection.environment_id)]
 
 
 def heard_from(call: Call, environment: Environment) -> list[Heard]:
@@ -109,7 +109,7 @@ def heard_from(call: Call, environment: Environment) -> list[Heard]:
     return call.ask(environment.id, Senders(call.now))
 
 
-def read_keys(call: Call, environment: Environment, known: Sequence[Source]) -> Keys:
+def read_keys(call: Call, environment: Environment, sources_here: Sequence[Source]) -> Keys:
     """The environment's keys, and the write keys of these sources of it."""
     heard = heard_from(call, environment)
     last = {
@@ -132,7 +132,7 @@ def read_keys(call: Call, environment: Environment, known: Sequence[Source]) -> 
                     else "",
                     last.get(source.name, 0),
                 )
-                for source in known
+                for source in sources_here
             ],
         )
 
@@ -172,8 +172,8 @@ def _rotate(
 def read_environment(call: Call, environment: Environment) -> Edited[Environment]:
     """With its edition."""
     with call.reading() as connection:
-        known = environments.get_environment(connection, call.workspace_id, environment.id)
-        return Edited(known, edition_of(connection, "environment", environment.id))
+        stored = environments.get_environment(connection, call.workspace_id, environment.id)
+        return Edited(stored, edition_of(connection, "environment", environment.id))
 
 
 def change_environment(

@@ -101,14 +101,14 @@ def delete_target(
 def list_syncs(call: Call, environment: Environment, segment: Segment) -> list[SyncView]:
     """By the target's name."""
     with call.reading() as connection:
-        found = syncs.syncs_of_segment(connection, environment.id, segment.id)
-        open_tasks = {sync.id: syncs.open_task(connection, sync.id) for sync, _ in found}
-        editions = {sync.id: edition_of(connection, "sync", sync.id) for sync, _ in found}
+        stored = syncs.syncs_of_segment(connection, environment.id, segment.id)
+        open_tasks = {sync.id: syncs.open_task(connection, sync.id) for sync, _ in stored}
+        editions = {sync.id: edition_of(connection, "sync", sync.id) for sync, _ in stored}
         state = definition.states_in(connection, environment.id).get(segment.id)
     list_id = state.list_id if state else ""
     return [
         SyncView(sync, target, _sizes(call, sync, list_id), open_tasks[sync.id], editions[sync.id])
-        for sync, target in found
+        for sync, target in stored
     ]
 
 

@@ -109,14 +109,14 @@ def list_doers(
 def find_user(call: Call, environment: Environment, name: str) -> User:
     """By id, and then by identity, because an identity may be digits too. Raises UserNotFound."""
     asker, now, zone = call.asker(environment.id), call.now, environment.zone
-    found = None
+    user = None
     with call.reading() as connection:
         if name.isascii() and name.isdigit() and 0 < int(name[:20]) <= MAX_USER_ID:
-            found = users.one_user(asker, connection, int(name), now=now, zone=zone)
-        found = found or users.user_by_identity(asker, connection, name, now=now, zone=zone)
-    if found is None:
+            user = users.one_user(asker, connection, int(name), now=now, zone=zone)
+        user = user or users.user_by_identity(asker, connection, name, now=now, zone=zone)
+    if user is None:
         raise UserNotFound("nothing is known of this user in this environment", field="user")
-    return found
+    return user
 
 
 def get_user(call: Call, environment: Environment, user_id: int) -> User:
@@ -139,8 +139,8 @@ def candidates(call: Call, environment: Environment, text: str) -> list[User]:
         exact = users.user_by_identity(asker, connection, text, now=call.now, zone=environment.zone)
         if exact is not None and exact.identity:
             return [exact]
-        found = users.search_users(asker, connection, text, now=call.now, zone=environment.zone)
-        return found.users[:10]
+        matching = users.search_users(asker, connection, text, now=call.now, zone=environment.zone)
+        return matching.users[:10]
 
 
 def described(call: Call, environment: Environment, user_ids: Iterable[int]) -> list[User]:
@@ -175,12 +175,12 @@ def raw_ids(call: Call, environment: Environment, user: User) -> list[int]:
 def _memberships(
     call: Call, connection: sa.Connection, environment: Environment, user_id: int
 ) -> list[Membership]:
-    found = []
+    memberships = []
     for segment in name_segments(connection, call.workspace_id, environment.project_id):
         since = call.core.members.since(users_set(environment.id, segment.id), str(user_id))
         if since is not None:
-            found.append(Membership(segment, since))
-    return found
+            memberships.append(Membership(segment, since))
+    return memberships
 
 
 def _account(call: Call, connection: sa.Connection, environment: Environment, user: User) -> Account | None:

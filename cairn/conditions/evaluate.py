@@ -112,15 +112,15 @@ def _device_holds(leaf: Device, facts: Facts) -> bool:
         return bool(facts.user_agent) and operand.holds(leaf.value, urllib.parse.unquote(facts.user_agent))
     if leaf.key in _WITHOUT_NUMBERS:
         value = facts.ip_address if leaf.key == "ip_address" else facts.device.get(leaf.key, "")
-        keyword, wanted = operand.read(leaf.value)
-        return bool(value) and operand.compare(keyword, wanted.strip().replace('"', ""), value)
+        keyword, operand_text = operand.read(leaf.value)
+        return bool(value) and operand.compare(keyword, operand_text.strip().replace('"', ""), value)
     actual = facts.device.get(leaf.key)
     if actual is None:
         return False
-    wanted = leaf.value.lower()
-    if wanted.startswith("wildcard(") and wanted.endswith(")"):
-        source = wanted[len("wildcard(") : -1].replace("*", ".*")
+    operand_text = leaf.value.lower()
+    if operand_text.startswith("wildcard(") and operand_text.endswith(")"):
+        source = operand_text[len("wildcard(") : -1].replace("*", ".*")
         pattern = javascript_pattern.pattern(source, ignore_case=True)
         if pattern is not None and pattern.is_in(actual):
             return True
-    return actual.lower() == wanted
+    return actual.lower() == operand_text

@@ -95,9 +95,9 @@ def _attribute(value: Any, _depth: int) -> Condition:
         if text != f"inlist({list_id})" or not LIST_ID.fullmatch(list_id):
             raise _unreadable(value, "expected inlist(<list id>)")
         return InList(attribute=name, list_id=list_id)
-    keyword, wanted = operand.read(text)
-    attribute = Attribute(name, cast(Any, _OPERATORS[keyword]), wanted)
-    if text in (wanted, f"{keyword}({wanted})") or keyword in ("contains", "starts", "ends"):
+    keyword, operand_text = operand.read(text)
+    attribute = Attribute(name, cast(Any, _OPERATORS[keyword]), operand_text)
+    if text in (operand_text, f"{keyword}({operand_text})") or keyword in ("contains", "starts", "ends"):
         try:
             operand.check(attribute)
             if operand.spell(attribute) == text:

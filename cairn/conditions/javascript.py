@@ -56,7 +56,7 @@ def number_text(number: float) -> str:
 
 def parse_float(string: str) -> float:
     """`parseFloat`: the number a text starts with, NaN when it starts with none."""
-    found = _FLOAT.match(string.lstrip())
-    if found is None:
+    match = _FLOAT.match(string.lstrip())
+    if match is None:
         return math.nan
-    return float(found.group().replace("Infinity", "inf"))
+    return float(match.group().replace("Infinity", "inf"))

@@ -42,10 +42,10 @@ def read_number(text: str) -> Number | None:
             text = format(Decimal(text), "f")
         except InvalidOperation:
             return None
-    found = _DECIMAL.fullmatch(text)
-    if found is None:
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
         return None
-    sign, whole, part, only_part = found.groups()
+    sign, whole, part, only_part = match.groups()
     digits, rest = (whole or "").lstrip("0"), (part or only_part or "").rstrip("0")
     written = tuple(digits_of for digits_of in (whole, part) if digits_of) if not sign else ()
     return Number(sign == "-" and bool(digits or rest), digits, rest, written)
@@ -116,9 +116,9 @@ def _less(number: Number) -> list[str]:
     if not number.whole and not number.part:
         above = "|".join([*_above_in_size(number), _HUGE, _TINY])
         return [f"-(?:{above})"]
-    found = [f"-{_ANY}", _TINY]
+    patterns = [f"-{_ANY}", _TINY]
     if number.whole:
-        found += [r"\+?" + _below(int(number.whole)) + r"(?:\.\d*)?", r"\+?\.\d+"]
+        patterns += [r"\+?" + _below(int(number.whole)) + r"(?:\.\d*)?", r"\+?\.\d+"]
     if number.part:
         lower = [
             f"{number.part[:at]}[0-{int(digit) - 1}]\\d*"
@@ -127,9 +127,9 @@ def _less(number: Number) -> list[str]:
         ]
         shorter = [number.part[:at] for at in range(1, len(number.part))]
         whole = f"0*{number.whole}" if number.whole else "0+"
-        found.append(rf"\+?{whole}(?:\.)?")
-        found.append(rf"\+?0*{number.whole}\.(?:{'|'.join([*lower, *shorter])})")
-    return found
+        patterns.append(rf"\+?{whole}(?:\.)?")
+        patterns.append(rf"\+?0*{number.whole}\.(?:{'|'.join([*lower, *shorter])})")
+    return patterns
 
 
 def _versions(keyword: str, written: "list[str] | tuple[str, ...]", *, least: int) -> list[str]:
@@ -138,33 +138,33 @@ def _versions(keyword: str, written: "list[str] | tuple[str, ...]", *, least: in
     while len(parts) > 1 and parts[-1] == 0:
         parts.pop()
     same = [r"\.".join(f"0*{part}" for part in parts[:length]) for length in range(len(parts) + 1)]
-    found: list[str] = []
+    patterns: list[str] = []
     if keyword in ("eq", "gte", "lte"):
-        found.append(same[-1] + _repeated(r"\.0+", least - len(parts)))
+        patterns.append(same[-1] + _repeated(r"\.0+", least - len(parts)))
     if keyword in ("gt", "gte"):
-        found += [
+        patterns += [
             _after(same[at]) + _above(part) + _repeated(r"\.\d+", least - at - 1)
             for at, part in enumerate(parts)
         ]
-        found += _longer(same[-1], least - len(parts))
+        patterns += _longer(same[-1], least - len(parts))
     if keyword in ("lt", "lte"):
-        found += [
+        patterns += [
             _after(same[at]) + _below(part) + _repeated(r"\.\d+", least - at - 1)
             for at, part in enumerate(parts)
             if part
         ]
-        found += [same[length] for length in range(max(1, least), len(parts))]
-    return found
+        patterns += [same[length] for length in range(max(1, least), len(parts))]
+    return patterns
 
 
 def _longer(same: str, missing: int) -> list[str]:
     """Further parts of which one is not 0; `missing`: how many parts more there must be at least."""
     first = r"\.0*[1-9]\d*"
-    found = [
+    patterns = [
         same + rf"(?:\.0+){{{zeros}}}" + first + _repeated(r"\.\d+", missing - zeros - 1)
         for zeros in range(max(0, missing - 1))
     ]
-    return [*found, same + _repeated(r"\.0+", max(0, missing - 1)) + first + r"(?:\.\d+)*"]
+    return [*patterns, same + _repeated(r"\.0+", max(0, missing - 1)) + first + r"(?:\.\d+)*"]
 
 
 def _repeated(part: str, times: int) -> str:

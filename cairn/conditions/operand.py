@@ -41,7 +41,7 @@ class OperandImpossible(InvalidInput):
 def escape(literal: str) -> str:
     """A pattern, in JavaScript's and Python's dialect, that matches exactly this text."""
     escaped = re.sub(r"[\\^$.|?*+()\[\]{}]", r"\\\g<0>", literal)
-    escaped = _LINE_BREAK.sub(lambda found: f"\\u{ord(found.group()):04x}", escaped)
+    escaped = _LINE_BREAK.sub(lambda match: f"\\u{ord(match.group()):04x}", escaped)
     # Both SDKs take any operand that contains this word for a list check.
     return escaped.replace("inlist", "inl[i]st")
 
@@ -99,11 +99,11 @@ def warnings(attribute: Attribute, *, for_python: bool = False) -> list[str]:
 
 def _unknown_pattern(attribute: Attribute) -> str:
     """Why an attribute's pattern cannot be evaluated here, where it then never holds; empty when it can."""
-    keyword, wanted = read(spell(attribute))
+    keyword, operand_text = read(spell(attribute))
     if keyword != "regex":
         return ""
     try:
-        javascript_pattern.compiled(wanted)
+        javascript_pattern.compiled(operand_text)
     except PatternRefused as error:
         return f"{attribute.value[:100]!r} cannot be used: {error}"
     return ""
@@ -261,55 +261,55 @@ def holds(operand: str, value: Any) -> bool:  # Any: whatever the application pa
     """What the Node SDK says of this operand (no list check) and an attribute's value."""
     if value is None:
         return False
-    keyword, wanted = read(operand)
-    return compare(keyword, *_as_numbers(wanted, javascript.text(value)))
+    keyword, operand_text = read(operand)
+    return compare(keyword, *_as_numbers(operand_text, javascript.text(value)))
 
 
 def read(operand: str) -> tuple[str, str]:
     """An operand's keyword and text. A wildcard's keyword is contains, starts, ends, or is when it has no star."""
-    if found := _BRACKETED.match(operand):
-        keyword, wanted = found.group(1), found.group(2)
-        return _read_wildcard(wanted) if keyword == "wildcard" else (keyword, wanted)
-    if found := _COMPARED.match(operand):
-        return found.group(1), found.group(2)
+    if match := _BRACKETED.match(operand):
+        keyword, operand_text = match.group(1), match.group(2)
+        return _read_wildcard(operand_text) if keyword == "wildcard" else (keyword, operand_text)
+    if match := _COMPARED.match(operand):
+        return match.group(1), match.group(2)
     return "is", operand
 
 
-def _read_wildcard(wanted: str) -> tuple[str, str]:
-    starts, ends = wanted.startswith("*"), wanted.endswith("*")
+def _read_wildcard(operand_text: str) -> tuple[str, str]:
+    starts, ends = operand_text.startswith("*"), operand_text.endswith("*")
     keyword = {(True, True): "contains", (True, False): "ends", (False, True): "starts"}.get(
         (starts, ends), "is"
     )
-    return keyword, wanted.removeprefix("*").removesuffix("*")
+    return keyword, operand_text.removeprefix("*").removesuffix("*")
 
 
-def _as_numbers(wanted: str, value: str) -> tuple[str, str]:
+def _as_numbers(operand_text: str, value: str) -> tuple[str, str]:
     if _NOT_NUMERIC.search(value):
-        return wanted, value
-    numbers = javascript.parse_float(wanted), javascript.parse_float(value)
+        return operand_text, value
+    numbers = javascript.parse_float(operand_text), javascript.parse_float(value)
     if any(math.isnan(number) or number == 0 for number in numbers):
-        return wanted, value
+        return operand_text, value
     return javascript.number_text(numbers[0]), javascript.number_text(numbers[1])
 
 
-def compare(keyword: str, wanted: str, value: str) -> bool:
+def compare(keyword: str, operand_text: str, value: str) -> bool:
     """The last step of reading an operand: two texts and what to make of them."""
     if keyword == "regex":
-        pattern = javascript_pattern.pattern(wanted)
+        pattern = javascript_pattern.pattern(operand_text)
         return pattern is not None and pattern.is_in(value)
     if keyword in _ORDERINGS:
-        return _ORDERINGS[keyword](_compare_versions(value, wanted))
-    if keyword == "is" and _DOTTED.match(value) and _DOTTED.match(wanted):
-        return _compare_versions(value, wanted) == 0
-    return _TEXT_TESTS[keyword](wanted, value)
+        return _ORDERINGS[keyword](_compare_versions(value, operand_text))
+    if keyword == "is" and _DOTTED.match(value) and _DOTTED.match(operand_text):
+        return _compare_versions(value, operand_text) == 0
+    return _TEXT_TESTS[keyword](operand_text, value)
 
 
 _TEXT_TESTS: dict[str, Callable[[str, str], bool]] = {
-    "is": lambda wanted, value: value == wanted,
-    "lower": lambda wanted, value: value.lower() == wanted.lower(),
-    "contains": lambda wanted, value: wanted in value,
-    "starts": lambda wanted, value: value.startswith(wanted),
-    "ends": lambda wanted, value: value.endswith(wanted),
+    "is": lambda expected, value: value == expected,
+    "lower": lambda expected, value: value.lower() == expected.lower(),
+    "contains": lambda expected, value: expected in value,
+    "starts": lambda expected, value: value.startswith(expected),
+    "ends": lambda expected, value: value.endswith(expected),
 }
 _ORDERINGS: dict[str, Callable[[int], bool]] = {
     "gt": lambda order: order > 0,

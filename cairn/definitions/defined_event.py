@@ -172,14 +172,14 @@ class Use(Struct, frozen=True):
 
 def used_in(connection: sa.Connection, event: DefinedEvent) -> list[Use]:
     """Segments and active combos that name it."""
-    known = connection.execute(
+    rows = connection.execute(
         sa.select(segments.c.id, segments.c.name, segments.c.condition)
         .where(segments.c.project_id == event.project_id)
         .order_by(segments.c.name, segments.c.id)
     )
-    found = [Use("segment", row.id, row.name) for row in known if event.id in set(_defined_in(row.condition))]
+    uses = [Use("segment", row.id, row.name) for row in rows if event.id in set(_defined_in(row.condition))]
     combos = list_defined_events(connection, event.workspace_id, event.project_id)
-    return found + [
+    return uses + [
         Use("defined event", combo.id, combo.name) for combo in combos if event.id in combo.definition.events
     ]
 
@@ -189,18 +189,18 @@ def check_known(connection: sa.Connection, project_id: int, definition: Definiti
     check_definition(definition)
     if not definition.events:
         return
-    found = definitions_by_id(connection, project_id, definition.events)
+    members = definitions_by_id(connection, project_id, definition.events)
     for index, event_id in enumerate(definition.events):
         field = f"definition.events[{index}]"
-        known = found.get(event_id)
-        if known is None or known.state != "active" or event_id == of:
+        member = members.get(event_id)
+        if member is None or member.state != "active" or event_id == of:
             raise InvalidInput(
                 f"{field}: {event_id} is not the id of another active defined event of the project",
                 field=field,
             )
-        if known.definition.events:
+        if member.definition.events:
             raise InvalidInput(
-                f"{field}: {known.name!r} is a combo itself; name its events instead", field=field
+                f"{field}: {member.name!r} is a combo itself; name its events instead", field=field
             )
     if of and any(of in combo.definition.events for combo in _of_project(connection, project_id)):
         raise InvalidInput(
@@ -211,10 +211,10 @@ def check_known(connection: sa.Connection, project_id: int, definition: Definiti
 
 def check_events(connection: sa.Connection, project_id: int, condition: Condition) -> None:
     """Raises ConditionNotAccepted when a condition names a defined event that the project does not have."""
-    wanted = {event.defined for event in events_in(condition) if event.defined}
-    known = definitions_by_id(connection, project_id, wanted)
-    for event_id in sorted(wanted):
-        if event_id not in known or known[event_id].state != "active":
+    event_ids = {event.defined for event in events_in(condition) if event.defined}
+    definitions = definitions_by_id(connection, project_id, event_ids)
+    for event_id in sorted(event_ids):
+        if event_id not in definitions or definitions[event_id].state != "active":
             raise ConditionNotAccepted(
                 f"condition: there is no active defined event {event_id} in this project; see GET /defined-events",
                 field="condition",

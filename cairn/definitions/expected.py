@@ -29,21 +29,21 @@ def list_expected(connection: sa.Connection, project_id: int) -> list[ExpectedNa
         .where(row.project_id == project_id)
         .order_by(row.name)
     )
-    return [ExpectedName(*found) for found in connection.execute(query)]
+    return [ExpectedName(*row) for row in connection.execute(query)]
 
 
 def expect_names(
     connection: sa.Connection, project_id: int, names: Sequence[str], *, by: str, now: datetime
 ) -> int:
     """Return how many were not expected before. Raises InvalidInput."""
-    wanted = list(dict.fromkeys(names))
-    if any(not name or len(name) > MAX_NAME for name in wanted):
+    unique = list(dict.fromkeys(names))
+    if any(not name or len(name) > MAX_NAME for name in unique):
         raise InvalidInput(f"name: expected 1 to {MAX_NAME} characters", field="name")
-    known = {expected.name for expected in list_expected(connection, project_id)}
+    marked = {expected.name for expected in list_expected(connection, project_id)}
     rows = [
         {"project_id": project_id, "name": name, "marked_by": by, "marked_at": now}
-        for name in wanted
-        if name not in known
+        for name in unique
+        if name not in marked
     ]
     if rows:
         connection.execute(sa.insert(expected_names), rows)

@@ -53,8 +53,8 @@ class Definitions:
         """
         if not needs_resolving(condition):
             return condition
-        wanted = {event.defined for event in events_in(condition) if event.defined}
-        known = _known(connection, environment_id, wanted)
+        event_ids = {event.defined for event in events_in(condition) if event.defined}
+        known = _known(connection, environment_id, event_ids)
         return _replaced(condition, known, shapes or self.shapes(environment_id))
 
     def resolve_events(
@@ -109,9 +109,11 @@ def _happened_as(part: Part, happened: Happened) -> bool:
     return is_match and meant(shape_test, happened.element)
 
 
-def _known(connection: sa.Connection, environment_id: int, wanted: Iterable[int]) -> dict[int, DefinedEvent]:
+def _known(
+    connection: sa.Connection, environment_id: int, event_ids: Iterable[int]
+) -> dict[int, DefinedEvent]:
     """These defined events and the members of combos among them, in the environment's own project."""
-    ids = set(wanted)
+    ids = set(event_ids)
     if not ids:
         return {}
     query = sa.select(environments.c.project_id).where(environments.c.id == environment_id)
@@ -170,12 +172,12 @@ def _alternatives(
     parts: Iterable[Part], filters: tuple[PropertyFilter, ...], shapes: EnvironmentShapes
 ) -> tuple[ElementMatch, ...]:
     """`filters`: what is asked beside the definition."""
-    found = []
+    alternatives = []
     for part in parts:
         shape_test, tests = _split(part, filters)
         numbers = shapes.ids(shape_test) if shape_test != ShapeTest() else None
-        found.append(ElementMatch("" if part.kind == "any" else part.kind, part.name, numbers, tests))
-    return tuple(found)
+        alternatives.append(ElementMatch("" if part.kind == "any" else part.kind, part.name, numbers, tests))
+    return tuple(alternatives)
 
 
 def _split(

@@ -246,11 +246,11 @@ def _attribute(tree: Any) -> Test:
     folds = tree.flag == "i" or (tree.flag != "s" and name in _ANY_CASE)
     if name == "class":
         _check_class_order(operator, value)
-    compare, wanted = _COMPARE[operator], value.lower() if folds else value
+    compare, expected = _COMPARE[operator], value.lower() if folds else value
 
     def test(node: Node) -> bool:
-        found = _value(node, name)
-        return found is not None and compare(found.lower() if folds else found, wanted)
+        actual = _value(node, name)
+        return actual is not None and compare(actual.lower() if folds else actual, expected)
 
     return test
 
@@ -272,13 +272,13 @@ def _value(node: Node, name: str) -> str | None:
 
 
 _COMPARE: dict[str, Callable[[str, str], bool]] = {
-    "exists": lambda found, wanted: True,
-    "=": lambda found, wanted: found == wanted,
-    "~=": lambda found, wanted: bool(wanted) and wanted in _BLANKS.split(found),
-    "|=": lambda found, wanted: found == wanted or found.startswith(wanted + "-"),
-    "^=": lambda found, wanted: bool(wanted) and found.startswith(wanted),
-    "$=": lambda found, wanted: bool(wanted) and found.endswith(wanted),
-    "*=": lambda found, wanted: bool(wanted) and wanted in found,
+    "exists": lambda actual, expected: True,
+    "=": lambda actual, expected: actual == expected,
+    "~=": lambda actual, expected: bool(expected) and expected in _BLANKS.split(actual),
+    "|=": lambda actual, expected: actual == expected or actual.startswith(expected + "-"),
+    "^=": lambda actual, expected: bool(expected) and actual.startswith(expected),
+    "$=": lambda actual, expected: bool(expected) and actual.endswith(expected),
+    "*=": lambda actual, expected: bool(expected) and expected in actual,
 }
 
 
@@ -347,8 +347,8 @@ def _compound_hits(compound: Compound, view: View) -> Bools:
     else:
         answer = view.everywhere()
     for inner in compound.inner:
-        found = _any(inner.alternatives, view)
-        answer &= ~found if inner.is_negated else found
+        matched = _any(inner.alternatives, view)
+        answer &= ~matched if inner.is_negated else matched
     return answer
 
 

@@ -91,8 +91,8 @@ def move_aside(path: Path) -> Path:
 
 
 def moved_aside(path: Path) -> list[Path]:
-    found = path.parent.glob(f"{path.name}.damaged-*")
-    return sorted(file for file in found if not file.name.endswith(_SIDE_FILES[1:]))
+    copies = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted(file for file in copies if not file.name.endswith(_SIDE_FILES[1:]))
 
 
 def inode(path: Path) -> int:

@@ -95,8 +95,8 @@ def _add(connection: sqlite3.Connection, position: int, body: bytes) -> None:
 
 def positions(connection: sqlite3.Connection, after: int) -> list[int]:
     """Of all entries after a position, in order."""
-    found = connection.execute("SELECT position FROM entries WHERE position > ? ORDER BY position", (after,))
-    return [row[0] for row in found]
+    rows = connection.execute("SELECT position FROM entries WHERE position > ? ORDER BY position", (after,))
+    return [row[0] for row in rows]
 
 
 def forget(connection: sqlite3.Connection, before: int, *, rows: int) -> int:

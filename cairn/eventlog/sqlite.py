@@ -151,7 +151,7 @@ class SqliteLog:
 
     def _met(self, hole: log_table.Hole) -> None:
         """Raises NotALog when rows are missing that may still lie somewhere in the file."""
-        if any(known.covers(hole) for known in self._cursors.holes()):
+        if any(noted.covers(hole) for noted in self._cursors.holes()):
             return
         if hole.reason == log_table.MISSING:
             raise NotALog(f"positions {hole.first} to {hole.last} are {hole.reason}")

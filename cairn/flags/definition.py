@@ -100,8 +100,8 @@ def get_flag(
     connection: sa.Connection, workspace_id: int, key_or_id: str | int, *, project_id: int | None = None
 ) -> StoredFlag:
     """By id, or by key; with several projects a key needs its project. Raises FlagNotFound."""
-    wanted = flags.c.id if isinstance(key_or_id, int) else flags.c.key
-    query = sa.select(flags).where(flags.c.workspace_id == workspace_id, wanted == key_or_id)
+    column = flags.c.id if isinstance(key_or_id, int) else flags.c.key
+    query = sa.select(flags).where(flags.c.workspace_id == workspace_id, column == key_or_id)
     if project_id is not None:
         query = query.where(flags.c.project_id == project_id)
     row = connection.execute(query.order_by(flags.c.project_id).limit(1)).one_or_none()

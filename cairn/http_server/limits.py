@@ -72,10 +72,10 @@ def limits_for(files: int) -> Limits:
 def raise_file_limit() -> int:
     """Allow this process as many files as the system lets it; return how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = hard if hard != resource.RLIM_INFINITY else max(soft, 4 * MOST_CONNECTIONS)
-    if soft != wanted:
+    target = hard if hard != resource.RLIM_INFINITY else max(soft, 4 * MOST_CONNECTIONS)
+    if soft != target:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
         except (OSError, ValueError):
             return soft
-    return wanted
+    return target

@@ -61,13 +61,13 @@ def _accounts_of(
     for draft in drafts:
         users[draft.environment_id].add(draft.user_id)
     found: dict[UserKey, str] = {}
-    for environment_id, wanted in users.items():
+    for environment_id, user_ids in users.items():
         with reading(resources.engine) as connection:
-            leads = canonical(connection, environment_id, wanted)
-            own = raw_ids(connection, environment_id, {leads.get(user_id, user_id) for user_id in wanted})
+            leads = canonical(connection, environment_id, user_ids)
+            own = raw_ids(connection, environment_id, {leads.get(user_id, user_id) for user_id in user_ids})
         raws = {raw for ids in own.values() for raw in ids}
         values = _values(environment_id, keys[environment_id], raws, batch, resources)
-        for user_id in wanted:
+        for user_id in user_ids:
             known = [values[raw] for raw in own[leads.get(user_id, user_id)] if raw in values]
             found[environment_id, user_id] = max(known)[1] if known else ""
     return found

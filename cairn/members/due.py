@@ -69,8 +69,8 @@ class DueTimes:
                     found.append((user_key, known, due_ms))
             return found
 
-        wanted = iter(self._environment.read(needed))
-        while piece := list(islice(wanted, _PIECE)):
+        stored = iter(self._environment.read(needed))
+        while piece := list(islice(stored, _PIECE)):
             self._write(piece)
 
     def replace(self, environment_id: int, segment_id: int, dues: Mapping[int, int], now_ms: int) -> None:

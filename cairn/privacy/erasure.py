@@ -109,5 +109,5 @@ def _named(store: Store, environment_id: int, ids: set[int], keys: Sequence[str]
 
 
 def _pieces(ids: set[int]) -> list[list[int]]:
-    wanted = sorted(ids)
-    return [wanted[start : start + _PER_QUESTION] for start in range(0, len(wanted), _PER_QUESTION)]
+    ordered = sorted(ids)
+    return [ordered[start : start + _PER_QUESTION] for start in range(0, len(ordered), _PER_QUESTION)]

@@ -31,8 +31,8 @@ def log_places(log: EventLog, store: Store, users: Iterable[Known]) -> set[tuple
     """Where in this log the users' stored events came from. Shape: (entry, item)."""
     return {
         (entry_of(position), item_of(position))
-        for known in users
-        for position in log_positions(store, known.environment_id, known.raw_ids)
+        for user in users
+        for position in log_positions(store, user.environment_id, user.raw_ids)
         if log_of(position) == log.id
     }
 
@@ -43,7 +43,7 @@ def purge_log(log: EventLog, until: int, requests: set[tuple[int, int]], users: 
     `until`: what every reader has passed. Only requests of the environments in `users` are touched.
     """
     texts = _needles(users)
-    own, removed, after = {known.environment_id for known in users}, 0, START
+    own, removed, after = {user.environment_id for user in users}, 0, START
     while entries := log.read(after, limit_items=_ITEMS_PER_READ):
         for entry in entries:
             if entry.position > until:
@@ -95,12 +95,12 @@ def _emptied(item: bytes, environment_ids: set[int]) -> bytes | None:
 
 def _needles(users: Iterable[Known]) -> list[bytes]:
     """Every way in which the wire formats write the names."""
-    found: set[bytes] = set()
-    for known in users:
-        numbers = {str(raw_id) for raw_id in known.raw_ids if len(str(raw_id)) >= _ID_DIGITS}
-        for name in known.names | numbers:
-            found |= set(_written(name))
-    return sorted(found)
+    texts: set[bytes] = set()
+    for user in users:
+        numbers = {str(raw_id) for raw_id in user.raw_ids if len(str(raw_id)) >= _ID_DIGITS}
+        for name in user.names | numbers:
+            texts |= set(_written(name))
+    return sorted(texts)
 
 
 def _written(name: str) -> Iterator[bytes]:

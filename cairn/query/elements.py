@@ -17,13 +17,13 @@ _SHAPE = (
 
 def read_elements(store: Store, environment_id: int, numbers: Iterable[int]) -> dict[int, Element]:
     """Shapes by their number; 0, the absence of one, is left out."""
-    wanted = sorted({number for number in numbers if number})
-    if not wanted:
+    element_ids = sorted({number for number in numbers if number})
+    if not element_ids:
         return {}
     scope = Scope(environment_id)
     rows = scope.elements("element_id IN {numbers:Array(UInt64)}")
-    found = store.query(scope.statement(f"SELECT {_SHAPE} FROM {rows}", numbers=wanted))
-    return {int(row[0]): _element(row) for row in found}
+    rows_found = store.query(scope.statement(f"SELECT {_SHAPE} FROM {rows}", numbers=element_ids))
+    return {int(row[0]): _element(row) for row in rows_found}
 
 
 def read_shapes(store: Store, environment_id: int, since_ms: int | None) -> list[tuple[int, Element, int]]:

@@ -14,13 +14,13 @@ def newest_values(
     store: Store, environment_id: int, key: str, raw_ids: Iterable[int]
 ) -> dict[int, tuple[int, str]]:
     """Raw user -> (version, value) of one property, for those that have it."""
-    wanted = sorted(set(raw_ids))
-    if not wanted:
+    ordered = sorted(set(raw_ids))
+    if not ordered:
         return {}
     scope = Scope(environment_id)
     rows = scope.user_properties("key = {key:String}", "user_id IN {users:Array(UInt64)}")
     statement = scope.statement(
-        f"SELECT user_id, max(version), {NEWEST_VALUE} FROM {rows} GROUP BY user_id", key=key, users=wanted
+        f"SELECT user_id, max(version), {NEWEST_VALUE} FROM {rows} GROUP BY user_id", key=key, users=ordered
     )
     return {int(user_id): (int(version), str(value)) for user_id, version, value in store.query(statement)}
 

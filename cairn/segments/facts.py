@@ -55,14 +55,14 @@ def facts_of(
     if len(rows) > MOST_ROWS:
         raise TooManyRows
     leads = {raw: user for user, ids in raws.items() for raw in ids}
-    found = question.read(rows, leads)
-    missing = users - found.keys()
+    facts = question.read(rows, leads)
+    missing = users - facts.keys()
     if missing and any(condition.holds_for_unknown_users for condition in conditions):
         unsure = [raw for user in missing - known for raw in raws[user]]
         existing = {leads[raw] for raw in exist(store, environment_id, unsure)}
         for user in missing & (existing | known):
-            found[user] = Facts(question.moment)
-    return found
+            facts[user] = Facts(question.moment)
+    return facts
 
 
 class _Question:
@@ -211,8 +211,8 @@ class _Question:
     def _sources(self, kind: str, name: str, element: int, values: tuple[str | None, ...]) -> list[Source]:
         """Which sources a group of events belongs to."""
         key = (kind, name, element, values)
-        known = self._matches.get(key)
-        if known is None:
+        rows = self._matches.get(key)
+        if rows is None:
             facts = dict(zip(self._filters, values, strict=True))
             kinds = (kind,) if kind in NOT_BEHAVIOUR else (kind, "")
             ways = [
@@ -221,7 +221,7 @@ class _Question:
                 for name_ in dict.fromkeys((name, ""))
                 for pair in self._ways.get((kind_, name_), ())
             ]
-            known = self._matches[key] = list(
+            rows = self._matches[key] = list(
                 dict.fromkeys(
                     source
                     for source, way in ways
@@ -229,7 +229,7 @@ class _Question:
                     and all(passes(facts[key]) for key, passes in way.tests)
                 )
             )
-        return known
+        return rows
 
 
 def _asks(way: Alternative, key: str) -> bool:

@@ -31,22 +31,22 @@ class Index:
 
         One who got a name is none of them: that changes what a member is called, not who is one.
         """
-        found: defaultdict[Watched, set[int]] = defaultdict(set)
+        users_by_segment: defaultdict[Watched, set[int]] = defaultdict(set)
         for (kind, name), users in loaded.by_event.items():
             for watched in self._mentioning(kind, name):
-                found[watched] |= users
+                users_by_segment[watched] |= users
         for key, users in loaded.by_property.items():
             for watched in self._by_key.get(key, ()):
-                found[watched] |= users
+                users_by_segment[watched] |= users
         if loaded.merged:
             for watched in self.segments:
-                found[watched] |= loaded.merged
-        return found
+                users_by_segment[watched] |= loaded.merged
+        return users_by_segment
 
     def _mentioning(self, kind: str, name: str) -> dict[Watched, None]:
         kinds = (kind,) if kind in NOT_BEHAVIOUR else (kind, "")
-        found: dict[Watched, None] = {}
+        concerned: dict[Watched, None] = {}
         for kind_ in kinds:
             for name_ in dict.fromkeys((name, "")):
-                found |= self._by_event.get((kind_, name_), {})
-        return found
+                concerned |= self._by_event.get((kind_, name_), {})
+        return concerned

@@ -114,10 +114,10 @@ class Counter(Struct, frozen=True, eq=False, weakref=True):
 
     def answer(self, facts: Facts) -> tuple[bool, int]:
         """Whether it holds, and when time alone may change that."""
-        known = facts.counted.get(self)
-        if known is None:
-            known = facts.counted[self] = self._answer(facts)
-        return known
+        answer = facts.counted.get(self)
+        if answer is None:
+            answer = facts.counted[self] = self._answer(facts)
+        return answer
 
     def _answer(self, facts: Facts) -> tuple[bool, int]:
         happened = facts.happened.get(self.source)
@@ -153,10 +153,10 @@ class Test(Struct, frozen=True, eq=False, weakref=True):
     passes: Passes
 
     def answer(self, facts: Facts) -> bool:
-        known = facts.tested.get(self)
-        if known is None:
-            known = facts.tested[self] = self.passes(facts.values.get(self.key))
-        return known
+        passed = facts.tested.get(self)
+        if passed is None:
+            passed = facts.tested[self] = self.passes(facts.values.get(self.key))
+        return passed
 
 
 Answering = Callable[[Facts], bool]
@@ -220,10 +220,10 @@ class Leaves:
         # The event is left out of the key: it is known by its source, and long ones are hashed once only.
         source = self._source(node.event)
         key = (id(source), node.operator, node.count, node.window)
-        found: Counter | None = self._known.get(key)
-        if found is None or found.source is not source:
+        counter: Counter | None = self._known.get(key)
+        if counter is None or counter.source is not source:
             window = node.window
-            found = self._known[key] = Counter(
+            counter = self._known[key] = Counter(
                 source=source,
                 operator=node.operator,
                 count=node.count,
@@ -231,23 +231,23 @@ class Leaves:
                 fixed=window if isinstance(window, Between) else None,
                 boundaries=boundaries(node.operator, node.count),
             )
-        return found
+        return counter
 
     def _source(self, event: EventMatch) -> Source:
-        found: Source | None = self._known.get(event)
-        if found is None:
+        source: Source | None = self._known.get(event)
+        if source is None:
             is_known = isinstance(event, ResolvedMatch) or not event.defined
             ways = event.any_of if isinstance(event, ResolvedMatch) else (event,) if is_known else ()
-            found = Source(tuple(_alternative(way) for way in ways), 0 if is_known else event.defined)
-            self._known[event] = found
-        return found
+            source = Source(tuple(_alternative(way) for way in ways), 0 if is_known else event.defined)
+            self._known[event] = source
+        return source
 
     def _test(self, node: UserProperty) -> Test:
-        found: Test | None = self._known.get(node)
-        if found is None:
+        test: Test | None = self._known.get(node)
+        if test is None:
             filter = PropertyFilter(node.key, node.operator, node.value, node.values)
-            found = self._known[node] = Test(node.key, passing(filter))
-        return found
+            test = self._known[node] = Test(node.key, passing(filter))
+        return test
 
 
 def _alternative(way: EventMatch | ElementMatch) -> Alternative:

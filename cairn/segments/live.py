@@ -223,15 +223,15 @@ class LiveSegments:
         self._remember(environment_id, new)
 
     def _remember(self, environment_id: int, users: Set[int]) -> None:
-        known = self._known[environment_id]
-        if len(known) + len(users) > MOST_KNOWN:
-            known.clear()
-        known |= users
+        known_users = self._known[environment_id]
+        if len(known_users) + len(users) > MOST_KNOWN:
+            known_users.clear()
+        known_users |= users
 
     def _inside(self, segments: Sequence[Watched], users: Set[int]) -> dict[Watched, set[int]]:
         values = [str(user) for user in users]
-        found = self._members.which_all({watched.users_set: values for watched in segments})
-        return {watched: {int(user) for user in found[watched.users_set]} for watched in segments}
+        inside = self._members.which_all({watched.users_set: values for watched in segments})
+        return {watched: {int(user) for user in inside[watched.users_set]} for watched in segments}
 
     def _reconcile(
         self, environment_id: int, wanted: Wanted, known: Set[int], absorbed: Set[int], now_ms: int
@@ -314,7 +314,7 @@ class LiveSegments:
         started = time.perf_counter()
         conditions = [watched.ready for watched in segments]
         try:
-            found = count_everybody(self._store, segments[0].environment_id, conditions, now_ms)
+            counts = count_everybody(self._store, segments[0].environment_id, conditions, now_ms)
         except CairnError as error:
             if len(segments) == 1:
                 self._failed(segments[0], error, now_ms)
@@ -323,7 +323,7 @@ class LiveSegments:
                     self._count([watched], now_ms)
             return
         count_ms = int((time.perf_counter() - started) * 1000) // len(segments)
-        for watched, counted in zip(segments, found, strict=True):
+        for watched, counted in zip(segments, counts, strict=True):
             watched.count_ms = count_ms
             self._switch(watched, counted, now_ms)
 

@@ -75,14 +75,14 @@ def apply_answers(
 def _note_due(members: Members, answered: Sequence[Answered], now_ms: int) -> None:
     """Before the members: after a crash between the two, too many users are looked at again, never too few."""
     for environment_id in {watched.environment_id for watched, _, _ in answered}:
-        found: dict[int, dict[int, int | None]] = {}
+        dues_by_segment: dict[int, dict[int, int | None]] = {}
         for watched, answers, users in answered:
             if watched.ready.counters:
                 dues = {user: answers[user].due_ms if user in answers else NEVER_MS for user in users}
-                found[watched.segment_id] = {
+                dues_by_segment[watched.segment_id] = {
                     user: due_ms if due_ms < NEVER_MS else None for user, due_ms in dues.items()
                 }
-        members.due.note(environment_id, found, now_ms)
+        members.due.note(environment_id, dues_by_segment, now_ms)
 
 
 class Counted(Struct):
@@ -103,14 +103,14 @@ def replace_members(members: Members, watched: Watched, counted: Counted, now_ms
     return Change(frozenset(int(value) for value in changed if value.isdecimal()), bool(listed))
 
 
-def _exchange(members: Members, name: str, wanted: Set[str], now_ms: int) -> Set[str]:
+def _exchange(members: Members, name: str, values: Set[str], now_ms: int) -> Set[str]:
     """Return the values that came or went. A reader sees the set before or after, never between."""
     inside = {value for value, _ in members.values(name)}
-    changed = wanted ^ inside
+    changed = values ^ inside
     if len(changed) > LARGE_CHANGE:
-        members.replace(name, dict.fromkeys(wanted, now_ms))
+        members.replace(name, dict.fromkeys(values, now_ms))
     elif changed:
-        members.apply(name, add=dict.fromkeys(wanted - inside, now_ms), remove=inside - wanted)
+        members.apply(name, add=dict.fromkeys(values - inside, now_ms), remove=inside - values)
     return changed
 
 

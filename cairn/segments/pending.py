@@ -21,10 +21,10 @@ class Pending:
         with self._lock:
             self._since = self._since or time.perf_counter()
             for loaded in batch:
-                known = self._by_environment.get(loaded.environment_id)
-                if known is None:
-                    known = self._by_environment[loaded.environment_id] = Loaded(loaded.environment_id)
-                _merge(known, loaded)
+                waiting = self._by_environment.get(loaded.environment_id)
+                if waiting is None:
+                    waiting = self._by_environment[loaded.environment_id] = Loaded(loaded.environment_id)
+                _merge(waiting, loaded)
         self._arrived.set()
 
     def take(self) -> list[Loaded]:
@@ -49,10 +49,10 @@ def touched(loaded: Loaded) -> set[int]:
     return loaded.merged.union(*loaded.by_event.values(), *loaded.by_property.values())
 
 
-def _merge(known: Loaded, loaded: Loaded) -> None:
+def _merge(earlier: Loaded, loaded: Loaded) -> None:
     # Copied, never shared: the loader may go on using its sets.
     for event, users in loaded.by_event.items():
-        known.by_event.setdefault(event, set()).update(users)
+        earlier.by_event.setdefault(event, set()).update(users)
     for key, users in loaded.by_property.items():
-        known.by_property.setdefault(key, set()).update(users)
-    known.merged.update(loaded.merged)
+        earlier.by_property.setdefault(key, set()).update(users)
+    earlier.merged.update(loaded.merged)

@@ -114,7 +114,7 @@ def count_everybody(
     store: Store, environment_id: int, conditions: Sequence[Ready], now_ms: int
 ) -> list[Counted]:
     """Everybody for whom they hold, and whom time alone concerns, one after the other."""
-    found = [Counted({}, {}) for _ in conditions]
+    counts = [Counted({}, {}) for _ in conditions]
     questions = Questions(store)
     for _, indexes in _statements(
         conditions,
@@ -124,9 +124,9 @@ def count_everybody(
         rows = questions.ask(environment_id, _Everybody(counted, now_ms))
         for number, index in enumerate(indexes):
             at, due_at = 2 + number, 2 + len(indexes) + number
-            found[index].holding.update((row[0], row[1]) for row in rows if row[at])
-            found[index].dues.update((row[0], row[due_at]) for row in rows if row[due_at] < NEVER_MS)
-    return found
+            counts[index].holding.update((row[0], row[1]) for row in rows if row[at])
+            counts[index].dues.update((row[0], row[due_at]) for row in rows if row[due_at] < NEVER_MS)
+    return counts
 
 
 def _statements(
@@ -149,10 +149,10 @@ def _statements(
 
 def identities_of(store: Store, environment_id: int, users: Set[int]) -> Mapping[int, str]:
     """Identities set on these very ids, merged ones too. Shape: user id -> identity; anonymous ones are left out."""
-    found: dict[int, str] = {}
+    names: dict[int, str] = {}
     for chunk in _chunks(users):
-        found |= identities(store, environment_id, chunk)
-    return found
+        names |= identities(store, environment_id, chunk)
+    return names
 
 
 def _chunks(users: Set[int]) -> Iterator[frozenset[int]]:

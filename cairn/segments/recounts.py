@@ -20,10 +20,10 @@ class Recounts:
 
     def due(self, segments: Iterable[Watched], now_ms: int, *, is_urgent: bool) -> list[Watched]:
         """Those to be counted now, the most urgent first."""
-        found = [watched for watched in segments if _is_due(watched, now_ms)]
+        due = [watched for watched in segments if _is_due(watched, now_ms)]
         if not is_urgent and 0 < self._not_before_ms - now_ms <= self._interval_ms:
-            found = [watched for watched in found if not is_recounted(watched)]
-        return sorted(found, key=lambda w: (w.is_current, w.is_caught_up, w.due_ms))
+            due = [watched for watched in due if not is_recounted(watched)]
+        return sorted(due, key=lambda w: (w.is_current, w.is_caught_up, w.due_ms))
 
     def took(self, count_ms: int, now_ms: int) -> None:
         self._not_before_ms = now_ms + COUNT_SHARE * count_ms

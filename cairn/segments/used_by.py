@@ -34,10 +34,10 @@ def used_by(
         return {}
     for use, body in _askers(connection, workspace_id):
         segments_named, lists_named = _named(body)
-        for segment_id, found in uses.items():
+        for segment_id, uses_here in uses.items():
             if segment_id in segments_named or lists.get(segment_id, set()) & lists_named:
-                found.add(use)
-    return {segment_id: sorted(found, key=_order) for segment_id, found in uses.items()}
+                uses_here.add(use)
+    return {segment_id: sorted(uses_here, key=_order) for segment_id, uses_here in uses.items()}
 
 
 def lists_used_by(
@@ -48,7 +48,7 @@ def lists_used_by(
     for use, body in _askers(connection, workspace_id) if uses else ():
         for list_id in _named(body)[1] & uses.keys():
             uses[list_id].add(use)
-    return {list_id: sorted(found, key=_order) for list_id, found in uses.items()}
+    return {list_id: sorted(uses_here, key=_order) for list_id, uses_here in uses.items()}
 
 
 def who_asks_about_flag(connection: sa.Connection, workspace_id: int, flag_id: int) -> list[Use]:

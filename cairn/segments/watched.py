@@ -94,7 +94,7 @@ def read_watched(
         )
     ).all()
     conditions: dict[int, Condition | InvalidInput] = {}
-    found: dict[WatchedId, Watched] = {}
+    watched_segments: dict[WatchedId, Watched] = {}
     for row in rows:
         watched_id = (row.environment_id, row.segment_id)
         watched = known.get(watched_id)
@@ -102,8 +102,8 @@ def read_watched(
             if row.segment_id not in conditions:
                 conditions[row.segment_id] = _condition(connection, row.segment_id)
             watched = _renewed(row, conditions[row.segment_id], watched, leaves, now_ms)
-        found[watched_id] = watched
-    return found
+        watched_segments[watched_id] = watched
+    return watched_segments
 
 
 def _condition(connection: sa.Connection, segment_id: int) -> Condition | InvalidInput:

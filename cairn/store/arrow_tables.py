@@ -83,9 +83,9 @@ def _captured(events: Sequence[Draft]) -> dict[str, pa.Array]:
     if any(e.detail for e in events):
         columns["detail"] = pa.array([e.detail for e in events], pa.string())
     facts = [e.facts for e in events]
-    given = set().union(*facts)
+    names = set().union(*facts)
     for name in FACTS:
-        if name in given:
+        if name in names:
             columns[name] = _repeated([event_facts.get(name, "") for event_facts in facts])
     return columns
 

@@ -134,7 +134,11 @@ def _count(read: Read, environment_id: int) -> Erased:
         sql = f"SELECT count() FROM {DATABASE}.{table} WHERE environment_id = {{one:UInt32}} AND {where}"
         return int(read(sql, {"one": environment_id})[0][0])
 
-    found = {table: rows(table, where) for table, where in _DELETIONS}
+    counts = {table: rows(table, where) for table, where in _DELETIONS}
     return Erased(
-        found["events"], found["user_properties"], found["user_map"], found["refusals"], found["elements"]
+        counts["events"],
+        counts["user_properties"],
+        counts["user_map"],
+        counts["refusals"],
+        counts["elements"],
     )

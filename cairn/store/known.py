@@ -33,11 +33,11 @@ class KnownIds:
 
     def maybe(self, ids: Ids) -> NDArray[np.bool_]:
         """Which of the ids may be known."""
-        found = np.zeros(len(ids), dtype=np.bool_)
+        present = np.zeros(len(ids), dtype=np.bool_)
         with self._lock:
             for generation in self._generations:
-                found |= generation.maybe(ids)
-        return found
+                present |= generation.maybe(ids)
+        return present
 
     def reserve(self, count: int) -> None:
         """Make room for so many ids at once, so that they share one generation."""

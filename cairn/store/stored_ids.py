@@ -84,10 +84,10 @@ class StoredIds:
     def maybe_waiting(self, visitors: Sequence[User]) -> Sequence[User]:
         return self._maybe(self._waiting_visitors, visitors)
 
-    def _maybe(self, known: KnownIds, users: Sequence[User]) -> Sequence[User]:
+    def _maybe(self, filter: KnownIds, users: Sequence[User]) -> Sequence[User]:
         if not self._is_filled or not users:
             return users
-        maybes = known.maybe(_hashes(users)).tolist()
+        maybes = filter.maybe(_hashes(users)).tolist()
         return [user for user, maybe in zip(users, maybes, strict=True) if maybe]
 
     def _fill(self) -> None:
@@ -99,8 +99,8 @@ class StoredIds:
                     if self._is_closed:
                         return
                     stored = np.frombuffer(block, dtype=_KNOWN_ROW)
-                    for number, known in enumerate((self._events, self._seen_users, self._waiting_visitors)):
-                        known.add(stored["id"][stored["filter"] == number])
+                    for number, filter in enumerate((self._events, self._seen_users, self._waiting_visitors)):
+                        filter.add(stored["id"][stored["filter"] == number])
         except StoreBusy:
             logger.exception("known_ids_not_read")
             return

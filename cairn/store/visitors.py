@@ -46,8 +46,8 @@ def stored_visitors(read: Read, keys: Sequence[Visitor]) -> list[VisitorRow]:
         "environments": sorted({environment_id for environment_id, _ in keys}),
         "visitors": [visitor_id for _, visitor_id in keys],
     }
-    wanted = set(keys)
-    return [VisitorRow(*row) for row in read(sql, parameters) if row[:2] in wanted]
+    requested = set(keys)
+    return [VisitorRow(*row) for row in read(sql, parameters) if row[:2] in requested]
 
 
 def waiting_environments(read: Read) -> set[int]:

@@ -87,10 +87,10 @@ def create_hook(
     if kind not in get_args(HookKind):
         raise InvalidInput(f"kind: {kind!r} is none of {', '.join(get_args(HookKind))}", field="kind")
     url = clean_webhook(url, rules, field="url")
-    known = list_hooks(connection, environment_id)
-    if any((hook.kind, hook.url) == (kind, url) for hook in known):
+    hooks = list_hooks(connection, environment_id)
+    if any((hook.kind, hook.url) == (kind, url) for hook in hooks):
         raise HookExists("the environment has such a webhook to this address already", field="url")
-    if len(known) >= MOST_HOOKS:
+    if len(hooks) >= MOST_HOOKS:
         raise TooManyHooks(f"an environment has at most {MOST_HOOKS} webhooks; delete one", field="url")
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     row = {

@@ -59,7 +59,7 @@ def create_target(
     name, secret = clean_name(new.name), _checked_secret(new)
     query = sa.select(sync_targets.c.name).where(sync_targets.c.environment_id == environment_id)
     names = list(connection.execute(query).scalars())
-    if name.casefold() in {known.casefold() for known in names}:
+    if name.casefold() in {other.casefold() for other in names}:
         raise TargetNameTaken(f"the environment has a target {name!r}; choose another name", field="name")
     if len(names) >= MOST_TARGETS:
         raise TooManyTargets(f"an environment has at most {MOST_TARGETS} targets; delete one", field="name")

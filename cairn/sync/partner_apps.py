@@ -228,7 +228,7 @@ def is_client_secret(row: sa.Row[Any], secret: str, now: datetime) -> bool:
     accepted = [row.secret_hash]
     if row.old_secret_hash is not None and row.old_secret_until > now:
         accepted.append(row.old_secret_hash)
-    return any([hmac.compare_digest(digest, known) for known in accepted])
+    return any([hmac.compare_digest(digest, accepted_digest) for accepted_digest in accepted])
 
 
 def claim_app(connection: sa.Connection, app_id: int, workspace_id: int, now: datetime) -> None:

@@ -188,14 +188,14 @@ def complete(connection: sa.Connection, members: Members, task: Task, now: datet
 
 
 def note_refusal(
-    connection: sa.Connection, account: HeapConnection, known: About, error: CairnError, now: datetime
+    connection: sa.Connection, account: HeapConnection, about: About, error: CairnError, now: datetime
 ) -> None:
     """Keep in the history that a webhook was refused, and why. One that contradicts its task ends the task."""
     text = str(error)[:1000]
-    task_id = known.task_id
+    task_id = about.task_id
     if isinstance(error, PageContradicts):
         _end_task(connection, account, task_id, text, now)
-    audience_id = note_failure(connection, account.id, known.segment_id, text, now)
+    audience_id = note_failure(connection, account.id, about.segment_id, text, now)
     values = {"connection_id": account.id, "task_id": task_id, "action": TaskState.REFUSED, "error": text}
     same = sa.and_(*(heap_tasks.c[name] == value for name, value in values.items()))
     # The same refusal again, as a sender that tries for hours makes it, is one entry with how often it came.

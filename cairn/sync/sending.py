@@ -110,10 +110,10 @@ def _open_tasks(connection: sa.Connection, sync_ids: Iterable[int]) -> dict[int,
     query = sa.select(sync_tasks).where(
         sync_tasks.c.state.not_in(_ENDED), sync_tasks.c.sync_id.in_(list(sync_ids))
     )
-    found: dict[int, list[Task]] = {}
+    tasks: dict[int, list[Task]] = {}
     for row in connection.execute(query):
-        found.setdefault(row.sync_id, []).append(Task(**row._mapping))
-    return found
+        tasks.setdefault(row.sync_id, []).append(Task(**row._mapping))
+    return tasks
 
 
 def clean_up(engine: sa.Engine, members: Members) -> None:

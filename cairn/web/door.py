@@ -117,12 +117,12 @@ class Door:
         )
 
     def _check_sent_by_us(self, visit: Visit) -> None:
-        given = visit.form("csrf") or visit.request.headers.get("x-csrf-token", "")
+        token = visit.form("csrf") or visit.request.headers.get("x-csrf-token", "")
         if came_from_elsewhere(visit.request):
             raise WrongCsrf("the form was sent from another site; open the page here and repeat the change")
         if visit.session is not None:
-            check_csrf(visit.session, given)
-        elif not hmac.compare_digest(visit.visitor.encode(), given.encode(errors="surrogatepass")):
+            check_csrf(visit.session, token)
+        elif not hmac.compare_digest(visit.visitor.encode(), token.encode(errors="surrogatepass")):
             raise WrongCsrf("the form is too old; load the page again and repeat it", field="csrf")
 
     def failed(self, visit: Visit, error: CairnError) -> Response:
@@ -140,8 +140,8 @@ class Door:
     def _to_sign_in(self, visit: Visit) -> Response:
         is_form = visit.request.method == "POST"
         path, query = visit.request.url.path, visit.request.url.query
-        wanted = visit.came_from if visit.is_partial or is_form else f"{path}?{query}" if query else path
-        address = f"{SIGN_IN}?next={quote(wanted, safe='')}" if wanted != "/" else SIGN_IN
+        target = visit.came_from if visit.is_partial or is_form else f"{path}?{query}" if query else path
+        address = f"{SIGN_IN}?next={quote(target, safe='')}" if target != "/" else SIGN_IN
         kept = visit.keep_form() if is_form and not came_from_elsewhere(visit.request) else None
         if kept is not None and visit.is_partial:
             return _send_whole(401)
@@ -150,7 +150,7 @@ class Door:
         if kept is None:
             return RedirectResponse(address, status_code=303)
         return visit.page(
-            "sign_in.html", status=401, error=None, back=wanted, kept=sealed(visit.core.seal, kept)
+            "sign_in.html", status=401, error=None, back=target, kept=sealed(visit.core.seal, kept)
         )
 
 

@@ -212,8 +212,8 @@ def _identify(event: DescribableEvent) -> Words:
     identity = event.properties.get("identity", "")
     if identity:
         return [Word("Was identified as "), Word(short(identity), strong=True)]
-    known = [key for key in event.properties if key not in ("identity", "segment_library")]
-    shown = known[:SHOWN]
+    keys = [key for key in event.properties if key not in ("identity", "segment_library")]
+    shown = keys[:SHOWN]
     if not shown:
         # What is said without properties is an identification, but for an empty change of them.
         is_change = event.name == "Set properties"
@@ -225,7 +225,7 @@ def _identify(event: DescribableEvent) -> Words:
             Word(short(key, 40), strong=True),
             Word(f" to {short(event.properties[key], 40) or 'nothing'}"),
         ]
-    more = len(known) - len(shown)
+    more = len(keys) - len(shown)
     return [*words, Word(f" and {more} more")] if more else words
 
 

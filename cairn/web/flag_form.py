@@ -94,17 +94,19 @@ def text_of(value: Value) -> str:
 
 def shape_of(flag: Flag) -> Shape:
     variables = tuple(
-        VariableRow(str(known.id), known.key, known.type, text_of(known.value), text_of(known.value))
-        for known in flag.variables
+        VariableRow(
+            str(variable.id), variable.key, variable.type, text_of(variable.value), text_of(variable.value)
+        )
+        for variable in flag.variables
     )
     variations = tuple(
         VariationRow(
-            str(known.id),
-            known.key,
-            known.name,
-            tuple(text_of(value) for value in flag.values_of(known).values()),
+            str(variation.id),
+            variation.key,
+            variation.name,
+            tuple(text_of(value) for value in flag.values_of(variation).values()),
         )
-        for known in flag.variations
+        for variation in flag.variations
     )
     return Shape(variables, variations, flag.key, flag.name, flag.description, flag.lifetime)
 
@@ -130,8 +132,8 @@ def _cells(form: Form, at: str, variables: Sequence[VariableRow]) -> Iterable[st
 def change(shape: Shape, action: str) -> Shape:
     """As of any editor; every variation has a value for each variable."""
     changed = form_rows.change(shape, action)
-    count, wanted = len(shape.variables), len(changed.variables)
-    removed = int(action.removeprefix("remove v")) if wanted < count else count
+    count, new_count = len(shape.variables), len(changed.variables)
+    removed = int(action.removeprefix("remove v")) if new_count < count else count
     variations = (
         structs.replace(
             row, values=_fitted(row.values[:removed] + row.values[removed + 1 :], changed.variables)
@@ -165,7 +167,7 @@ def _numbered(
     typed: Iterable[_Row], before: Iterable[Variable | Variation | Metric]
 ) -> Iterable[tuple[_Row, int]]:
     """Each row with its id: exposures and conversions are counted by them, so a new row gets one nobody had."""
-    highest = max((known.id for known in before), default=0)
+    highest = max((item.id for item in before), default=0)
     for row in typed:
         number = _id(row.id)
         if not number:
@@ -264,12 +266,13 @@ def metrics(shape: Metrics, before: Flag) -> tuple[Metric, ...]:
 def stored(flag: Flag) -> dict[str, Stored]:
     """By field, as it is now, for somebody whose form is older."""
     variables = [
-        f"{known.key} ({dict(TYPES)[known.type]}): {text_of(known.value)}" for known in flag.variables
+        f"{variable.key} ({dict(TYPES)[variable.type]}): {text_of(variable.value)}"
+        for variable in flag.variables
     ]
     variations = [
-        f"{known.name or known.key}: "
-        + ", ".join(f"{key} {text_of(value)}" for key, value in flag.values_of(known).items())
-        for known in flag.variations
+        f"{variation.name or variation.key}: "
+        + ", ".join(f"{key} {text_of(value)}" for key, value in flag.values_of(variation).items())
+        for variation in flag.variations
     ]
     return {
         "name": Stored("Name", flag.name),

@@ -49,8 +49,8 @@ def choices(
     """(value, text) to choose from: the first ones, and every chosen one wherever it stands. Any: whatever prints."""
     if len(known) <= most:
         return list(known)
-    wanted = {str(value) for value in chosen}
-    return [*known[:most], *(choice for choice in known[most:] if str(choice[0]) in wanted)]
+    chosen_values = {str(value) for value in chosen}
+    return [*known[:most], *(choice for choice in known[most:] if str(choice[0]) in chosen_values)]
 
 
 def left_out(known: Sequence[object] | Mapping[Any, Any], *, most: int = MOST_CHOICES) -> int:

@@ -146,7 +146,11 @@ def read(form: Form) -> RuleDraft:
 
 def first_variation(flag: Flag) -> Variation:
     """What a new rule gives: the first variation that is not the one of those who get nothing new."""
-    news = (known for known in flag.variations if _OFF.isdisjoint({known.key.lower(), known.name.lower()}))
+    news = (
+        variation
+        for variation in flag.variations
+        if _OFF.isdisjoint({variation.key.lower(), variation.name.lower()})
+    )
     return next(news, flag.variations[0])
 
 
@@ -285,7 +289,7 @@ def draft_of(rule: Rule) -> RuleDraft:
         return RuleDraft(rule.name, rule.key, rule.kind, traffic="")
     condition = rule.condition
     nodes = condition.nodes if isinstance(condition, And | Or) else (condition,)
-    known = tuple(row for row in map(_row, nodes) if row is not None)
+    drafted = tuple(row for row in map(_row, nodes) if row is not None)
     draft = RuleDraft(
         rule.name,
         rule.key,
@@ -294,9 +298,9 @@ def draft_of(rule: Rule) -> RuleDraft:
         str(rule.allocations[0].variation_id),
         {str(allocation.variation_id): text_of(allocation.weight) for allocation in rule.allocations},
         "or" if isinstance(condition, Or) else "and",
-        known,
+        drafted,
     )
-    if len(known) == len(nodes) and _says(draft, condition):
+    if len(drafted) == len(nodes) and _says(draft, condition):
         return draft
     text = msgspec.json.format(msgspec.json.encode(condition), indent=2).decode()
     return structs.replace(draft, rows=(), json=text)

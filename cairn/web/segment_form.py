@@ -240,10 +240,10 @@ def from_condition(condition: Condition, zone: tzinfo) -> SegmentDraft:
         drafted = [_drafted(outer, _parts(condition)[1], zone)]
     else:
         drafted = [_drafted(*_parts(group), zone) for group in groups]
-    found = [group for group in drafted if group is not None]
-    draft = SegmentDraft(join, tuple(found)) if found else SegmentDraft()
+    drafted_groups = [group for group in drafted if group is not None]
+    draft = SegmentDraft(join, tuple(drafted_groups)) if drafted_groups else SegmentDraft()
     kept, _ = to_condition(draft, zone)
-    if len(found) == len(drafted) and kept is not None and _plain(kept) == _plain(condition):
+    if len(drafted_groups) == len(drafted) and kept is not None and _plain(kept) == _plain(condition):
         return draft
     return SegmentDraft(json=msgspec.json.format(msgspec.json.encode(condition), indent=2).decode())
 
@@ -277,8 +277,8 @@ def _parts(condition: Condition) -> tuple[str, list[Condition]]:
 
 def _drafted(join: str, leaves: list[Condition], zone: tzinfo) -> Group | None:
     rows = [_row_of(leaf, zone) for leaf in leaves]
-    known = [row for row in rows if row is not None]
-    return Group(join, tuple(known)) if known and len(known) == len(rows) else None
+    drafted = [row for row in rows if row is not None]
+    return Group(join, tuple(drafted)) if drafted and len(drafted) == len(rows) else None
 
 
 def _row_of(leaf: Condition, zone: tzinfo) -> ConditionRow | None:

@@ -103,10 +103,10 @@ class Visit:
     @property
     def near(self) -> list[tuple[str, Environment]]:
         """The first environments of the workspace, and this one: what a list to choose from holds."""
-        known = self.environments[:MOST_NEAR]
-        if self.environment is None or any(environment.id == self.environment.id for _, environment in known):
-            return known
-        return [*known, *(pair for pair in self.environments if pair[1].id == self.environment.id)]
+        first = self.environments[:MOST_NEAR]
+        if self.environment is None or any(environment.id == self.environment.id for _, environment in first):
+            return first
+        return [*first, *(pair for pair in self.environments if pair[1].id == self.environment.id)]
 
     @property
     def workspace_id(self) -> int:

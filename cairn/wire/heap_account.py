@@ -64,11 +64,11 @@ def _one(arrival: Arrival, account: Raw | bytes, library: str) -> Draft | Refuse
         return refused(arrival, rejected, account, name=NAME)
 
 
-def _draft(arrival: Arrival, given: dict[str, Json], library: str) -> Draft:
-    account_id, user_id, user_agent = _named(given), 0, ""
+def _draft(arrival: Arrival, item: dict[str, Json], library: str) -> Draft:
+    account_id, user_id, user_agent = _named(item), 0, ""
     if not account_id:
-        check_environment(str(given.get("env_id") or ""), arrival.extra.get("app_id", ""))
-        user_id, user_agent = _user_of(given), arrival.user_agent
+        check_environment(str(item.get("env_id") or ""), arrival.extra.get("app_id", ""))
+        user_id, user_agent = _user_of(item), arrival.user_agent
     return Draft(
         arrival.environment_id,
         Kind.ACCOUNT,
@@ -77,16 +77,16 @@ def _draft(arrival: Arrival, given: dict[str, Json], library: str) -> Draft:
         arrival.received_ms,
         user_id=user_id,
         account_id=account_id,
-        properties=_properties(given),
+        properties=_properties(item),
         source=arrival.source,
         library=library or ("" if user_id else _SERVER),
         user_agent=user_agent,
     )
 
 
-def _named(given: dict[str, Json]) -> str:
+def _named(item: dict[str, Json]) -> str:
     """The account's id; empty when a user stands for it. A number is taken for its digits. Raises Rejected."""
-    named = given.get("account_id")
+    named = item.get("account_id")
     if named is None or named == "":
         return ""
     if isinstance(named, bool) or not isinstance(named, str | int):
@@ -94,15 +94,15 @@ def _named(given: dict[str, Json]) -> str:
     return check_identity(str(named), "account_id", is_zero_allowed=True)
 
 
-def _user_of(given: dict[str, Json]) -> int:
-    named = given.get("user_id")
+def _user_of(item: dict[str, Json]) -> int:
+    named = item.get("user_id")
     if not isinstance(named, str | int) or isinstance(named, bool):
         raise Rejected(Reason.NO_ACCOUNT, "account_id: is missing; send the account the properties belong to")
     return user_id_of(named)
 
 
-def _properties(given: dict[str, Json]) -> dict[str, Scalar]:
-    properties = given.get("properties")
+def _properties(item: dict[str, Json]) -> dict[str, Scalar]:
+    properties = item.get("properties")
     if properties is None:
         return {}
     if not isinstance(properties, dict):

@@ -96,17 +96,17 @@ def _identified(arrival: Arrival, migration: Received) -> Draft:
     )
 
 
-def _with_properties(arrival: Arrival, given: Received) -> Draft:
-    check_environment(given.env_id, arrival.extra.get("app_id", ""))
-    device, application = _device_facts(given.initial_device), given.initial_application
+def _with_properties(arrival: Arrival, message: Received) -> Draft:
+    check_environment(message.env_id, arrival.extra.get("app_id", ""))
+    device, application = _device_facts(message.initial_device), message.initial_application
     initial = {"device": device["device"], "app_version": application.version_name}
     changes = user_changes(
         {
-            **plain_properties(given.properties),
+            **plain_properties(message.properties),
             **{f"initial_{key}": value for key, value in initial.items() if value},
         }
     )
-    user_id = user_id_of(given.user.id.value or "", "user.id")
+    user_id = user_id_of(message.user.id.value or "", "user.id")
     return Draft(
         arrival.environment_id,
         Kind.IDENTIFY,
@@ -231,8 +231,8 @@ def _source(event: Received) -> Said:
 
 def _source_custom(event: Received) -> Said:
     custom = event.source_custom_event
-    given = (custom.source_properties, custom.custom_properties, visible(event.app_visibility_state))
-    return Said(Kind.CUSTOM, checked_name(custom.name), given)
+    sources = (custom.source_properties, custom.custom_properties, visible(event.app_visibility_state))
+    return Said(Kind.CUSTOM, checked_name(custom.name), sources)
 
 
 _EVENTS: Mapping[str, Callable[[Received], Said]] = {

@@ -169,9 +169,9 @@ def _draft(batch: _Batch, message: Message) -> Draft:
     if said.name == LOADED_TWICE and source_library == OURSELVES:
         raise Rejected(Reason.LOADED_TWICE, _place_of(message))
     properties: dict[str, Any] = {}  # Any: foreign JSON
-    for given in (page.properties, message.properties, *said.properties):
-        if given:
-            properties.update(plain_properties(given))
+    for properties_part in (page.properties, message.properties, *said.properties):
+        if properties_part:
+            properties.update(plain_properties(properties_part))
     facts = facts_of(message, masks)
     if said.view:
         facts["view"] = said.view

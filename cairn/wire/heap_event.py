@@ -70,7 +70,7 @@ def checked_name(given: Text) -> str:
 def _custom(message: Message, event: Event, _masks: Masks) -> Said:
     custom = event.custom
     assert custom is not None
-    given = [masked(plain_properties(custom.source_properties)), custom.properties, _visibility(event)]
+    sources = [masked(plain_properties(custom.source_properties)), custom.properties, _visibility(event)]
     element = None
     if message.source_library.name == OURSELVES:
         own = plain_properties(custom.properties)
@@ -79,8 +79,8 @@ def _custom(message: Message, event: Event, _masks: Masks) -> Said:
             element = element_of(
                 hierarchy, _target_tag(hierarchy), text=text if isinstance(text, str) else ""
             )
-        given[1] = own
-    return Said(Kind.CUSTOM, checked_name(custom.name), given, element)
+        sources[1] = own
+    return Said(Kind.CUSTOM, checked_name(custom.name), sources, element)
 
 
 def _interaction(message: Message, event: Event, _masks: Masks) -> Said:
@@ -184,17 +184,17 @@ def _visibility(event: Event) -> dict[str, Json]:
     return {"app_visibility": "backgrounded"} if is_hidden else {}
 
 
-def _version(given: Text | ApplicationInfo | bytes) -> str:
-    if isinstance(given, bytes):
-        return _version_in(given)
-    return text_of(given.version_string) if isinstance(given, ApplicationInfo) else text_of(given)
+def _version(version: Text | ApplicationInfo | bytes) -> str:
+    if isinstance(version, bytes):
+        return _version_in(version)
+    return text_of(version.version_string) if isinstance(version, ApplicationInfo) else text_of(version)
 
 
-def _version_in(given: bytes) -> str:
+def _version_in(raw: bytes) -> str:
     """The contract leaves open whether it is text or an ApplicationInfo; no version begins with a tag."""
-    if given[:1] not in _APPLICATION_TAGS:
-        return given.decode(errors="replace")
+    if raw[:1] not in _APPLICATION_TAGS:
+        return raw.decode(errors="replace")
     try:
-        return text_of(read_protobuf(_applications, given).version_string)
+        return text_of(read_protobuf(_applications, raw).version_string)
     except Rejected:
         return ""

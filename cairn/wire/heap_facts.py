@@ -123,31 +123,31 @@ def _os_version(platform_version: str, user_agent: str) -> str:
     return platform_version
 
 
-def text_of(given: Text) -> str:
-    if type(given) is str:
-        return given
-    if isinstance(given, bool):
-        return "true" if given else "false"
-    if isinstance(given, float) and given.is_integer():
-        return str(int(given))
-    return str(given)
+def text_of(text: Text) -> str:
+    if type(text) is str:
+        return text
+    if isinstance(text, bool):
+        return "true" if text else "false"
+    if isinstance(text, float) and text.is_integer():
+        return str(int(text))
+    return str(text)
 
 
-def enum_name(given: Text, names: tuple[str, ...]) -> str:
+def enum_name(value: Text, names: tuple[str, ...]) -> str:
     """The name behind a number, or behind a name as protobuf writes it (DEVICE_TYPE_MOBILE); empty for any other."""
-    if type(given) is int:
-        return names[given] if 0 <= given < len(names) else ""
-    text = text_of(given).lower()
+    if type(value) is int:
+        return names[value] if 0 <= value < len(names) else ""
+    text = text_of(value).lower()
     if text.isascii() and text.isdecimal() and len(text) < 3:
         return enum_name(int(text), names)
     return next((name for name in names if name and text.endswith(name.lower())), "")
 
 
-def plain_properties(given: Mapping[str, Json]) -> dict[str, Json]:
+def plain_properties(properties: Mapping[str, Json]) -> dict[str, Json]:
     """Without the Value objects that the wire puts around each."""
-    if type(given) is dict:
-        return {key: _plain(value) if type(value) is dict else value for key, value in given.items()}
-    return {key: value.string for key, value in given.items()}
+    if type(properties) is dict:
+        return {key: _plain(value) if type(value) is dict else value for key, value in properties.items()}
+    return {key: value.string for key, value in properties.items()}
 
 
 def masked(captured: Mapping[str, Json]) -> dict[str, Json]:

@@ -230,30 +230,30 @@ def usable(value: Mapping[str, Json], typed: type[Struct]) -> dict[str, Json]:
     """Those members that fit the type, and of structures those of theirs that do."""
     kept: dict[str, Json] = {}
     for name, kind in _fields(typed).items():
-        given = value.get(name)
-        if given is None:
+        field_value = value.get(name)
+        if field_value is None:
             continue
-        fitting = _fitting(given, kind)
+        fitting = _fitting(field_value, kind)
         if fitting is not None:
             kept[name] = fitting
     return kept
 
 
-def _fitting(given: Json, kind: Any) -> Json:  # Any: a type or a union of types
+def _fitting(value: Json, kind: Any) -> Json:  # Any: a type or a union of types
     """What of a value fits; None when nothing does."""
     options = get_args(kind) if get_origin(kind) not in (list, dict) else (kind,)
     for option in options or (kind,):
         if isinstance(option, type) and issubclass(option, Struct):
-            if isinstance(given, dict):
-                return usable(given, option)
+            if isinstance(value, dict):
+                return usable(value, option)
         elif get_origin(option) is list:
-            if isinstance(given, list):
-                return [usable(item, get_args(option)[0]) for item in given if isinstance(item, dict)]
+            if isinstance(value, list):
+                return [usable(item, get_args(option)[0]) for item in value if isinstance(item, dict)]
         elif get_origin(option) is dict:
-            if isinstance(given, dict):
-                return given
-        elif type(given) is option:
-            return given
+            if isinstance(value, dict):
+                return value
+        elif type(value) is option:
+            return value
     return None
 
 

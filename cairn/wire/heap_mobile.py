@@ -128,11 +128,11 @@ def draft_of(arrival: Arrival, message: Mobile, sent_ms: int, key_space: str) ->
     )
 
 
-def say_source(name: str, given: Properties, visibility: Json) -> Said:
+def say_source(name: str, properties: Properties, visibility: Json) -> Said:
     """An event that a framework on top of the client captured by itself; its name says what sort. Raises Rejected."""
     folded = name.lower()
     kind = next((kind for part, kind in _SOURCE_KINDS if part in folded), Kind.CUSTOM)
-    own = masked(plain_properties(given))
+    own = masked(plain_properties(properties))
     hierarchy = next(
         (own[key] for key in ("hierarchy", "touchableHierarchy") if isinstance(own.get(key), str)), ""
     )
@@ -197,8 +197,8 @@ def _say_ios(message: dict[str, Json], page: dict[str, Json]) -> Said:
         name = _text(source, "name") or _text(source, "type")
         return say_source(name, _part(source, "sourceProperties"), state)
     if custom := _part(event, "sourceCustomEvent"):
-        given = (_part(custom, "sourceProperties"), _part(custom, "customProperties"), visible(state))
-        return Said(Kind.CUSTOM, checked_name(_text(custom, "name")), given)
+        sources = (_part(custom, "sourceProperties"), _part(custom, "customProperties"), visible(state))
+        return Said(Kind.CUSTOM, checked_name(_text(custom, "name")), sources)
     if event:
         raise Rejected(Reason.BAD_REQUEST, "event: is none of touchEvent, sourceEvent, sourceCustomEvent")
     if page:
@@ -227,17 +227,17 @@ def _part(value: dict[str, Json], name: str) -> dict[str, Json]:
 
 
 def _text(value: dict[str, Json], name: str) -> str:
-    given = value.get(name)
-    return text_of(given) if isinstance(given, str | int | float) else ""
+    part = value.get(name)
+    return text_of(part) if isinstance(part, str | int | float) else ""
 
 
-def _time(given: Json) -> str | int | float | None:
-    return given if isinstance(given, str | int | float) and not isinstance(given, bool) else None
+def _time(value: Json) -> str | int | float | None:
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
-def _sent_ms(given: Json) -> int:
+def _sent_ms(value: Json) -> int:
     """0 when there is none that can be read: then there is no clock to set right."""
-    time = _time(given)
+    time = _time(value)
     try:
         return max(0, epoch_ms(time, "sentTime")) if time else 0
     except Rejected:

@@ -109,8 +109,8 @@ def parse_identify(arrival: Arrival) -> Parsed:
 
 def parse_add_user_properties(arrival: Arrival) -> Parsed:
     def build(call: _Call) -> Draft:
-        given = {name[1:]: value for name, value in call.single.items() if name[:1] == "_"}
-        changes = user_changes(given)
+        parameters = {name[1:]: value for name, value in call.single.items() if name[:1] == "_"}
+        changes = user_changes(parameters)
         return _draft(
             call,
             Kind.IDENTIFY,
@@ -188,11 +188,11 @@ def _opened(arrival: Arrival) -> _Call:
 
 def _numbered(single: Mapping[str, str]) -> dict[int, dict[str, str]]:
     """Parameters with a running number, by it. An event is what has a type; others are noise."""
-    found: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    by_event: defaultdict[int, dict[str, str]] = defaultdict(dict)
     for name, value in single.items():
         if match := _INDEXED.fullmatch(name):
-            found[int(match[2])][match[1]] = value
-    return {number: given for number, given in found.items() if "t" in given}
+            by_event[int(match[2])][match[1]] = value
+    return {number: parameters for number, parameters in by_event.items() if "t" in parameters}
 
 
 def _pageview(call: _Call) -> Draft:
@@ -223,14 +223,14 @@ def _session_facts(call: _Call) -> dict[str, str]:
     return facts
 
 
-def _page_facts(given: Mapping[str, str], masks: Masks) -> dict[str, str]:
-    return _facts(given, _PAGE_FACTS, masks)
+def _page_facts(parameters: Mapping[str, str], masks: Masks) -> dict[str, str]:
+    return _facts(parameters, _PAGE_FACTS, masks)
 
 
-def _facts(given: Mapping[str, str], names: Mapping[str, str], masks: Masks) -> dict[str, str]:
+def _facts(parameters: Mapping[str, str], names: Mapping[str, str], masks: Masks) -> dict[str, str]:
     facts = {}
     for short, name in names.items():
-        if value := given.get(short):
+        if value := parameters.get(short):
             if name in _PLAIN_FACTS:
                 facts[name] = cut(value)
             elif name in _CAMPAIGN_FACTS:
@@ -245,16 +245,16 @@ def _pairs(flat: Sequence[str]) -> dict[str, str]:
     return dict(zip(flat[0::2], flat[1::2], strict=False))
 
 
-def _element(given: Mapping[str, str]) -> Element | None:
-    if not any(given.get(name) for name in "ny"):
+def _element(parameters: Mapping[str, str]) -> Element | None:
+    if not any(parameters.get(name) for name in "ny"):
         return None
     return element_of(
-        given.get("y", ""),
-        given.get("n", ""),
-        given.get("i", ""),
-        given.get("c", ""),
-        given.get("x", ""),
-        given.get("h", ""),
+        parameters.get("y", ""),
+        parameters.get("n", ""),
+        parameters.get("i", ""),
+        parameters.get("c", ""),
+        parameters.get("x", ""),
+        parameters.get("h", ""),
     )
 
 

@@ -39,11 +39,13 @@ def decoded_leniently(
 ) -> dict[str, Json]:
     kept = dict(value)
     for rule in rules:
-        given = value.get(rule.name)
-        if given is None or (isinstance(given, rule.types) and not isinstance(given, bool)):
+        field_value = value.get(rule.name)
+        if field_value is None or (isinstance(field_value, rule.types) and not isinstance(field_value, bool)):
             continue
         if rule.reason is not None:
-            raise Rejected(rule.reason, f"{path}{rule.name}: must be {rule.form}, not {_type_name(given)}")
+            raise Rejected(
+                rule.reason, f"{path}{rule.name}: must be {rule.form}, not {_type_name(field_value)}"
+            )
         del kept[rule.name]
     return kept
 

@@ -69,10 +69,10 @@ def mask_known(text: str) -> str:
     return text
 
 
-def _parameter(found: re.Match[str]) -> str:
+def _parameter(match: re.Match[str]) -> str:
     # `accessToken` and `user%5Bpassword%5D` as words between underscores.
-    words = _HUMP.sub(r"_\g<0>", _NO_LETTER.sub("_", found[2]))
-    return f"{found[1]}{{token}}" if _SECRET_NAME.search(words) else found[0]
+    words = _HUMP.sub(r"_\g<0>", _NO_LETTER.sub("_", match[2]))
+    return f"{match[1]}{{token}}" if _SECRET_NAME.search(words) else match[0]
 
 
 def _read(text: str) -> str:
@@ -85,8 +85,8 @@ def _read(text: str) -> str:
     return read[: len(read) - min(word, _LONGEST_WORD)]
 
 
-def _card(found: re.Match[str]) -> str:
-    return "{card}" if _passes_luhn(found[0]) else found[0]
+def _card(match: re.Match[str]) -> str:
+    return "{card}" if _passes_luhn(match[0]) else match[0]
 
 
 def _passes_luhn(digits: str) -> bool:
@@ -97,8 +97,8 @@ def _passes_luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _token(found: re.Match[str]) -> str:
-    word = found[0]
+def _token(match: re.Match[str]) -> str:
+    word = match[0]
     if _UUID.fullmatch(word) or not _HAS_DIGIT.search(word) or not _HAS_LETTER.search(word):
         return word
     return "{token}"

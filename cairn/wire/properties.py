@@ -22,26 +22,26 @@ _fit_keys: set[str] = set()
 _LARGEST_INTEGER = 2**63  # beyond it a number is kept as a float
 
 
-def joined_scalars(given: Mapping[str, Json]) -> dict[str, Scalar]:
+def joined_scalars(properties: Mapping[str, Json]) -> dict[str, Scalar]:
     """Heap's server API: arrays joined with `||`. Source: contracts/heap.md 2.1. Raises Rejected (too deep)."""
-    return _scalars(given, _joined, None)
+    return _scalars(properties, _joined, None)
 
 
-def facade_scalars(given: Mapping[str, Json]) -> dict[str, Scalar]:
+def facade_scalars(properties: Mapping[str, Json]) -> dict[str, Scalar]:
     """Segment's classic Heap destination: arrays as JSON text, dates as full ISO text.
 
     Source: contracts/segment.md 5.1 column B, 5.2 (cleaning). Raises Rejected (too deep).
     """
-    return _scalars(given, _dated_json_text, full_date)
+    return _scalars(properties, _dated_json_text, full_date)
 
 
 def _scalars(
-    given: Mapping[str, Json], array: Callable[[list[Json]], str], text: Callable[[str], str] | None
+    properties: Mapping[str, Json], array: Callable[[list[Json]], str], text: Callable[[str], str] | None
 ) -> dict[str, Scalar]:
     # Half of a parser's time is spent here, so the usual types come first and without a call.
     kept: dict[str, Scalar] = {}
     fit_keys, names = _fit_keys, None
-    for key, value in given.items():
+    for key, value in properties.items():
         kind = value.__class__
         if kind is str:
             if text is not None and value[4:5] == "-":

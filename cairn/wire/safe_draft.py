@@ -24,8 +24,8 @@ def made_safe(draft: Draft) -> Draft:
     return msgspec.structs.replace(draft, **texts, **maps, element=element)
 
 
-def _safe_map(given: Mapping[str, Value]) -> dict[str, Value]:
+def _safe_map(values: Mapping[str, Value]) -> dict[str, Value]:
     return {
         safe_text(key): cast(Value, safe_text(value)) if isinstance(value, str) else value
-        for key, value in given.items()
+        for key, value in values.items()
     }

@@ -125,8 +125,8 @@ def create_environment(
     Raises InvalidInput, ProjectNotFound, EnvironmentKeyTaken and AppIdTaken.
     """
     key, name = clean_key(key), clean_name(name)
-    known = {project.id: project for project in list_projects(connection, workspace_id)}
-    if project_id not in known:
+    projects_by_id = {project.id: project for project in list_projects(connection, workspace_id)}
+    if project_id not in projects_by_id:
         raise ProjectNotFound(f"no project {project_id} in this workspace", field="project_id")
     taken = sa.select(environments.c.id).where(
         environments.c.project_id == project_id, environments.c.key == key
@@ -146,7 +146,7 @@ def create_environment(
         "inlines_lists": inlines_lists,
     }
     made = connection.execute(sa.insert(environments).values(**row).returning(*environments.c)).one()
-    return _environment(made, known[project_id].time_zone)
+    return _environment(made, projects_by_id[project_id].time_zone)
 
 
 def list_environments(connection: sa.Connection, workspace_id: int) -> list[Environment]:

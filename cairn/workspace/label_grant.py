@@ -77,8 +77,8 @@ def exchange_code(connection: sa.Connection, code: str, *, origin: str, now: dat
         .values(token_hash=key_hash(token))
     )
     if exchanged.rowcount != 1:
-        known = sa.select(label_grants.c.code_hash).where(label_grants.c.code_hash == key_hash(code))
-        if connection.execute(known).first() is None:
+        taken = sa.select(label_grants.c.code_hash).where(label_grants.c.code_hash == key_hash(code))
+        if connection.execute(taken).first() is None:
             raise NotSignedIn("the labeller's link is not one of ours; open it from Events in Cairn")
         raise LabelLinkExpired(
             "this link to the labeller was used or is too old; open a new one from Events in Cairn"

@@ -68,10 +68,10 @@ def name_site(
     origin = origin_of(address)
     if origin == own:
         raise _refused("this is Cairn's own address; give your site's")
-    known = list_sites(connection, environment_id)
-    if found := next((site for site in known if site.origin == origin), None):
-        return found
-    if len(known) >= MOST_SITES:
+    sites = list_sites(connection, environment_id)
+    if existing := next((site for site in sites if site.origin == origin), None):
+        return existing
+    if len(sites) >= MOST_SITES:
         raise LimitExceeded(f"an environment has at most {MOST_SITES} sites to label on; remove one")
     row = connection.execute(
         sa.insert(label_sites)

@@ -60,9 +60,9 @@ def read_session(connection: sa.Connection, token: str, now: datetime) -> Sessio
     return Session(member, row.csrf, row.expires_at)
 
 
-def check_csrf(session: Session, given: str) -> None:
+def check_csrf(session: Session, token: str) -> None:
     """Raises WrongCsrf."""
-    if not hmac.compare_digest(session.csrf.encode(), given.encode(errors="surrogatepass")):
+    if not hmac.compare_digest(session.csrf.encode(), token.encode(errors="surrogatepass")):
         raise WrongCsrf("the form does not belong to this session; load the page again", field="csrf")
 
 

@@ -174,7 +174,7 @@ def connect_analytics(
 def _check_name_free(connection: sa.Connection, environment_id: int, name: str) -> None:
     """Capitals make no other name: people could not tell the two on Live. Raises SourceNameTaken."""
     names = connection.scalars(sa.select(sources.c.name).where(sources.c.environment_id == environment_id))
-    taken = next((known for known in names if known.casefold() == name.casefold()), None)
+    taken = next((other for other in names if other.casefold() == name.casefold()), None)
     if taken is not None:
         raise SourceNameTaken(
             f"name: this environment has a source {taken!r}; choose another name", field="name"

@@ -106,8 +106,8 @@ class FoundAnswer(Struct, frozen=True):
 
 def read_defined_events(call: Call, query: DefinedEventsQuery) -> DefinedEventList:
     """List the defined events by name."""
-    found = defined_events.list_defined_events(call, with_archived=query.with_archived)
-    page, rest = page_of(found, query, key=lambda event: (event.name, event.id))
+    events = defined_events.list_defined_events(call, with_archived=query.with_archived)
+    page, rest = page_of(events, query, key=lambda event: (event.name, event.id))
     return DefinedEventList([_answer(call, event) for event in page], rest)
 
 
@@ -128,8 +128,8 @@ def change_defined_event(
     call: Call, event_id: Id, body: DefinedEventChanges, expected: int | None
 ) -> Versioned[DefinedEventAnswer]:
     """Change a defined event. Segments that count it are counted again."""
-    given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
-    event = defined_events.change_defined_event(call, event_id, Changes(**given), expected=expected)
+    changed = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
+    event = defined_events.change_defined_event(call, event_id, Changes(**changed), expected=expected)
     return _versioned(call, event)
 
 

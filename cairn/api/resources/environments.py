@@ -104,7 +104,7 @@ def _source(call: Call, edited: Edited[Source]) -> Versioned[SourceAnswer]:
     return Versioned(_answers(call, [edited.value])[0], edited.edition)
 
 
-def _answers(call: Call, found: Iterable[Source]) -> list[SourceAnswer]:
+def _answers(call: Call, sources_found: Iterable[Source]) -> list[SourceAnswer]:
     connected: dict[int, list[ConnectionAnswer]] = {}
     for connection in sources.list_connections(call):
         answer = ConnectionAnswer(connection.destination, connection.environment_id, connection.is_enabled)
@@ -118,7 +118,7 @@ def _answers(call: Call, found: Iterable[Source]) -> list[SourceAnswer]:
             source.is_enabled,
             connected.get(source.id, []),
         )
-        for source in found
+        for source in sources_found
     ]
 
 

@@ -56,8 +56,8 @@ class Switch(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_flags(call: Call, query: FlagPage) -> FlagList:
     """List the flags by key."""
-    found = flags.list_flags(call, with_archived=query.with_archived)
-    page, rest = page_of(found, query, key=lambda stored: (stored.flag.key, stored.flag.id))
+    stored_flags = flags.list_flags(call, with_archived=query.with_archived)
+    page, rest = page_of(stored_flags, query, key=lambda stored: (stored.flag.key, stored.flag.id))
     return FlagList([_answer(call, stored) for stored in page], rest)
 
 
@@ -122,9 +122,9 @@ def _answer(call: Call, stored: StoredFlag, here: Environment | None = None) -> 
         variations=flag.variations,
         metrics=flag.metrics,
         environments=[
-            FlagState(known.id, known.key, stored.states[known.id])
-            for known in call.environments()
-            if known.id in stored.states
+            FlagState(environment.id, environment.key, stored.states[environment.id])
+            for environment in call.environments()
+            if environment.id in stored.states
         ],
         created_at=stored.created_at,
         updated_at=stored.updated_at,

@@ -66,7 +66,7 @@ def remove_hook(call: Call, hook_id: Id, query: EnvironmentQuery) -> None:
 def read_messages(call: Call, hook_id: Id, query: MessagesQuery) -> MessageList:
     """List what a webhook was sent, newest first."""
     environment = call.environment(query.environment)
-    found = hooks.list_messages(call, environment, hook_id, limit=query.limit)
+    messages = hooks.list_messages(call, environment, hook_id, limit=query.limit)
     answers = [
         MessageAnswer(
             message.id,
@@ -78,7 +78,7 @@ def read_messages(call: Call, hook_id: Id, query: MessagesQuery) -> MessageList:
             message.created_at,
             message.finished_at,
         )
-        for message in found
+        for message in messages
     ]
     return MessageList(environment.name, answers)
 

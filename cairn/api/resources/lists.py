@@ -105,8 +105,8 @@ class ChangedValues(Struct, frozen=True):
 def read_lists(call: Call, query: ListsQuery) -> ListList:
     """List the attribute lists that rules can ask about, by name."""
     here = call.environment(query.environment)
-    known = lists.list_lists(call, here)
-    page, rest = page_of(known, query, key=lambda shown: (shown.known.name, shown.known.id))
+    offered = lists.list_lists(call, here)
+    page, rest = page_of(offered, query, key=lambda shown: (shown.known.name, shown.known.id))
     return ListList(here.name, [_answer(shown) for shown in page], rest)
 
 

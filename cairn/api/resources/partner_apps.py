@@ -112,8 +112,8 @@ def delete_partner_app(call: Call, app_id: Id, expected: int | None) -> None:
 def read_partner_grants(call: Call, query: GrantQuery) -> GrantList:
     """List what members have allowed partner apps and nobody revoked; of one environment when it is given."""
     only = None if query.environment is None else call.environment(query.environment)
-    known = partner_apps.list_grants(call, environment=only)
-    return GrantList("" if only is None else only.name, [_grant(grant) for grant in known])
+    found_grants = partner_apps.list_grants(call, environment=only)
+    return GrantList("" if only is None else only.name, [_grant(grant) for grant in found_grants])
 
 
 def revoke_partner_grant(call: Call, grant_id: Id) -> None:

@@ -62,8 +62,8 @@ def change_capture_settings(
 ) -> Versioned[CaptureAnswer]:
     """Change what an environment's capture leaves out. Browsers follow within a minute."""
     here = call.environment(query.environment)
-    wanted = msgspec.convert(msgspec.to_builtins(body), CaptureSettings)
-    return _capture(here.name, privacy.change_capture(call, here, wanted, expected=expected))
+    settings = msgspec.convert(msgspec.to_builtins(body), CaptureSettings)
+    return _capture(here.name, privacy.change_capture(call, here, settings, expected=expected))
 
 
 def _capture(environment: str, edited: Edited[CaptureSettings]) -> Versioned[CaptureAnswer]:

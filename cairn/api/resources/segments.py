@@ -89,8 +89,8 @@ class PreviewQuery(Query, frozen=True):
 
 def read_segments(call: Call, query: Page) -> SegmentList:
     """List the segments by name."""
-    found = segments.list_segments(call)
-    page, rest = page_of(found, query, key=lambda segment: (segment.name, segment.id))
+    stored_segments = segments.list_segments(call)
+    page, rest = page_of(stored_segments, query, key=lambda segment: (segment.name, segment.id))
     return SegmentList([_answer(call, segment) for segment in page], rest)
 
 
@@ -120,11 +120,11 @@ def read_members(call: Call, segment_id: Id, query: MembersQuery) -> SegmentMemb
     """List who is in a segment, and since when."""
     segment, environment = segments.get_segment(call, segment_id), call.environment(query.environment)
     page = segments.list_members(call, environment, segment, after=query.after, limit=query.limit)
-    known = identities(call.core.store, environment.id, page.since_ms)
+    names = identities(call.core.store, environment.id, page.since_ms)
     return SegmentMembers(
         size=page.size,
         members=[
-            SegmentMember(user_id, known.get(user_id), from_ms(since_ms))
+            SegmentMember(user_id, names.get(user_id), from_ms(since_ms))
             for user_id, since_ms in page.since_ms.items()
         ],
         next=page.next,

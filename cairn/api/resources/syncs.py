@@ -83,8 +83,8 @@ class EndQuery(Query, frozen=True):
 
 def read_targets(call: Call, query: EnvironmentQuery) -> TargetList:
     """List where segments of an environment can be synced to."""
-    found = syncs.list_targets(call, call.environment(query.environment))
-    return TargetList([_target(target) for target in found])
+    targets = syncs.list_targets(call, call.environment(query.environment))
+    return TargetList([_target(target) for target in targets])
 
 
 def create_a_target(call: Call, query: EnvironmentQuery, body: NewTarget) -> Versioned[NewTargetAnswer]:

@@ -143,19 +143,19 @@ def read_users(call: Call, query: UsersQuery) -> UserList:
 def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetails:
     """Read a user: properties, segments, merged ids and their history."""
     environment = call.environment(query.environment)
-    known = users.user_details(call, environment, users.find_user(call, environment, user))
+    details = users.user_details(call, environment, users.find_user(call, environment, user))
     return UserDetails(
-        user=_answer(known.user),
-        user_ids=sorted(raw.user_id for raw in known.ids),
-        more_user_ids=known.more_ids,
-        more_merges=known.more_merges,
+        user=_answer(details.user),
+        user_ids=sorted(raw.user_id for raw in details.ids),
+        more_user_ids=details.more_ids,
+        more_merges=details.more_merges,
         segments=[
             UserSegment(entry.segment.id, entry.segment.key, entry.segment.name, from_ms(entry.since_ms))
-            for entry in known.segments
+            for entry in details.segments
         ],
         merges=[
             UserMerge(item.at, item.kind, item.user_id, item.canonical_id, item.identity, item.cause)
-            for item in known.merges
+            for item in details.merges
         ],
         ids=[
             UserId(
@@ -165,12 +165,12 @@ def read_user(call: Call, user: UserName, query: EnvironmentQuery) -> UserDetail
                 from_ms(raw.last_ms) if raw.events else None,
                 [BroughtProperty(brought.key, brought.value, brought.without) for brought in raw.properties],
             )
-            for raw in known.ids
+            for raw in details.ids
         ],
         account=UserAccount(
-            known.account.id, properties_answer(known.account.properties), known.account.more_properties
+            details.account.id, properties_answer(details.account.properties), details.account.more_properties
         )
-        if known.account
+        if details.account
         else None,
     )
 
@@ -209,9 +209,9 @@ def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEven
 def unmerge_user(call: Call, user: UserName, query: EnvironmentQuery, body: Unmerge) -> UserAnswer:
     """Take a merged id out of a user. It stands for itself again, with all its events; the history says so."""
     environment = call.environment(query.environment)
-    found = users.find_user(call, environment, user)
-    users.unmerge_user(call, environment, found, body.user_id, cause="api")
-    return _answer(found)
+    matched = users.find_user(call, environment, user)
+    users.unmerge_user(call, environment, matched, body.user_id, cause="api")
+    return _answer(matched)
 
 
 def properties_answer(properties: Mapping[str, PropertyValue]) -> dict[str, UserProperty]:

@@ -49,8 +49,8 @@ def read(form: Form, kind: type[DraftT], at: str = "") -> DraftT:
 def _read_rows(form: Form, rows: Rows, prefix: str) -> tuple[Struct, ...]:
     start = prefix + rows.letter
     numbers = indexes(form, start)[: rows.most]
-    found = tuple(read(form, rows.kind, f"{start}{number}") for number in numbers)
-    return found + tuple(rows.kind() for _ in range(rows.least - len(found)))
+    read_rows = tuple(read(form, rows.kind, f"{start}{number}") for number in numbers)
+    return read_rows + tuple(rows.kind() for _ in range(rows.least - len(read_rows)))
 
 
 def indexes(form: Form, start: str) -> list[int]:
@@ -102,10 +102,10 @@ def _filled(draft: DraftT) -> DraftT:
 @cache
 def _rows_of(kind: type[Struct]) -> dict[str, Rows]:
     """The fields of a draft or row that are rows."""
-    found: dict[str, Rows] = {}
+    rows: dict[str, Rows] = {}
     for field in structs.fields(kind):
         notes: tuple[Any, ...] = get_args(field.type)[1:] if get_origin(field.type) is Annotated else ()
         for note in notes:
             if isinstance(note, Rows):
-                found[field.name] = note
-    return found
+                rows[field.name] = note
+    return rows

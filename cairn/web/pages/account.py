@@ -99,12 +99,12 @@ def _only(visit: Visit) -> int | None:
     chosen = visit.form("only")
     if not chosen:
         return None
-    known = {str(environment.id): environment.id for _, environment in visit.environments}
-    if chosen not in known:
+    ids = {str(environment.id): environment.id for _, environment in visit.environments}
+    if chosen not in ids:
         raise InvalidInput(
             "only: this environment is not of your workspace; choose one of the list", field="only"
         )
-    return known[chosen]
+    return ids[chosen]
 
 
 def remove_token(visit: Visit) -> Response:

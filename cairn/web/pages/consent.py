@@ -63,12 +63,12 @@ def _consent_request(visit: Visit) -> ConsentRequest | Response:
 
 def _chosen(visit: Visit) -> Environment:
     """Raises InvalidInput."""
-    known = {str(environment.id): environment for _, environment in visit.environments}
-    if visit.form("environment") not in known:
+    by_id = {str(environment.id): environment for _, environment in visit.environments}
+    if visit.form("environment") not in by_id:
         raise InvalidInput(
             "environment: choose the environment whose segments the app may have", field="environment"
         )
-    return known[visit.form("environment")]
+    return by_id[visit.form("environment")]
 
 
 def _query(visit: Visit) -> str:

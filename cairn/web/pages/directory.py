@@ -51,11 +51,11 @@ OTHERS = (
 
 def directory_page(visit: Visit) -> Response:
     known, text = directory.read_directory(visit.call, visit.here), visit.ask("q")
-    wanted = text.lower()
-    connected = [integration for integration in known.connected if wanted in _said(integration)]
-    apps = [app for app in known.apps if wanted in f"{app.name} {app.webhook_url} partner app".lower()]
-    builtin = wanted in f"{COHORT_SYNC.name} {COHORT_SYNC.text}".lower()
-    others = [entry for entry in OTHERS if wanted in f"{entry.name} {entry.kind} {entry.text}".lower()]
+    lowered = text.lower()
+    connected = [integration for integration in known.connected if lowered in _said(integration)]
+    apps = [app for app in known.apps if lowered in f"{app.name} {app.webhook_url} partner app".lower()]
+    builtin = lowered in f"{COHORT_SYNC.name} {COHORT_SYNC.text}".lower()
+    others = [entry for entry in OTHERS if lowered in f"{entry.name} {entry.kind} {entry.text}".lower()]
     return visit.page(
         "directory.html",
         text=text,

@@ -116,8 +116,8 @@ def event_page(visit: Visit) -> Response:
 
 
 def _matched(visit: Visit, examples: list[Example]) -> list[Matched]:
-    known = defined_events.identities(visit.call, visit.here, {example.user_id for example in examples})
-    return [Matched(example, sentence(example), known.get(example.user_id, "")) for example in examples]
+    names = defined_events.identities(visit.call, visit.here, {example.user_id for example in examples})
+    return [Matched(example, sentence(example), names.get(example.user_id, "")) for example in examples]
 
 
 def _event_here(visit: Visit) -> DefinedEvent:
@@ -146,9 +146,9 @@ def _addresses(visit: Visit, event: DefinedEvent | None) -> Addresses:
 
 
 def _values(visit: Visit, event: DefinedEvent | None, draft: DefinedEventDraft) -> Mapping[str, object]:
-    known = defined_events.list_defined_events(visit.call, visit.here)
+    events = defined_events.list_defined_events(visit.call, visit.here)
     others = [
-        other for other in known if (event is None or other.id != event.id) and not other.definition.events
+        other for other in events if (event is None or other.id != event.id) and not other.definition.events
     ]
     return {
         "event": event,
@@ -158,7 +158,7 @@ def _values(visit: Visit, event: DefinedEvent | None, draft: DefinedEventDraft) 
         "others": others[:MOST_CHOICES]
         + [other for other in others[MOST_CHOICES:] if other.id in draft.events],
         "more_others": left_out(others),
-        "categories": sorted({other.category for other in known if other.category}),
+        "categories": sorted({other.category for other in events if other.category}),
         "names": [seen.name for seen in defined_events.names_seen(visit.call, visit.here, limit=200)],
     }
 

@@ -44,16 +44,16 @@ class Shown(Struct, frozen=True):
 
 def flags_page(visit: Visit) -> Response:
     with_archived = visit.ask("archived") == "1"
-    found = flags.name_flags(visit.call, visit.here, with_archived=with_archived)
+    stored_flags = flags.name_flags(visit.call, visit.here, with_archived=with_archived)
     text = visit.ask("q").lower()
-    fitting = [flag for flag in found if text in f"{flag.key} {flag.name}".lower()]
+    fitting = [flag for flag in stored_flags if text in f"{flag.key} {flag.name}".lower()]
     page, siblings = portion(fitting, visit.ask("from")), _siblings(visit)
     columns = [sibling for sibling in siblings if sibling.id != visit.here.id][: MOST_COLUMNS - 1]
     return visit.page(
         "flags.html",
         page=page,
         shown=flags.list_flags_of(visit.call, visit.here, page.items),
-        total=len(found),
+        total=len(stored_flags),
         text=visit.ask("q"),
         with_archived=with_archived,
         environments=[sibling for sibling in siblings if sibling in columns or sibling.id == visit.here.id],
@@ -82,7 +82,7 @@ def flag_page(visit: Visit) -> Response:
     names = Names(
         segments={segment.id: segment.key for segment in flag.segments},
         flags=flag.flags,
-        lists={known.id: known.name for known in flag.lists},
+        lists={offered.id: offered.name for offered in flag.lists},
     )
     page = portion(flag.rules, visit.ask("from"))
     seen = editions_of(visit.call, "rule", [rule.id for rule in page.items])
@@ -220,12 +220,12 @@ def _metrics_addresses(visit: Visit, stored: StoredFlag | None) -> Addresses:
 
 
 def _metrics_values(visit: Visit, stored: StoredFlag | None, _draft: Metrics) -> Mapping[str, object]:
-    known = stored or this_flag(visit)
+    current = stored or this_flag(visit)
     return {
-        **_frame(visit, known),
+        **_frame(visit, current),
         "tab": "metrics",
         "choices": flag_form,
-        "warnings": warnings_of_metrics(known.flag.metrics),
+        "warnings": warnings_of_metrics(current.flag.metrics),
     }
 
 
@@ -253,8 +253,8 @@ METRICS = Editor(
 def sdk_page(visit: Visit) -> Response:
     call, here, stored = visit.call, visit.here, this_flag(visit)
     sdk_key = read_sdk_key(call, here)
-    found = list_rules(call, stored.flag.id, here)
-    condition_leaves = (leaf for rule in found for leaf in leaves(rule.condition))
+    rules = list_rules(call, stored.flag.id, here)
+    condition_leaves = (leaf for rule in rules for leaf in leaves(rule.condition))
     identifier = next((leaf.attribute for leaf in condition_leaves if isinstance(leaf, InList)), "")
     variable = stored.flag.variables[0].key if stored.flag.variables else ""
     client = client_of(visit, sdk_key=sdk_key or HIDDEN)
@@ -275,8 +275,8 @@ def sdk_page(visit: Visit) -> Response:
 
 def toggle_flag(visit: Visit) -> Response:
     """In the environment of the form, which is this one on the flag's page and any on the list."""
-    wanted = visit.form("at") or str(visit.here.id)
-    target = next((sibling for sibling in _siblings(visit) if str(sibling.id) == wanted), visit.here)
+    environment_id = visit.form("at") or str(visit.here.id)
+    target = next((sibling for sibling in _siblings(visit) if str(sibling.id) == environment_id), visit.here)
     is_on = visit.form("on") == "1"
     stored = this_flag(visit)
     flags.switch_flag(visit.call, stored.flag.id, target, is_on=is_on, expected=visit.seen_edition)

@@ -103,8 +103,8 @@ def come_back(visit: Visit) -> Response:
         raise
     except CairnError as error:
         back = "/"
-        if (found := heap_account.where(visit.call)) is not None:
-            visit.environment, back = found, visit.url("/heap?tab=config", found)
+        if (own := heap_account.where(visit.call)) is not None:
+            visit.environment, back = own, visit.url("/heap?tab=config", own)
         return visit.page("heap_window.html", status=error.status, error=error, back=back)
     return visit.go(
         visit.url("/heap", environment), "Connected. Enable the sync of a segment in Heap, and add it here."

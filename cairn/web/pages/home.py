@@ -123,27 +123,27 @@ def _defined(overview: Overview) -> Defined:
 
 
 def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
-    found = [
+    concerns = [
         Concern("bad", problem.label, problem.title, problem.text, visit.url("/live"), "Look")
         for problem in overview.problems
     ]
-    found += _of_segments(visit, overview.segments)
-    found += _of_lists(visit, list(dict.fromkeys(overview.long_lists)))
-    found += _of_audiences(visit, overview.audiences)
-    found += _of_syncs(visit, overview.syncs)
-    found += _of_hooks(visit, overview.hooks)
-    found += _of_withheld(visit, overview.withheld_lists)
-    found += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
-    found += _of_events(visit, overview.findings)
+    concerns += _of_segments(visit, overview.segments)
+    concerns += _of_lists(visit, list(dict.fromkeys(overview.long_lists)))
+    concerns += _of_audiences(visit, overview.audiences)
+    concerns += _of_syncs(visit, overview.syncs)
+    concerns += _of_hooks(visit, overview.hooks)
+    concerns += _of_withheld(visit, overview.withheld_lists)
+    concerns += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
+    concerns += _of_events(visit, overview.findings)
     if overview.unknown_keys:
-        found.append(_of_unknown_keys(visit, overview.unknown_keys))
-    return found
+        concerns.append(_of_unknown_keys(visit, overview.unknown_keys))
+    return concerns
 
 
 def _of_segments(visit: Visit, counted: list[CountedSegment]) -> Iterator[Concern]:
     """What failed first comes first, and what fails in great number is one line."""
-    known = [(entry.segment, entry.state) for entry in counted if entry.state is not None]
-    failing = [(segment, state) for segment, state in known if state.error]
+    states = [(entry.segment, entry.state) for entry in counted if entry.state is not None]
+    failing = [(segment, state) for segment, state in states if state.error]
     failing.sort(key=lambda pair: pair[1].failed_at or visit.now)
     for segment, state in failing[:SHOWN_EACH]:
         since = f" since {full_time(state.failed_at, visit.zone)}" if state.failed_at else ""
@@ -155,7 +155,7 @@ def _of_segments(visit: Visit, counted: list[CountedSegment]) -> Iterator[Concer
         title = f"{count(more, 'more segment')} {'is' if more == 1 else 'are'} not live"
         text = "Their pages say why. Each is counted again until that succeeds."
         yield Concern("bad", "failing", title, text, visit.url("/segments"), "Open")
-    drifted = [(segment, state) for segment, state in known if state.drift and not state.error]
+    drifted = [(segment, state) for segment, state in states if state.drift and not state.error]
     for segment, state in drifted[:SHOWN_EACH]:
         text = f"The last full recount differed by {count(state.drift, 'user')} and put it right."
         url = visit.url(f"/segments/{segment.id}")
@@ -226,12 +226,12 @@ def _of_withheld(visit: Visit, withheld: list[WithheldLists]) -> Iterator[Concer
 
 def _of_refusals(visit: Visit, refusals: list[Refusals]) -> list[Concern]:
     """The most frequent reasons, and one line for all the others."""
-    found = []
+    concerns = []
     for refusal in refusals[:REASONS_SHOWN]:
         state = "bad" if refusal.outcome == "failed" else "warn"
         text = f"{refusal.reason.replace('_', ' ').capitalize()}: {explain(refusal.reason)}"
         address = query({"outcome": refusal.outcome, "q": refusal.reason})
-        found.append(
+        concerns.append(
             Concern(
                 state,
                 refusal.outcome.replace("_", " "),
@@ -243,7 +243,7 @@ def _of_refusals(visit: Visit, refusals: list[Refusals]) -> list[Concern]:
         )
     if others := refusals[REASONS_SHOWN:]:
         text = f"For {count(len(others), 'other reason')}, each less often than the ones above."
-        found.append(
+        concerns.append(
             Concern(
                 "warn",
                 "others",
@@ -253,7 +253,7 @@ def _of_refusals(visit: Visit, refusals: list[Refusals]) -> list[Concern]:
                 "Look",
             )
         )
-    return found
+    return concerns
 
 
 def _refused(number: int) -> str:

@@ -16,9 +16,12 @@ HIDDEN = "ask-an-editor"  # stands in snippets for keys the member may not see
 
 
 def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
-    heard, known = sources.heard_from(visit.call, visit.here), sources.list_sources(visit.call, visit.here)
-    page = portion(known, visit.ask("from"))
-    first = [source for source in known if source.kind == "server"][:1]  # stands in the snippets
+    heard, stored_sources = (
+        sources.heard_from(visit.call, visit.here),
+        sources.list_sources(visit.call, visit.here),
+    )
+    page = portion(stored_sources, visit.ask("from"))
+    first = [source for source in stored_sources if source.kind == "server"][:1]  # stands in the snippets
     keys = sources.read_keys(visit.call, visit.here, page.items)
     servers = sources.read_keys(visit.call, visit.here, first).sources
     write_key = servers[0].write_key if servers else ""
@@ -110,7 +113,7 @@ def toggle_source(visit: Visit) -> Response:
 
 
 def add_source(visit: Visit) -> Response:
-    kind = next((known for known in KINDS if known == visit.form("kind")), KINDS[0])
+    kind = next((choice for choice in KINDS if choice == visit.form("kind")), KINDS[0])
     try:
         source = sources.add_source(visit.call, visit.here, name=visit.form("name"), kind=kind)
     except CairnError as error:

@@ -133,11 +133,11 @@ def _site(visit: Visit, site: LabelSite, pages: list[SeenPage]) -> Site:
 
 
 def _suggestions(visit: Visit, named: list[LabelSite], seen: dict[str, list[SeenPage]]) -> list[Suggestion]:
-    known = {_host(site.origin) for site in named} | {_host(client_of(visit).url)}
+    hosts = {_host(site.origin) for site in named} | {_host(client_of(visit).url)}
     return [
         Suggestion(f"https://{host}", max(page.users for page in pages))
         for host, pages in seen.items()
-        if host not in known and is_public(host)
+        if host not in hosts and is_public(host)
     ][:SHOWN]
 
 

@@ -27,14 +27,14 @@ HEADINGS = (
 
 
 def lists_page(visit: Visit, error: CairnError | None = None) -> Response:
-    found, text = lists.list_lists(visit.call, visit.here), visit.ask("q").lower()
-    page = portion([shown for shown in found if text in shown.known.name.lower()], visit.ask("from"))
+    all_lists, text = lists.list_lists(visit.call, visit.here), visit.ask("q").lower()
+    page = portion([shown for shown in all_lists if text in shown.known.name.lower()], visit.ask("from"))
     return visit.page(
         "lists.html",
         status=error.status if error else 200,
         error=error,
         page=page,
-        total=len(found),
+        total=len(all_lists),
         text=visit.ask("q"),
         name=visit.form.line("name"),
         folds_case=visit.form("folds_case") == "1",
@@ -89,10 +89,10 @@ def change_few(visit: Visit) -> Response:
 
 def upload_file(visit: Visit) -> Response:
     how, heading = visit.form("how"), visit.form("heading")
-    action = next((known for known in Action if known.value == how), Action.ADD)
+    action = next((choice for choice in Action if choice.value == how), Action.ADD)
     if visit.upload is None:
         return list_page(visit, InvalidInput("choose a file", field="file"))
-    named: Heading = next((known for known in get_args(Heading) if known == heading), "auto")
+    named: Heading = next((choice for choice in get_args(Heading) if choice == heading), "auto")
     return _changed(visit, action, structs.replace(visit.upload, heading=named))
 
 

@@ -78,9 +78,9 @@ class LiveRow(Struct, frozen=True):
     definable: dict[str, str]  # what the editor of defined events starts with
 
 
-def rows_of(found: list[LiveEvent]) -> list[LiveRow]:
+def rows_of(events: list[LiveEvent]) -> list[LiveRow]:
     """Senders decide how much there is to read: together no more than a browser shows without delay."""
-    rows = [_row(event) for event in found]
+    rows = [_row(event) for event in events]
     if sum(escaped_length(row.payload) for row in rows) <= MOST_PAYLOADS:
         return rows
     longest = MOST_PAYLOADS // len(rows)
@@ -118,8 +118,8 @@ def _refused_words(event: LiveEvent) -> Words:
 
 
 def explain(reason: str) -> str:
-    known = next((choice for choice in Reason if choice.value == reason), None)
-    return REASONS[known][1] if known else "A reason this release does not know."
+    reason_known = next((choice for choice in Reason if choice.value == reason), None)
+    return REASONS[reason_known][1] if reason_known else "A reason this release does not know."
 
 
 def _payload(event: LiveEvent) -> str:
@@ -175,22 +175,22 @@ class LiveQuery(Struct, frozen=True):
 
 def live_query(visit: Visit) -> LiveQuery:
     """Raises NotFound for a defined event that is not the project's."""
-    outcome, wanted = visit.ask("outcome"), visit.ask("type")
+    outcome, kind = visit.ask("outcome"), visit.ask("type")
     only = Filter(
         visit.ask("q"), visit.ask("user"), visit.ask("source"), outcome if outcome in list(Outcome) else ""
     )
-    number = wanted.removeprefix(DEFINED)
+    number = kind.removeprefix(DEFINED)
     defined = 0
-    if wanted in dict(KINDS):
-        only = structs.replace(only, kind=wanted)
-    elif wanted.startswith(DEFINED) and number.isascii() and number.isdigit() and len(number) < 10:
+    if kind in dict(KINDS):
+        only = structs.replace(only, kind=kind)
+    elif kind.startswith(DEFINED) and number.isascii() and number.isdigit() and len(number) < 10:
         defined = int(number)
     else:
-        wanted = ""
+        kind = ""
     meant = events.want_events(visit.call, visit.here, only, defined=defined)
     if wants_unknown(visit):
         meant = structs.replace(meant, environment_id=UNKNOWN)
-    return LiveQuery(meant, wanted)
+    return LiveQuery(meant, kind)
 
 
 def live_page(visit: Visit) -> Response:

@@ -16,7 +16,7 @@ SECRET_NAMES = {"client_secret": "Client secret", "webhook_secret": "Webhook sec
 
 
 def partner_apps_page(visit: Visit, error: CairnError | None = None) -> Response:
-    known = partner_apps.list_apps(visit.call)
+    apps = partner_apps.list_apps(visit.call)
     granted: dict[int, list[str]] = {}
     for grant in partner_apps.list_grants(visit.call):
         granted.setdefault(grant.app_id, []).append(grant.environment_name)
@@ -24,7 +24,7 @@ def partner_apps_page(visit: Visit, error: CairnError | None = None) -> Response
         "partner_apps.html",
         status=error.status if error else 200,
         error=error,
-        apps=portion(known, visit.ask("from")),
+        apps=portion(apps, visit.ask("from")),
         granted=granted,
         client=client_of(visit),
         may_change=visit.may(Verb.CHANGE_INTEGRATIONS),

@@ -83,8 +83,8 @@ def _typed(visit: Visit, before: CaptureSettings) -> CaptureSettings:
 
 def change_capture(visit: Visit) -> Response:
     try:
-        wanted = _typed(visit, privacy.read_capture(visit.call, visit.here))
-        privacy.change_capture(visit.call, visit.here, wanted, expected=visit.seen_edition)
+        typed = _typed(visit, privacy.read_capture(visit.call, visit.here))
+        privacy.change_capture(visit.call, visit.here, typed, expected=visit.seen_edition)
     except StaleVersion:
         raise
     except CairnError as error:

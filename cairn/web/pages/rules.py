@@ -52,7 +52,8 @@ def _values(visit: Visit, rule: Rule | None, draft: RuleDraft) -> Mapping[str, o
         (segment.id, f"{segment.name} ({segment.key})") for segment in segments
     ]
     named += [
-        (known.id, f"{known.name} ({LISTS[known.kind]})") for known in list_offered(visit.call, visit.here)
+        (offered.id, f"{offered.name} ({LISTS[offered.kind]})")
+        for offered in list_offered(visit.call, visit.here)
     ]
     known_ids = {str(value) for value, _ in named}
     # A list that is gone stays chosen, so that its row says which one it was.
@@ -67,7 +68,9 @@ def _values(visit: Visit, rule: Rule | None, draft: RuleDraft) -> Mapping[str, o
         "more_flags": left_out(others),
         "segments": choices(named, [row.segment for row in draft.rows]),
         "more_segments": left_out(named),
-        "variations": [(known.id, known.name or known.key) for known in stored.flag.variations],
+        "variations": [
+            (variation.id, variation.name or variation.key) for variation in stored.flag.variations
+        ],
         "has_locations": visit.core.settings.location_file is not None,
     }
 
@@ -111,10 +114,13 @@ def _stored(visit: Visit, rule: Rule) -> Mapping[str, Stored]:
     names = Names(
         segments={segment.id: segment.name for segment in flag.segments},
         flags=flag.flags,
-        lists={known.id: known.name for known in flag.lists},
+        lists={offered.id: offered.name for offered in flag.lists},
     )
-    variations = {known.id: known.name or known.key for known in flag.stored.flag.variations}
-    shares = [f"{known.weight:g} % {variations.get(known.variation_id, '?')}" for known in rule.allocations]
+    variations = {variation.id: variation.name or variation.key for variation in flag.stored.flag.variations}
+    shares = [
+        f"{allocation.weight:g} % {variations.get(allocation.variation_id, '?')}"
+        for allocation in rule.allocations
+    ]
     audience = [
         f"{line.joiner} {''.join(phrase.text for phrase in line.phrases)}"
         for line in lines(rule.condition, names)

@@ -69,15 +69,15 @@ class Answer(Struct, frozen=True):
 
 
 def segments_page(visit: Visit) -> Response:
-    found, text = segments.list_segments(visit.call, visit.here.project_id), visit.ask("q").lower()
-    fitting = [segment for segment in found if text in f"{segment.name} {segment.key}".lower()]
+    all_segments, text = segments.list_segments(visit.call, visit.here.project_id), visit.ask("q").lower()
+    fitting = [segment for segment in all_segments if text in f"{segment.name} {segment.key}".lower()]
     page = portion(fitting, visit.ask("from"))
-    known, names = segments.states_in(visit.call, visit.here), event_names(visit.call, visit.here)
+    states, names = segments.states_in(visit.call, visit.here), event_names(visit.call, visit.here)
     shown = [
-        Listed(segment, known.get(segment.id), _condition_words(visit, segment, names))
+        Listed(segment, states.get(segment.id), _condition_words(visit, segment, names))
         for segment in page.items
     ]
-    return visit.page("segments.html", shown=shown, page=page, total=len(found), text=visit.ask("q"))
+    return visit.page("segments.html", shown=shown, page=page, total=len(all_segments), text=visit.ask("q"))
 
 
 def _condition_words(visit: Visit, segment: Segment, names: Mapping[int, str]) -> list[Phrase]:
@@ -191,14 +191,16 @@ def _size(visit: Visit, draft: SegmentDraft) -> str:
     if condition is None:
         return f"It cannot be counted yet: {next(iter(problems.values()))}"
     try:
-        found = segments.preview_condition(visit.call, visit.here, condition, timeout_s=COUNT_WITHIN_S)
+        preview = segments.preview_condition(visit.call, visit.here, condition, timeout_s=COUNT_WITHIN_S)
     except Unavailable:
         return f"It takes longer than {COUNT_WITHIN_S:g} seconds to count; saved, it is counted in the background."
     except CairnError as error:
         return f"It cannot be counted yet: {error}"
-    if not found.users:
+    if not preview.users:
         return f"No users in {visit.here.name} now."
-    return f"{count(found.users, 'user')} in {visit.here.name} now, {found.identified:,} of them identified."
+    return (
+        f"{count(preview.users, 'user')} in {visit.here.name} now, {preview.identified:,} of them identified."
+    )
 
 
 def _suggestions(visit: Visit, draft: SegmentDraft) -> dict[str, list[str]]:
@@ -209,16 +211,16 @@ def _suggestions(visit: Visit, draft: SegmentDraft) -> dict[str, list[str]]:
         for number, row in enumerate(group.rows)
         if row.what == "property" and row.key
     }
-    wanted = list(dict.fromkeys(keys.values()))[:SUGGESTED_KEYS]
-    if not wanted:
+    property_keys = list(dict.fromkeys(keys.values()))[:SUGGESTED_KEYS]
+    if not property_keys:
         return {}
     try:
-        known = visit.call.ask(
-            visit.here.id, FrequentValues(tuple(wanted), SUGGESTED), timeout_s=SUGGEST_WITHIN_S
+        suggestions = visit.call.ask(
+            visit.here.id, FrequentValues(tuple(property_keys), SUGGESTED), timeout_s=SUGGEST_WITHIN_S
         )
     except Unavailable:
         return {}
-    return {row: known[key] for row, key in keys.items() if key in known}
+    return {row: suggestions[key] for row, key in keys.items() if key in suggestions}
 
 
 def _save(visit: Visit, segment: Segment | None, draft: SegmentDraft, expected: int | None) -> Response:

@@ -50,9 +50,9 @@ class Stretch(Struct, frozen=True):
 
 def users_page(visit: Visit) -> Response:
     call, text, cursor = visit.call, visit.ask("q"), read_cursor(visit.ask("after"))
-    known = list_defined_events(call, visit.here)
+    defined_events = list_defined_events(call, visit.here)
     did = _number(visit.ask("did"))
-    event = next((defined for defined in known if defined.id == did), None)
+    event = next((defined for defined in defined_events if defined.id == did), None)
     if event is not None:
         found = users.list_doers(call, visit.here, event.id, after=cursor)
     elif text:
@@ -66,8 +66,8 @@ def users_page(visit: Visit) -> Response:
         cursor=cursor,
         shown=_shown,
         event=event,
-        known=choices([(defined.id, defined.name) for defined in known], [did]),
-        more_known=left_out(known),
+        known=choices([(defined.id, defined.name) for defined in defined_events], [did]),
+        more_known=left_out(defined_events),
     )
 
 
@@ -84,14 +84,14 @@ def _shown(user: User) -> list[tuple[str, str]]:
 
 
 def user_page(visit: Visit) -> Response:
-    call, here, wanted = visit.call, visit.here, visit.number("user_id")
-    user = users.get_user(call, here, wanted)
-    if user.user_id != wanted:
+    call, here, user_id = visit.call, visit.here, visit.number("user_id")
+    user = users.get_user(call, here, user_id)
+    if user.user_id != user_id:
         return visit.go(
             visit.url(f"/users/{user.user_id}"), "This id belongs to the following user by a merge."
         )
     after, gap = read_cursor(visit.ask("after")), _gap(visit)
-    line, known = users.timeline(call, here, user, after=after), users.user_details(call, here, user)
+    line, details = users.timeline(call, here, user, after=after), users.user_details(call, here, user)
     decided, more_flags = flags_for(call, here, user.identity or str(user.user_id), limit=PAGE)
     split = sessions.sessions_of_timeline(
         call, here, users.raw_ids(call, here, user), gap_min=gap, around_ms=after.time_ms if after else None
@@ -104,18 +104,18 @@ def user_page(visit: Visit) -> Response:
         split=split,
         next=line.next,
         after=after,
-        ids=known.ids,
-        more_ids=known.more_ids,
-        more_merges=known.more_merges,
+        ids=details.ids,
+        more_ids=details.more_ids,
+        more_merges=details.more_merges,
         flags=decided,
         more_flags=more_flags,
-        past=list(reversed(known.merges)),
-        belongs=known.segments[:PAGE],
-        more_belongs=len(known.segments[PAGE:]),
+        past=list(reversed(details.merges)),
+        belongs=details.segments[:PAGE],
+        more_belongs=len(details.segments[PAGE:]),
         sessions=sessions.user_sessions(call, here, user, gap_min=gap).sessions[:SHOWN_SESSIONS],
         gap=gap,
         gaps=GAPS,
-        account=known.account,
+        account=details.account,
         may_unmerge=visit.may(Verb.CORRECT_USERS),
     )
 
