@@ -13,6 +13,7 @@ from cairn.routing.consent import missing_consent
 from cairn.routing.destination import Destination
 from cairn.routing.device_mode import ID_PREFIX
 from cairn.routing.filters import filtered
+from cairn.routing.mappings import mapped
 from cairn.routing.message import Message
 from cairn.routing.outcome import Discard
 from cairn.routing.rules import Rules
@@ -95,6 +96,11 @@ def apply_transformations(message: Message, rules: Rules, destination: Destinati
     return Discarded(Discard.DROPPED_BY_TRANSFORMATION, describe(left))
 
 
+def apply_mapping(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+    filled = mapped(message, rules.mappings, destination)
+    return filled if isinstance(filled, Message) else Discarded(Discard.NO_MATCHING_MAPPING, filled.detail)
+
+
 STEPS: tuple[Step, ...] = (
     drop_sent_by_browser,
     drop_unsupported_type,
@@ -103,6 +109,7 @@ STEPS: tuple[Step, ...] = (
     drop_by_event_switch,
     apply_filters,
     apply_transformations,
+    apply_mapping,
 )
 
 STEP_NAMES: dict[Step, str] = {
@@ -113,6 +120,7 @@ STEP_NAMES: dict[Step, str] = {
     drop_by_event_switch: "Event switches",
     apply_filters: "Filters",
     apply_transformations: "Transformations",
+    apply_mapping: "Mapping",
 }
 
 

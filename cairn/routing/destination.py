@@ -33,8 +33,6 @@ class Configuration(Struct, frozen=True):
 
     settings: dict[str, Any]  # Any: by each setting's kind; every key of the destination is there
     secrets: dict[str, str] = {}  # of kind "secret", opened
-    # By the name of a preset the fields that the connection maps otherwise; they have passed `check_mapping`.
-    mappings: dict[str, dict[str, Any]] = {}  # Any: values and directives
 
 
 class Preset(Struct, frozen=True):
@@ -43,6 +41,12 @@ class Preset(Struct, frozen=True):
     name: str
     kinds: frozenset[str]
     mapping: dict[str, Any]  # Any: by field a value or a directive (routing/directives.py)
+    # Fields that are filled only when a connection maps them.
+    more: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (*self.mapping, *self.more)
 
 
 class Request(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Mappings as Segment's Actions write them: values, and directives that fetch a value from a message. Pure.
 
-A directive is an object with the one key `@path`, `@if`, `@literal`, `@template` or `@case`. What a directive does not
-find is left out of the result; null is kept. Source: contracts/segment.md section 4.
+A directive is an object with the one key `@path`, `@arrayPath`, `@if`, `@literal`, `@template` or `@case`. What a
+directive does not find is left out of the result; null is kept. Source: contracts/segment.md section 4.
 """
 
 import re
@@ -91,6 +91,11 @@ def _check_directive(mapping: dict[str, Any], directive: str, field: str) -> Non
         raise MappingRefused(f"{field}: {directive} expects text", field=field)
     if directive == "@if" and not (isinstance(value, dict) and {"exists", "blank"} & value.keys()):
         raise MappingRefused(f'{field}: @if expects an object with "exists" or "blank"', field=field)
+    if directive == "@arrayPath" and not _is_array_path(value):
+        raise MappingRefused(
+            f'{field}: @arrayPath expects an array: a path, and an object for each element as {{"sku": ...}}',
+            field=field,
+        )
     is_case = isinstance(value, dict) and value.get("operator") in ("lower", "upper")
     if directive == "@case" and not is_case:
         raise MappingRefused(
@@ -100,6 +105,20 @@ def _check_directive(mapping: dict[str, Any], directive: str, field: str) -> Non
 
 def _path(path: str, source: Json) -> Json:
     return value_at(source, path)
+
+
+def _is_array_path(value: Json) -> bool:
+    return isinstance(value, list) and len(value) in (1, 2) and isinstance(value[0], str | dict)
+
+
+def _array_path(options: list[Any], source: Json) -> Json:
+    """The array at a path, each element mapped by the object beside it, with paths that begin at the element."""
+    path, item = options[0], options[1] if len(options) > 1 else {}
+    found = value_at(source, path) if isinstance(path, str) else resolve(path, source)
+    if not isinstance(found, dict | list) or not isinstance(item, dict) or not item:
+        return found
+    elements = found if isinstance(found, list) else [found]
+    return [value for element in elements if (value := resolve(item, element)) is not UNSET]
 
 
 def _if(options: dict[str, Any], source: Json) -> Json:
@@ -140,6 +159,7 @@ def _case(options: dict[str, Any], source: Json) -> Json:
 
 _DIRECTIVES: dict[str, Callable[[Any, Json], Json]] = {  # Any: by the directive
     "@path": _path,
+    "@arrayPath": _array_path,
     "@if": _if,
     "@literal": resolve,
     "@template": render,

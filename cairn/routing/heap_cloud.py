@@ -7,7 +7,7 @@ from typing import Any
 
 from cairn.routing.body import JsonObject
 from cairn.routing.destination import Configuration, Preset, Setting
-from cairn.routing.directives import MappingRefused, check_mapping, resolve
+from cairn.routing.directives import resolve
 from cairn.routing.flat import as_text
 from cairn.routing.message import Message
 from cairn.routing.payload import rejected
@@ -57,14 +57,9 @@ def check_app_id(configuration: Configuration) -> dict[str, str]:
 class Fields:
     """A message's fields, as the mapping of its kind fills them."""
 
-    def __init__(self, message: Message, configuration: Configuration, presets: tuple[Preset, ...]) -> None:
+    def __init__(self, message: Message, presets: tuple[Preset, ...]) -> None:
         preset = next(preset for preset in presets if message.kind in preset.kinds)
-        mapping = {**preset.mapping, **configuration.mappings.get(preset.name, {})}
-        try:
-            check_mapping(mapping)
-        except MappingRefused as error:
-            raise rejected(str(error)) from error
-        self._values: JsonObject = resolve(mapping, message.body)
+        self._values: JsonObject = resolve({**preset.mapping, **message.mapping}, message.body)
 
     def text(self, name: str) -> str:
         """Numbers and booleans are made text. Raises NotForDestination for objects and arrays."""

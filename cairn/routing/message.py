@@ -23,6 +23,8 @@ class Message(Struct, frozen=True):
     received_ms: int
     time_ms: int  # when it happened, by our clock
     body: dict[str, Any]  # Any: foreign JSON
+    # The fields of its destination's preset that the connection fills otherwise; they have passed `check_mapping`.
+    mapping: dict[str, Any] = {}  # Any: values and directives
 
     @property
     def order_key(self) -> str:

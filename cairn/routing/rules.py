@@ -9,7 +9,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cairn.errors import InvalidInput
+from cairn.routing.destination import Destination
 from cairn.routing.filters import MOST_FILTERS, Filter
+from cairn.routing.mappings import MOST_MAPPINGS, Mapping, check_fields
 from cairn.routing.transformations import MOST_TRANSFORMATIONS, AnyTransformation
 from cairn.routing.typed_texts import decoded, to_json
 
@@ -28,6 +30,8 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     # Consent categories that the connection needs, all of them.
     consent: tuple[str, ...] = ()
     filters: Annotated[tuple[Filter, ...], Meta(max_length=MOST_FILTERS)] = ()
+    # None: a destination's presets, or the message as it is.
+    mappings: Annotated[tuple[Mapping, ...], Meta(max_length=MOST_MAPPINGS)] = ()
     transformations: Annotated[tuple[AnyTransformation, ...], Meta(max_length=MOST_TRANSFORMATIONS)] = ()
 
 
@@ -41,6 +45,14 @@ def read_rules(data: Any) -> Rules:  # Any: foreign JSON
         )
         field = path.strip("`").lstrip(".")
         raise RulesRefused(f"{field or 'rules'}: {said[:1].lower()}{said[1:]}", field=field) from error
+
+
+def check_rules(rules: Rules, destination: Destination) -> None:
+    """Raises RulesRefused for what a destination does not have, naming the field."""
+    for number, mapping in enumerate(rules.mappings):
+        if complaint := check_fields(mapping, destination):
+            field = f"mappings[{number}].fields"
+            raise RulesRefused(f"{field}: {complaint}", field=field)
 
 
 def rules_json(rules: Rules) -> dict[str, Any]:

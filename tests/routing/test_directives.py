@@ -48,6 +48,28 @@ SOURCE = {
         ),
         pytest.param({"@literal": {"a": 1}}, {"a": 1}, id="literal"),
         pytest.param(
+            {"@arrayPath": ["$.properties.items", {"id": {"@path": "$.sku"}, "n": {"@path": "$.none"}}]},
+            [{"id": "a"}, {"id": "b"}],
+            id="array path",
+        ),
+        pytest.param(
+            {"@arrayPath": ["$.properties['a b']", {"x": {"@path": "$.c"}}]},
+            [{"x": 1}],
+            id="array path of an object",
+        ),
+        pytest.param(
+            {"@arrayPath": ["$.properties.items"]}, SOURCE["properties"]["items"], id="array as it is"
+        ),
+        pytest.param(
+            {"@arrayPath": ["$.event", {"x": {"@path": "$"}}]}, "Order Completed", id="array path of text"
+        ),
+        pytest.param({"@arrayPath": ["$.none", {"x": 1}]}, UNSET, id="array path of nothing"),
+        pytest.param(
+            {"@arrayPath": [{"@path": "$.properties.items"}, {"x": {"@template": "{{sku}}!"}}]},
+            [{"x": "a!"}, {"x": "b!"}],
+            id="array path of a directive",
+        ),
+        pytest.param(
             {
                 "@template": "{{event}}: {{ properties.plan }} {{properties.n}}{{properties.ok}}{{none}}{{properties}}"
             },
@@ -78,6 +100,11 @@ def test_a_mapping_gives(mapping: Any, expected: Any) -> None:
         pytest.param({"@if": 1}, "mapping", id="if that is no object"),
         pytest.param({"@case": {"operator": "swap", "value": "x"}}, "mapping", id="unknown case"),
         pytest.param({"@path": "x" * 501}, "mapping", id="long path"),
+        pytest.param({"@arrayPath": "$.a"}, "mapping", id="array path that is no array"),
+        pytest.param({"@arrayPath": [1, {}]}, "mapping", id="array path without a path"),
+        pytest.param(
+            {"@arrayPath": ["$.a", {"x": {"@no": 1}}]}, "mapping.@arrayPath[1].x", id="in an element"
+        ),
         pytest.param({"@if": {"exists": 1, "then": {"@no": 1}}}, "mapping.@if.then", id="inner directive"),
     ],
 )

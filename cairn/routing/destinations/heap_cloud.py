@@ -38,7 +38,9 @@ _FIELDS = {
 
 
 def _preset(name: str, kind: str, traits: str) -> Preset:
-    return Preset(name, frozenset((kind,)), {**_FIELDS, "type": kind, "traits": {"@path": traits}})
+    return Preset(
+        name, frozenset((kind,)), {**_FIELDS, "type": kind, "traits": {"@path": traits}}, ("user_id",)
+    )
 
 
 PRESETS = (
@@ -79,7 +81,7 @@ def _post(path: str, document: JsonObject, configuration: Configuration) -> Any:
 
 def _calls(message: Message, configuration: Configuration) -> list[tuple[str, JsonObject]]:
     """Paths and bodies: the user's properties first, where there are any, then the event, where it is one."""
-    fields = Fields(message, configuration, PRESETS)
+    fields = Fields(message, PRESETS)
     mode: NestedMode = configuration.settings["nested_properties"]
     identity = _identity(fields)
     traits = with_indexes(fields.object("traits"), as_is, mode)

@@ -27,6 +27,7 @@ PRESETS = (
             "name": {"@path": "$.name"},
             "traits": {"@path": "$.context.traits"},
         },
+        more=("identity",),
     ),
     Preset(
         "Identify Calls",
@@ -43,7 +44,7 @@ PRESETS = (
 def _prepare(messages: Sequence[Message], configuration: Configuration, now: datetime) -> list[Request]:
     requests: list[Request] = []
     for message in messages:
-        fields = Fields(message, configuration, PRESETS)
+        fields = Fields(message, PRESETS)
         made = _user(fields) if message.kind == "identify" else _event(fields, message)
         for path, document in made:
             call = post_json(

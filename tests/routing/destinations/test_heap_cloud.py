@@ -140,9 +140,9 @@ def test_heaps_own_number_can_be_mapped(value: Any, expected: dict[str, str]) ->
 
 
 def mapped(mapping: dict[str, Any], value: Any) -> dict[str, Any]:
-    configuration = msgspec.structs.replace(configured(HEAP, app_id="11"), mappings={"Send Event": mapping})
     sent = message("track", userId="u1", event="E", properties={"id": value})
-    [request] = HEAP.prepare([sent], configuration, NOW)
+    sent = msgspec.structs.replace(sent, mapping=mapping)
+    [request] = HEAP.prepare([sent], configured(HEAP, app_id="11"), NOW)
     [made] = msgspec.json.decode(request.call.body)["events"]
     assert isinstance(made, dict)
     return made

@@ -15,10 +15,8 @@ MAY_5_MS = 1_714_885_505_123  # 2024-05-05T05:05:05.123Z
 
 
 def sent(kind: str, /, mapping: dict[str, Any] | None = None, **body: Any) -> list[tuple[str, bytes]]:
-    configuration = configured(HEAP, app_id="11")
-    if mapping is not None:
-        configuration = msgspec.structs.replace(configuration, mappings={"Track Calls": mapping})
-    made = HEAP.prepare([message(kind, time_ms=MAY_5_MS, **body)], configuration, NOW)
+    told = msgspec.structs.replace(message(kind, time_ms=MAY_5_MS, **body), mapping=mapping or {})
+    made = HEAP.prepare([told], configured(HEAP, app_id="11"), NOW)
     assert all(request.positions == (1,) for request in made)
     return [(request.call.url, request.call.body) for request in made]
 
