@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,9 +51,11 @@ def databases() -> "Databases":
 
 
 class Server:
-    """One PostgreSQL with data of its own, empty at first."""
+    """One PostgreSQL with data of its own, empty at first. With a port it asks callers on 127.0.0.1 for passwords."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, port: int = 0, options: Sequence[str] = ()) -> None:
+        self._options = [*OPTIONS, "listen_addresses=127.0.0.1" if port else "listen_addresses=", *options]
+        self._options += [f"port={port}"] if port else []
         self.folder = Path(tempfile.mkdtemp(prefix="cairn-postgresql-"))
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self._data = self.folder / "data"
@@ -62,11 +65,12 @@ class Server:
             self._owner |= {"user": UNPRIVILEGED, "extra_groups": []}
         self._process: subprocess.Popen[str] | None = None
         made = [programs() / "initdb", "-D", self._data, "-U", "cairn", "-A", "trust", "-E", "UTF8", *LOCALE]
+        made.append("--auth-host=scram-sha-256")
         subprocess.run([*made, "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self._owner)
         atexit.register(self.kill)
 
     def start(self) -> None:
-        options = [part for option in OPTIONS for part in ("-c", option)]
+        options = [part for option in self._options for part in ("-c", option)]
         self._process = subprocess.Popen(
             [
                 programs() / "postgres",
@@ -74,8 +78,6 @@ class Server:
                 self._data,
                 "-k",
                 self.folder,
-                "-c",
-                "listen_addresses=",
                 *options,
             ],
             stderr=subprocess.PIPE,

@@ -88,8 +88,9 @@ class Batch(Struct, frozen=True):
 # A message that cannot be sent raises NotForDestination: delivery then asks again for each of them alone.
 Prepare = Callable[[Sequence[Message], Configuration, datetime], list[Request]]
 # The address of a host and port, checked as every call's is. Raises CallRefused and CallFailed. Last: whether what is
-# sent there is encrypted; secrets go unencrypted only where an operator allows it.
-Locate = Callable[[str, int, bool], Awaitable[str]]
+# sent there is encrypted; secrets go unencrypted only where an operator allows it. It waits for the system's resolver,
+# so an event loop asks it in a thread.
+Locate = Callable[[str, int, bool], str]
 # Sends a batch by itself, at most `batch` messages, in their order. Raises nothing but NotForDestination, as Prepare
 # does. Cancelled, it leaves nothing half done.
 Send = Callable[[Sequence[Message], Configuration, Locate], Awaitable[Verdict]]
