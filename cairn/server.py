@@ -156,6 +156,7 @@ class CoreProcess:
             health=health_of(settings.data_dir, self.log, self.loader, self.live, self.publisher, clock),
             locate=locate,
             received=applying.completed,
+            log_end=self.log.end,
         )
         self.app: Starlette = build_web(core, api=[*build_api(core), *shop_routes(self.engine)])
         self.workers = Workers(

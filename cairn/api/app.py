@@ -16,7 +16,10 @@ from cairn.api.partner import partner_routes, partner_surface
 from cairn.api.resources import (
     accounts,
     audiences,
+    connections,
     defined_events,
+    deliveries,
+    destinations,
     environments,
     events,
     flags,
@@ -35,6 +38,9 @@ from cairn.app.core import Core
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *environments.ENDPOINTS,
+    *destinations.ENDPOINTS,
+    *connections.ENDPOINTS,
+    *deliveries.ENDPOINTS,
     *segments.ENDPOINTS,
     *syncs.ENDPOINTS,
     *lists.ENDPOINTS,

@@ -57,6 +57,7 @@ class Core:
     spools: Spools = field(default_factory=Spools)  # uploads that are being received or read
     syncs_changed: Callable[[], None] = lambda: None  # called after every committed change of a sync
     client: HttpClient = field(default_factory=lambda: HttpClient(TrustedProxies("")))  # to other machines
+    log_end: Callable[[], int] = lambda: 0  # of the event log: what comes after it has not arrived yet
     received: Callable[[], None] = lambda: None  # a segment webhook has completed a task, to be applied
 
     @cached_property

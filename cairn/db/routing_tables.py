@@ -80,7 +80,11 @@ dead_letters = Table(  # messages that were given up, to be looked at and sent a
     Column("attempts", Integer, nullable=False, default=0),
     moment("failed_at"),
     moment("expires_at"),
+    moment(
+        "redrive_at", nullable=True
+    ),  # when somebody asked to send it again; delivery deletes it once it is sent
     Index(None, "connection_id", "position", unique=True),
+    Index(None, "connection_id", "redrive_at"),
     Index(None, "expires_at"),
     sqlite_autoincrement=True,
 )

@@ -24,6 +24,7 @@ Kind = Literal[
     "rule order",
     "defined event",
     "source",
+    "connection",
     "environment",
     "capture settings",
     "account ID property",

@@ -17,6 +17,7 @@ from cairn.app.core import Core
 from cairn.clock import to_ms
 from cairn.conditions.tree import UserProperty
 from cairn.db.engine import reading
+from cairn.db.routing_tables import dead_letters
 from cairn.db.sync_tables import heap_connections, heap_tasks, sync_targets
 from cairn.db.tables import environments, metadata, sources
 from cairn.definitions.defined_event import create_defined_event
@@ -32,6 +33,8 @@ from cairn.members.sets import list_set, users_set
 from cairn.outcomes import Reason
 from cairn.privacy.request import ErasedUser, ask_deletion
 from cairn.privacy.snapshot import THIS, NewSnapshot, add_snapshot
+from cairn.routing.catalogue import destination
+from cairn.routing.connections import ConnectionChange, create_connection
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.store.store import AccountChange, PropertyChange
 from cairn.sync.addresses import rules_of
@@ -72,6 +75,8 @@ class Tenant:
     app_id: int  # a partner app
     grant_id: int  # what it was allowed
     audience_id: int  # of its Heap account
+    connection_id: int  # of its source to a destination
+    letter_id: int  # which that gave up
     tokens: dict[Role, str]
 
     @property
@@ -100,6 +105,9 @@ class Tenant:
             "grant_id": self.grant_id,
             "audience_id": self.audience_id,
             "account": f"{self.name} ltd",
+            "connection_id": self.connection_id,
+            "letter_id": self.letter_id,
+            "slug": "heap_classic",
         }
 
 
@@ -173,6 +181,7 @@ def make_tenant(core: Core, name: str) -> Tenant:
             granted_by=name,
             now=now,
         )
+        connection_id, letter_id = _connection(connection, core, workspace_id, name, now)
         sync = _sync(connection, workspace_id, environment.id, segment.id, name, now)
         tenant = Tenant(
             name=name,
@@ -204,6 +213,8 @@ def make_tenant(core: Core, name: str) -> Tenant:
             app_id=app.id,
             grant_id=customer.grant_id,
             audience_id=_audience(connection, workspace_id, environment.id, name, now),
+            connection_id=connection_id,
+            letter_id=letter_id,
             list_id=create_list(connection, environment.id, f"{name} list", folds_case=False, now=now).id,
             tokens=made.tokens,
         )
@@ -227,6 +238,32 @@ def _hook(connection: sa.Connection, core: Core, environment_id: int, name: str,
     )
     tell_settings_changed(connection, [environment_id], now)
     return hook.id
+
+
+def _connection(
+    connection: sa.Connection, core: Core, workspace_id: int, name: str, now: datetime
+) -> tuple[int, int]:
+    """Of its first source, with a dead letter."""
+    source = list_sources(connection, workspace_id)[0]
+    wanted = ConnectionChange(name=name, settings={"app_id": "1234567890"}, is_enabled=False)
+    chosen = destination("heap_classic")
+    made = create_connection(
+        connection, workspace_id, source.id, chosen, core.seal, wanted, log_end=0, now=now
+    )
+    letter = sa.insert(dead_letters).values(
+        connection_id=made.id,
+        position="1",
+        kind="track",
+        event=name,
+        user_id=name,
+        anonymous_id="",
+        message={"event": name},
+        reason="expired",
+        detail=name,
+        failed_at=now,
+        expires_at=now + timedelta(days=30),
+    )
+    return made.id, connection.execute(letter.returning(dead_letters.c.id)).scalar_one()
 
 
 def _sync(

@@ -22,6 +22,9 @@ from tests.api.conftest import Tenant, World
 
 APPROVED = [
     "DELETE /audiences/{audience_id}",
+    "DELETE /connections/{connection_id}",
+    "DELETE /connections/{connection_id}/dead-letters",
+    "DELETE /connections/{connection_id}/dead-letters/{letter_id}",
     "DELETE /defined-events/{event_id}",
     "DELETE /flags/{key}",
     "DELETE /flags/{key}/environments/{environment}/rules/{rule_id}",
@@ -45,12 +48,19 @@ APPROVED = [
     "GET /audiences/{audience_id}/history",
     "GET /audiences/{audience_id}/members",
     "GET /capture",
+    "GET /connections/{connection_id}",
+    "GET /connections/{connection_id}/dead-letters",
+    "GET /connections/{connection_id}/dead-letters/{letter_id}",
+    "GET /connections/{connection_id}/delivery",
+    "GET /connections/{connection_id}/samples",
     "GET /defined-events",
     "GET /defined-events/findings",
     "GET /defined-events/{event_id}",
     "GET /defined-events/{event_id}/counts",
     "GET /deletions",
     "GET /deletions/{deletion_id}",
+    "GET /destinations",
+    "GET /destinations/{slug}",
     "GET /environments",
     "GET /environments/{environment}",
     "GET /events",
@@ -76,6 +86,7 @@ APPROVED = [
     "GET /snapshots/{snapshot_id}",
     "GET /sources",
     "GET /sources/{source_id}",
+    "GET /sources/{source_id}/connections",
     "GET /sync-targets",
     "GET /sync-targets/{target_id}",
     "GET /syncs/{sync_id}",
@@ -87,6 +98,7 @@ APPROVED = [
     "GET /users/{user}/sessions",
     "GET /webhooks",
     "GET /webhooks/{hook_id}/messages",
+    "PATCH /connections/{connection_id}",
     "PATCH /defined-events/{event_id}",
     "PATCH /environments/{environment}",
     "PATCH /flags/{key}",
@@ -98,6 +110,9 @@ APPROVED = [
     "PATCH /sync-targets/{target_id}",
     "PATCH /syncs/{sync_id}",
     "POST /audiences",
+    "POST /connections/{connection_id}/copy",
+    "POST /connections/{connection_id}/dead-letters/redrive",
+    "POST /connections/{connection_id}/dead-letters/{letter_id}/redrive",
     "POST /defined-events",
     "POST /defined-events/test",
     "POST /defined-events/{event_id}/restore",
@@ -115,6 +130,7 @@ APPROVED = [
     "POST /segments/preview",
     "POST /segments/{segment_id}/syncs",
     "POST /snapshots",
+    "POST /sources/{source_id}/connections",
     "POST /sync-targets",
     "POST /syncs/{sync_id}/now",
     "POST /syncs/{sync_id}/sample",
@@ -147,6 +163,8 @@ PUBLIC = {f"{PREFIX}/openapi.json", f"{PREFIX}/docs", "/api/{rest:path}"}
 
 # They answer with numbers, or with what is wrong.
 NAMELESS = {"preview_segment", "try_definition", "read_event_findings"}
+# The catalogue is everybody's, and holds nobody's things.
+NOBODYS = {"read_destinations", "read_destination"}
 
 every_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)
 
@@ -173,7 +191,7 @@ def _request(world: World, endpoint: Endpoint, path: dict[str, Any], query: dict
 
 def _named(endpoint: Endpoint) -> list[str]:
     """What a request can name of a workspace: parts of the path, and the environment in the query."""
-    names = list(endpoint.path_types)
+    names = [] if endpoint.name in NOBODYS else list(endpoint.path_types)
     return names + (["?environment"] if "environment" in endpoint.query_type.__struct_fields__ else [])
 
 
@@ -205,7 +223,7 @@ def test_answers_hold_nothing_of_another_workspace(world: World, endpoint: Endpo
         response = _request(world, endpoint, world.a.path, query)
         assert response.status_code == 200, response.text
         assert world.b.name not in response.text
-        assert endpoint.name in NAMELESS or world.a.name in response.text
+        assert endpoint.name in NAMELESS | NOBODYS or world.a.name in response.text
 
 
 def _queries(endpoint: Endpoint) -> list[dict[str, Any]]:
@@ -238,6 +256,9 @@ def test_role_decides(world: World, endpoint: Endpoint, role: Role) -> None:
         app_id=2**31 - 1,
         grant_id=2**31 - 1,
         audience_id=2**31 - 1,
+        connection_id=2**31 - 1,
+        letter_id=2**31 - 1,
+        slug="nothing",
     )
     body = {} if endpoint.body_type is None else {"json": {"no_such_field": 1}}
     response = world.call(endpoint.method, path, role=role, **body)

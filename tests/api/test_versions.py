@@ -41,6 +41,8 @@ WITHOUT_VERSION = {
     "DELETE /lists/{list_id}": "a list that a rule asks about is not deleted, whatever is in it",
     "PATCH /lists/{list_id}": "only its name can be changed",
     "PUT /lists/{list_id}/values": "says the whole of what is to be in, whatever was in before",
+    "DELETE /connections/{connection_id}/dead-letters": "dead letters are not edited: there or not",
+    "DELETE /connections/{connection_id}/dead-letters/{letter_id}": "a dead letter is there or it is not",
     "DELETE /users/{user}": "users are not edited; the answer is a request of its own",
     "POST /users/{user}/unmerge": "names the very id to take out; taken out meanwhile is refused by itself",
 }
@@ -141,8 +143,11 @@ def test_every_collection_but_those_that_make_new_things_is_covered() -> None:
     """A POST without a version makes something new, or changes nothing that is stored."""
     made = {"/segments", "/flags", "/defined-events", "/snapshots", "/label-sites"}
     made |= {"/segments/{segment_id}/syncs", "/sync-targets", "/partner-apps", "/webhooks", "/audiences"}
+    made |= {"/sources/{source_id}/connections", "/connections/{connection_id}/copy"}
     made |= {"/lists", "/lists/{list_id}/values/remove"}  # values are named, not edited
     sent = {"/syncs/{sync_id}/now", "/syncs/{sync_id}/sample"}  # nothing that people edit changes
+    letters = "/connections/{connection_id}/dead-letters"
+    sent |= {f"{letters}/redrive", f"{letters}/{{letter_id}}/redrive"}
     sent |= {
         f"/partner-apps/{{app_id}}/{secret}" for secret in ("client-secret", "webhook-secret")
     }  # new ones
