@@ -176,7 +176,9 @@ def _visit(browser: Browser, site: Site, kind: str) -> Run:
 
 def _thread_us(session: Any) -> float:
     """Processor time of the tasks of the page's main thread until now."""
-    metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    metrics = {
+        metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]
+    }
     return float(metrics["TaskDuration"]) * 1e6
 
 

@@ -48,7 +48,7 @@ class Memory:
     def tenth(self, number: int, name: str = "total") -> float:
         """The median of one of ten equal stretches."""
         size = max(1, len(self.samples) // 10)
-        return statistics.median(one[name] for one in self.samples[number * size : (number + 1) * size])
+        return statistics.median(sample[name] for sample in self.samples[number * size : (number + 1) * size])
 
 
 def main() -> None:

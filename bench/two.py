@@ -104,7 +104,7 @@ def connect(analytics: Served, flags: Served) -> None:
     expect_from(flags.data_dir, there, id_token)
     segments = call(analytics, "GET", "/segments")["segments"]
     assert isinstance(segments, list)
-    segment_id = next(one["id"] for one in segments if one["key"] == "heap_premium_users")
+    segment_id = next(segment["id"] for segment in segments if segment["key"] == "heap_premium_users")
     call(
         analytics,
         "POST",

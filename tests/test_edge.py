@@ -60,7 +60,7 @@ class Served:
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         connection = self.connection()
         try:
-            return asked(connection, method, path, body, **headers)
+            return answer_to(connection, method, path, body, **headers)
         finally:
             connection.close()
 
@@ -84,7 +84,7 @@ class Served:
             log.close()
 
 
-def asked(
+def answer_to(
     connection: HTTPConnection, method: str, path: str, body: bytes | None = None, **headers: str
 ) -> tuple[int, bytes]:
     connection.request(method, path, body, headers)
@@ -202,7 +202,9 @@ class Caller(threading.Thread):
         while not self.stop.is_set():
             started = time.perf_counter()
             try:
-                status, body = asked(connection, *self._call, event(str(self.calls)) if self._sends else None)
+                status, body = answer_to(
+                    connection, *self._call, event(str(self.calls)) if self._sends else None
+                )
                 if status != 200 or not body.startswith(self._wanted):
                     self.failures.append((status, body))
             except (OSError, HTTPException) as error:
@@ -257,7 +259,7 @@ class Sender(threading.Thread):
         while not self.stop.is_set():
             name = f"{self.name}-{number}"
             try:
-                if asked(connection, "POST", EVENTS, event(name))[0] == 200:
+                if answer_to(connection, "POST", EVENTS, event(name))[0] == 200:
                     self.acknowledged.add(name)
                     number += 1
             except (OSError, HTTPException):

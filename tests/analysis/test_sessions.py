@@ -114,21 +114,25 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Past, li
 
 
 def counted(drafts: list[Draft], users: set[int]) -> list[Draft]:
-    did = [one for one in drafts if one.user_id in users and one.kind not in (Kind.IDENTIFY, Kind.SESSION)]
+    did = [
+        draft
+        for draft in drafts
+        if draft.user_id in users and draft.kind not in (Kind.IDENTIFY, Kind.SESSION)
+    ]
     return sorted(did, key=lambda one: one.time_ms)
 
 
 def groups(drafts: list[Draft], gap_minutes: int | None) -> list[list[Draft]]:
     """The sessions of one user's events, by hand."""
     if gap_minutes is None:
-        named = sorted({one.session_id for one in drafts} - {0})
-        return [[one for one in drafts if one.session_id == number] for number in named]
+        named = sorted({draft.session_id for draft in drafts} - {0})
+        return [[draft for draft in drafts if draft.session_id == number] for number in named]
     found: list[list[Draft]] = []
-    for one in drafts:
-        if found and one.time_ms - found[-1][-1].time_ms <= gap_minutes * MINUTE_MS:
-            found[-1].append(one)
+    for draft in drafts:
+        if found and draft.time_ms - found[-1][-1].time_ms <= gap_minutes * MINUTE_MS:
+            found[-1].append(draft)
         else:
-            found.append([one])
+            found.append([draft])
     return found
 
 
@@ -167,9 +171,9 @@ def test_sessions_split_anew_are_the_same_however_many_events_are_looked_at_at_o
     past, drafts = visited
     ann, gap_ms = identified_user_id(HERE, "ann"), 30 * MINUTE_MS
     sessions = groups(counted(drafts, {1, 2, ann}), 30)
-    expected = sorted(((one[0].time_ms, len(one)) for one in sessions), reverse=True)
+    expected = sorted(((session[0].time_ms, len(session)) for session in sessions), reverse=True)
     assert len(expected) > 40
-    for most in (max(len(one) for one in sessions) + 1, 40):
+    for most in (max(len(session) for session in sessions) + 1, 40):
         monkeypatch.setattr(sessions_module, "MOST_EVENTS", most)
         found = all_sessions(past, HERE, ann, gap_ms)
         assert [(session.start_ms, session.events) for session in found] == expected

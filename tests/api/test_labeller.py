@@ -127,7 +127,7 @@ def test_candidates_are_counted_in_one_call(labeller: Labeller) -> None:
     answer = labeller.ask("/counts", {"parts": parts})
     assert answer.status_code == 200, answer.text
     assert answer.json()["days"] == 30
-    counted = [(each["events"], each["users"]) for each in answer.json()["counts"]]
+    counted = [(count["events"], count["users"]) for count in answer.json()["counts"]]
     assert counted == [(6, 2), (3, 1), (0, 0), (6, 2), (0, 0), (7, 2)]
     assert labeller.ask("/counts", {"parts": []}).json()["counts"] == []
 

@@ -12,16 +12,16 @@ def switch(world: World, role: Role, *, inlines_lists: bool) -> int:
 
 
 def test_lists_are_left_out_in_a_new_environment_until_an_admin_says_otherwise(world: World) -> None:
-    def known() -> dict[int, bool]:
+    def states() -> dict[int, bool]:
         found = world.call("GET", "/environments").json()["environments"]
         return {environment["id"]: environment["inlines_lists"] for environment in found}
 
-    assert not any(known().values())
+    assert not any(states().values())
     assert switch(world, Role.ADMIN, inlines_lists=True) == 200
-    assert [environment for environment, is_on in known().items() if is_on] == [world.a.environment]
+    assert [environment for environment, is_on in states().items() if is_on] == [world.a.environment]
     assert world.changed[-1] == world.a.environment, "published again"
     assert switch(world, Role.ADMIN, inlines_lists=False) == 200
-    assert not any(known().values())
+    assert not any(states().values())
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])

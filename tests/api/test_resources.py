@@ -45,11 +45,11 @@ def api(world: World, own: Tenant) -> _Api:
 
 def test_environments_and_sources(api: _Api, own: Tenant) -> None:
     environments = api("GET", "/environments")["environments"]
-    assert [each["key"] for each in environments] == ["production", "development"]
+    assert [environment["key"] for environment in environments] == ["production", "development"]
     assert environments[0]["id"] == own.environment
     assert environments[0]["app_id"].isdigit()
     sources = api("GET", "/sources?environment=development")["sources"]
-    assert [(each["kind"], each["is_enabled"]) for each in sources] == [("web", True), ("server", True)]
+    assert [(source["kind"], source["is_enabled"]) for source in sources] == [("web", True), ("server", True)]
     connection = {"destination": "heap", "environment_id": environments[1]["id"], "is_enabled": True}
     assert sources[0]["connections"] == [connection]
     assert len(api("GET", "/sources")["sources"]) == 4
@@ -59,7 +59,9 @@ def test_segment_from_making_to_deleting(api: _Api, own: Tenant, world: World) -
     condition = {"type": "user_property", "key": "plan", "operator": "is", "value": "premium", "values": []}
     made = api("POST", "/segments", {"key": "premium", "name": "Premium", "condition": condition}, status=201)
     assert made["condition"] == condition
-    assert [(each["environment"], each["is_current"]) for each in made["environments"]] == [
+    assert [
+        (environment["environment"], environment["is_current"]) for environment in made["environments"]
+    ] == [
         ("production", False),
         ("development", False),
     ]
@@ -131,7 +133,7 @@ def test_members_are_paged(api: _Api, own: Tenant) -> None:
         path = f"/segments/{own.segment_id}/members?environment=production&limit=2&after={after}"
         answer = api("GET", path)
         assert answer["size"] == 3
-        seen |= {each["user_id"]: each["identity"] for each in answer["members"]}
+        seen |= {member["user_id"]: member["identity"] for member in answer["members"]}
         pages += 1
         if answer["next"] is None:
             break
@@ -145,15 +147,15 @@ def test_members_are_paged(api: _Api, own: Tenant) -> None:
 def test_flag_from_making_to_restoring(api: _Api, own: Tenant, world: World) -> None:
     flag = {"key": "checkout", "variables": [{"id": 1, "key": "color", "type": "string", "value": "grey"}]}
     made = api("POST", "/flags", flag, status=201)
-    assert [each["is_on"] for each in made["environments"]] == [False, False]
+    assert [environment["is_on"] for environment in made["environments"]] == [False, False]
     assert own.environment in world.changed
     world.changed.clear()
     switched = api("PUT", "/flags/checkout/environments/production", {"is_on": True})
-    assert [each["is_on"] for each in switched["environments"]] == [True, False]
+    assert [environment["is_on"] for environment in switched["environments"]] == [True, False]
     assert world.changed == [own.environment], "only where something changed"
     assert api("PATCH", "/flags/checkout", {"description": "Bigger button"})["description"] == "Bigger button"
     api("DELETE", "/flags/checkout", status=204)
-    assert [each["key"] for each in api("GET", "/flags")["flags"]] == [own.flag_key]
+    assert [flag["key"] for flag in api("GET", "/flags")["flags"]] == [own.flag_key]
     assert len(api("GET", "/flags?with_archived=true")["flags"]) == 2
     assert api("PATCH", "/flags/checkout", {"name": "x"}, status=409)["code"] == "flag_archived"
     assert api("POST", "/flags/checkout/restore")["archived_at"] is None
@@ -164,9 +166,9 @@ def test_rules_keep_their_order_and_state(api: _Api, own: Tenant, world: World) 
     new = {"kind": "rollout", "key": "second", "traffic": 50, "allocations": [{"variation_id": 1}]}
     made = api("POST", path, new, status=201)
     assert made["traffic"] == 50
-    assert [each["key"] for each in api("GET", path)["rules"]] == [own.flag_key, "second"]
+    assert [rule["key"] for rule in api("GET", path)["rules"]] == [own.flag_key, "second"]
     moved = api("PUT", f"{path}/{made['id']}/position", {"position": 0})
-    assert [each["key"] for each in moved["rules"]] == ["second", own.flag_key]
+    assert [rule["key"] for rule in moved["rules"]] == ["second", own.flag_key]
     assert api("PUT", f"{path}/{made['id']}/state", {"is_on": False})["is_on"] is False
     changed = api("PATCH", f"{path}/{made['id']}", {"traffic": 10})
     assert (changed["traffic"], changed["is_on"]) == (10, False)
@@ -183,8 +185,8 @@ def test_user_by_id_by_merged_id_and_by_identity(api: _Api, own: Tenant) -> None
     assert by_identity["user"]["id"] == own.user_id
     assert by_identity["user"]["properties"]["plan"]["value"] == own.name
     assert by_identity["user_ids"] == [own.raw_id, own.user_id]
-    assert [each["id"] for each in by_identity["segments"]] == [own.segment_id]
-    assert [(each["kind"], each["user_id"]) for each in by_identity["merges"]] == [("merge", own.raw_id)]
+    assert [segment["id"] for segment in by_identity["segments"]] == [own.segment_id]
+    assert [(merge["kind"], merge["user_id"]) for merge in by_identity["merges"]] == [("merge", own.raw_id)]
     for name in (own.user_id, own.raw_id):
         assert api("GET", f"/users/{name}?environment=production") == by_identity
     api("GET", f"/users/{own.identity}?environment=development", status=404)
@@ -192,9 +194,9 @@ def test_user_by_id_by_merged_id_and_by_identity(api: _Api, own: Tenant) -> None
 
 def test_users_are_listed_and_searched(api: _Api, own: Tenant) -> None:
     listed = api("GET", "/users?environment=production")
-    assert [each["identity"] for each in listed["users"]] == [own.identity]
+    assert [user["identity"] for user in listed["users"]] == [own.identity]
     found = api("GET", f"/users?environment=production&search={own.identity[:12].upper()}")
-    assert [each["id"] for each in found["users"]] == [own.user_id]
+    assert [user["id"] for user in found["users"]] == [own.user_id]
     assert api("GET", "/users?environment=production&search=nobody-at-all")["users"] == []
 
 
@@ -203,9 +205,9 @@ def test_events_of_a_user_are_paged_over_merged_ids(api: _Api, own: Tenant) -> N
     rest = api("GET", f"/users/{own.identity}/events?environment=production&after={first['next']}")
     events = first["events"] + rest["events"]
     assert (len(first["events"]), len(events), rest["next"]) == (50, 60, None)
-    assert len({each["event_id"] for each in events}) == 60
-    assert {each["user_id"] for each in events} == {own.raw_id, own.user_id}
-    assert [each["time"] for each in events] == sorted((each["time"] for each in events), reverse=True)
+    assert len({event["event_id"] for event in events}) == 60
+    assert {event["user_id"] for event in events} == {own.raw_id, own.user_id}
+    assert [event["time"] for event in events] == sorted((event["time"] for event in events), reverse=True)
 
 
 @pytest.mark.parametrize("search", ["", "paged"], ids=["listed", "searched"])
@@ -247,7 +249,7 @@ def test_events_of_a_user_come_in_pages_of_a_chosen_size(api: _Api, own: Tenant)
 def test_latest_events_with_outcomes(api: _Api, own: Tenant) -> None:
     latest = api("GET", "/events?environment=production&limit=200")
     assert len(latest["events"]) == 61
-    refused = [each for each in latest["events"] if each["outcome"] == "invalid"]
+    refused = [event for event in latest["events"] if event["outcome"] == "invalid"]
     assert [(each["reason"], each["event_id"]) for each in refused] == [("junk_identity", None)]
     later = api("GET", f"/events?environment=production&after={latest['next']}")["events"]
     assert 1 <= len(later) <= 2, "only the newest millisecond comes again"
@@ -263,7 +265,7 @@ def test_unmerge_takes_an_id_out_and_tells_live_segments(api: _Api, own: Tenant,
     user = api("GET", f"/users/{own.identity}?environment=production")
     assert user["user_ids"] == [own.user_id]
     events = api("GET", f"/users/{own.raw_id}/events?environment=production")["events"]
-    assert len(events) == 30 and {each["user_id"] for each in events} == {own.raw_id}
+    assert len(events) == 30 and {event["user_id"] for event in events} == {own.raw_id}
     assert [(each.environment_id, each.merged) for each in world.touched] == [
         (own.environment, {own.raw_id, own.user_id})
     ]
@@ -276,7 +278,7 @@ def test_lists_are_paged_in_a_stable_order(api: _Api, own: Tenant) -> None:
     after = ""
     while after is not None:
         answer = api("GET", f"/flags?limit=4&after={after}")
-        keys += [each["key"] for each in answer["flags"]]
+        keys += [flag["key"] for flag in answer["flags"]]
         after = answer["next"]
     assert keys == sorted({own.flag_key, *(f"flag-{number}" for number in range(5))})
 

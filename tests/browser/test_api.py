@@ -127,7 +127,7 @@ def test_transformers_edit_and_drop(visit: Visit, site: Site) -> None:
     page.evaluate(TRANSFORM + "heap.track('secret'); heap.track('bad'); heap.track('shown')")
     assert site.wait_for("shown")[0]["properties"] == {"seen": True}
     assert not {"secret", "bad"} & set(site.kinds)
-    assert [one["properties"].get("meta") for one in site.messages] == [
+    assert [message["properties"].get("meta") for message in site.messages] == [
         "meta_user",
         "meta_session",
         "meta_pageview",

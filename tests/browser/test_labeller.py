@@ -98,9 +98,9 @@ def test_from_the_link_in_cairn_to_a_defined_event(labelling: Labelling, cairn: 
     expect(opened.value.get_by_role("heading", name="Added to cart, labelled")).to_be_visible()
     expect(opened.value.locator(".stat").first).to_contain_text("3")
     defined = next(
-        each
-        for each in labelling.ask("/defined-events")["defined_events"]
-        if each["name"] == "Added to cart, labelled"
+        defined_event
+        for defined_event in labelling.ask("/defined-events")["defined_events"]
+        if defined_event["name"] == "Added to cart, labelled"
     )
     assert defined["category"] == "Shop"
     assert defined["definition"]["parts"] == [

@@ -148,9 +148,9 @@ def test_the_environment_blocks_pages(visit: Visit, site: Site) -> None:
     page.click("button")
     site.wait_for("click")
     assert site.kinds == ["user", "session", "pageview", "click", *site.kinds[4:]]
-    assert {one["pageview_info"]["url"]["path"] for one in site.messages if "pageview_info" in one} == {
-        "/open"
-    }
+    assert {
+        message["pageview_info"]["url"]["path"] for message in site.messages if "pageview_info" in message
+    } == {"/open"}
     assert "admin" not in str(site.posted)
 
 

@@ -22,7 +22,7 @@ def cookie(page: Page, site: Site, name: str) -> Any:
 
 def raw_cookie(page: Page, site: Site, name: str) -> str:
     named = f"{name}.{site.environment}"
-    return next((str(one["value"]) for one in page.context.cookies() if one["name"] == named), "")
+    return next((str(cookie["value"]) for cookie in page.context.cookies() if cookie["name"] == named), "")
 
 
 def keep(context: BrowserContext, site: Site, **values: Any) -> None:
@@ -78,7 +78,7 @@ def test_the_cookies_are_those_of_the_contract(visit: Visit, site: Site) -> None
     page = visit(host="www.shop.test")
     page.evaluate("heap.addEventProperties({ theme: 'dark' })")
     (message,) = site.wait_for("pageview")
-    cookies = {one["name"]: one for one in page.context.cookies()}
+    cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
     assert set(cookies) == {
         f"{name}.{site.environment}" for name in ("_hp5_meta", "_hp5_let", "_hp5_event_props")
     }
@@ -99,8 +99,8 @@ def test_cookies_are_set_on_the_registrable_domain(visit: Visit, site: Site, hos
     page = visit(host=host)
     site.wait_for("pageview")
     cookies = page.context.cookies()
-    assert {one["domain"] for one in cookies} == {domain}
-    assert not [one for one in cookies if one["name"].startswith("_hp2_hld")]
+    assert {cookie["domain"] for cookie in cookies} == {domain}
+    assert not [cookie for cookie in cookies if cookie["name"].startswith("_hp2_hld")]
     page.reload()
     first, second = site.wait_for("pageview", 2)
     assert first["user_id"] == second["user_id"]
@@ -111,7 +111,7 @@ def test_secure_cookies(visit: Visit, site: Site, side: str) -> None:
     if side == "environment":
         site.configuration["privacy"] = {"enableSecureCookies": True}
     page = visit(**({"secureCookie": True} if side == "page" else {}))  # localhost counts as secure
-    assert {(one["secure"], one["sameSite"]) for one in page.context.cookies()} == {(True, "None")}
+    assert {(cookie["secure"], cookie["sameSite"]) for cookie in page.context.cookies()} == {(True, "None")}
 
 
 def test_metadata_in_local_storage(visit: Visit, site: Site) -> None:

@@ -112,7 +112,7 @@ def keys(data_dir: Path) -> dict[str, int]:
         store.close()
 
 
-def told(senders: Sequence[Sender]) -> dict[str, Any]:
+def seen_by(senders: Sequence[Sender]) -> dict[str, Any]:
     """What the senders saw of it."""
     refused: dict[str, int] = {}
     for sender in senders:
@@ -134,7 +134,7 @@ def afterwards(data_dir: Path, senders: Sequence[Sender], planner: Planner | Non
     doubled = [key for key, times in stored.items() if times > 1]
     wrong = wrong_memberships(data_dir, planner)
     return {
-        **told(senders),
+        **seen_by(senders),
         "lost": len(lost),
         "doubled": len(doubled),
         "wrong_memberships": wrong,

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 
-from tests.chaos.checks import SETTLE_S, afterwards, running, told, wait_for_core, wait_for_quiet
+from tests.chaos.checks import SETTLE_S, afterwards, running, seen_by, wait_for_core, wait_for_quiet
 from tests.chaos.senders import Caller, Planner, start_senders
 from tests.served import Served
 
@@ -89,12 +89,12 @@ def _fill_under(served: Served, folder: Path, part: str) -> dict[str, Any]:
             os.kill(running(served, role), signal.SIGKILL)
         time.sleep(FULL_S / 2)
         refusing = httpx2.get(f"{served.url}/-/edge/health").json()["collector"]["refusing"]
-        while_full = told(senders)
+        while_full = seen_by(senders)
         settings_while_full = len(caller.took_ms)
         ballast.unlink()
         freed = time.monotonic()
-        before = told(senders)["acknowledged"]
-        while told(senders)["acknowledged"] == before and time.monotonic() - freed < 60:
+        before = seen_by(senders)["acknowledged"]
+        while seen_by(senders)["acknowledged"] == before and time.monotonic() - freed < 60:
             time.sleep(0.01)
         back_s = time.monotonic() - freed
         wait_for_core(served)

@@ -98,7 +98,7 @@ def kill_either_side(data_dir: Path, draw: random.Random) -> dict[str, Any]:
         analytics.stop()
         flags.stop()
     here, there = _members(analytics), _members(flags)
-    told, acknowledged = _told(analytics)
+    told, acknowledged = _counts_at(analytics)
     return {
         "kills": KILLS,
         "changes": crowd.changes,
@@ -171,7 +171,7 @@ def _members(served: Served) -> set[str]:
         members.close()
 
 
-def _told(analytics: Served) -> tuple[int, int]:
+def _counts_at(analytics: Served) -> tuple[int, int]:
     """Members that all tasks together have told of, and those that are acknowledged: more would be told twice.
 
     Only while the history holds every task.

@@ -98,19 +98,19 @@ PARTS = st.lists(st.integers(0, 12) | st.integers(0, 2000), min_size=1, max_size
 
 
 @given(
-    wanted=PARTS.filter(lambda parts: len(parts) >= 3),
-    asked=PARTS,
+    operand_parts=PARTS.filter(lambda parts: len(parts) >= 3),
+    value_parts=PARTS,
     keyword=st.sampled_from(["greater", "at_least", "less", "at_most"]),
     zeros=st.booleans(),
 )
 def test_versions_compare_part_by_part(
-    wanted: list[int], asked: list[int], keyword: Any, zeros: bool
+    operand_parts: list[int], value_parts: list[int], keyword: Any, zeros: bool
 ) -> None:
-    version = ".".join(map(str, wanted))
+    version = ".".join(map(str, operand_parts))
     spelt = operand.spell(Attribute("v", keyword, version))
-    value = ".".join(("0" if zeros else "") + str(part) for part in asked)
-    width = max(len(wanted), len(asked))
-    left, right = (parts + [0] * (width - len(parts)) for parts in (asked, wanted))
+    value = ".".join(("0" if zeros else "") + str(part) for part in value_parts)
+    width = max(len(operand_parts), len(value_parts))
+    left, right = (parts + [0] * (width - len(parts)) for parts in (value_parts, operand_parts))
     expected = {
         "greater": left > right,
         "at_least": left >= right,

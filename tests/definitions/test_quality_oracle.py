@@ -67,8 +67,8 @@ def days_ago(draft: Draft) -> int:
     return (NOW.astimezone(ZONE).date() - from_ms(draft.time_ms).astimezone(ZONE).date()).days
 
 
-def per_day(some: list[Draft]) -> list[int]:
-    days = Counter(days_ago(one) for one in some)
+def per_day(events: list[Draft]) -> list[int]:
+    days = Counter(days_ago(one) for one in events)
     return [days[number] for number in reversed(range(DAYS))]
 
 

@@ -41,21 +41,21 @@ cases = st.tuples(drafts(), definitions, outer_filters, definitions)
     suppress_health_check=list(HealthCheck),
     derandomize=True,
 )
-@given(some=st.lists(cases, min_size=BATCH, max_size=BATCH))
+@given(batch=st.lists(cases, min_size=BATCH, max_size=BATCH))
 def test_counts_equal_plain_python(
     store: Store,
     tmp_path_factory: pytest.TempPathFactory,
-    some: list[tuple[list[Draft], Definition, tuple, Definition]],
+    batch: list[tuple[list[Draft], Definition, tuple, Definition]],
 ) -> None:
     project = Project(tmp_path_factory.mktemp("db"), next(numbers), environments_in_it=BATCH)
     placed = [
         [replace(d, environment_id=at, event_id=at << 20 | d.event_id) for d in case[0]]
-        for at, case in zip(project.environment_ids, some, strict=True)
+        for at, case in zip(project.environment_ids, batch, strict=True)
     ]
     load(store, [draft for each in placed for draft in each])
     engine = Definitions(store)
     for environment_id, happened, (_, definition, filters, other) in zip(
-        project.environment_ids, placed, some, strict=True
+        project.environment_ids, placed, batch, strict=True
     ):
         one, two = project.define(definition), project.define(other)
         combo = project.define(Definition(events=(one.id, two.id)))
@@ -95,12 +95,12 @@ merging = st.lists(
     suppress_health_check=list(HealthCheck),
     derandomize=True,
 )
-@given(some=merging)
+@given(batch=merging)
 def test_users_after_merges_and_unmerges(
-    store: Store, tmp_path_factory: pytest.TempPathFactory, some: list[tuple]
+    store: Store, tmp_path_factory: pytest.TempPathFactory, batch: list[tuple]
 ) -> None:
     project = Project(tmp_path_factory.mktemp("db"), next(numbers), environments_in_it=BATCH)
-    placed = list(zip(project.environment_ids, some, strict=True))
+    placed = list(zip(project.environment_ids, batch, strict=True))
     engine = Definitions(store)
     stored = {
         at: [replace(d, environment_id=at, event_id=at << 20 | d.event_id) for d in case[0][0]]

@@ -80,8 +80,8 @@ def test_a_walk_through_the_shop_is_captured(cairn: Served, page: Page) -> None:
     assert page.wrong == [], "nothing the page's policy refuses"  # type: ignore[attr-defined]
 
     custom = {"Product Viewed", "Added to Cart", "Checkout Started", "Order Completed"}
-    eventually(lambda: custom <= {one["name"] for one in events(cairn, EMAIL)})
-    eventually(lambda: len([one for one in events(cairn, EMAIL) if one["kind"] == "pageview"]) >= 6)
+    eventually(lambda: custom <= {event["name"] for event in events(cairn, EMAIL)})
+    eventually(lambda: len([event for event in events(cairn, EMAIL) if event["kind"] == "pageview"]) >= 6)
     found = events(cairn, EMAIL)
     assert {"click", "change", "submit", "session"} <= {one["kind"] for one in found}
     assert {one["library"] for one in found if one["kind"] == "pageview"} == {"web"}

@@ -52,7 +52,7 @@ def members(tmp_path: Path) -> Iterator[MembersAndDocuments]:
 def make_place(connection: sa.Connection, folder: Path, name: str) -> Place:
     workspace = create_workspace(connection, open_seal(folder), name=name, now=NOW)
     (project,) = list_projects(connection, workspace.id)
-    production, staging = (each.id for each in list_environments(connection, workspace.id))
+    production, staging = (environment.id for environment in list_environments(connection, workspace.id))
     place = Place(workspace.id, workspace.account_id, project.id, production, staging, 0)
     place.segment = make_segment(connection, place, "buyers")
     place.uncounted_segment = make_segment(connection, place, "uncounted")

@@ -358,7 +358,7 @@ def test_nobody_in_a_test_is_left_without_a_variation(
     flag_id = make_flag(connection, place, NewFlag("three", variations=variations))
     allocations = tuple(Allocation(number, weight) for number, weight in enumerate(weights, start=1))
     rule = make_rule(connection, place, flag_id, kind="testing", allocations=allocations)
-    assert tuple(each.weight for each in rule.allocations) == settled
+    assert tuple(allocation.weight for allocation in rule.allocations) == settled
     assert list_rules(connection, place.workspace, flag_id, place.production) == [rule]
 
 

@@ -130,7 +130,7 @@ def test_everything_that_decides_is_kept() -> None:
     assert test.allocations == (Allocation(3, 50, 1), Allocation(4, 50, 2))
     assert test.whitelist == (Forced(4, Visitor("qa")),)
     assert [allocation.number for allocation in vip.allocations] == [1]
-    assert [flag.values_of(each)["color"] for each in flag.variations] == [
+    assert [flag.values_of(variation)["color"] for variation in flag.variations] == [
         "red",
         "grey",
         "grey",

@@ -248,7 +248,7 @@ def test_imported_rules_share_their_campaign() -> None:
     ]
     written = read(compiled(Ruleset(1, flags=(msgspec.structs.replace(FLAG, rules=tuple(imported)),))))
     (campaign,) = written["campaigns"]
-    assert (campaign["id"], campaign["key"], [each["id"] for each in campaign["variations"]]) == (
+    assert (campaign["id"], campaign["key"], [variation["id"] for variation in campaign["variations"]]) == (
         900,
         "k",
         [7, 8],

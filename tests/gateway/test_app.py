@@ -427,7 +427,10 @@ def test_an_events_visitor_comes_from_its_headers(served: Serving) -> None:
         b"VWO-X-Forwarded-For: 203.0.113.7",
     )
     served.post(target, json.dumps(EVENT).encode())
-    assert [(one.user_agent, one.ip) for one in served.arrivals] == [("Firefox", "203.0.113.7"), ("", "")]
+    assert [(arrival.user_agent, arrival.ip) for arrival in served.arrivals] == [
+        ("Firefox", "203.0.113.7"),
+        ("", ""),
+    ]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'"text"'])

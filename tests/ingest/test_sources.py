@@ -54,16 +54,16 @@ def test_every_call_and_every_refusal_is_in_each_environment_once(rig: Rig, envi
     environments = (environment_id, environment_id + 1)
     rig.directory = sources(source(5, environments))
     send(rig, environment_id, call(), call(event=5), call(type="page"), environments=environments)
-    for each in environments:
-        assert outcomes(rig, each) == ["stored", "event_not_string", "unsupported_event_type"]
+    for environment in environments:
+        assert outcomes(rig, environment) == ["stored", "event_not_string", "unsupported_event_type"]
 
 
 def test_a_log_of_an_earlier_collector_is_not_sent_twice(rig: Rig, environment_id: int) -> None:
     """It wrote one arrival for each environment, and the reason when there was none."""
     environments = (environment_id, environment_id + 1)
     rig.directory = sources(source(5, environments))
-    for each in environments:
-        send(rig, each, call())
+    for environment in environments:
+        send(rig, environment, call())
     send(rig, environment_id, call(), refuse="source_disabled")
     assert outcomes(rig, environment_id) == ["stored", "source_disabled"]
     assert outcomes(rig, environment_id + 1) == ["stored"]

@@ -91,9 +91,9 @@ class Counting(ClickHouseStore):
 
     asked = 0
 
-    def visitors(self, asked: Sequence[tuple[int, int]]) -> list[VisitorRow]:
-        Counting.asked += bool(asked)
-        return super().visitors(asked)
+    def visitors(self, keys: Sequence[tuple[int, int]]) -> list[VisitorRow]:
+        Counting.asked += bool(keys)
+        return super().visitors(keys)
 
     def insert_visitors(self, visitors: Sequence[VisitorRow]) -> None:
         Counting.asked += bool(visitors)

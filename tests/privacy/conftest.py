@@ -134,7 +134,7 @@ class Running:
         found = self.call(
             tenant, "GET", f"/segments/{tenant.segment_id}/members?environment=production"
         ).json()
-        return sorted(each["identity"] or str(each["user_id"]) for each in found["members"])
+        return sorted(member["identity"] or str(member["user_id"]) for member in found["members"])
 
     def inlined(self, tenant: Tenant) -> str:
         return (self.core.members.document(f"settings/{tenant.environment_id}/python") or b"").decode()

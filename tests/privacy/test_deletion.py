@@ -93,7 +93,7 @@ def status(running: Running, tenant: Tenant, request: str) -> str:
 def counted(running: Running, tenant: Tenant, identity: str) -> list[str]:
     """What the API knows of a user, by name of the event."""
     answer = running.call(tenant, "GET", f"/users/{identity}/events?environment=production")
-    return sorted(each["name"] for each in answer.json()["events"]) if answer.status_code == 200 else []
+    return sorted(event["name"] for event in answer.json()["events"]) if answer.status_code == 200 else []
 
 
 def leftovers(running: Running, identity: str) -> list[str]:
@@ -114,7 +114,9 @@ def leftovers(running: Running, identity: str) -> list[str]:
     after = START
     while entries := running.core.log.read(after, limit_items=100):
         found += [
-            f"log {one.position}" for one in entries if any(identity.encode() in item for item in one.items)
+            f"log {entry.position}"
+            for entry in entries
+            if any(identity.encode() in item for item in entry.items)
         ]
         after = entries[-1].position
     return found
@@ -359,7 +361,7 @@ def test_the_rest_api_deletes_and_exports(running: Running) -> None:
     running.track(tenant, "Bought", identity=ANN)
     eventually(lambda: counted(running, tenant, ANN) == ["Bought"])
     told = running.call(tenant, "GET", f"/users/{ANN}/export?environment=production", role=Role.VIEWER).json()
-    assert [each["name"] for each in told["events"]] == ["Bought"]
+    assert [event["name"] for event in told["events"]] == ["Bought"]
     assert (
         running.call(tenant, "DELETE", f"/users/{ANN}?environment=production", role=Role.EDITOR).status_code
         == 403

@@ -192,7 +192,7 @@ def test_export_is_a_file_with_everything(world: World, owner: Browser) -> None:
     answer = owner.get(f"/env/production/users/{user}/export")
     assert answer.headers["content-disposition"] == f'attachment; filename="user-{user}.json"'
     told = answer.json()
-    assert [each["name"] for each in told["events"]] == ["Step 0", "Step 1", "Step 2"]
+    assert [event["name"] for event in told["events"]] == ["Step 0", "Step 1", "Step 2"]
     assert {each["key"]: each["value"] for each in told["properties"]} == {
         "identity": "told@shop.test",
         "plan": "pro",

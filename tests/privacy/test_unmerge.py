@@ -38,11 +38,11 @@ class Caller:
 
     def bought(self, user: str) -> int:
         answer = self.get(f"/users/{user}/events")
-        return sum(one["name"] == "Order Completed" for one in answer.json().get("events", []))
+        return sum(event["name"] == "Order Completed" for event in answer.json().get("events", []))
 
     def segments(self, user: str) -> set[str]:
         answer = self.get(f"/users/{user}")
-        return {one["key"] for one in answer.json().get("segments", [])}
+        return {segment["key"] for segment in answer.json().get("segments", [])}
 
 
 @pytest.fixture
@@ -80,4 +80,4 @@ def test_everything_follows_a_merge_and_its_undoing(cairn: Served, caller: Calle
     assert not ask(cairn, sdk, context, until=(0, False))[0]["enabled"]
     details = caller.get(f"/users/{identity}").json()
     assert details["user_ids"] == [own]
-    assert [one["kind"] for one in details["merges"]] == ["merge", "unmerge"]
+    assert [merge["kind"] for merge in details["merges"]] == ["merge", "unmerge"]

@@ -42,10 +42,10 @@ environments = itertools.count(1)
 STRANGER = 77  # a user id that has no event and no property
 
 
-def write(store: Store, some: Sequence[History]) -> list[int]:
+def write(store: Store, batch: Sequence[History]) -> list[int]:
     """Store histories, each under an environment of its own; together, because each insert waits for the disk."""
-    ids = [next(environments) for _ in some]
-    placed = list(zip(ids, some, strict=True))
+    ids = [next(environments) for _ in batch]
+    placed = list(zip(ids, batch, strict=True))
     store.insert_events(
         [
             replace(event, environment_id=number, event_id=number << 20 | event.event_id)
@@ -70,31 +70,31 @@ def write(store: Store, some: Sequence[History]) -> list[int]:
     return ids
 
 
-def counted(store: Store, environment_id: int, asked: Sequence[Condition]) -> list[dict[int, str]]:
-    statement = everybody(environment_id, asked, NOW_MS)
+def counted(store: Store, environment_id: int, tested: Sequence[Condition]) -> list[dict[int, str]]:
+    statement = everybody(environment_id, tested, NOW_MS)
     rows = store.query(statement)
-    return [{row[0]: row[1] for row in rows if row[2 + n]} for n in range(len(asked))]
+    return [{row[0]: row[1] for row in rows if row[2 + n]} for n in range(len(tested))]
 
 
 def evaluated(
-    store: Store, environment_id: int, asked: Sequence[Condition], users: Users
+    store: Store, environment_id: int, tested: Sequence[Condition], users: Users
 ) -> list[dict[int, str]]:
-    statement = only(environment_id, asked, NOW_MS, users)
+    statement = only(environment_id, tested, NOW_MS, users)
     rows = store.query(statement)
     assert len({row[0] for row in rows}) == len(rows)
-    return [{row[0]: row[1] for row in rows if row[2 + n]} for n in range(len(asked))]
+    return [{row[0]: row[1] for row in rows if row[2 + n]} for n in range(len(tested))]
 
 
 def check(
     store: Store,
     environment_id: int,
     history: History,
-    asked: Sequence[Condition],
+    tested: Sequence[Condition],
     looked_at: set[int],
 ) -> None:
-    expected = [members(history, condition, NOW_MS) for condition in asked]
+    expected = [members(history, condition, NOW_MS) for condition in tested]
 
-    for condition, found, right in zip(asked, counted(store, environment_id, asked), expected, strict=True):
+    for condition, found, right in zip(tested, counted(store, environment_id, tested), expected, strict=True):
         assert found == right, condition
 
     canonical = {history.canonical(user) for user in looked_at}
@@ -102,8 +102,8 @@ def check(
         user: [user, *(raw for raw, into in history.merged.items() if into == user)] for user in canonical
     }
     known = frozenset(list(canonical & history.users())[::2])
-    answers = evaluated(store, environment_id, asked, Users(raw_ids, known))
-    for condition, found, right in zip(asked, answers, expected, strict=True):
+    answers = evaluated(store, environment_id, tested, Users(raw_ids, known))
+    for condition, found, right in zip(tested, answers, expected, strict=True):
         assert found == {u: i for u, i in right.items() if u in canonical}, condition
 
 
@@ -112,13 +112,13 @@ cases = st.tuples(histories(), st.lists(conditions, min_size=3, max_size=6), eve
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(some=st.lists(cases, min_size=8, max_size=8))
+@given(batch=st.lists(cases, min_size=8, max_size=8))
 def test_full_count_live_evaluation_and_plain_python_agree(
-    store: Store, some: list[tuple[History, list[Condition], set[int]]]
+    store: Store, batch: list[tuple[History, list[Condition], set[int]]]
 ) -> None:
-    ids = write(store, [history for history, _, _ in some])
-    for environment_id, (history, asked, looked_at) in zip(ids, some, strict=True):
-        check(store, environment_id, history, asked, looked_at)
+    ids = write(store, [history for history, _, _ in batch])
+    for environment_id, (history, tested, looked_at) in zip(ids, batch, strict=True):
+        check(store, environment_id, history, tested, looked_at)
 
 
 def event(

@@ -338,7 +338,7 @@ class TestInserts:
         months = [event(environment_id, time_ms=NOW_MS - n * 31 * 86_400_000) for n in range(300)]
         store.insert_events(months)
         assert ask(store, environment_id, "count()") == [300]
-        assert store.known([one.event_id for one in months]) == {one.event_id: 0 for one in months}
+        assert store.known([month.event_id for month in months]) == {month.event_id: 0 for month in months}
 
     @pytest.mark.parametrize(
         "fields",

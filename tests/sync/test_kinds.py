@@ -73,9 +73,9 @@ def _served() -> Iterator[Kept]:
         kept.server_close()
 
 
-def check(asked: dict[str, Any]) -> Any:
+def check(request: dict[str, Any]) -> Any:
     done = subprocess.run(
-        ["node", CHECKS], input=json.dumps(asked), capture_output=True, text=True, check=True
+        ["node", CHECKS], input=json.dumps(request), capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
 

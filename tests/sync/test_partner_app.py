@@ -43,7 +43,7 @@ class PartnerApp:
         return answer
 
     def segment(self, name: str) -> dict[str, Any]:
-        known = [each for customer in self.customers for each in customer["segments"].values()]
+        known = [segment for customer in self.customers for segment in customer["segments"].values()]
         return next((segment for segment in known if segment["name"] == name), {"members": []})
 
 

@@ -105,4 +105,4 @@ class Reading(HTMLParser):
             return ""
         described = field.attributes.get("aria-describedby", "").split()
         alerts = (one for one in self.root.all() if one.attributes.get("role") == "alert")
-        return " ".join(one.text for one in alerts if one.attributes.get("id") in described)
+        return " ".join(alert.text for alert in alerts if alert.attributes.get("id") in described)

@@ -68,7 +68,7 @@ def test_live_tells_what_was_done_to_what_and_filters_by_a_defined_event(cairn: 
     expect(page.locator("[data-live] li", has_text="/demo/shop/").first).to_contain_text("Add to cart")
     shop.close()
     texts = page.locator("[data-live] summary").all_inner_texts()
-    assert all("Add to cart" in one for one in texts), "the visit's other events are not of this definition"
+    assert all("Add to cart" in text for text in texts), "the visit's other events are not of this definition"
     page.get_by_label("Type").select_option(label="Clicks")
     expect(
         page.locator("[data-live] li", has_text="Clicked picture in link /demo/shop/").first

@@ -7,7 +7,7 @@ LINK = "@main;|@a;.card;[href=/product/tent];[nth=5];|"
 
 
 @pytest.mark.parametrize(
-    ("element", "told"),
+    ("element", "words"),
     [
         pytest.param(Element(tag="button", text="Add to cart"), "button Add to cart", id="text"),
         pytest.param(
@@ -25,5 +25,5 @@ LINK = "@main;|@a;.card;[href=/product/tent];[nth=5];|"
         pytest.param(Element("@main;|@svg;|@path;|", "path"), "picture path", id="in nothing"),
     ],
 )
-def test_elements_as_people_call_them(element: Element, told: str) -> None:
-    assert plain(element_words(element)) == told
+def test_elements_as_people_call_them(element: Element, words: str) -> None:
+    assert plain(element_words(element)) == words

@@ -85,9 +85,9 @@ def test_the_api_says_that_a_segment_fails_since_when_and_why(world: World, owne
     with TestClient(Starlette(routes=build_api(world.core))) as client:
         path = f"/api/v1/segments/{segment_id}"
         [production] = [
-            each
-            for each in client.get(path, headers=headers).json()["environments"]
-            if each["environment"] == "production"
+            environment
+            for environment in client.get(path, headers=headers).json()["environments"]
+            if environment["environment"] == "production"
         ]
         assert production["state"] == "failing"
         assert production["since"] == NOW.isoformat().replace("+00:00", "Z")

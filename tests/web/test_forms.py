@@ -254,9 +254,9 @@ def flag_fields(shape: flag_form.Shape) -> Form:
     pairs = []
     for at, row in enumerate(shape.variables):
         pairs += [(f"v{at}.{name}", getattr(row, name)) for name in row.__struct_fields__]
-    for at, each in enumerate(shape.variations):
-        pairs += [(f"w{at}.{name}", getattr(each, name)) for name in ("id", "key", "name")]
-        pairs += [(f"w{at}.{place}", value) for place, value in enumerate(each.values)]
+    for at, variation in enumerate(shape.variations):
+        pairs += [(f"w{at}.{name}", getattr(variation, name)) for name in ("id", "key", "name")]
+        pairs += [(f"w{at}.{place}", value) for place, value in enumerate(variation.values)]
     return Form(pairs)
 
 

@@ -66,7 +66,7 @@ def test_keys_are_shown_copied_and_changed(
     assert keys()[0] != sdk_key and keys()[0] in owner.get(f"{HERE}/keys").text
     with reading(world.core.engine) as connection:
         sources = list_sources(connection, world.a.workspace_id)
-        source = next(each for each in sources if each.environment_id == world.a.environment.id)
+        source = next(source for source in sources if source.environment_id == world.a.environment.id)
     owner.post(f"{HERE}/keys/sources/{source.id}/rotate")
     assert keys()[1][0] != write_keys[0]
     owner.post(f"{HERE}/keys/sources/{source.id}/toggle", {"on": ""})

@@ -56,7 +56,7 @@ def test_live_names_users_alike_when_streamed_and_when_loaded(world: World, owne
     assert "eva@shop.test" in streamed
 
 
-class _Told:
+class _Identification:
     def __init__(self, name: str, **properties: str) -> None:
         self.kind, self.name, self.properties = Kind.IDENTIFY, name, properties
         self.facts: dict[str, str] = {}
@@ -64,21 +64,29 @@ class _Told:
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("event", "words"),
     [
-        pytest.param(_Told("Identify"), "Was identified", id="browser identify"),
-        pytest.param(_Told("Identify", identity="ann"), "Was identified as ann", id="with its identity"),
-        pytest.param(_Told("Identify", plan="pro"), "Set plan to pro", id="with traits"),
-        pytest.param(_Told("Set properties"), "User properties were set", id="no properties at all"),
+        pytest.param(_Identification("Identify"), "Was identified", id="browser identify"),
         pytest.param(
-            _Told("Set properties", a="1", b="2", c="3", d=""), "Set a to 1 and b to 2 and 2 more", id="many"
+            _Identification("Identify", identity="ann"), "Was identified as ann", id="with its identity"
         ),
-        pytest.param(_Told("First seen", utm_source="ad"), "Was seen for the first time", id="first seen"),
-        pytest.param(_Told("Set properties", plan=""), "Set plan to nothing", id="emptied"),
+        pytest.param(_Identification("Identify", plan="pro"), "Set plan to pro", id="with traits"),
+        pytest.param(
+            _Identification("Set properties"), "User properties were set", id="no properties at all"
+        ),
+        pytest.param(
+            _Identification("Set properties", a="1", b="2", c="3", d=""),
+            "Set a to 1 and b to 2 and 2 more",
+            id="many",
+        ),
+        pytest.param(
+            _Identification("First seen", utm_source="ad"), "Was seen for the first time", id="first seen"
+        ),
+        pytest.param(_Identification("Set properties", plan=""), "Set plan to nothing", id="emptied"),
     ],
 )
-def test_an_identification_reads_as_one(told: Any, words: str) -> None:
-    assert plain(sentence(told)) == words
+def test_an_identification_reads_as_one(event: Any, words: str) -> None:
+    assert plain(sentence(event)) == words
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,7 @@ def test_an_identification_reads_as_one(told: Any, words: str) -> None:
     ],
 )
 def test_an_identification_says_by_whom(library: str, by: str) -> None:
-    assert plain(sentence(_Told("Identify", plan="pro"), library)) == f"Set plan to pro, by {by}"
+    assert plain(sentence(_Identification("Identify", plan="pro"), library)) == f"Set plan to pro, by {by}"
 
 
 def test_names_that_cairn_captures_itself_are_not_unplanned(world: World, owner: Browser) -> None:

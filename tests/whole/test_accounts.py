@@ -36,7 +36,7 @@ def test_account_properties_are_kept_with_the_account_of_a_user(whole: Whole) ->
         1,
         {"plan": "pro", "seats": "6", "industry": "stones"},
     )
-    assert account in [one["id"] for one in whole.api("GET", "/accounts")["accounts"]]
+    assert account in [account["id"] for account in whole.api("GET", "/accounts")["accounts"]]
     told = [
         (event["outcome"], event["reason"])
         for event in whole.live()
@@ -70,7 +70,7 @@ def test_without_an_account_id_property_nobody_has_an_account(whole: Whole) -> N
     whole.send("/api/add_account_properties", account_id=account, properties={"plan": "free"})
     whole.send("/api/add_user_properties", identity=who, properties={"team": account})
     eventually(lambda: whole.user(who))
-    eventually(lambda: account in [one["id"] for one in whole.api("GET", "/accounts")["accounts"]])
+    eventually(lambda: account in [account["id"] for account in whole.api("GET", "/accounts")["accounts"]])
     assert whole.user(who)["account"] is None
     whole.api("PUT", "/account_property", json={"key": "team"})
     assert whole.user(who)["account"]["properties"]["plan"]["value"] == "free"

@@ -43,7 +43,7 @@ def test_the_place_stays_and_the_address_goes(tmp_path: Path, demos: Demos) -> N
             lambda: (whole.user(device) or {}).get("user", {}).get("properties", {}).get("initial_city")
         )
         assert city["value"] == "Graz"
-        eventually(lambda: [one for one in whole.live() if one["reason"] == "junk_identity"])
+        eventually(lambda: [event for event in whole.live() if event["reason"] == "junk_identity"])
         whole.http.close()
     finally:
         assert cairn.stop() == 0

@@ -69,7 +69,7 @@ def test_at_equal_times_the_property_that_arrived_later_wins(
 
 
 def segments(whole: Whole, identity: str) -> set[str]:
-    return {one["key"] for one in whole.user(identity)["segments"]}
+    return {segment["key"] for segment in whole.user(identity)["segments"]}
 
 
 @pytest.mark.parametrize("is_one_request", [True, False], ids=["one request", "many requests"])
@@ -87,7 +87,7 @@ def test_a_timeline_of_equal_times_is_in_the_order_of_arrival(whole: Whole, is_o
     eventually(lambda: len(whole.events(identity)) == len(calls))
 
     def steps(events: list[dict[str, Any]]) -> list[str]:
-        return [one["name"] for one in events if one["name"] in names]
+        return [event["name"] for event in events if event["name"] in names]
 
     assert steps(whole.events(identity)) == names[::-1]
     assert steps(whole.api("GET", f"/users/{identity}/export")["events"]) == names
@@ -112,7 +112,7 @@ def test_a_page_of_equal_times_goes_on_where_it_ended(whole: Whole) -> None:
             page = (
                 whole.api("GET", f"/users/{identity}/events", params=params) if whole.user(identity) else {}
             )
-            found += [one["name"] for one in page.get("events", [])]
+            found += [event["name"] for event in page.get("events", [])]
             cursor = page.get("next") or ""
             if not cursor:
                 break

@@ -176,6 +176,7 @@ def test_a_clock_ahead_joins_its_segment_at_once(whole: Whole) -> None:
         heap(whole, device, now_ms() + 20 * HOUR_MS, 0)
     eventually(
         lambda: (
-            "active_buyers" in {one["key"] for one in (whole.user(device) or {"segments": []})["segments"]}
+            "active_buyers"
+            in {segment["key"] for segment in (whole.user(device) or {"segments": []})["segments"]}
         )
     )

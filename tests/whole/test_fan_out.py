@@ -79,7 +79,7 @@ def test_a_source_of_two_environments_stores_every_event_once_in_each(
     for whole in both:
         eventually(lambda whole=whole: len(whole.live(user=user)) == 6)
         assert sorted(event["name"] for event in whole.events(user)) == sorted([*names, "Identify"])
-        reasons = sorted(one["reason"] for one in whole.live(user=user))
+        reasons = sorted(event["reason"] for event in whole.live(user=user))
         assert reasons == ["stored"] * 5 + ["unsupported_event_type"]
         assert whole.user(user)["user"]["properties"]["plan"]["value"] == "pro"
 
@@ -90,4 +90,4 @@ def test_a_repeat_is_one_in_each_environment(both: tuple[Whole, Whole]) -> None:
         send(both[0], {"type": "track", "event": "Paid", "userId": user, "messageId": message_id})
     for whole in both:
         eventually(lambda whole=whole: len(whole.live(user=user)) == 2)
-        assert sorted(one["reason"] for one in whole.live(user=user)) == ["repeated_id", "stored"]
+        assert sorted(event["reason"] for event in whole.live(user=user)) == ["repeated_id", "stored"]

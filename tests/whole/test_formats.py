@@ -128,6 +128,8 @@ def test_the_classic_apps(whole: Whole) -> None:
 def test_bots_are_left_out_with_their_reason(whole: Whole) -> None:
     device = number()
     whole.capture(sent(whole, device, {"pageview": {}}, agent=GOOGLEBOT))
-    [told] = eventually(lambda: [one for one in whole.live(outcome="filtered") if one["user"] == str(device)])
+    [told] = eventually(
+        lambda: [event for event in whole.live(outcome="filtered") if event["user"] == str(device)]
+    )
     assert (told["reason"], "Googlebot" in told["detail"]) == ("bot", True)
     assert whole.user(device) is None

@@ -50,7 +50,7 @@ def value_of(whole: Whole, name: str | int, key: str) -> str | None:
 
 
 def segments(whole: Whole, name: str | int) -> set[str]:
-    return {one["key"] for one in (whole.user(name) or {"segments": []})["segments"]}
+    return {segment["key"] for segment in (whole.user(name) or {"segments": []})["segments"]}
 
 
 class Story:
@@ -86,7 +86,7 @@ class Story:
             own_id(self.whole, self.identity),
         }:
             return False
-        events = [one["name"] for one in self.whole.events(self.identity)]
+        events = [event["name"] for event in self.whole.events(self.identity)]
         return events.count("Order Completed") == 3 and events.count("session") == 2
 
     def check(self) -> None:
@@ -147,7 +147,7 @@ def test_the_first_identify_is_retroactive_and_the_same_again_is_nothing(whole: 
     for _ in range(2):
         whole.identify(device, identity)
     eventually(lambda: len(whole.events(identity)) == 4)
-    assert [one["kind"] for one in whole.user(identity)["merges"]] == ["merge"]
+    assert [merge["kind"] for merge in whole.user(identity)["merges"]] == ["merge"]
     eventually(lambda: "active_buyers" in segments(whole, identity))
 
 
@@ -162,7 +162,9 @@ def test_another_identity_is_another_user_and_history_stays(whole: Whole) -> Non
     whole.identify(next_device, y)
     whole.capture(bought(whole, after_reset, now))
     eventually(lambda: whole.events(y) and whole.events(after_reset))
-    taken = eventually(lambda: [one for one in whole.live(outcome="invalid") if str(device) in one["detail"]])
+    taken = eventually(
+        lambda: [event for event in whole.live(outcome="invalid") if str(device) in event["detail"]]
+    )
     assert [(one["reason"], one["user"]) for one in taken] == [("identity_taken", y)]
     bought_by = {
         name: [e["user_id"] for e in whole.events(name) if e["name"] == "Order Completed"] for name in (x, y)
@@ -180,7 +182,8 @@ def test_the_guards_of_the_servers_identify(whole: Whole) -> None:
     eventually(lambda: len((whole.user(identity) or {"user_ids": []})["user_ids"]) == 11)
     refused = eventually(
         lambda: (
-            (found := [one for one in whole.live(outcome="invalid") if identity in one["user"]])[1:] and found
+            (found := [event for event in whole.live(outcome="invalid") if identity in event["user"]])[1:]
+            and found
         )
     )
     assert sorted((one["reason"], one["name"]) for one in refused) == [
@@ -253,7 +256,7 @@ def test_a_merge_says_what_it_changed_and_can_be_taken_back_on_the_page(whole: W
     eventually(lambda: segments(whole, identity) == set())
     assert (value_of(whole, identity, "plan"), value_of(whole, device, "plan")) == ("free", "premium")
     assert segments(whole, device) == {"heap_premium_users"}
-    assert [one["kind"] for one in whole.user(identity)["merges"]] == ["merge", "unmerge"]
+    assert [merge["kind"] for merge in whole.user(identity)["merges"]] == ["merge", "unmerge"]
     # The browser still carries the identity along, and that is no reason to merge again.
     whole.capture(bought(whole, device, now + 1, identity=identity))
     eventually(lambda: "active_buyers" in segments(whole, device))

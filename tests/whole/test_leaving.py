@@ -32,7 +32,7 @@ def test_who_was_deleted_comes_again_as_somebody_new(whole: Whole) -> None:
     known = whole.user(identity)["user"]["id"]
     eventually(lambda: len(whole.events(identity)) == 4)
     told = whole.api("GET", f"/users/{identity}/export")
-    assert (told["user_ids"], [one["kind"] for one in told["events"]][:1]) == ([known, device], ["click"])
+    assert (told["user_ids"], [event["kind"] for event in told["events"]][:1]) == ([known, device], ["click"])
     assert told["events"][0]["element"] == {
         "hierarchy": "@button;#pay;|",
         "tag": "button",
@@ -56,7 +56,7 @@ def test_who_was_deleted_comes_again_as_somebody_new(whole: Whole) -> None:
     assert whole.user(device)["merges"] == []
     whole.identify(device, identity)
     eventually(lambda: device in (whole.user(identity) or {"user_ids": []})["user_ids"])
-    assert [one["name"] for one in whole.events(identity)].count("Order Completed") == 1
+    assert [event["name"] for event in whole.events(identity)].count("Order Completed") == 1
 
 
 def test_snapshots_are_delivered_and_javascript_waits_for_the_owner(whole: Whole) -> None:

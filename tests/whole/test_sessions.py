@@ -31,7 +31,7 @@ def test_sessions_as_captured_and_by_a_gap(whole: Whole) -> None:
     def split(**gap: int) -> list[tuple[int, str, str]]:
         found = whole.api("GET", f"/users/{device}/sessions", params=gap)
         assert found["gap_minutes"] == gap.get("gap_minutes")
-        return [(one["events"], one["entry"], one["exit"]) for one in found["sessions"]]
+        return [(session["events"], session["entry"], session["exit"]) for session in found["sessions"]]
 
     assert split() == [(5, "/0", "/4")]
     assert split(gap_minutes=30) == [(1, "", ""), (2, "/3", "/4"), (3, "/0", "/2")]

@@ -25,7 +25,9 @@ def waiting(whole: Whole, keys: set[str]) -> list[str]:
     found = whole.api("GET", "/segments", is_here=False, params={"limit": 200})["segments"]
     own = [segment for segment in found if segment["key"] in keys]
     return [
-        segment["key"] for segment in own if any(each["state"] != "live" for each in segment["environments"])
+        segment["key"]
+        for segment in own
+        if any(environment["state"] != "live" for environment in segment["environments"])
     ]
 
 

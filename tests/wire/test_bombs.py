@@ -124,7 +124,7 @@ def test_views_within_views(levels: int) -> None:
     good = bytes(protobuf({**ANDROID, "pageview": {}}, capture_pb2.Android.Message).SerializeToString())
     body = bytes(capture_pb2.ClosedBatch(events=[deep, good]).SerializeToString())
     results = parse("heap.android.track", body, app_id="55")
-    assert [outcome(one) for one in results] == ["draft" if levels == 50 else "bad_request", "draft"]
+    assert [outcome(result) for result in results] == ["draft" if levels == 50 else "bad_request", "draft"]
     check(results)
 
 
@@ -133,7 +133,7 @@ def as_json(items: list[Any]) -> bytes:
 
 
 def as_protobuf(items: list[Any]) -> bytes:
-    closed = [one if isinstance(one, bytes) else protobuf(one).SerializeToString() for one in items]
+    closed = [item if isinstance(item, bytes) else protobuf(item).SerializeToString() for item in items]
     return bytes(capture_pb2.ClosedBatch(events=closed).SerializeToString())
 
 

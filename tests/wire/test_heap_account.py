@@ -39,14 +39,14 @@ def test_one_bad_account_costs_no_other_and_looker_names_its_library() -> None:
         {"properties": {}},
     ]
     results = parse(PARSER, {"app_id": "55", "library": "looker", "accounts": accounts})
-    assert [outcome(one) for one in results] == [
+    assert [outcome(result) for result in results] == [
         "draft",
         "draft",
         "bad_request",
         "id_not_string",
         "no_account",
     ]
-    assert [(one.account_id, one.library) for one in results if isinstance(one, Draft)] == [
+    assert [(result.account_id, result.library) for result in results if isinstance(result, Draft)] == [
         ("a", "looker"),
         ("5", "looker"),
     ]
@@ -72,4 +72,4 @@ def test_refusals(body: Any, reason: str) -> None:
 
 def test_more_accounts_than_a_request_carries() -> None:
     results = parse(PARSER, {"accounts": [{"account_id": "a"}] * 1002})
-    assert [outcome(one) for one in results[-3:]] == ["draft", "too_many_events", "too_many_events"]
+    assert [outcome(result) for result in results[-3:]] == ["draft", "too_many_events", "too_many_events"]

@@ -264,7 +264,7 @@ def test_a_junk_identity_costs_the_event_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("agent", "told", "version"),
+    ("agent", "platform_version", "version"),
     [
         ("Windows NT 10.0", "15.0.0", "11"),
         ("Windows NT 10.0", "10.0.0", "10"),
@@ -273,8 +273,8 @@ def test_a_junk_identity_costs_the_event_nothing() -> None:
         ("Windows", "x", ""),
     ],
 )
-def test_the_platform_version_as_people_write_it(agent: str, told: str, version: str) -> None:
-    found = both({**CLICK, "device": {"user_agent": agent, "uach": {"platform_version": told}}})
+def test_the_platform_version_as_people_write_it(agent: str, platform_version: str, version: str) -> None:
+    found = both({**CLICK, "device": {"user_agent": agent, "uach": {"platform_version": platform_version}}})
     assert found.facts.get("os_version", "") == version
 
 

@@ -15,7 +15,7 @@ def call(**fields: Any) -> dict[str, Any]:
     return {"type": "track", "event": "Plan Chosen", "userId": "u-77", **fields}
 
 
-def one(fields: dict[str, Any], *, kind: str = "batch", **extra: Any) -> Draft:
+def draft_of(fields: dict[str, Any], *, kind: str = "batch", **extra: Any) -> Draft:
     """The draft of one call, the same alone and in a batch."""
     alone = draft("segment", fields, type=fields.get("type", "track"), workspace_id=2, **extra)
     batched = draft("segment", {"batch": [fields]}, type="batch", workspace_id=2, **extra)
@@ -83,7 +83,7 @@ def test_the_contracts_batch() -> None:
 
 def test_the_classic_destinations_identify() -> None:
     """contracts/segment.md 5.3; `id` is reserved in Heap and left out."""
-    event = one(
+    event = draft_of(
         {
             "type": "identify",
             "userId": "u1",
@@ -112,7 +112,7 @@ def test_the_classic_destinations_identify() -> None:
 
 
 def test_the_classic_destinations_track() -> None:
-    event = one(
+    event = draft_of(
         call(
             event="Order Completed",
             userId="u1",
@@ -142,7 +142,7 @@ def test_the_recorded_cleaning_of_properties() -> None:
         "o": {"x": {"y": 1}, "arr": [1, {"z": 2}], "empty": {}},
         "arr": ["a", 2],
     }
-    assert one(call(properties=given)).properties == {
+    assert draft_of(call(properties=given)).properties == {
         "n": 1,
         "b": True,
         "date": "2024-01-02T03:04:05.000Z",
@@ -165,8 +165,8 @@ def test_the_recorded_cleaning_of_properties() -> None:
     ],
 )
 def test_dates_are_full(date: str, kept: str) -> None:
-    assert one(call(properties={"d": date})).properties == {"d": kept}
-    assert one(call(properties={"d": [date]})).properties == {"d": f'["{kept}"]'}
+    assert draft_of(call(properties={"d": date})).properties == {"d": kept}
+    assert draft_of(call(properties={"d": [date]})).properties == {"d": f'["{kept}"]'}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_dates_are_full(date: str, kept: str) -> None:
     ],
 )
 def test_the_e_mail_is_found_as_the_facade_does(fields: dict[str, Any], email: str | None) -> None:
-    properties = one(call(**fields)).properties
+    properties = draft_of(call(**fields)).properties
     assert properties.get("_email") == email
     assert "email" not in properties
 
@@ -200,7 +200,7 @@ def test_who_a_call_is_about() -> None:
         ({"type": "identify", "anonymousId": "an1", "traits": {"a": 1}}, ("", anonymous, "an1", 0)),
     ]
     for fields, expected in cases:
-        event = one(fields)
+        event = draft_of(fields)
         assert (event.identity, event.user_id, event.anonymous_id, event.merge_user_id) == expected
 
 
@@ -269,7 +269,7 @@ def test_what_is_not_kept_has_its_reason(fields: dict[str, Any], reason: str, na
     ],
 )
 def test_what_does_not_stop_a_call(fields: dict[str, Any]) -> None:
-    assert one(call(**fields)).name == "Plan Chosen"
+    assert draft_of(call(**fields)).name == "Plan Chosen"
 
 
 def test_the_path_names_the_type() -> None:
@@ -316,8 +316,8 @@ def test_a_batch_speaks_for_its_calls_where_they_are_silent() -> None:
 
 
 def test_an_address_is_the_users_only_when_the_device_sent_it() -> None:
-    assert (one(call(), kind="server").ip, one(call(), kind="server").user_agent) == ("", "")
-    direct = one(call(context={"direct": True}))
+    assert (draft_of(call(), kind="server").ip, draft_of(call(), kind="server").user_agent) == ("", "")
+    direct = draft_of(call(context={"direct": True}))
     assert (direct.ip, direct.user_agent) == ("203.0.113.9", "curl/8")
     web = draft("segment", {"batch": [call()]}, type="batch", kind="web")
     assert (web.ip, web.user_agent) == ("203.0.113.9", "curl/8")

@@ -264,6 +264,6 @@ def test_any_bytes_have_exactly_one_result(body: bytes) -> None:
 def test_any_events_have_exactly_one_result_each(events: list[Any]) -> None:
     results = parse_batch(arrival({"ev": events}))
     assert len(results) == len(events)
-    for one in results:
-        assert isinstance(one, Draft | Refused)
-        assert isinstance(one, Refused) or one.name
+    for result in results:
+        assert isinstance(result, Draft | Refused)
+        assert isinstance(result, Refused) or result.name

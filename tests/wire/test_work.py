@@ -34,7 +34,7 @@ def parsed(parser: str, body: bytes) -> object:
     events = [
         event for kind in kinds for event in parse(parser, body, type=kind, app_id="5", content_type="")
     ]
-    batch = Batch([Item(1, 0, b"")], drafts=[one for one in events if hasattr(one, "facts")])
+    batch = Batch([Item(1, 0, b"")], drafts=[event for event in events if hasattr(event, "facts")])
     cut_texts(batch, None)  # type: ignore[arg-type]  # it uses nothing
     return events
 

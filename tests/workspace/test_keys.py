@@ -66,14 +66,17 @@ def other(connection: sa.Connection, seal: Seal, shop: Workspace) -> Workspace:
 
 def test_new_workspace_is_ready_to_use(connection: sa.Connection, seal: Seal, shop: Workspace) -> None:
     assert 100_000 <= shop.account_id <= 9_999_999
-    assert [each.name for each in list_projects(connection, shop.id)] == ["Shop"]
+    assert [project.name for project in list_projects(connection, shop.id)] == ["Shop"]
     both = list_environments(connection, shop.id)
     assert [each.key for each in both] == ["production", "development"]
     assert all(len(each.app_id) == 10 and each.app_id.isdigit() for each in both)
-    made = [(each.environment_id, each.kind) for each in list_sources(connection, shop.id)]
+    made = [(source.environment_id, source.kind) for source in list_sources(connection, shop.id)]
     assert made == [(each.id, kind) for each in both for kind in ("web", "server")]
-    connected = {each.source_id: each.environment_id for each in list_connections(connection, shop.id)}
-    assert connected == {each.id: each.environment_id for each in list_sources(connection, shop.id)}
+    connected = {
+        connection.source_id: connection.environment_id
+        for connection in list_connections(connection, shop.id)
+    }
+    assert connected == {source.id: source.environment_id for source in list_sources(connection, shop.id)}
     keys = [reveal_sdk_key(connection, shop.id, each.id, seal) for each in both]
     assert all(len(key) == 32 and int(key, 16) >= 0 for key in keys) and len(set(keys)) == 2
 
@@ -84,10 +87,11 @@ def test_no_secret_lies_in_the_database(
     _, token = create_token(connection, shop.id, name="CI", now=NOW)
     secrets = [token]
     secrets += [
-        reveal_sdk_key(connection, shop.id, each.id, seal) for each in list_environments(connection, shop.id)
+        reveal_sdk_key(connection, shop.id, environment.id, seal)
+        for environment in list_environments(connection, shop.id)
     ]
     secrets += [
-        reveal_write_key(connection, shop.id, each.id, seal) for each in list_sources(connection, shop.id)
+        reveal_write_key(connection, shop.id, source.id, seal) for source in list_sources(connection, shop.id)
     ]
     kept = repr([connection.execute(sa.select(table)).all() for table in metadata.tables.values()])
     assert len(secrets) == 7 and not [secret for secret in secrets if secret in kept]
@@ -117,7 +121,7 @@ def test_first_start_makes_one_key_for_everybody(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         seals = list(pool.map(lambda _n: open_seal(tmp_path), range(8)))
     sealed = seals[0].close("secret")
-    assert [each.open(sealed) for each in seals] == ["secret"] * 8
+    assert [seal.open(sealed) for seal in seals] == ["secret"] * 8
     assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
 
 
@@ -257,7 +261,11 @@ def test_connecting_twice_is_one_connection(connection: sa.Connection, shop: Wor
         connect_analytics(
             connection, shop.id, source.id, source.environment_id, is_enabled=is_enabled, now=NOW
         )
-    own = [each for each in list_connections(connection, shop.id) if each.source_id == source.id]
+    own = [
+        connection
+        for connection in list_connections(connection, shop.id)
+        if connection.source_id == source.id
+    ]
     assert [each.is_enabled for each in own] == [False]
 
 
@@ -297,9 +305,9 @@ def test_things_of_another_workspace_do_not_exist(
             call()
     after = {name: connection.execute(sa.select(table)).all() for name, table in metadata.tables.items()}
     assert after == before
-    theirs = {each.source_id for each in list_connections(connection, other.id)}
-    assert theirs == {each.id for each in list_sources(connection, other.id)}
-    assert not theirs & {each.id for each in list_sources(connection, shop.id)}
+    theirs = {connection.source_id for connection in list_connections(connection, other.id)}
+    assert theirs == {source.id for source in list_sources(connection, other.id)}
+    assert not theirs & {source.id for source in list_sources(connection, shop.id)}
 
 
 def test_token_is_shown_once_and_found_by_its_secret(connection: sa.Connection, shop: Workspace) -> None:

@@ -56,7 +56,7 @@ def test_first_visitor_becomes_owner_and_the_door_closes(connection: sa.Connecti
     assert not is_first_visit(connection)
     with pytest.raises(SignUpClosed):
         _sign_up(connection, seal, email="eve@example.com")
-    assert [each.email for each in list_members(connection, workspace.id)] == ["ann@example.com"]
+    assert [member.email for member in list_members(connection, workspace.id)] == ["ann@example.com"]
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def record(resolution: Resolution) -> dict[str, Any]:
     stored: dict[str, Any] = {}
     for prefix, rule in (("rollout", resolution.rollout), ("experiment", resolution.experiment)):
         if rule is not None and resolution.is_on:
-            shown = {each.campaign: each.variation for each in resolution.exposures}
+            shown = {exposure.campaign: exposure.variation for exposure in resolution.exposures}
             stored |= {f"{prefix}Key": rule.campaign_key, f"{prefix}VariationId": shown[rule.campaign]}
     return stored
 

@@ -155,9 +155,9 @@ def random_ruleset(seed: int) -> Ruleset:
     # With several rollouts the Python SDK lets another flag into a group by any of them, Node only by the first.
     free = [
         rule.id
-        for each in flags
-        for rule in each.rules
-        if rule.kind != "rollout" and [other.kind for other in each.rules].count("rollout") < 2
+        for flag in flags
+        for rule in flag.rules
+        if rule.kind != "rollout" and [other.kind for other in flag.rules].count("rollout") < 2
     ]
     dice.shuffle(free)
     groups = []
@@ -214,7 +214,7 @@ def test_a_visitor_forced_into_several_variations_is_drawn_by_weight(gateway: Se
 @pytest.mark.parametrize("seed", [1, 2])
 def test_random_rulesets_are_decided_alike(gateway: ServedGateway, sdk: str, seed: int) -> None:
     ruleset = random_ruleset(seed)
-    questions = [{"key": each.key, "context": person} for each in ruleset.flags for person in people(20)]
+    questions = [{"key": flag.key, "context": person} for flag in ruleset.flags for person in people(20)]
     answers = gateway.ask(sdk, gateway.publish(**compiled(ruleset)), questions)
     ours = Ours(ruleset)
     differing = [
@@ -491,7 +491,7 @@ def test_every_type_of_variable_arrives(gateway: ServedGateway, sdk: str) -> Non
     (answer,) = gateway.ask(
         sdk, gateway.publish(**compiled(ruleset)), [{"key": "f1", "context": {"id": "u"}}]
     )
-    assert answer["variables"] == {each.key: each.value for each in variables}
+    assert answer["variables"] == {variable.key: variable.value for variable in variables}
 
 
 @pytest.mark.parametrize("sdk", ["node", "python"])

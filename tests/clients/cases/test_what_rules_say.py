@@ -129,7 +129,7 @@ def order(value: str, operand: str) -> int | None:
         return None
     parts = [list(map(int, each.split("."))) for each in (value, operand)]
     width = max(map(len, parts))
-    ours, theirs = (each + [0] * (width - len(each)) for each in parts)
+    ours, theirs = (part + [0] * (width - len(part)) for part in parts)
     return (ours > theirs) - (ours < theirs)
 
 

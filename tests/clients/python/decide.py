@@ -34,7 +34,7 @@ def answer(client: Any, storage: Storage | None, question: dict[str, Any]) -> di
     flag = client.get_flag(question["key"], context)
     return {
         "enabled": flag.is_enabled(),
-        "variables": {each["key"]: each["value"] for each in flag.get_variables()},
+        "variables": {variable["key"]: variable["value"] for variable in flag.get_variables()},
         "stored": storage.get(question["key"], context["id"]) if storage else None,
     }
 
