@@ -96,7 +96,7 @@ SETTINGS: tuple[Setting, ...] = (
         "public_url",
         str,
         "",
-        "The address people and SDKs use, when a proxy stands in front. Shown in snippets.",
+        "The address people and SDKs use, when a proxy is in front. Shown in snippets.",
     ),
     Setting(
         "trusted_proxies",

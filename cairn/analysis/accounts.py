@@ -49,7 +49,7 @@ class _Accounts(Struct, frozen=True):
     """Without properties, one more than a page holds."""
 
     account_key: str
-    compared: Literal["=", ">"]  # how the ids stand to the one given
+    compared: Literal["=", ">"]  # how the ids compare with the given one
     account_id: str
 
     def plan(self) -> Plan:

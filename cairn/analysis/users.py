@@ -33,7 +33,7 @@ LOOK_BACK = (
     timedelta(days=30),
     timedelta(days=36_500),
 )
-COUNTED_DAYS = 30  # that a user's events are counted over, wherever they stand; today is the last of them
+COUNTED_DAYS = 30  # over which a user's events are counted; today is the last of them
 MAX_RAW_IDS = 10_000  # ids per question; Heap's rules keep a user far below
 
 

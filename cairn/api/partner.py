@@ -301,7 +301,7 @@ def _read_form(body: bytes) -> dict[str, str]:
     except ValueError as error:
         raise MalformedRequest("the body is not a form; send a form or JSON") from error
     if len(dict(pairs)) < len(pairs):
-        raise MalformedRequest("a parameter stands there twice; send each once")
+        raise MalformedRequest("a parameter is repeated; send each once")
     return dict(pairs)
 
 

@@ -1,6 +1,6 @@
 """Wingify's segmentation DSL as a condition. Compiled again it is decided alike, official cases to the letter.
 
-A location or user agent key that stands where the SDKs ignore it (contracts/wingify.md 7.3) is read as it was meant.
+A location or user agent key where the SDKs ignore it (contracts/wingify.md 7.3) is read as it was meant.
 """
 
 import reprlib

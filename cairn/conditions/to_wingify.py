@@ -1,6 +1,6 @@
-"""A condition as Wingify's segmentation DSL, placed so that both SDKs decide it as written.
+"""A condition as Wingify's segmentation DSL, ordered so that both SDKs decide it as written.
 
-Source: contracts/wingify.md section 7. Location stands in an `and` of its own, the user agent in an `or` of its own,
+Source: contracts/wingify.md section 7. Location is in an `and` of its own, the user agent in an `or` of its own,
 lists come last: a list check is a request, and the Node SDK mixes up concurrent users' locations across it.
 """
 

@@ -1,6 +1,6 @@
 """The one condition language: a tree of plain values.
 
-Filters, segments and flag audiences are this tree. Its outlets stand beside it: `to_sql` (segments, analysis),
+Filters, segments and flag audiences are this tree. Its outlets are beside it: `to_sql` (segments, analysis),
 `evaluate` (flags in Python), `to_wingify` and `from_wingify` (settings files). A leaf that an outlet cannot express
 is refused by that outlet with InvalidInput naming the leaf; it is never dropped.
 """

@@ -56,7 +56,7 @@ def read_node(text: str) -> Node:
 class Paths:
     """Many paths as one tree: what they have in common is kept, and later matched, once.
 
-    An entry is a node in its place; entry 0 stands above every path. Parents come before their children.
+    An entry is a node at its depth; entry 0 is above every path. Parents come before their children.
     """
 
     def __init__(self) -> None:

@@ -198,7 +198,7 @@ def _compound(tree: Any) -> Compound:
                 tests.append(_test(tree))
         tree = tree.selector
     if tree.namespace is not None:
-        raise _Unknowable(f"names the namespace '{tree.namespace}'; leave out what stands before '|'")
+        raise _Unknowable(f"names the namespace '{tree.namespace}'; leave out what is before '|'")
     if tree.element is not None:
         parts.append(f"@{tree.element.lower()}")
         tests.append(_tag(tree.element.lower()))
@@ -291,7 +291,7 @@ def _pseudo(name: str) -> Test:
         return _position("nth-of-type", 0, 1)
     if name in ("last-child", "last-of-type", "only-child", "only-of-type", "empty"):
         raise _Unknowable(
-            f"uses ':{name}'; how many elements stand beside or inside one is not captured, use :nth-child()"
+            f"uses ':{name}'; how many elements are beside or inside one is not captured, use :nth-child()"
         )
     raise _Unknowable(f"uses ':{name}'; it asks about a moment or state that is not captured, leave it out")
 

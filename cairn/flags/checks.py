@@ -164,7 +164,7 @@ def check_metrics(metrics: Iterable[Metric]) -> None:
 def check_rule(flag: Flag, rule: Rule, *, is_kept: bool = False) -> None:
     """Raises RuleInvalid or an error of the condition that flags cannot ask.
 
-    `is_kept`: its conditions were accepted before; patterns that are refused now do not stand in other changes' way.
+    `is_kept`: its conditions were accepted before; patterns that are refused now do not prevent other changes.
     """
     check_key(rule.key)
     if not (_is_number(rule.traffic) and 0 <= rule.traffic <= 100):
@@ -219,7 +219,7 @@ def _check_allocations(flag: Flag, rule: Rule) -> None:
                 field="allocations",
             )
     if len(set(ids)) < len(ids):
-        raise RuleInvalid("allocations: each variation may stand once", field="allocations")
+        raise RuleInvalid("allocations: each variation may be listed once", field="allocations")
     if rule.kind == "testing":
         _check_weights(rule.allocations)
     elif len(ids) != 1:

@@ -1,4 +1,4 @@
-"""The source of a session: search words, campaign and marketing channel, from its referrer and landing page. Pure.
+"""The traffic source of a session: search words, campaign and channel, from its referrer and landing page. Pure.
 
 Heap derives the channel too but does not publish its rules; these are the ones analysts know from elsewhere. The
 sender's own words (utm_*) count before the referrer, and money before anything else.

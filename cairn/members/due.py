@@ -1,8 +1,8 @@
 """When the membership of a user may end, or begin, by the passing of time: kept beside the members, ordered by time.
 
-Each row stands twice: by time, where what is due is taken from, and by segment and user, where it is replaced. A kept
-time is never later than the true one, and may be earlier: an event that only puts it off changes nothing here. The
-user is then looked at too early once, and gets her true time.
+Each row is stored twice: by time, from which what is due is taken, and by segment and user, where it is replaced. A
+kept time is never later than the true one, and may be earlier: an event that only puts it off changes nothing here.
+The user is then evaluated too early once, and gets the true time.
 """
 
 import struct

@@ -72,7 +72,7 @@ def read_capture(connection: sa.Connection, environment_id: int) -> CaptureSetti
     try:
         msgspec.convert(
             row.body, _Saved
-        )  # a document without a mode is none of ours; defaults must not stand for it
+        )  # a document without a mode is none of ours; defaults must not replace it
         return msgspec.convert(row.body, CaptureSettings)
     except msgspec.ValidationError as error:
         return CaptureSettings(unreadable=f"the stored settings cannot be read: {error}")

@@ -83,7 +83,7 @@ class _Evidence:
         now: datetime,
         resolved: dict[Condition, Condition],
     ) -> None:
-        self._resolved = resolved  # each leaf with its defined event as it stands now
+        self._resolved = resolved  # each leaf with its defined event as it is now
         self._store, self._environment_id, self._now_ms = store, environment_id, to_ms(now)
         self._raws = raws
         self._holds: dict[Condition, bool] = {}

@@ -33,7 +33,7 @@ class Watched(Struct, eq=False):
     version: int
     condition: Condition
     needs_resolving: bool  # does it name defined events, which change their meaning with new elements?
-    ready: Ready  # the same with its defined events as they stand; what the store is asked
+    ready: Ready  # the same with its defined events as they are now; what the store is asked
     counted_version: int = 0  # the definition that the members were counted from; 0: never counted
     is_caught_up: bool = False  # counted since this process started: what happened before is in
     due_ms: int = 0  # when the next full count is due

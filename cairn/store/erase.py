@@ -1,6 +1,6 @@
 """Taking users out of every answer of the event store; `scrub` then takes them off the disk.
 
-What is to go stands in a table in memory while the statements run, because the engine keeps the text of the last
+The ids to erase are in a table in memory while the statements run, because the engine keeps the text of the last
 hundred mutations, and a text must not name anybody. The rows vanish at once (a mask). The table in memory is on one
 machine, so a cluster needs another way to hand over what is to go.
 """

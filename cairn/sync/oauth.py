@@ -188,7 +188,7 @@ def _values(query: str) -> dict[str, str]:
         raise BadConsentRequest("the app's request has too many parameters") from error
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise BadConsentRequest("the app's request names a parameter twice; each may stand there once")
+        raise BadConsentRequest("the app's request repeats a parameter; each may be sent once")
     # authlib repeats this one in a message that admits only some characters.
     if values.get("response_type", "") != "code":
         values["response_type"] = "unsupported"

@@ -1,4 +1,4 @@
-"""The sender: keeps every target in line with its segments, one task of a sync at a time.
+"""The sender: reconciles every target with its segments, one task of a sync at a time.
 
 One thread looks for syncs that are due and a few others send. A slow or dead target costs only itself: its sync waits
 with its task, and nothing waits in a thread. Whatever kills the process, the same pages are sent again under the same

@@ -15,7 +15,7 @@ MOST_PROPERTIES = 10_000  # of an event; the others are dropped
 # Names of nested objects, each written before the names of all its members: so much of an event, or few bytes of a
 # request would become many of ours.
 _MOST_PREFIX_CHARACTERS = 50_000
-_DEPTH_OF_VALUES = 2  # the event and its properties stand around a value
+_DEPTH_OF_VALUES = 2  # the event and its properties enclose a value
 _SURELY_SHORT = LONGEST_VALUE // 2  # characters; a character is two units at most
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 10_000, 100  # keys that need no second look, a megabyte of them
 _fit_keys: set[str] = set()

@@ -59,7 +59,7 @@ def happened_ms(time_ms: int, sent_ms: int, received_ms: int) -> int:
     """When something happened by our clock, from the sender's clock and what it showed at sending; 0: not known.
 
     A time after its own sending says that one of the two is wrong, and nothing of how far the clock is off: then the
-    time stands as it was sent. Source: contracts/segment.md 1.5.
+    time is kept as it was sent. Source: contracts/segment.md 1.5.
     """
     return received_ms - (sent_ms - time_ms) if sent_ms and sent_ms >= time_ms else time_ms
 

@@ -64,7 +64,7 @@ def check_anonymous_id(anonymous_id: str, field: str) -> str:
 def numeric_id(value: str | int, field: str) -> int:
     """A user or session id: decimal, text or number, up to 2**53 - 1. Raises Rejected.
 
-    Limit: 0 is refused although Heap's range begins there, because 0 stands for "none" in an event; a random id of
+    Limit: 0 is refused although Heap's range begins there, because 0 means "none" in an event; a random id of
     53 bits is never 0.
     """
     if isinstance(value, str):

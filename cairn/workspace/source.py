@@ -17,7 +17,7 @@ from cairn.workspace.stored_key import StoredKey
 
 _WRITE_KEY = StoredKey(sources, "write_key")
 
-HEAP = "heap"  # the destination that stands for Cairn's own analytics
+HEAP = "heap"  # the destination that is Cairn's own analytics
 
 SourceKind = Literal["web", "server"]
 KINDS: tuple[SourceKind, ...] = ("web", "server")

@@ -26,7 +26,7 @@ def test_users_are_listed_found_told_and_unmerged(world: World, owner: Browser) 
     assert owner.get(f"{HERE}/users/77").url.path == f"{HERE}/users/{ida}"
     assert owner.get(f"{HERE}/users/123456789").status_code == 404
     apart = owner.post(f"{HERE}/users/{ida}/unmerge", {"raw": "77"})
-    assert "stands for itself again" in apart.text
+    assert "is a user of its own again" in apart.text
     assert "was taken out again" in apart.text
     assert "Order Completed" not in owner.get(f"{HERE}/users/{ida}").text
     assert "Order Completed" in owner.get(f"{HERE}/users/77").text
@@ -48,8 +48,8 @@ def test_pages_show_the_first_hundred_of_what_senders_made_many_and_say_how_many
             merge(connection, world.a.environment.id, raw, "many@shop.test", "test", NOW)
     page = owner.get(f"{HERE}/users/{user_id}")
     assert page.status_code == 200
-    assert "202 more stand in the user" in page.text, "300 keys, identity and email, a hundred shown"
-    assert "51 more stand in the export" in page.text and "50 earlier" in page.text
+    assert "202 more are in the user" in page.text, "300 keys, identity and email, a hundred shown"
+    assert "51 more are in the export" in page.text and "50 earlier" in page.text
     assert "800 more" in page.text, "of an event's properties"
     listed = owner.get(f"{HERE}/users").text
     assert "many@shop.test" in listed

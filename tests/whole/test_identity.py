@@ -251,7 +251,7 @@ def test_a_merge_says_what_it_changed_and_can_be_taken_back_on_the_page(whole: W
         assert "instead of free" in page and "Take this merge back?" in page
         form = {"csrf": token_in(page), "raw": str(device)}
         answer = browser.post(f"{path}/unmerge", data=form)
-        assert "stands for itself again" in answer.text
+        assert "is a user of its own again" in answer.text
 
     eventually(lambda: segments(whole, identity) == set())
     assert (value_of(whole, identity, "plan"), value_of(whole, device, "plan")) == ("free", "premium")

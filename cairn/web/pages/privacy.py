@@ -22,7 +22,7 @@ SWITCHES: tuple[tuple[str, str, str], ...] = (  # (setting, what it is called, w
     (
         "is_text_captured",
         "Text of elements",
-        "What stands on a clicked button or link; never what was typed.",
+        "The text of a clicked button or link; never what was typed.",
     ),
     ("are_errors_captured", "JavaScript errors", "The message and place of errors on the page."),
     ("are_ips_kept", "IP addresses", "Off: used to look up the country and city, then forgotten."),

@@ -151,7 +151,7 @@ def send_now(visit: Visit) -> Response:
 def send_sample(visit: Visit) -> Response:
     view = _here(visit)
     syncs.send_sample(visit.call, visit.here, view.sync.id)
-    return _back(visit, f"A sample is being sent to {view.target.name}; how that went stands in the history.")
+    return _back(visit, f"A sample is being sent to {view.target.name}; the result is in the history.")
 
 
 def remove(visit: Visit) -> Response:
@@ -162,7 +162,7 @@ def remove(visit: Visit) -> Response:
 
 
 def without_id_page(visit: Visit) -> Response:
-    """Members of the segment whom no target can be told of under a mapping."""
+    """Members of the segment that cannot be synced under a mapping, because they have no id by it."""
     segment, mapping = _segment(visit), visit.ask("by", IDENTITY, longest=1_100)
     found = directory.users_without(visit.call, visit.here, segment, mapping, after=visit.ask("after"))
     return visit.page(

@@ -1,4 +1,4 @@
-"""Who uses the product: the list, and one user with everything known of her."""
+"""Who uses the product: the list, and one user with everything known of them."""
 
 from itertools import groupby
 
@@ -183,7 +183,7 @@ def unmerge_user(visit: Visit) -> Response:
     user = users.get_user(visit.call, visit.here, visit.number("user_id"))
     users.unmerge_user(visit.call, visit.here, user, int(raw), cause=UNMERGE_CAUSE)
     return visit.go(
-        visit.url(f"/users/{user.user_id}"), f"User {raw} stands for itself again. Nothing was lost."
+        visit.url(f"/users/{user.user_id}"), f"User {raw} is a user of its own again. Nothing was lost."
     )
 
 
