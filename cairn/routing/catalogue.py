@@ -19,9 +19,15 @@ class DestinationNotFound(NotFound):
 @cache
 def catalogue() -> tuple[Destination, ...]:
     """In the order of their names, capitals apart."""
-    modules = [importlib.import_module(name) for name in _module_names(destinations)]
-    entries = [entry for module in modules if isinstance(entry := _entry(module), Destination)]
-    return tuple(sorted(entries, key=lambda destination: destination.name.lower()))
+    return destinations_of(destinations)
+
+
+def destinations_of(package: ModuleType) -> tuple[Destination, ...]:
+    names = [module.name for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
+    entries = [getattr(importlib.import_module(name), "DESTINATION", None) for name in names]
+    # The built-in analytics have a name there, and are no entry.
+    known = [entry for entry in entries if isinstance(entry, Destination)]
+    return tuple(sorted(known, key=lambda destination: destination.name.lower()))
 
 
 def destination(slug: str) -> Destination:
@@ -35,11 +41,3 @@ def destination(slug: str) -> Destination:
 @cache
 def _by_slug() -> dict[str, Destination]:
     return {destination.slug: destination for destination in catalogue()}
-
-
-def _module_names(package: ModuleType) -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
-
-
-def _entry(module: ModuleType) -> object:
-    return getattr(module, "DESTINATION", None)
