@@ -47,8 +47,8 @@ from cairn.members.sets import (
     users_set,
 )
 from cairn.paths import Paths
-from cairn.privacy.erasure import Known, find_erased
-from cairn.privacy.log_purge import log_places, purge_log, purge_set_aside
+from cairn.privacy.erasure import UsersToErase, find_erased
+from cairn.privacy.log_purge import logged_requests, purge_log, purge_set_aside
 from cairn.privacy.request import COMPLETE, Counts, ErasedUser, Receipt
 from cairn.store.erase import Erased
 from cairn.store.store import Store
@@ -85,7 +85,7 @@ class _Work:
     deletion_id: str
     users: tuple[ErasedUser, ...]
     environment_names: dict[int, str]  # environment id -> its name
-    found: list[Known]  # by an earlier attempt
+    found: list[UsersToErase]  # by an earlier attempt
 
 
 def delete_users(resources: DeletionResources, payload: Any) -> None:  # Any: a job's payload is JSON
@@ -96,26 +96,28 @@ def delete_users(resources: DeletionResources, payload: Any) -> None:  # Any: a 
     until = _caught_up(resources.log)
     with reading(resources.engine) as connection:
         found = find_erased(connection, resources.store, list(work.environment_names), work.users)
-    known = _joined(found, work.found)
-    _remember(resources.engine, work.deletion_id, known)
-    removed = purge_log(resources.log, until, log_places(resources.log, resources.store, known), known)
-    removed += purge_set_aside(resources.paths.set_aside, known)
-    with resources.pause_loader(), resources.pause_segments({user.environment_id for user in known}):
-        erased = resources.store.erase_users([user.erasure for user in known])
+    by_environment = _joined(found, work.found)
+    _remember(resources.engine, work.deletion_id, by_environment)
+    removed = purge_log(
+        resources.log, until, logged_requests(resources.log, resources.store, by_environment), by_environment
+    )
+    removed += purge_set_aside(resources.paths.set_aside, by_environment)
+    with resources.pause_loader(), resources.pause_segments({here.environment_id for here in by_environment}):
+        erased = resources.store.erase_users([here.erasure for here in by_environment])
         counts = [
-            _count(resources, work.environment_names[user.environment_id], user, rows)
-            for user, rows in zip(known, erased, strict=True)
+            _count(resources, work.environment_names[here.environment_id], here, rows)
+            for here, rows in zip(by_environment, erased, strict=True)
         ]
         with resources.engine.begin() as connection:
-            for user in known:
-                _forget_rows(connection, user)
-        for user in known:
-            resources.feed.forget(user.environment_id, user.raw_ids, user.names)
-    remains = _remains(resources, known, is_scrubbed=resources.store.scrub())
+            for here in by_environment:
+                _forget_rows(connection, here)
+        for here in by_environment:
+            resources.feed.forget(here.environment_id, here.raw_ids, here.names)
+    remains = _remains(resources, by_environment, is_scrubbed=resources.store.scrub())
     receipt = Receipt(tuple(user.hash for user in work.users), tuple(counts), removed, tuple(remains))
     _finish(resources, work.deletion_id, receipt)
-    for user in known:
-        resources.changed(user.environment_id)
+    for here in by_environment:
+        resources.changed(here.environment_id)
     logger.info("users_deleted", extra={"deletion": work.deletion_id, "users": len(work.users)})
 
 
@@ -134,7 +136,7 @@ def _read(engine: sa.Engine, deletion_id: str) -> _Work | None:
         deletion_id,
         msgspec.convert(row.users, tuple[ErasedUser, ...]),
         {row.id: row.name for row in environment_rows},
-        msgspec.convert(row.found or [], list[Known]),
+        msgspec.convert(row.found or [], list[UsersToErase]),
     )
 
 
@@ -148,25 +150,27 @@ def _caught_up(log: EventLog) -> int:
     return end
 
 
-def _joined(found: Sequence[Known], before: Sequence[Known]) -> list[Known]:
+def _joined(found: Sequence[UsersToErase], before: Sequence[UsersToErase]) -> list[UsersToErase]:
     """With what an earlier attempt found, because it may have deleted what led there."""
-    earlier = {known.environment_id: known for known in before}
-    return [user.joined(earlier.get(user.environment_id, user)) for user in found]
+    earlier = {here.environment_id: here for here in before}
+    return [here.joined(earlier.get(here.environment_id, here)) for here in found]
 
 
-def _remember(engine: sa.Engine, deletion_id: str, known: Sequence[Known]) -> None:
+def _remember(engine: sa.Engine, deletion_id: str, by_environment: Sequence[UsersToErase]) -> None:
     with engine.begin() as connection:
         connection.execute(
-            sa.update(deletions).where(deletions.c.id == deletion_id).values(found=msgspec.to_builtins(known))
+            sa.update(deletions)
+            .where(deletions.c.id == deletion_id)
+            .values(found=msgspec.to_builtins(by_environment))
         )
 
 
-def _count(resources: DeletionResources, environment: str, known: Known, rows: Erased) -> Counts:
+def _count(resources: DeletionResources, environment: str, here: UsersToErase, rows: Erased) -> Counts:
     """Take the users out of every set of their environment, and count all that is gone there."""
-    memberships, listed = _leave_sets(resources, known)
+    memberships, listed = _remove_from_sets(resources, here)
     return Counts(
         environment,
-        len(known.raw_ids),
+        len(here.raw_ids),
         rows.events,
         rows.properties,
         rows.merges,
@@ -174,12 +178,12 @@ def _count(resources: DeletionResources, environment: str, known: Known, rows: E
         rows.elements,
         memberships,
         listed,
-        _leave_aliases(resources.members, known),
+        _remove_aliases(resources.members, here),
     )
 
 
-def _leave_sets(resources: DeletionResources, known: Known) -> tuple[int, int]:
-    environment_id = known.environment_id
+def _remove_from_sets(resources: DeletionResources, here: UsersToErase) -> tuple[int, int]:
+    environment_id = here.environment_id
     with reading(resources.engine) as connection:
         counted = connection.execute(
             sa.select(segment_states.c.segment_id).where(segment_states.c.environment_id == environment_id)
@@ -200,23 +204,23 @@ def _leave_sets(resources: DeletionResources, known: Known) -> tuple[int, int]:
             .scalars()
             .all()
         )
-    users = known.raw_ids | known.canonical_ids
+    users = here.raw_ids | here.canonical_ids
     ids = [str(user_id) for user_id in users]
     in_segments = {users_set(environment_id, segment_id): SetChange({}, ids) for segment_id in segment_ids}
     in_lists = {}
     for row in listed:
         # A segment's list holds identities; one that people filled may hold anything that names a user.
-        names = set(known.identities) if row.kind == "segment" else {*known.names, *ids}
+        names = set(here.identities) if row.kind == "segment" else {*here.names, *ids}
         names |= set(map(folded, names)) if row.folds_case else set()
         in_lists[list_set(row.id)] = SetChange({}, names)
     # What webhooks have brought for tasks that wait for pages may be in any of these lists soon.
     waiting = {
-        incoming_set(task, part): SetChange({}, {*known.names, *ids})
+        incoming_set(task, part): SetChange({}, {*here.names, *ids})
         for task in tasks
         for part in ("add", "remove")
     }
     # What is being uploaded goes into such a list when the upload is read to its end.
-    everywhere = {*known.names, *ids}
+    everywhere = {*here.names, *ids}
     everywhere |= set(map(folded, everywhere))
     uploading = {
         name: SetChange({}, everywhere) for name in resources.members.sets(upload_prefix(environment_id))
@@ -228,12 +232,12 @@ def _leave_sets(resources: DeletionResources, known: Known) -> tuple[int, int]:
     return sum(gone[name][1] for name in in_segments), sum(gone[name][1] for name in in_lists)
 
 
-def _leave_aliases(members: Members, known: Known) -> int:
+def _remove_aliases(members: Members, here: UsersToErase) -> int:
     """Other ids under which an application knows the users, and the users as other ids of somebody."""
-    names = {*known.names, *map(str, known.raw_ids)}
-    gone = {alias_set(known.environment_id, name) for name in names}
+    names = {*here.names, *map(str, here.raw_ids)}
+    gone = {alias_set(here.environment_id, name) for name in names}
     gone = {name for name in gone if members.size(name)}
-    for name in members.sets(alias_set(known.environment_id, "")):
+    for name in members.sets(alias_set(here.environment_id, "")):
         if members.which(name, names):
             gone.add(name)
     for name in gone:
@@ -241,26 +245,28 @@ def _leave_aliases(members: Members, known: Known) -> int:
     return len(gone)
 
 
-def _forget_rows(connection: sa.Connection, known: Known) -> None:
+def _forget_rows(connection: sa.Connection, here: UsersToErase) -> None:
     """The user map, its history, and aliases in the metadata database."""
-    ids = known.raw_ids | known.canonical_ids
+    ids = here.raw_ids | here.canonical_ids
     for table in (user_map, merges):
         connection.execute(
             sa.delete(table).where(
-                table.c.environment_id == known.environment_id,
+                table.c.environment_id == here.environment_id,
                 among(table.c.user_id, ids) | among(table.c.canonical_id, ids),
             )
         )
-    names = {*known.names, *map(str, known.raw_ids)}
+    names = {*here.names, *map(str, here.raw_ids)}
     connection.execute(
         sa.delete(aliases).where(
-            aliases.c.environment_id == known.environment_id,
+            aliases.c.environment_id == here.environment_id,
             among(aliases.c.user_id, names) | among(aliases.c.alias_id, names),
         )
     )
 
 
-def _remains(resources: DeletionResources, known: Sequence[Known], *, is_scrubbed: bool) -> list[str]:
+def _remains(
+    resources: DeletionResources, by_environment: Sequence[UsersToErase], *, is_scrubbed: bool
+) -> list[str]:
     """Where something of the users may still be, and how long. Told without naming them."""
     ask_rewrite(resources.paths.members)
     remains = ["attribute lists: leftovers in free pages of the members store, until Cairn is next started"]
@@ -270,17 +276,17 @@ def _remains(resources: DeletionResources, known: Sequence[Known], *, is_scrubbe
         remains.append("write-ahead files: pages not yet overwritten, until the next deletion or restart")
     remains += [f"event log: {reason}" for position, reason in resources.log.damaged() if position == 0]
     with reading(resources.engine) as connection:
-        remains += _definitions_naming(connection, known)
-        remains += _targets(connection, known)
+        remains += _definitions_naming(connection, by_environment)
+        remains += _targets(connection, by_environment)
     return remains
 
 
-def _targets(connection: sa.Connection, known: Sequence[Known]) -> list[str]:
+def _targets(connection: sa.Connection, by_environment: Sequence[UsersToErase]) -> list[str]:
     """What was synced elsewhere is told to be taken out there; until then its names are kept here to do so."""
     query = (
         sa.select(sync_targets.c.name, segment_syncs.c.is_on & sync_targets.c.is_enabled)
         .join(segment_syncs, segment_syncs.c.target_id == sync_targets.c.id)
-        .where(segment_syncs.c.environment_id.in_([user.environment_id for user in known]))
+        .where(segment_syncs.c.environment_id.in_([here.environment_id for here in by_environment]))
         .distinct()
         .order_by(sync_targets.c.name)
     )
@@ -295,10 +301,10 @@ def _targets(connection: sa.Connection, known: Sequence[Known]) -> list[str]:
     ]
 
 
-def _definitions_naming(connection: sa.Connection, known: Sequence[Known]) -> list[str]:
+def _definitions_naming(connection: sa.Connection, by_environment: Sequence[UsersToErase]) -> list[str]:
     """What people wrote is theirs to change: segments, flags and rules that name a user."""
-    environment_ids = [user.environment_id for user in known]
-    quoted = {msgspec.json.encode(name).decode() for user in known for name in user.names}
+    environment_ids = [here.environment_id for here in by_environment]
+    quoted = {msgspec.json.encode(name).decode() for here in by_environment for name in here.names}
     own = sa.select(environments.c.workspace_id).where(environments.c.id.in_(environment_ids))
     remains = []
     for word, table, column, where in (

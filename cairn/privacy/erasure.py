@@ -23,8 +23,8 @@ NAMING_KEYS = (IDENTITY_KEY, "email", "_email", "anonymous_id")  # user properti
 _PER_QUESTION = 5_000  # ids in one IN
 
 
-class Known(Struct, frozen=True):
-    """One environment's view of the users who leave."""
+class UsersToErase(Struct, frozen=True):
+    """The users of a deletion as one environment knows them."""
 
     environment_id: int
     canonical_ids: frozenset[int]
@@ -43,8 +43,8 @@ class Known(Struct, frozen=True):
     def names(self) -> frozenset[str]:
         return self.identities | self.other_names
 
-    def joined(self, other: "Known") -> "Known":
-        return Known(
+    def joined(self, other: "UsersToErase") -> "UsersToErase":
+        return UsersToErase(
             self.environment_id,
             self.canonical_ids | other.canonical_ids,
             self.raw_ids | other.raw_ids,
@@ -55,14 +55,17 @@ class Known(Struct, frozen=True):
 
 def find_erased(
     connection: sa.Connection, store: Store, environment_ids: Sequence[int], users: Iterable[ErasedUser]
-) -> list[Known]:
+) -> list[UsersToErase]:
     """Shape: one entry for each environment, also where nothing is known of them."""
     requested = list(users)
     ids = {user.user_id for user in requested if user.user_id}
     identities = {user.identity for user in requested if user.identity}
     for environment_id in environment_ids:
         identities |= _identities_of(connection, store, environment_id, ids)
-    return [_known(connection, store, environment_id, ids, identities) for environment_id in environment_ids]
+    return [
+        _users_to_erase(connection, store, environment_id, ids, identities)
+        for environment_id in environment_ids
+    ]
 
 
 def _identities_of(connection: sa.Connection, store: Store, environment_id: int, ids: set[int]) -> set[str]:
@@ -74,9 +77,9 @@ def _identities_of(connection: sa.Connection, store: Store, environment_id: int,
     )
 
 
-def _known(
+def _users_to_erase(
     connection: sa.Connection, store: Store, environment_id: int, ids: set[int], identities: set[str]
-) -> Known:
+) -> UsersToErase:
     own = {identified_user_id(environment_id, identity) for identity in identities}
     leads = canonical(connection, environment_id, ids | own)
     canonical_ids = {leads.get(user_id, user_id) for user_id in ids | own}
@@ -85,7 +88,7 @@ def _known(
     here = _mapped_identities(connection, environment_id, canonical_ids)
     here |= set(_named(store, environment_id, raws, (IDENTITY_KEY,)))
     others = set(_named(store, environment_id, raws, NAMING_KEYS)) - here
-    return Known(
+    return UsersToErase(
         environment_id,
         frozenset(canonical_ids),
         frozenset(raws),

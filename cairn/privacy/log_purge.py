@@ -15,7 +15,7 @@ from cairn.event import Arrival
 from cairn.eventlog.log import START, EventLog
 from cairn.ingest.set_aside import forget_where
 from cairn.log_position import entry_of, item_of, log_of
-from cairn.privacy.erasure import Known
+from cairn.privacy.erasure import UsersToErase
 from cairn.query.user_rows import log_positions
 from cairn.store.store import Store
 
@@ -27,7 +27,7 @@ _ID_DIGITS = 10  # a user id with fewer digits may be any number
 _arrivals = msgspec.msgpack.Decoder(Arrival)
 
 
-def log_places(log: EventLog, store: Store, users: Iterable[Known]) -> set[tuple[int, int]]:
+def logged_requests(log: EventLog, store: Store, users: Iterable[UsersToErase]) -> set[tuple[int, int]]:
     """Where in this log the users' stored events came from. Shape: (entry, item)."""
     return {
         (entry_of(position), item_of(position))
@@ -37,7 +37,9 @@ def log_places(log: EventLog, store: Store, users: Iterable[Known]) -> set[tuple
     }
 
 
-def purge_log(log: EventLog, until: int, requests: set[tuple[int, int]], users: Sequence[Known]) -> int:
+def purge_log(
+    log: EventLog, until: int, requests: set[tuple[int, int]], users: Sequence[UsersToErase]
+) -> int:
     """Erase these requests, and every other up to a position that names one of the users; return how many.
 
     `until`: what every reader has passed. Only requests of the environments in `users` are touched.
@@ -61,7 +63,7 @@ def purge_log(log: EventLog, until: int, requests: set[tuple[int, int]], users: 
     return removed
 
 
-def purge_set_aside(folder: Path, known: Sequence[Known]) -> int:
+def purge_set_aside(folder: Path, known: Sequence[UsersToErase]) -> int:
     """Delete the requests set aside (ingest/set_aside) that name one of the users; return how many."""
     texts, own = _needles(known), {user.environment_id for user in known}
 
@@ -93,7 +95,7 @@ def _emptied(item: bytes, environment_ids: set[int]) -> bytes | None:
     )
 
 
-def _needles(users: Iterable[Known]) -> list[bytes]:
+def _needles(users: Iterable[UsersToErase]) -> list[bytes]:
     """Every way in which the wire formats write the names."""
     texts: set[bytes] = set()
     for user in users:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from cairn.db.engine import reading
 from cairn.errors import CairnError, Unavailable
-from cairn.segments.membership import Answer
+from cairn.segments.membership import UserVerdict
 from cairn.segments.questions import Wanted, answers_for
 from cairn.segments.watched import Watched
 from cairn.store.errors import QuestionTooExpensive
@@ -15,7 +15,7 @@ from cairn.store.store import Store
 # Questions that fail for lack of the store, with none answered, before it is taken to be away.
 MOST_FAILED = 3
 
-Found = tuple[Watched, Set[int], Mapping[int, Answer]]
+Found = tuple[Watched, Set[int], Mapping[int, UserVerdict]]
 
 
 def answer(

@@ -25,7 +25,7 @@ from cairn.store.store import Store
 LATEST = 5  # events shown as evidence
 
 
-class Counted(Struct, frozen=True):
+class CountedEvent(Struct, frozen=True):
     """An event that counted."""
 
     event_id: int
@@ -46,7 +46,7 @@ class Why(Struct, frozen=True):
     value: str | None = None  # of a user property: its newest value; None: not set
     set_at: datetime | None = None
     count: int = 0  # of events: how many counted
-    latest: tuple[Counted, ...] = ()
+    latest: tuple[CountedEvent, ...] = ()
 
 
 class UserNotFound(NotFound):
@@ -132,7 +132,7 @@ class _Evidence:
         rows = self._store.query(scope.statement(sql, keys=sorted(keys), raws=self._all_raws()))
         return {key: (value, set_at) for key, value, set_at in rows}
 
-    def _counted(self, node: Did) -> tuple[int, tuple[Counted, ...]]:
+    def _counted(self, node: Did) -> tuple[int, tuple[CountedEvent, ...]]:
         scope = Scope(self._environment_id)
         resolved = self._resolved[node]
         assert isinstance(resolved, Did)
@@ -145,7 +145,7 @@ class _Evidence:
                   FROM {events} ORDER BY time DESC, log_position DESC, event_id LIMIT {LATEST}"""
         rows = self._store.query(scope.statement(sql, raws=self._all_raws()))
         elements = read_elements(self._store, self._environment_id, (row[-1] for row in rows))
-        latest = tuple(Counted(*with_element(row[1:], elements)) for row in rows)
+        latest = tuple(CountedEvent(*with_element(row[1:], elements)) for row in rows)
         return (rows[0][0] if rows else 0), latest
 
     def _all_raws(self) -> list[int]:

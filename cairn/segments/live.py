@@ -28,7 +28,7 @@ from cairn.segments.definition import add_missing_states, missing_states
 from cairn.segments.index import Index
 from cairn.segments.leaves import Leaves
 from cairn.segments.meaning import resolve_watched
-from cairn.segments.membership import Counted, apply_answers, drop_members, replace_members
+from cairn.segments.membership import FullCount, apply_answers, drop_members, replace_members
 from cairn.segments.pending import Pending, touched
 from cairn.segments.questions import Wanted, count_everybody, identities_of
 from cairn.segments.recounts import Recounts, counted_together, is_recounted, retry_ms
@@ -327,7 +327,7 @@ class LiveSegments:
             watched.count_ms = count_ms
             self._switch(watched, counted, now_ms)
 
-    def _switch(self, watched: Watched, counted: Counted, now_ms: int) -> None:
+    def _switch(self, watched: Watched, counted: FullCount, now_ms: int) -> None:
         """Make the members those that were counted, at once."""
         is_proof = is_recounted(watched)
         was_live = watched.is_live

@@ -14,7 +14,7 @@ from cairn.segments.watched import Watched
 LARGE_CHANGE = 10_000  # values; a larger change is exchanged as a whole set, which the store writes in pieces
 
 
-class Answer(Struct, frozen=True):
+class UserVerdict(Struct, frozen=True):
     """What the store says of one canonical user that exists."""
 
     identity: str  # empty: anonymous
@@ -27,7 +27,9 @@ class Change(Struct, frozen=True):
     is_list_changed: bool = False
 
 
-Answered = tuple[Watched, Mapping[int, Answer], Set[int]]  # a segment, its answers, and who was asked about
+Answered = tuple[
+    Watched, Mapping[int, UserVerdict], Set[int]
+]  # a segment, its answers, and who was asked about
 
 
 def apply_answers(
@@ -85,14 +87,14 @@ def _note_due(members: Members, answered: Sequence[Answered], now_ms: int) -> No
         members.due.note(environment_id, dues_by_segment, now_ms)
 
 
-class Counted(Struct):
+class FullCount(Struct):
     """A segment counted in full."""
 
     holding: dict[int, str]  # canonical user -> identity or ""
     dues: dict[int, int]  # canonical user -> when time alone may change the answer; those for whom it can
 
 
-def replace_members(members: Members, watched: Watched, counted: Counted, now_ms: int) -> Change:
+def replace_members(members: Members, watched: Watched, counted: FullCount, now_ms: int) -> Change:
     """Make the sets exactly these users."""
     holding = counted.holding
     members.due.replace(watched.environment_id, watched.segment_id, counted.dues, now_ms)

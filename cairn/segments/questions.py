@@ -15,7 +15,7 @@ from cairn.query.newest import identities
 from cairn.query.scope import Scope
 from cairn.segments.facts import TooManyRows, facts_of
 from cairn.segments.leaves import Facts, Ready
-from cairn.segments.membership import Answer, Counted
+from cairn.segments.membership import FullCount, UserVerdict
 from cairn.segments.watched import Watched
 from cairn.store.statement import Limits, Statement
 from cairn.store.store import Row, Store
@@ -32,9 +32,9 @@ Wanted = Sequence[tuple[Watched, Set[int]]]  # segments of one environment, each
 
 def answers_for(
     store: Store, connection: sa.Connection, wanted: Wanted, known: Set[int], now_ms: int
-) -> list[dict[int, Answer]]:
+) -> list[dict[int, UserVerdict]]:
     """Shape: for each segment, canonical user -> answer; users that do not exist are left out."""
-    found: list[dict[int, Answer]] = [{} for _ in wanted]
+    found: list[dict[int, UserVerdict]] = [{} for _ in wanted]
     for users in _chunks(set().union(*(users for _, users in wanted))):
         _answer_chunk(store, connection, wanted, users, known, now_ms, found)
     return found
@@ -47,7 +47,7 @@ def _answer_chunk(
     users: frozenset[int],
     known: Set[int],
     now_ms: int,
-    found: list[dict[int, Answer]],
+    found: list[dict[int, UserVerdict]],
 ) -> None:
     environment_id = wanted[0][0].environment_id
     conditions = [watched.ready for watched, _ in wanted]
@@ -64,8 +64,8 @@ def _answer_chunk(
             answers[user] = _answer(watched.ready, facts[user])
 
 
-def _answer(condition: Ready, facts: Facts) -> Answer:
-    return Answer(facts.identity, condition.holds(facts), condition.due_ms(facts))
+def _answer(condition: Ready, facts: Facts) -> UserVerdict:
+    return UserVerdict(facts.identity, condition.holds(facts), condition.due_ms(facts))
 
 
 def _answer_by_sql(
@@ -75,7 +75,7 @@ def _answer_by_sql(
     users: frozenset[int],
     known: Set[int],
     now_ms: int,
-    found: list[dict[int, Answer]],
+    found: list[dict[int, UserVerdict]],
 ) -> None:
     """For a user of too many different events: the store decides, which reads them all but returns one row."""
     environment_id = wanted[0][0].environment_id
@@ -90,7 +90,7 @@ def _answer_by_sql(
             for number, index in enumerate(indexes):
                 if user in wanted[index][1]:
                     holds, due_ms = answers[number], answers[len(indexes) + number]
-                    found[index][user] = Answer(identity, bool(holds), due_ms)
+                    found[index][user] = UserVerdict(identity, bool(holds), due_ms)
 
 
 class _Everybody(Struct, frozen=True):
@@ -112,9 +112,9 @@ class _Everybody(Struct, frozen=True):
 
 def count_everybody(
     store: Store, environment_id: int, conditions: Sequence[Ready], now_ms: int
-) -> list[Counted]:
+) -> list[FullCount]:
     """Everybody for whom they hold, and whom time alone concerns, one after the other."""
-    counts = [Counted({}, {}) for _ in conditions]
+    counts = [FullCount({}, {}) for _ in conditions]
     questions = Questions(store)
     for _, indexes in _statements(
         conditions,

@@ -8,7 +8,13 @@ import pytest
 from msgspec import Struct
 
 from cairn.analysis.overview import BehaviourByDay, RefusedByReason, Senders
-from cairn.analysis.query.kept import MOST_CHARACTERS, MOST_CHARACTERS_IN_ALL, MOST_ENTRIES, MOST_ROWS, Kept
+from cairn.analysis.query.kept import (
+    MOST_CHARACTERS,
+    MOST_CHARACTERS_IN_ALL,
+    MOST_ENTRIES,
+    MOST_ROWS,
+    KeptRows,
+)
 from cairn.analysis.query.plan import Plan
 from cairn.analysis.query.run import Questions
 from cairn.analysis.suggestions import PropertyKeys
@@ -144,7 +150,7 @@ class TestKept:
         assert watched.asked == 2
 
     def test_all_that_is_kept_is_bounded(self) -> None:
-        kept = Kept()
+        kept = KeptRows()
 
         def statement(number: int) -> Statement:
             scope = Scope(HERE)

@@ -27,7 +27,7 @@ class _Entry(Struct, frozen=True):
     size: int
 
 
-class Kept:
+class KeptRows:
     """Exact: rows are given out only at the version they were read at. Safe from several threads."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
-from cairn.analysis.query.kept import Kept
+from cairn.analysis.query.kept import KeptRows
 from cairn.analysis.query.plan import Plan, Question
 from cairn.analysis.query.rules import rewritten
 from cairn.query.scope import Scope
@@ -15,7 +15,7 @@ from cairn.store.store import Row, Store
 Answer = TypeVar("Answer")
 
 
-class Explained(Struct, frozen=True):
+class ExplainedPlan(Struct, frozen=True):
     """How a question would be asked now."""
 
     plan: Plan
@@ -27,9 +27,9 @@ class Explained(Struct, frozen=True):
 class Questions:
     """Asks one event store. Safe from several threads."""
 
-    def __init__(self, store: Store, kept: Kept | None = None) -> None:
+    def __init__(self, store: Store, kept: KeptRows | None = None) -> None:
         self.store = store
-        self._kept = kept or Kept()
+        self._kept = kept or KeptRows()
 
     def ask(
         self,
@@ -56,14 +56,14 @@ class Questions:
             is_right = rewritten(original, self.store.state(environment_id)).plan == plan
         return question.answer(rows)
 
-    def explain(self, environment_id: int, question: Question[object]) -> Explained:
+    def explain(self, environment_id: int, question: Question[object]) -> ExplainedPlan:
         """Without asking it."""
         made = rewritten(question.plan(), self.store.state(environment_id))
         fired = tuple((rule.name, rule.reason) for rule in made.fired)
         if made.plan.is_empty:
-            return Explained(made.plan, fired, "")
+            return ExplainedPlan(made.plan, fired, "")
         statement = _statement(environment_id, question, made.plan)
-        return Explained(made.plan, fired, statement.sql, dict(statement.parameters))
+        return ExplainedPlan(made.plan, fired, statement.sql, dict(statement.parameters))
 
     def _rows(
         self,

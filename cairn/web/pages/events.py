@@ -35,7 +35,7 @@ BADGES = {
 }
 
 
-class Matched(Struct, frozen=True):
+class MatchedEvent(Struct, frozen=True):
     """An event that counts, as a sentence."""
 
     event: Example
@@ -47,7 +47,7 @@ class Tried(Struct, frozen=True):
     """What a definition matches now, before it is kept."""
 
     total: Total
-    matched: list[Matched]
+    matched: list[MatchedEvent]
 
 
 def part_words(part: Part) -> list[Phrase]:
@@ -115,9 +115,9 @@ def event_page(visit: Visit) -> Response:
     )
 
 
-def _matched(visit: Visit, examples: list[Example]) -> list[Matched]:
+def _matched(visit: Visit, examples: list[Example]) -> list[MatchedEvent]:
     names = defined_events.identities(visit.call, visit.here, {example.user_id for example in examples})
-    return [Matched(example, sentence(example), names.get(example.user_id, "")) for example in examples]
+    return [MatchedEvent(example, sentence(example), names.get(example.user_id, "")) for example in examples]
 
 
 def _event_here(visit: Visit) -> DefinedEvent:

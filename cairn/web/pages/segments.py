@@ -17,7 +17,7 @@ from cairn.conditions.describe import Names, Phrase, describe
 from cairn.conditions.tree import And, Or
 from cairn.errors import CairnError, Unavailable
 from cairn.segments.definition import NewSegment, Segment, SegmentState
-from cairn.segments.explain import Counted, Why
+from cairn.segments.explain import CountedEvent, Why
 from cairn.segments.used_by import Use
 from cairn.web import segment_form
 from cairn.web.editor.editing import Addresses, Editor
@@ -57,10 +57,10 @@ class Reasoned(Struct, frozen=True):
     words: list[Phrase]  # of a leaf
     joined: str  # of a group
     nodes: list["Reasoned"]
-    events: list[tuple[Counted, Words]]
+    events: list[tuple[CountedEvent, Words]]
 
 
-class Answer(Struct, frozen=True):
+class MembershipAnswer(Struct, frozen=True):
     """Whether somebody is in, and why. `since_ms` None: not in by the live count."""
 
     user: User
@@ -130,8 +130,8 @@ def _segment_here(visit: Visit) -> Segment:
     return segments.get_segment(visit.call, visit.number("segment_id"), project_id=visit.here.project_id)
 
 
-def _answer(explained: Explained, names: Mapping[int, str], zone: tzinfo) -> Answer:
-    return Answer(explained.user, explained.since_ms, _reasoned(explained.why, names, zone))
+def _answer(explained: Explained, names: Mapping[int, str], zone: tzinfo) -> MembershipAnswer:
+    return MembershipAnswer(explained.user, explained.since_ms, _reasoned(explained.why, names, zone))
 
 
 def _reasoned(why: Why, names: Mapping[int, str], zone: tzinfo) -> Reasoned:

@@ -1,4 +1,4 @@
-"""A user leaves by the page, comes again, and leaves by Heap's own way; snapshots reach the browser's configuration."""
+"""A user is deleted on the page, returns, and is deleted by Heap's API; snapshots reach the browser's configuration."""
 
 import re
 import time
