@@ -114,7 +114,7 @@ def may_keep(method: str, headers: Headers) -> bool:
 
 
 def _is_ours(headers: dict[bytes, bytes]) -> bool:
-    """As the browser says. One that does not say is told nothing of what was sent."""
+    """As the browser reports. Without a report nothing of what was sent is shown."""
     site = headers.get(b"sec-fetch-site")
     if site is not None:
         return site == b"same-origin"

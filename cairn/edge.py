@@ -166,7 +166,7 @@ class Edge:
         self._watching = asyncio.gather(self._watch(), self._sweep())
 
     def drain(self) -> None:
-        """End what would go on for ever, so that the rest can finish."""
+        """End streams that never end by themselves, so that the rest can finish."""
         self._proxy.cut_streams()
 
     async def stop(self) -> None:

@@ -119,7 +119,7 @@ class Proxy:
             writer.transport.abort()
 
     def cut_streams(self) -> None:
-        """End every answer that would go on for ever; its reader connects again."""
+        """End every endless answer; its reader connects again."""
         for writer in list(self._streams):
             writer.transport.abort()
 

@@ -30,7 +30,7 @@ LISTS_INTERVAL_S = 1.0  # at most one new settings file a second for inlined lis
 
 
 class Publisher:
-    """`on_published` hears of environments whose settings files became others, after they are in force."""
+    """`on_published` is called with environments whose settings files changed, after the new ones are published."""
 
     def __init__(
         self,

@@ -122,7 +122,7 @@ def findings(
 ) -> list[Finding]:
     """Broken ones first, then duplicates, then new names. `known`: the reports, when the caller has them.
 
-    Limit: of more than `MOST_WATCHED` defined events those that are not watched are not found.
+    Limit: beyond `MOST_WATCHED` defined events, those that are not watched are not found.
     """
     events = list_defined_events(connection, workspace_id, project_id)
     if known is None:

@@ -154,7 +154,7 @@ def user_sessions(
 ) -> SessionPage:
     """A canonical user's sessions over all raw ids, newest first: as captured, or by a gap.
 
-    Limit: by a gap a session of more than `MOST_EVENTS` events is told in pieces.
+    Limit: split by a gap, a session of more than `MOST_EVENTS` events comes in pieces.
     """
     ids = raw_ids(connection, asker.environment_id, user_id)
     sessions = asker.ask(SessionsOfUser(tuple(ids), gap_ms, before_ms))

@@ -75,7 +75,7 @@ def create_access_token(call: Call) -> AccessToken:
 
 
 def request_deletion(call: Call, body: Users) -> Requested:
-    """Delete users from every environment, for ever."""
+    """Delete users from every environment, permanently."""
     deletion = privacy.delete_users(call, _erased_users(body.users))
     return Requested(deletion.id, deletion.state, f"{PREFIX}/deletion_status/{deletion.id}")
 

@@ -222,7 +222,7 @@ class FlagEdit(Struct, frozen=True):
 
 
 def history(call: Call, flag: FlagDetails) -> list[FlagEdit]:
-    """Who changed what, the newest first. Limit: of rules that are gone nothing is told."""
+    """Who changed what, the newest first. Limit: changes of deleted rules are left out."""
     own = (
         *list_edits(call, "flag", flag.stored.flag.id),
         *list_edits(call, "flag switch", flag.stored.flag.id),

@@ -97,6 +97,6 @@ def access_of(core: Core, token: str) -> Access:
 
 
 def list_segments(core: Core, access: Access) -> list[SegmentName]:
-    """The names of segments; who is in them goes by webhook, once a member has enabled it."""
+    """The names of segments; their members are sent by webhook, once a member has enabled it."""
     with core.reading() as connection:
         return segments.name_segments(connection, access.workspace.id, access.environment.project_id)

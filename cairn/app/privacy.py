@@ -108,7 +108,7 @@ def export_user(call: Call, environment: Environment, user: User) -> Iterator[by
 
 
 def delete_user(call: Call, user: User) -> Deletion:
-    """From every environment of the workspace, for ever. The answer is the request; a job does it."""
+    """From every environment of the workspace, permanently. The answer is the request; a job does it."""
     named = ErasedUser(identity=user.identity) if user.identity else ErasedUser(user_id=user.user_id)
     return delete_users(call, [named])
 

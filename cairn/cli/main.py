@@ -66,7 +66,7 @@ def cli() -> None:
 @click.option("--demo", "with_demo", is_flag=True, help="Make the demo workspace if it is not there yet.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON.")
 def serve(role: str, with_demo: bool, as_json: bool, **options: Any) -> None:
-    """Run Cairn until it is told to stop."""
+    """Run Cairn until it is stopped."""
     from cairn.supervise import serve as supervise
 
     settings = _settings(options)
@@ -181,7 +181,7 @@ def reference(folder: Path) -> None:
 
 @contextmanager
 def _metadata(settings: Settings) -> Iterator["sa.Engine"]:
-    """The opened metadata database; what goes wrong with it is told in one line."""
+    """The opened metadata database; a failure is reported in one line."""
     from cairn.db.failure import explained
     from cairn.seams import open_metadata
 

@@ -67,7 +67,7 @@ def reach(window: Window, now_ms: int, bindings: Bindings) -> list[str]:
 
 
 def in_window(window: Window, now_ms: int, bindings: Bindings) -> list[str]:
-    """Does an event's time count at `now_ms`? Tests that many windows have in common are said alike."""
+    """Does an event's time count at `now_ms`? Tests that many windows share have the same text."""
     past = TimeRange(None, now_ms).tests(bindings)
     match window:
         case Last(amount, unit):

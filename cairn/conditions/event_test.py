@@ -16,7 +16,7 @@ from cairn.store.arrow_tables import text_of
 
 
 class Happened(Protocol):
-    """What an event must tell of itself to be compared with a definition; a `Draft` does."""
+    """What an event must have to be compared with a definition; a `Draft` has it."""
 
     @property
     def kind(self) -> str: ...

@@ -277,7 +277,7 @@ def _set_state(connection: sa.Connection, event: DefinedEvent, state: State, now
 
 
 def _free_name(connection: sa.Connection, project_id: int, text: str, *, but: int = 0) -> str:
-    """Names are told apart without regard to case: people mean the same event by them."""
+    """Names are compared without regard to case: people mean the same event by them."""
     name = clean_name(text)
     taken = sa.select(defined_events.c.name).where(
         defined_events.c.project_id == project_id,

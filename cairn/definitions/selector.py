@@ -88,7 +88,7 @@ class Inner(Struct, frozen=True):
 
 
 class Compound(Struct, frozen=True):
-    """What is said of one element."""
+    """The tests of one element."""
 
     tests: tuple[Test, ...]
     inner: tuple[Inner, ...] = ()

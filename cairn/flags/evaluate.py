@@ -34,7 +34,7 @@ class Reason(StrEnum):
 
 
 class Check(StrEnum):
-    """What became of one rule. Stable texts."""
+    """The result of one rule. Stable texts."""
 
     NOT_HOLDING = "condition_does_not_hold"
     OTHER_OF_GROUP = "another_rule_of_its_group_won"

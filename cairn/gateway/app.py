@@ -333,7 +333,7 @@ class Gateway:
         return self._directory().sdk(sdk_key) or (await self._refreshed()).sdk(sdk_key)
 
     async def _refreshed(self) -> Directory:
-        """The directory after another look at what is published; the one at hand when that fails."""
+        """The directory, read again from what is published; the present one when that fails."""
         try:
             async with asyncio.timeout(self._look_up_s):
                 await self._in_thread(self._refresh)
@@ -344,7 +344,7 @@ class Gateway:
         return self._directory()
 
     async def _sender(self, request: Request, *body_keys: str) -> Sdk | None:
-        """Whose event it is; None when no SDK key says so.
+        """The owner of an event; None without a known SDK key.
 
         The body's own is for addresses that were cut: Node writes an event's name with `#` as it is.
         """

@@ -69,7 +69,7 @@ def add_location(batch: Batch, resources: LoaderResources) -> None:
 
 
 def keep_address(batch: Batch, resources: LoaderResources) -> None:
-    """Only where the environment says so. Must follow `add_location`."""
+    """Only where the environment is set to. Must follow `add_location`."""
     for draft in batch.drafts:
         draft.facts.pop("ip", None)
         if draft.ip and resources.controls.of(draft.environment_id).keep_ip:

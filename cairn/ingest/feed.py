@@ -18,7 +18,7 @@ MOST_SHOWN = 100
 
 
 class FeedItem(Struct, frozen=True):
-    """One event and what became of it. `number` rises by one for every event, also for those left out at high rates."""
+    """One event and its outcome. `number` rises by one for every event, also for those left out at high rates."""
 
     number: int
     received_ms: int

@@ -82,7 +82,7 @@ class Loader:
         self.error = ""  # why the last load failed; empty: it did not
 
     def load_once(self) -> int:
-        """Load what is there, up to a batch; return how many requests it was.
+        """Load what waits in the log, up to a batch; return how many requests.
 
         Raises Unavailable or the database's error when the store or the metadata is away; nothing is lost, call
         again.

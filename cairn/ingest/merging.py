@@ -18,7 +18,7 @@ User = tuple[int, int]  # environment, raw id
 
 
 def merge_users(batch: Batch, resources: LoaderResources) -> None:
-    """A refused merge refuses an event that says nothing else; any other event is kept, and says so in its detail.
+    """A refused merge refuses an event that carries nothing else; others are kept, with the refusal in their detail.
 
     An event that names an identity is that identity's, also when its device belongs to somebody else and stays there.
     What a person took apart stays apart: then the event is its device's.

@@ -73,7 +73,7 @@ def cut_texts(batch: Batch, resources: LoaderResources) -> None:
 def correct_clocks(batch: Batch, resources: LoaderResources) -> None:
     """Move a time from the sender's clock to ours, and note how far ours was set back before the receipt.
 
-    Nothing happens after it was received: a clock that is ahead by less than a day is taken for the receipt's.
+    Nothing happens after it was received: of a clock that is ahead by less than a day, the time of receipt is used.
     Source: contracts/segment.md 1.5.
     """
     remembered = resources.remembered

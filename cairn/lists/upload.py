@@ -185,7 +185,7 @@ class Reading:
 
 
 def is_heading(text: str) -> bool:
-    """Whether the first line is taken for the name of its column unless somebody says otherwise."""
+    """Whether the first line is read as the name of its column by default."""
     return text.lower().replace("_", " ") in _HEADINGS
 
 

@@ -61,7 +61,7 @@ class SetChange(Struct, frozen=True):
 
 
 class Changed(Struct, frozen=True):
-    """What became of a followed set since a version."""
+    """How a followed set changed since a version."""
 
     values: (
         frozenset[str] | None

@@ -282,7 +282,7 @@ def _remains(
 
 
 def _targets(connection: sa.Connection, by_environment: Sequence[UsersToErase]) -> list[str]:
-    """What was synced elsewhere is told to be taken out there; until then its names are kept here to do so."""
+    """Removals are sent to where users were synced; until then their names are kept for that."""
     query = (
         sa.select(sync_targets.c.name, segment_syncs.c.is_on & sync_targets.c.is_enabled)
         .join(segment_syncs, segment_syncs.c.target_id == sync_targets.c.id)

@@ -67,7 +67,7 @@ def properties(store: Store, environment_id: int, raw_ids: Sequence[int]) -> lis
 
 
 def refusals(store: Store, environment_id: int, names: Sequence[str]) -> list[Document]:
-    """What was refused of those who go by one of the names, oldest first."""
+    """Refused events of users with one of these names, oldest first."""
     scope = Scope(environment_id)
     sql = f"""SELECT {", ".join(REFUSAL_COLUMNS)}
               FROM {scope.refusals("user IN {names:Array(String)}", "user != ''")}

@@ -52,7 +52,7 @@ CLOCK_STEP_MS = 60_000  # a clock set back by more makes every answer doubtful
 
 
 class LiveSegments:
-    """`on_change` hears of environments whose attribute lists changed, in the evaluating thread."""
+    """`on_change` is called with environments whose attribute lists changed, in the evaluating thread."""
 
     def __init__(
         self,

@@ -193,7 +193,7 @@ class ClickHouseStore:
         return int(newest_ms), bool(has_merges)
 
     def _stored_refusals(self, refusals: Sequence[Refused]) -> set[int]:
-        """The log positions among them that a load before a crash has stored."""
+        """Those of these log positions that a load before a crash has stored."""
         if not refusals:
             return set()
         times = [refusal.received_ms for refusal in refusals]

@@ -230,7 +230,7 @@ def _tell(
 
 
 def due_messages(connection: sa.Connection, now: datetime) -> list[tuple[Hook, Message]]:
-    """The oldest of each hook that waits, if it is time for it: a hook hears of things in their order."""
+    """The oldest waiting message of each hook, if it is due: a hook gets messages in their order."""
     query = (
         sa.select(outbound_messages)
         .where(outbound_messages.c.state == "waiting")

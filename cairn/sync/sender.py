@@ -287,7 +287,7 @@ def _is_time(at: datetime, now: datetime, longest: timedelta) -> bool:
 
 
 def next_at(sync: Sync, now: datetime) -> datetime | None:
-    """When to look again though nobody says so. Pure."""
+    """When to look again without a notice. Pure."""
     if sync.is_ending:
         return now
     period = PERIODS[sync.every]

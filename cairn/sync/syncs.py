@@ -56,7 +56,7 @@ class Sync(Struct, frozen=True):
 
 
 class Task(Struct, frozen=True):
-    """One delta as the target is told it, in pages; kept as history."""
+    """One delta as it is sent to the target, in pages; kept as history."""
 
     id: str
     sync_id: int
@@ -89,7 +89,7 @@ class SyncExists(Conflict):
 
 
 class SyncEnding(Conflict):
-    """The sync is being ended: the target is told that nobody is in any more."""
+    """The sync is being ended: the target is sent the removal of all members."""
 
     code = "sync_ending"
 
@@ -159,7 +159,7 @@ def change_sync(
     is_on: bool | None = None,
     now: datetime,
 ) -> Sync:
-    """Change what is given. Under another mapping the target is told who goes and who comes. Raises InvalidInput,
+    """Change what is set. Under another mapping the target gets what that adds and removes. Raises InvalidInput,
     SyncNotFound and SyncEnding."""
     before = _open_sync(connection, environment_id, sync_id)
     _check(mapping or before.mapping, every or before.every)
@@ -188,7 +188,7 @@ def compare_again(connection: sa.Connection, environment_id: int, sync_id: int, 
 def end_sync(
     connection: sa.Connection, environment_id: int, sync_id: int, *, empties: bool, now: datetime
 ) -> None:
-    """Stop for ever. `empties`: the target is first told that nobody is in any more. Raises SyncNotFound."""
+    """Stop permanently. `empties`: all members are first removed at the target. Raises SyncNotFound."""
     sync = get_sync(connection, environment_id, sync_id)
     target = get_target(connection, environment_id, sync.target_id)
     if empties and sync.acknowledged and target.can_send and not sync.is_ending:

@@ -127,7 +127,7 @@ def sample_members(members: Members, source: Source) -> list[str]:
 
 
 def new_sample(sync: Sync, now: datetime) -> Task:
-    """A task of a few members, asked for so that people see that the target hears of them."""
+    """A task of a few members, requested so that people see it arrive at the target."""
     return Task(
         id=str(uuid.uuid4()),
         sync_id=sync.id,

@@ -111,7 +111,7 @@ def about(body: bytes) -> About:
 
 
 def read_page(body: bytes, *, signature: str) -> Page:
-    """`signature`: of a drain without a task, which is told from another one by it. Raises WebhookMalformed."""
+    """`signature`: distinguishes drains without a task. Raises WebhookMalformed."""
     try:
         read = msgspec.json.decode(body, type=_Body)
     except msgspec.ValidationError as error:

@@ -81,7 +81,7 @@ class DefinedEventDraft(Struct, frozen=True):
 
 
 def begun(kind: str, name: str, selector: str, text: str) -> DefinedEventDraft:
-    """What the editor starts with when an address says so."""
+    """What the editor starts with, from the values of an address."""
     if name:
         return DefinedEventDraft((PartRow("custom", name),), name=name)
     if not kind and not selector:

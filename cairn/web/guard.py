@@ -112,7 +112,7 @@ def read_cookie(request: Request, name: str) -> str:
 
 
 def came_from_elsewhere(request: Request) -> bool:
-    """A change that another site's page sent. Browsers that do not say so are judged by the token alone."""
+    """A change that another site's page sent. Browsers that do not report it are judged by the token alone."""
     return request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
 
 

@@ -49,7 +49,7 @@ def templates() -> Environment:
 
 @cache
 def static_url(name: str) -> str:
-    """The address of a static file, with its content in it so that browsers may keep it for ever."""
+    """The address of a static file, with its content in it so that browsers may keep it without asking again."""
     path = STATIC / name
     version = blake2b(path.read_bytes(), digest_size=6).hexdigest() if path.is_file() else "missing"
     return f"/static/{quote(name)}?v={version}"

@@ -145,7 +145,7 @@ def read(form: Form) -> RuleDraft:
 
 
 def first_variation(flag: Flag) -> Variation:
-    """What a new rule gives: the first variation that is not the one of those who get nothing new."""
+    """What a new rule gives: the first variation that is not the one for "off"."""
     news = (
         variation
         for variation in flag.variations

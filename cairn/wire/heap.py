@@ -262,7 +262,7 @@ def _named_user(item: Item) -> _Who:
 def _identified_user(item: Item) -> _Who:
     """The integration endpoints: the best known of several names. An anonymous id beside an identity is linked to it.
 
-    Source: contracts/segment.md 5.5 to 5.7. A lone e-mail address (Looker) is taken for the identity.
+    Source: contracts/segment.md 5.5 to 5.7. A lone e-mail address (Looker) is used as the identity.
     """
     named = item.user_identifier
     if named is None:

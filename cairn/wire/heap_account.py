@@ -85,7 +85,7 @@ def _draft(arrival: Arrival, item: dict[str, Json], library: str) -> Draft:
 
 
 def _named(item: dict[str, Json]) -> str:
-    """The account's id; empty when a user stands for it. A number is taken for its digits. Raises Rejected."""
+    """The account's id; empty when the user's property names it. A number is read as its digits. Raises Rejected."""
     named = item.get("account_id")
     if named is None or named == "":
         return ""

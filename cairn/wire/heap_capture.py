@@ -216,7 +216,7 @@ def _say_pageview(message: Message, _masks: Masks) -> Said:
 
 
 def _say_user(message: Message, masks: Masks) -> Said:
-    """The first that is heard of a user: from where they came, and to which page."""
+    """The first event of a user: from where they came, and to which page."""
     user = cast(User, message.user)
     session = SessionInfo(
         referrer=user.initial_referrer,

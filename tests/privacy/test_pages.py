@@ -174,7 +174,7 @@ def test_deleting_asks_first_and_names_what_is_lost(world: World, owner: Browser
     user = world.user("gone@shop.test", plan="pro")
     world.event("Paid", "gone@shop.test")
     page = owner.get(f"/env/production/users/{user}").text
-    assert "Delete gone@shop.test for ever?" in page
+    assert "Delete gone@shop.test permanently?" in page
     assert "all events (1 event in the last 30 days here), 2 properties, 1 id" in " ".join(page.split())
     assert owner.post(f"/env/production/users/{user}/delete").status_code == 422
     answer = owner.post(f"/env/production/users/{user}/delete", {"sure": "1"})

@@ -156,7 +156,7 @@ def add_values(call: Call, list_id: ListId, query: UploadQuery, body: Upload) ->
 
 
 def remove_values(call: Call, list_id: ListId, query: UploadQuery, body: Upload) -> ChangedValues:
-    """Take values out of an own list; those that are not in change nothing."""
+    """Take values out of an own list; values that are not in it change nothing."""
     return _changed(call, list_id, query, Action.REMOVE, body)
 
 

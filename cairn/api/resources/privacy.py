@@ -110,7 +110,7 @@ def export_one_user(call: Call, user: UserName, query: EnvironmentQuery) -> Iter
 
 
 def delete_user(call: Call, user: UserName, query: EnvironmentQuery) -> Deletion:
-    """Delete a user from every environment of the workspace, for ever. The answer is the request."""
+    """Delete a user from every environment of the workspace, permanently. The answer is the request."""
     return privacy.delete_user(call, find_user(call, call.environment(query.environment), user))
 
 

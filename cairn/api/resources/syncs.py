@@ -139,13 +139,13 @@ def read_sync(call: Call, sync_id: Id, query: EnvironmentQuery) -> Versioned[Syn
 def change_sync(
     call: Call, sync_id: Id, query: EnvironmentQuery, body: SyncChanges, expected: int | None
 ) -> Versioned[SyncAnswer]:
-    """Change or pause a sync. Under another mapping the target is told who goes and who comes."""
+    """Change or pause a sync. Under another mapping the target gets what that adds and removes."""
     environment = call.environment(query.environment)
     return _versioned(call, query, syncs.change_sync(call, environment, sync_id, body, expected=expected))
 
 
 def end_sync(call: Call, sync_id: Id, query: EndQuery, expected: int | None) -> None:
-    """Stop a sync for ever."""
+    """Stop a sync permanently."""
     environment = call.environment(query.environment)
     syncs.end_sync(call, environment, sync_id, empties=query.empties, expected=expected)
 
@@ -158,7 +158,7 @@ def sync_now(call: Call, sync_id: Id, query: NowQuery) -> SyncAnswer:
 
 
 def send_sample(call: Call, sync_id: Id, query: EnvironmentQuery) -> Task:
-    """Tell the target a few members of the segment, once, to see that it hears of them."""
+    """Send the target a few members of the segment, once, to see that they arrive."""
     return syncs.send_sample(call, call.environment(query.environment), sync_id)
 
 

@@ -207,7 +207,7 @@ def read_user_events(call: Call, user: UserName, query: EventsQuery) -> UserEven
 
 
 def unmerge_user(call: Call, user: UserName, query: EnvironmentQuery, body: Unmerge) -> UserAnswer:
-    """Take a merged id out of a user. It stands for itself again, with all its events; the history says so."""
+    """Take a merged id out of a user. It becomes a user of its own again, with all its events; the history shows it."""
     environment = call.environment(query.environment)
     matched = users.find_user(call, environment, user)
     users.unmerge_user(call, environment, matched, body.user_id, cause="api")

@@ -22,7 +22,7 @@ _VERBS = ("is ", "has ", "holds ")
 class Wording(Struct, frozen=True):
     """How an editor calls its controls.
 
-    A control of a row goes by the last part of its name with its dot, such as `.key`.
+    A control of a row is named by the last part of its name with its dot, such as `.key`.
     """
 
     labels: Mapping[str, str]

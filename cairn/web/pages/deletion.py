@@ -17,7 +17,7 @@ def export(visit: Visit) -> Response:
 
 
 def delete(visit: Visit) -> Response:
-    """Only with the box ticked that says it is for ever."""
+    """Only with the box ticked that it is permanent."""
     user = users.get_user(visit.call, visit.here, visit.number("user_id"))
     if visit.form("sure") != "1":
         raise InvalidInput("sure: tick the box to say that you know it cannot be undone", field="sure")

@@ -132,7 +132,7 @@ def _sizes(flag: FlagDetails, rule: Rule) -> dict[int | str, int]:
 
 
 def _asked_context(visit: Visit) -> str:
-    """As typed: one that is too long is said to be, not cut into something that is not JSON."""
+    """As typed: one that is too long is refused as such, instead of being cut into invalid JSON."""
     return visit.ask("context", longest=2 * LONGEST_CONTEXT)
 
 

@@ -78,7 +78,7 @@ def configure(visit: Visit) -> Response:
 
 
 def authenticate(visit: Visit) -> Response:
-    """Opened in a window of its own, which leads on to the other side and back to `come_back`."""
+    """Opened in a window of its own, which redirects to the other side and back to `come_back`."""
     try:
         address = heap_account.authenticate(
             visit.call, visit.here, session=read_cookie(visit.request, COOKIE), public_url=_public_url(visit)
