@@ -56,7 +56,7 @@ def _of_disk(data_dir: Path) -> Iterator[HealthProblem]:
         yield HealthProblem(
             "disk full",
             "Events are not accepted: the disk is full",
-            f"Senders are told to come again: {space.text}.",
+            f"Senders are asked to send again: {space.text}.",
         )
 
 

@@ -165,7 +165,7 @@ def _check_did(node: Did, path: str) -> None:
             if not FIRST_MS <= from_ms < to_ms <= END_MS:
                 raise _refused(
                     f"{path}.window",
-                    "from_ms must lie before to_ms, both epoch milliseconds from 1970 to 2100",
+                    "from_ms must be before to_ms, both epoch milliseconds from 1970 to 2100",
                 )
         case None:
             pass

@@ -99,7 +99,8 @@ def check_definition(definition: Definition) -> None:
 def _check_part(part: Part, path: str) -> None:
     if part.name and part.kind != Kind.CUSTOM:
         raise _refused(
-            f"{path}.name", f"only custom events have names; a {part.kind} is told by its selector or tests"
+            f"{path}.name",
+            f"only custom events have names; a {part.kind} is matched by its selector or tests",
         )
     if len(part.name) > MAX_NAME:
         raise _refused(f"{path}.name", f"has {len(part.name)} characters, at most {MAX_NAME} are accepted")

@@ -190,7 +190,7 @@ def check_rule(flag: Flag, rule: Rule, *, is_kept: bool = False) -> None:
         check_condition(forced_entry.condition, field="whitelist", is_kept=is_kept)
         if forced_entry.condition == EVERYBODY:
             raise RuleInvalid(
-                "whitelist: a condition for everybody forces nobody; name somebody", field="whitelist"
+                "whitelist: a condition for everybody cannot force a variation; name users", field="whitelist"
             )
     _check_named_once(rule.whitelist)
 

@@ -49,9 +49,7 @@ def read_context(document: Any, *, details: Details) -> Context:  # Any: a JSON 
 def _id(document: dict[str, Any]) -> str:
     value = document.get("id")
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-        raise ContextInvalid(
-            'The context needs an "id": SDKs decide for nobody without one.', field="context"
-        )
+        raise ContextInvalid('The context needs an "id": SDKs decide nothing without one.', field="context")
     return str(value)
 
 

@@ -100,7 +100,7 @@ def _settings(new: NewTarget, rules: AddressRules) -> dict[str, str]:
 def _checked_text(field: str, text: str, *, is_needed: bool = False) -> str:
     clean = text.strip()
     if (is_needed and not clean) or len(clean) > _MOST_TEXT or not clean.isprintable():
-        raise InvalidInput(f"{field}: say it in up to {_MOST_TEXT} characters on one line", field=field)
+        raise InvalidInput(f"{field}: expected up to {_MOST_TEXT} characters on one line", field=field)
     return clean
 
 

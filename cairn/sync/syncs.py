@@ -283,7 +283,7 @@ def open_task(connection: sa.Connection, sync_id: int) -> Task | None:
 def _open_sync(connection: sa.Connection, environment_id: int, sync_id: int) -> Sync:
     sync = get_sync(connection, environment_id, sync_id)
     if sync.is_ending:
-        raise SyncEnding("the sync is being ended; wait until the target has been told", field="sync_id")
+        raise SyncEnding("the sync is being ended; wait until the target has been notified", field="sync_id")
     return sync
 
 
@@ -297,7 +297,7 @@ def _update(
 def _check(mapping: str, every: str) -> None:
     if not _MAPPING.match(mapping):
         raise InvalidInput(
-            f"mapping: {mapping[:50]!r} is none; say identity, email or property:<name of a user property>",
+            f"mapping: {mapping[:50]!r} is not a mapping; use identity, email or property:<name of a user property>",
             field="mapping",
         )
     if every not in get_args(Every):

@@ -210,7 +210,7 @@ def _window(row: ConditionRow, zone: tzinfo) -> Last | Between | None:
     if row.window == "between":
         start, end = _moment(row.start, zone, "start"), _moment(row.end, zone, "end")
         if start >= end:
-            raise InvalidInput("the end must lie after the start; put From before it", field="end")
+            raise InvalidInput("the end must be after the start; put From before it", field="end")
         return Between(start, end)
     return None
 

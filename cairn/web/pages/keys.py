@@ -65,7 +65,8 @@ def _flags(client: snippets.Client) -> list[Snippet]:
 def rotate_sdk(visit: Visit) -> Response:
     sources.rotate_sdk_key(visit.call, visit.here, expected=visit.seen_edition)
     return visit.go(
-        visit.url("/keys"), "There is a new SDK key. Give it to every application; the old one is over."
+        visit.url("/keys"),
+        "There is a new SDK key. Give it to every application; the old one no longer works.",
     )
 
 
