@@ -48,6 +48,10 @@ class HttpClient:
         with self.session() as session:
             return session.send(call)
 
+    def locate(self, host: str, port: int, is_encrypted: bool) -> str:
+        """A checked address, for what is no HTTP call. Raises CallRefused and CallFailed."""
+        return checked_address(host, self._resolve(host, port), self._allowed, is_secret=not is_encrypted)
+
     @contextmanager
     def session(self) -> Iterator["Session"]:
         """For many calls one after the other, by one thread: connections are kept and used again."""

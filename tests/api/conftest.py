@@ -50,6 +50,9 @@ from cairn.workspace.permission import Role
 from cairn.workspace.source import list_sources
 from tests import world
 
+# No test sends anything there.
+UNREACHABLE = "https://127.0.0.1:9"
+
 
 @dataclass
 class Tenant:
@@ -245,7 +248,9 @@ def _connection(
 ) -> tuple[int, int]:
     """Of its first source, with a dead letter."""
     source = list_sources(connection, workspace_id)[0]
-    wanted = ConnectionChange(name=name, settings={"app_id": "1234567890"}, is_enabled=False)
+    wanted = ConnectionChange(
+        name=name, settings={"app_id": "1234567890", "host": UNREACHABLE}, is_enabled=False
+    )
     chosen = destination("heap_classic")
     made = create_connection(
         connection, workspace_id, source.id, chosen, core.seal, wanted, log_end=0, now=now

@@ -113,6 +113,7 @@ APPROVED = [
     "POST /connections/{connection_id}/copy",
     "POST /connections/{connection_id}/dead-letters/redrive",
     "POST /connections/{connection_id}/dead-letters/{letter_id}/redrive",
+    "POST /connections/{connection_id}/test",
     "POST /defined-events",
     "POST /defined-events/test",
     "POST /defined-events/{event_id}/restore",

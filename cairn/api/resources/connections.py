@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Key, Versioned
 from cairn.api.resources.users import EnvironmentQuery
-from cairn.app import connections
+from cairn.app import connection_trial, connections
 from cairn.app.call import Call
 from cairn.app.connections import ConnectionChanges, ConnectionView
 from cairn.workspace.permission import Verb
@@ -47,6 +47,11 @@ class ConnectionCopy(Struct, frozen=True, forbid_unknown_fields=True):
 
     to_environment: EnvironmentName
     source_id: Id  # a source there
+
+
+class TrialAnswer(Struct, frozen=True):
+    is_right: bool
+    detail: str  # what the destination said, or why it was not reached
 
 
 def read_connections(call: Call, source_id: Id, query: EnvironmentQuery) -> ConnectionList:
@@ -95,6 +100,12 @@ def copy_a_connection(
     return _versioned(connections.copy_connection(call, environment, connection_id, target, body.source_id))
 
 
+def try_a_connection(call: Call, connection_id: Id, query: EnvironmentQuery) -> TrialAnswer:
+    """Test a connection: one harmless request to the destination, with the stored settings."""
+    tried = connection_trial.try_connection(call, call.environment(query.environment), connection_id)
+    return TrialAnswer(tried.is_right, tried.detail)
+
+
 def _versioned(view: ConnectionView) -> Versioned[ConnectionAnswer]:
     return Versioned(_answer(view), view.edition)
 
@@ -131,6 +142,7 @@ ENDPOINTS = (
     Endpoint("GET", _CONNECTION, Verb.SEE, read_connection),
     Endpoint("PATCH", _CONNECTION, Verb.CHANGE_SOURCES, change_a_connection, example={"is_enabled": False}),
     Endpoint("DELETE", _CONNECTION, Verb.CHANGE_SOURCES, remove_connection),
+    Endpoint("POST", _CONNECTION + "/test", Verb.CHANGE_SOURCES, try_a_connection),
     Endpoint(
         "POST",
         _CONNECTION + "/copy",

@@ -19,13 +19,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cairn.client_address import TrustedProxies
-from cairn.http_client import CallRefused, resolve
+from cairn.http_client import CallRefused, HttpClient, resolve
 from cairn.http_client.address import checked_address
 from cairn.routing.catalogue import destination
 from cairn.routing.destination import NotForDestination, Verdict
 from cairn.routing.message import Message
+from cairn.routing.trying import try_out
 from tests.postgresql import UNPRIVILEGED, Server
-from tests.routing.destinations.sending import HOSTILE, configured, hostile_messages, message
+from tests.routing.destinations.sending import HOSTILE, NOW, configured, hostile_messages, message
 
 TABLE = destination("postgresql_table")
 PASSWORD = "p w'ord"
@@ -295,3 +296,10 @@ def test_a_row_holds_the_whole_message_as_json(postgres: Postgres) -> None:
         columns="body #>> '{properties,list,2}', body #>> '{properties,big}', body #>> '{properties,nul}'"
     )
     assert json.loads(plan) == {"a": None} and int(big) == 10**300 and nul == "a\ufffdb"
+
+
+def test_the_connection_test_goes_through_the_client_that_checks_addresses(postgres: Postgres) -> None:
+    configuration = configured(TABLE, **postgres.settings(host="127.0.0.1"))
+    assert try_out(TABLE, configuration, HttpClient(TrustedProxies("127.0.0.1")), NOW).is_right
+    refused = try_out(TABLE, configuration, HttpClient(TrustedProxies("")), NOW)
+    assert not refused.is_right and "not a public address" in refused.detail
