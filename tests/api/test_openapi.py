@@ -1,6 +1,7 @@
 """The document is valid OpenAPI 3.1, says what the endpoints really do, and survives being fuzzed."""
 
 import contextlib
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -83,8 +84,18 @@ def served(world: World) -> Iterator[str]:
     thread.join()
 
 
+@pytest.fixture
+def deep_recursion() -> Iterator[None]:
+    """Schemathesis walks the schema of conditions, which holds itself, in a few hundred frames for each level."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("deep_recursion")
 def test_no_generated_request_breaks_it(world: World, served: str, document: Any) -> None:
     """Requests that fit the document and requests that do not, against things that exist."""
     own = make_tenant(world.core, "capybara")
