@@ -277,8 +277,8 @@ def _check_shape(condition: Condition, depth: int, field: str) -> None:
 
 def check_group(group: Group, members: Sequence[Rule]) -> None:
     """`members`: the rules that exist of `group.rule_ids`."""
-    known = {rule.id for rule in members}
-    if missing := [rule_id for rule_id in group.rule_ids if rule_id not in known]:
+    member_ids = {rule.id for rule in members}
+    if missing := [rule_id for rule_id in group.rule_ids if rule_id not in member_ids]:
         raise GroupInvalid(f"rule_ids: this environment has no rule {missing[0]}", field="rule_ids")
     if len(set(group.rule_ids)) < len(group.rule_ids) or len(group.rule_ids) < 2:
         raise GroupInvalid("rule_ids: a group needs at least two different rules", field="rule_ids")
@@ -288,18 +288,18 @@ def check_group(group: Group, members: Sequence[Rule]) -> None:
                 f"rule_ids: {rule.key!r} is a rollout; only testing and personalise rules exclude each other",
                 field="rule_ids",
             )
-    _check_chances(group, known)
+    _check_chances(group, member_ids)
 
 
-def _check_chances(group: Group, known: set[int]) -> None:
+def _check_chances(group: Group, member_ids: set[int]) -> None:
     for field, ids in (("priority", list(group.priority)), ("weights", list(group.weights))):
-        if any(rule_id not in known for rule_id in ids) or len(set(ids)) < len(ids):
+        if any(rule_id not in member_ids for rule_id in ids) or len(set(ids)) < len(ids):
             raise GroupInvalid(f"{field}: only rules of the group, each once", field=field)
     if any(not _is_number(weight) or weight <= 0 for weight in group.weights.values()):
         raise GroupInvalid("weights: a weight is a percentage above 0", field="weights")
     if group.kind == "random" and (group.priority or group.weights):
         raise GroupInvalid("kind: priority and weights need an advanced group", field="kind")
-    if group.kind == "advanced" and set(group.priority) | set(group.weights) != known:
+    if group.kind == "advanced" and set(group.priority) | set(group.weights) != member_ids:
         raise GroupInvalid(
             "priority: each rule needs a priority or a weight, or it could never win", field="priority"
         )

@@ -33,13 +33,13 @@ def read_context(document: Any, *, details: Details) -> Context:  # Any: a JSON 
         _text(document, "userAgent", "user_agent"),
         _text(document, "ipAddress", "ip_address"),
     )
-    known = _object(document, "_vwo", "_wingify") or details(user_agent, address)
+    client_details = _object(document, "_vwo", "_wingify") or details(user_agent, address)
     return Context(
         _id(document),
         _object(document, "customVariables", "custom_variables"),
         _object(document, "variationTargetingVariables", "variation_targeting_variables"),
-        location=_texts(known.get("location")),
-        device=_texts(known.get("userAgent")),
+        location=_texts(client_details.get("location")),
+        device=_texts(client_details.get("userAgent")),
         user_agent=user_agent,
         ip_address=address,
         bucketing_seed=_seed(document.get("bucketingSeed")),

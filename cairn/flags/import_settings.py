@@ -183,9 +183,9 @@ class _Variations:
         """The id of the flag's variation with this name and these values."""
         self._learn(variation.variables)
         values: dict[str, Value] = {variable.key: variable.value for variable in variation.variables}
-        for known in self.found:
-            if known.name == variation.name and known.values == values:
-                return known.id
+        for made in self.found:
+            if made.name == variation.name and made.values == values:
+                return made.id
         number = len(self.found) + 1
         self.found.append(Variation(number, f"variation-{number}", variation.name, values))
         return number

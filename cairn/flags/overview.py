@@ -57,11 +57,11 @@ def glances(
         .group_by(flag_states.c.flag_id)
     )
     switched = {flag_id: at for flag_id, at in connection.execute(latest)}
-    found = {}
+    glances = {}
     for flag_id, updated_at in connection.execute(sa.select(flags.c.id, flags.c.updated_at).where(own)):
         number, rule_at = counts.get(flag_id, (0, updated_at))
-        found[flag_id] = Glance(number, max(updated_at, rule_at, switched.get(flag_id, updated_at)))
-    return found
+        glances[flag_id] = Glance(number, max(updated_at, rule_at, switched.get(flag_id, updated_at)))
+    return glances
 
 
 def on_since(connection: sa.Connection, flag_id: int, environment_id: int) -> datetime | None:
@@ -77,11 +77,11 @@ def on_since(connection: sa.Connection, flag_id: int, environment_id: int) -> da
 
 def count_flags(connection: sa.Connection, project_id: int, environment_id: int) -> FlagCount:
     is_here = (flag_states.c.flag_id == flags.c.id) & (flag_states.c.environment_id == environment_id)
-    known = connection.execute(
+    rows = connection.execute(
         sa.select(flag_states.c.is_on)
         .select_from(flags)
         .outerjoin(flag_states, is_here)
         .where(flags.c.project_id == project_id, flags.c.archived_at.is_(None))
     ).scalars()
-    states = [bool(is_on) for is_on in known]
+    states = [bool(is_on) for is_on in rows]
     return FlagCount(len(states), sum(states))

@@ -190,23 +190,25 @@ def check_references(
     """That segments, lists and other flags the condition names are this project's. Raises RuleInvalid."""
     for leaf in leaves(condition):
         if isinstance(leaf, InList) and leaf.segment_id:
-            known = sa.select(segments.c.id).where(
+            referenced = sa.select(segments.c.id).where(
                 segments.c.id == leaf.segment_id, segments.c.project_id == project_id
             )
             what = f"segment {leaf.segment_id}"
         elif isinstance(leaf, InList):
-            known = sa.select(attribute_lists.c.id).where(
+            referenced = sa.select(attribute_lists.c.id).where(
                 attribute_lists.c.id == leaf.list_id,
                 attribute_lists.c.environment_id == environment_id,
                 may_be_asked(),
             )
             what = f"attribute list {leaf.list_id!r}"
         elif isinstance(leaf, OtherFlag):
-            known = sa.select(flags.c.id).where(flags.c.id == leaf.flag_id, flags.c.project_id == project_id)
+            referenced = sa.select(flags.c.id).where(
+                flags.c.id == leaf.flag_id, flags.c.project_id == project_id
+            )
             what = f"flag {leaf.flag_id}"
         else:
             continue
-        if connection.execute(known).first() is None:
+        if connection.execute(referenced).first() is None:
             raise RuleInvalid(f"condition: there is no {what} here; choose another", field="condition")
 
 

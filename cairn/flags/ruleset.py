@@ -96,7 +96,7 @@ def _flags(connection: sa.Connection, project_id: int, environment_id: int, list
 
 def _rules(connection: sa.Connection, environment_id: int, lists: Lists) -> dict[int, tuple[Rule, ...]]:
     query = sa.select(rules).where(rules.c.environment_id == environment_id)
-    found: dict[int, tuple[Rule, ...]] = {}
+    rules_of_flag: dict[int, tuple[Rule, ...]] = {}
     for row in connection.execute(query.order_by(rules.c.flag_id, rules.c.position, rules.c.id)):
         rule = rule_of(row)
         resolved = msgspec.structs.replace(
@@ -106,21 +106,21 @@ def _rules(connection: sa.Connection, environment_id: int, lists: Lists) -> dict
                 Forced(forced.variation_id, with_lists(forced.condition, lists)) for forced in rule.whitelist
             ),
         )
-        found[row.flag_id] = (*found.get(row.flag_id, ()), resolved)
-    return found
+        rules_of_flag[row.flag_id] = (*rules_of_flag.get(row.flag_id, ()), resolved)
+    return rules_of_flag
 
 
 def _groups(
-    connection: sa.Connection, environment_id: int, known: set[int], unknown: list[str]
+    connection: sa.Connection, environment_id: int, rule_ids: set[int], unknown: list[str]
 ) -> tuple[Group, ...]:
     """Rules that were deleted, or whose flag was archived, leave their group."""
     query = sa.select(flag_groups).where(flag_groups.c.environment_id == environment_id)
     return tuple(
         msgspec.structs.replace(
             group,
-            rule_ids=tuple(rule_id for rule_id in group.rule_ids if rule_id in known),
-            priority=tuple(rule_id for rule_id in group.priority if rule_id in known),
-            weights={rule_id: weight for rule_id, weight in group.weights.items() if rule_id in known},
+            rule_ids=tuple(rule_id for rule_id in group.rule_ids if rule_id in rule_ids),
+            priority=tuple(rule_id for rule_id in group.priority if rule_id in rule_ids),
+            weights={rule_id: weight for rule_id, weight in group.weights.items() if rule_id in rule_ids},
         )
         for group in _readable(
             "group", group_of, connection.execute(query.order_by(flag_groups.c.id)), unknown

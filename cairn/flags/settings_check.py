@@ -134,10 +134,10 @@ def check_settings(document: bytes) -> None:
         )
     features = settings.features if isinstance(settings.features, list) else []
     campaigns = settings.campaigns if isinstance(settings.campaigns, list) else []
-    known = {campaign.id for campaign in campaigns}
+    campaign_ids = {campaign.id for campaign in campaigns}
     for feature in features:
         for rule in feature.rules:
-            if rule.campaign_id not in known:
+            if rule.campaign_id not in campaign_ids:
                 raise SettingsInvalid(
                     f"settings file: rule {rule.rule_key!r} of {feature.key!r} names campaign {rule.campaign_id}, "
                     "which is not there",

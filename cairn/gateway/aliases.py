@@ -22,26 +22,26 @@ def set_alias(members: Members, environment_id: int, *, user_id: str, alias_id: 
 
 def get_aliases(members: Members, environment_id: int, alias_ids: list[str]) -> dict[str, str]:
     """The user behind each alias that is known."""
-    found: dict[str, str] = {}
+    users_by_alias: dict[str, str] = {}
     for alias_id in alias_ids:
         users = members.values(alias_set(environment_id, alias_id), limit=1)
         if users:
-            found[alias_id] = users[0][0]
-    return found
+            users_by_alias[alias_id] = users[0][0]
+    return users_by_alias
 
 
-def answer_of(alias_ids: list[str], found: dict[str, str]) -> list[dict[str, str]]:
+def answer_of(alias_ids: list[str], users_by_alias: dict[str, str]) -> list[dict[str, str]]:
     """An id nobody set as an alias stands for itself.
 
     Python takes an empty list for an error and switches the flag off (1.65); this reads the same to every SDK.
     """
-    return [{"aliasId": alias_id, "userId": found.get(alias_id, alias_id)} for alias_id in alias_ids]
+    return [{"aliasId": alias_id, "userId": users_by_alias.get(alias_id, alias_id)} for alias_id in alias_ids]
 
 
 def asked_ids(query: bytes) -> list[str]:
     """The ids in `userId`: a JSON array, written raw by Node (so it may hold `&` and `+`) and escaped by Python."""
-    _, found, rest = query.partition(b"userId=")
-    if not found:
+    _, separator, rest = query.partition(b"userId=")
+    if not separator:
         return []
     for written in (rest, rest.split(b"&", 1)[0]):
         for reading in (written, unquote_to_bytes(written)):

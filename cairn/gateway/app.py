@@ -210,21 +210,21 @@ class Gateway:
         agent, ip = request.parameter("userAgent"), request.parameter("ipAddress")
         if not agent and not ip:
             return EMPTY  # the Node SDK asks before every list check
-        known = await self._in_thread(lambda: details(agent, ip, locate=self._locate))
-        return Answer(msgspec.json.encode(known))
+        visitor_details = await self._in_thread(lambda: details(agent, ip, locate=self._locate))
+        return Answer(msgspec.json.encode(visitor_details))
 
     async def _list_check(self, request: Request) -> Answer:
         self._health.count("list_checks")
         check = question(request.query)
         if check is None:
             return FALSE
-        known = self._directory().lists.get(check.list_id)
-        if known is None:
-            known = (await self._refreshed()).lists.get(check.list_id)
-        if known is None or str(known[0]) != check.account_id:
+        listed = self._directory().lists.get(check.list_id)
+        if listed is None:
+            listed = (await self._refreshed()).lists.get(check.list_id)
+        if listed is None or str(listed[0]) != check.account_id:
             self._health.count("unknown_lists")
             return FALSE
-        values = [folded(value) for value in check.values] if known[1] else list(check.values)
+        values = [folded(value) for value in check.values] if listed[1] else list(check.values)
         name = list_set(check.list_id)
         if not await self._in_thread(lambda: self._members.which(name, values)):
             return FALSE
@@ -316,16 +316,18 @@ class Gateway:
     async def _get_alias(self, request: Request) -> Answer:
         self._health.count("aliases_asked")
         ids = asked_ids(request.query)
-        found: dict[str, str] = {}
+        users_by_alias: dict[str, str] = {}
         try:
             async with asyncio.timeout(self._look_up_s):
                 if sdk := await self._sdk(request.parameter("sdkKey")):
-                    found = await self._in_thread(lambda: get_aliases(self._members, sdk.environment_id, ids))
+                    users_by_alias = await self._in_thread(
+                        lambda: get_aliases(self._members, sdk.environment_id, ids)
+                    )
         except TimeoutError:
             self._health.count("timeouts")
         except CairnError:
             self._health.count("failures")
-        return Answer(msgspec.json.encode(answer_of(ids, found)))
+        return Answer(msgspec.json.encode(answer_of(ids, users_by_alias)))
 
     async def _sdk(self, sdk_key: str) -> Sdk | None:
         if not sdk_key:

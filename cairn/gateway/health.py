@@ -69,7 +69,7 @@ class Health:
         sdk = self._sdks.get(key)
         if sdk is None:
             if len(self._sdks) >= MOST_SDKS:
-                oldest = min(self._sdks, key=lambda known: self._sdks[known].last_seen_ms)
+                oldest = min(self._sdks, key=lambda key: self._sdks[key].last_seen_ms)
                 del self._sdks[oldest]
             sdk = self._sdks[key] = SeenSdk(*key, first_seen_ms=now_ms)
         sdk.last_seen_ms = now_ms

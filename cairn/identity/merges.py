@@ -86,13 +86,13 @@ def raw_ids(
     connection: sa.Connection, environment_id: int, canonical_ids: Iterable[int]
 ) -> dict[int, list[int]]:
     """Every id whose events belong to a user. Shape: canonical id -> itself, then the merged ones, rising."""
-    found = {canonical_id: [canonical_id] for canonical_id in canonical_ids}
-    merged = _led_to(connection, environment_id, found)
-    owners = {user_id: canonical_id for user_id, canonical_id in merged if user_id not in found}
+    raws = {canonical_id: [canonical_id] for canonical_id in canonical_ids}
+    merged = _led_to(connection, environment_id, raws)
+    owners = {user_id: canonical_id for user_id, canonical_id in merged if user_id not in raws}
     joined = _led_to(connection, environment_id, owners) if owners else []
     for user_id, canonical_id in sorted([*merged, *((raw, owners[lead]) for raw, lead in joined)]):
-        found[canonical_id].append(user_id)
-    return found
+        raws[canonical_id].append(user_id)
+    return raws
 
 
 def _led_to(connection: sa.Connection, environment_id: int, user_ids: Iterable[int]) -> list[tuple[int, int]]:

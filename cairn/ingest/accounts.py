@@ -60,7 +60,7 @@ def _accounts_of(
     users: defaultdict[int, set[int]] = defaultdict(set)
     for draft in drafts:
         users[draft.environment_id].add(draft.user_id)
-    found: dict[UserKey, str] = {}
+    accounts: dict[UserKey, str] = {}
     for environment_id, user_ids in users.items():
         with reading(resources.engine) as connection:
             leads = canonical(connection, environment_id, user_ids)
@@ -68,18 +68,18 @@ def _accounts_of(
         raws = {raw for ids in own.values() for raw in ids}
         values = _values(environment_id, keys[environment_id], raws, batch, resources)
         for user_id in user_ids:
-            known = [values[raw] for raw in own[leads.get(user_id, user_id)] if raw in values]
-            found[environment_id, user_id] = max(known)[1] if known else ""
-    return found
+            values_of_user = [values[raw] for raw in own[leads.get(user_id, user_id)] if raw in values]
+            accounts[environment_id, user_id] = max(values_of_user)[1] if values_of_user else ""
+    return accounts
 
 
 def _values(
     environment_id: int, key: str, raws: set[int], batch: Batch, resources: LoaderResources
 ) -> dict[int, tuple[int, str]]:
     """(version, value) of the property, of each raw user that has it, stored or in this batch."""
-    found = newest_values(resources.store, environment_id, key, raws)
+    newest = newest_values(resources.store, environment_id, key, raws)
     for raw in raws:
         change = batch.properties.get((environment_id, raw, key))
-        if change is not None and change.version >= found.get(raw, (0, ""))[0]:
-            found[raw] = (change.version, change.value)
-    return found
+        if change is not None and change.version >= newest.get(raw, (0, ""))[0]:
+            newest[raw] = (change.version, change.value)
+    return newest

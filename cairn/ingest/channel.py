@@ -184,7 +184,7 @@ def _is_within(host: str, domain: str) -> bool:
 
 def _parameters(query: str) -> dict[str, str]:
     """Repeated ones: the first counts."""
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in parse_qsl(query.lstrip("?"), max_num_fields=None):
-        found.setdefault(name.lower(), value)
-    return found
+        parameters.setdefault(name.lower(), value)
+    return parameters

@@ -51,18 +51,18 @@ _LIBRARY = re.compile(
 @lru_cache(_KEPT)
 def device_facts(user_agent: str) -> dict[str, str]:
     """Shape: keys from FACTS, only what is known. The caller must not change it."""
-    found = parse(safe_text(user_agent[:_LONGEST]))
+    agent = parse(safe_text(user_agent[:_LONGEST]))
     facts = {"device_type": device_type(user_agent)}
-    if found.user_agent:
-        facts["browser"] = found.user_agent.family
+    if agent.user_agent:
+        facts["browser"] = agent.user_agent.family
         facts["browser_version"] = _version(
-            found.user_agent.major, found.user_agent.minor, found.user_agent.patch
+            agent.user_agent.major, agent.user_agent.minor, agent.user_agent.patch
         )
-    if found.os:
-        facts["os"] = found.os.family
-        facts["os_version"] = _version(found.os.major, found.os.minor, found.os.patch)
-    if found.device:
-        facts["device"] = found.device.family
+    if agent.os:
+        facts["os"] = agent.os.family
+        facts["os_version"] = _version(agent.os.major, agent.os.minor, agent.os.patch)
+    if agent.device:
+        facts["device"] = agent.device.family
     return {name: value for name, value in facts.items() if value}
 
 

@@ -83,15 +83,15 @@ def _said(properties: dict[str, Scalar]) -> dict[str, str]:
 def _stored(users: list[UserKey], resources: LoaderResources) -> dict[UserKey, int]:
     """The versions in the store; those looked up are remembered."""
     remembered = resources.remembered.first_seen
-    found: dict[UserKey, int] = {}
+    versions: dict[UserKey, int] = {}
     unknown = []
     for user in users:
         version = remembered.get(user)
         if version is None:
             unknown.append(user)
         else:
-            found[user] = version
+            versions[user] = version
     for user, version in resources.store.first_seen(unknown).items():
         remembered.put(user, version)
-        found[user] = version
-    return found
+        versions[user] = version
+    return versions

@@ -34,16 +34,16 @@ class Names:
 
     def left_out(self, store: Store, environment_id: int, new: Mapping[str, object]) -> list[str]:
         """Those of the names that are new and too many. The others are known from now on."""
-        known = self._known.setdefault(environment_id, set())
-        if new.keys() <= known:
+        names = self._known.setdefault(environment_id, set())
+        if new.keys() <= names:
             return []
         if environment_id not in self._are_all:
-            if len(known) + len(new) <= _UNASKED_NAMES:
-                known.update(new)
+            if len(names) + len(new) <= _UNASKED_NAMES:
+                names.update(new)
                 return []
-            known.update(self._read(store, environment_id, self._most))
+            names.update(self._read(store, environment_id, self._most))
             self._are_all.add(environment_id)
-        return _admit(known, new, self._most)
+        return _admit(names, new, self._most)
 
 
 class Keys(Generic[Owner]):
@@ -58,16 +58,16 @@ class Keys(Generic[Owner]):
         self, store: Store, environment_id: int, owner: Owner, keys: Mapping[str, object]
     ) -> list[str]:
         owner_key = environment_id, owner
-        known = self._known.get(owner_key)
-        if known is None:
+        names = self._known.get(owner_key)
+        if names is None:
             if self._are_few(owner_key, keys):
                 return []
             if len(self._known) >= _MOST_COUNTED:
                 self._known.clear()
-            known = self._known[owner_key] = set(
+            names = self._known[owner_key] = set(
                 self._read(store, environment_id, owner, MOST_USER_PROPERTIES)
             )
-        return _admit(known, keys, MOST_USER_PROPERTIES)
+        return _admit(names, keys, MOST_USER_PROPERTIES)
 
     def _are_few(self, owner_key: tuple[int, Owner], keys: Mapping[str, object]) -> bool:
         bits = self._bits.get(owner_key, 0)
@@ -100,12 +100,12 @@ class Limits:
         self.counted.add(names)
 
 
-def _admit(known: set[str], new: Iterable[str], most: int) -> list[str]:
+def _admit(names: set[str], new: Iterable[str], most: int) -> list[str]:
     over = []
     for name in new:
-        if name not in known:
-            if len(known) < most:
-                known.add(name)
+        if name not in names:
+            if len(names) < most:
+                names.add(name)
             else:
                 over.append(name)
     return over

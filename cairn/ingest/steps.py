@@ -117,9 +117,9 @@ def resolve_users(batch: Batch, resources: LoaderResources) -> None:
         canonical_id = 0
         if draft.identity:
             known_as = (draft.environment_id, draft.identity)
-            if (found := identified.get(known_as)) is None:
-                found = identified[known_as] = ids.identified_user_id(*known_as)
-            canonical_id = found
+            if (user_id := identified.get(known_as)) is None:
+                user_id = identified[known_as] = ids.identified_user_id(*known_as)
+            canonical_id = user_id
         if not draft.user_id:
             draft.user_id = canonical_id or _anonymous(draft.anonymous_id, anonymous)
         if draft.user_id or draft.account_id:
@@ -166,11 +166,11 @@ def drop_repeats(batch: Batch, resources: LoaderResources) -> None:
 
 def set_properties(batch: Batch, resources: LoaderResources) -> None:
     """Collect user properties, and the identity of users not seen before. The newest time wins, then arrival."""
-    known = resources.remembered.identities
+    identities = resources.remembered.identities
     new = {
         known_as: canonical_id
         for known_as, canonical_id in batch.identified.items()
-        if known.get((known_as[0], canonical_id)) is None
+        if identities.get((known_as[0], canonical_id)) is None
     }
     for draft in batch.drafts:
         if draft.kind == Kind.IDENTIFY and not draft.properties:  # so that the event itself says what it did
@@ -194,13 +194,13 @@ def set_properties(batch: Batch, resources: LoaderResources) -> None:
 
 def name_elements(batch: Batch, resources: LoaderResources) -> None:
     """Give each captured element its number, and collect the shapes not seen before."""
-    known = resources.remembered.elements
+    elements = resources.remembered.elements
     for draft in batch.drafts:
         if draft.element is None:
             continue
         draft.element_id = element_id(draft.element)
         element_key = (draft.environment_id, draft.element_id)
-        if element_key not in batch.elements and known.get(element_key) is None:
+        if element_key not in batch.elements and elements.get(element_key) is None:
             if not may_add_element(draft.environment_id, resources):
                 draft.element, draft.element_id = None, 0
                 draft.detail = "element: left out; the environment has too many different ones"
@@ -263,9 +263,9 @@ def unreadable(item: Item, detail: str, now: datetime) -> Refused:
 def _anonymous(anonymous_id: str, resolved: dict[str, int]) -> int:
     if not anonymous_id:
         return 0
-    if (found := resolved.get(anonymous_id)) is None:
-        found = resolved[anonymous_id] = ids.anonymous_user_id(anonymous_id)
-    return found
+    if (user_id := resolved.get(anonymous_id)) is None:
+        user_id = resolved[anonymous_id] = ids.anonymous_user_id(anonymous_id)
+    return user_id
 
 
 def _repeated(draft: Draft) -> str:

@@ -11,16 +11,16 @@ from cairn.store.schema import IDENTITY_KEY
 
 def touched(batch: Batch) -> list[Loaded]:
     """One per environment. Replayed events count too: the load that stored them may not have told anybody."""
-    found: dict[int, Loaded] = {}
-    _add_events(found, batch.drafts)
-    _add_events(found, batch.replayed)
-    _add_properties(found, batch.properties)
+    by_environment: dict[int, Loaded] = {}
+    _add_events(by_environment, batch.drafts)
+    _add_events(by_environment, batch.replayed)
+    _add_properties(by_environment, batch.properties)
     for merge in batch.merges:
-        _of(found, merge.environment_id).merged.update((merge.user_id, merge.canonical_id))
+        _of(by_environment, merge.environment_id).merged.update((merge.user_id, merge.canonical_id))
     for joined in batch.joined:
-        _of(found, joined.environment_id).merged.update((joined.user_id, joined.canonical_id))
+        _of(by_environment, joined.environment_id).merged.update((joined.user_id, joined.canonical_id))
     for draft in batch.replayed:
-        loaded = _of(found, draft.environment_id)
+        loaded = _of(by_environment, draft.environment_id)
         merged = merged_ids(draft)
         loaded.merged |= merged
         if draft.identity:
@@ -30,17 +30,17 @@ def touched(batch: Batch) -> list[Loaded]:
         loaded.by_event[draft.kind, draft.name] |= users
         for key in draft.user_properties.keys() - {IDENTITY_KEY}:
             loaded.by_property.setdefault(key, set()).update(users)
-    return list(found.values())
+    return list(by_environment.values())
 
 
-def _of(found: dict[int, Loaded], environment_id: int) -> Loaded:
-    loaded = found.get(environment_id)
+def _of(by_environment: dict[int, Loaded], environment_id: int) -> Loaded:
+    loaded = by_environment.get(environment_id)
     if loaded is None:
-        loaded = found[environment_id] = Loaded(environment_id)
+        loaded = by_environment[environment_id] = Loaded(environment_id)
     return loaded
 
 
-def _add_events(found: dict[int, Loaded], drafts: list[Draft]) -> None:
+def _add_events(by_environment: dict[int, Loaded], drafts: list[Draft]) -> None:
     users: dict[tuple[int, str, str], set[int]] = {}
     for draft in drafts:
         key = (draft.environment_id, draft.kind, draft.name)
@@ -48,10 +48,10 @@ def _add_events(found: dict[int, Loaded], drafts: list[Draft]) -> None:
             of_key = users[key] = set()
         of_key.add(draft.user_id)
     for (environment_id, kind, name), of_key in users.items():
-        _of(found, environment_id).by_event.setdefault((kind, name), set()).update(of_key)
+        _of(by_environment, environment_id).by_event.setdefault((kind, name), set()).update(of_key)
 
 
-def _add_properties(found: dict[int, Loaded], changed: Iterable[tuple[int, int, str]]) -> None:
+def _add_properties(by_environment: dict[int, Loaded], changed: Iterable[tuple[int, int, str]]) -> None:
     """`changed`: environment, user, key."""
     users: dict[tuple[int, str], set[int]] = {}
     for environment_id, user_id, key in changed:
@@ -59,4 +59,4 @@ def _add_properties(found: dict[int, Loaded], changed: Iterable[tuple[int, int, 
             of_key = users[environment_id, key] = set()
         of_key.add(user_id)
     for (environment_id, key), of_key in users.items():
-        _of(found, environment_id).by_property.setdefault(key, set()).update(of_key)
+        _of(by_environment, environment_id).by_property.setdefault(key, set()).update(of_key)

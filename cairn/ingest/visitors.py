@@ -156,6 +156,6 @@ def _with_history(keys: list[Key], resources: LoaderResources) -> set[Key]:
     with reading(resources.engine) as connection:
         for environment_id in {environment_id for environment_id, _ in keys}:
             visitors = [visitor_id for here, visitor_id in keys if here == environment_id]
-            found = with_history(connection, environment_id, visitors)
-            settled |= {(environment_id, visitor_id) for visitor_id in found}
+            merged = with_history(connection, environment_id, visitors)
+            settled |= {(environment_id, visitor_id) for visitor_id in merged}
     return settled

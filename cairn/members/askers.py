@@ -16,9 +16,9 @@ def python_set(environment_id: int) -> str:
 def note_python(members: Members, environment_id: int, today: date) -> None:
     """Durable. One write a day, however often it is asked."""
     name, day = python_set(environment_id), today.isoformat()
-    known = {value for value, _since in members.values(name)}
-    if known != {day}:
-        members.apply_all({name: SetChange({day: 0}, known - {day})})
+    values = {value for value, _since in members.values(name)}
+    if values != {day}:
+        members.apply_all({name: SetChange({day: 0}, values - {day})})
 
 
 def python_asked_on(members: Members, environment_id: int) -> date | None:

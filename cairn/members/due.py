@@ -38,15 +38,15 @@ class DueTimes:
         """What is due until then, earliest first. It stays until it is replaced by `note` or dropped."""
 
         def look(transaction: Transaction) -> list[Due]:
-            found: list[Due] = []
+            due_rows: list[Due] = []
             with transaction.cursor(db=self._by_time) as cursor:
                 if cursor.first():
                     for key in islice(cursor.iternext(values=False), limit):
                         due = Due(*_BY_TIME.unpack(key))
                         if due.due_ms > until_ms:
                             break
-                        found.append(due)
-            return found
+                        due_rows.append(due)
+            return due_rows
 
         return self._environment.read(look)
 
@@ -62,12 +62,12 @@ class DueTimes:
         ]
 
         def needed(transaction: Transaction) -> list[tuple[bytes, bytes | None, int | None]]:
-            found = []
+            changes = []
             for user_key, due_ms in rows:
                 known = transaction.get(user_key, db=self._by_user)
                 if not _stays(known, due_ms, now_ms):
-                    found.append((user_key, known, due_ms))
-            return found
+                    changes.append((user_key, known, due_ms))
+            return changes
 
         stored = iter(self._environment.read(needed))
         while piece := list(islice(stored, _PIECE)):
@@ -133,10 +133,10 @@ class DueTimes:
         self._environment.write(change)
 
 
-def _stays(known: bytes | None, due_ms: int | None, now_ms: int) -> bool:
-    if known is None or due_ms is None:
-        return known is None and due_ms is None
-    return bool(now_ms < _TIME.unpack(known)[0] <= due_ms)
+def _stays(stored: bytes | None, due_ms: int | None, now_ms: int) -> bool:
+    if stored is None or due_ms is None:
+        return stored is None and due_ms is None
+    return bool(now_ms < _TIME.unpack(stored)[0] <= due_ms)
 
 
 def _keys(transaction: Transaction, table: object, prefix: bytes) -> Iterator[bytes]:

@@ -55,16 +55,16 @@ def value_row(value: str, since_ms: int) -> bytes:
 def entries(values: Mapping[str, int]) -> list[tuple[bytes, bytes]]:
     """`value_key` and `value_row` of many. Most are short and plain, and of few moments: their rows are shared."""
     plain_rows: dict[int, bytes] = {}
-    found = []
+    rows = []
     for value, since_ms in values.items():
         if value and len(value) <= _SHORT_BYTES and value.isascii():
             row = plain_rows.get(since_ms)
             if row is None:
                 row = plain_rows[since_ms] = _SINCE.pack(since_ms)
-            found.append((_SHORT + value.encode(), row))
+            rows.append((_SHORT + value.encode(), row))
         else:
-            found.append((value_key(value), value_row(value, since_ms)))
-    return found
+            rows.append((value_key(value), value_row(value, since_ms)))
+    return rows
 
 
 def since_of(row: bytes) -> int:
@@ -117,8 +117,8 @@ def page_of(
     transaction: Transaction, tables: Tables, generation: bytes, after: bytes, limit: int
 ) -> dict[bytes, bytes]:
     """As `rows_of`, in order, the first `limit` at once, which takes less time."""
-    found = stored_page(transaction, tables, generation, after, limit)
-    return {key[GENERATION_BYTES:]: row for key, row in found}
+    rows = stored_page(transaction, tables, generation, after, limit)
+    return {key[GENERATION_BYTES:]: row for key, row in rows}
 
 
 def stored_page(
@@ -128,10 +128,10 @@ def stored_page(
     with transaction.cursor(db=tables["values"]) as cursor:
         if not _go_to(cursor, generation + after):
             return []
-        found = list(islice(cursor.iternext(), limit))
-    if found and found[-1][0][:GENERATION_BYTES] != generation:
-        return [row for row in found if row[0][:GENERATION_BYTES] == generation]
-    return found
+        rows = list(islice(cursor.iternext(), limit))
+    if rows and rows[-1][0][:GENERATION_BYTES] != generation:
+        return [row for row in rows if row[0][:GENERATION_BYTES] == generation]
+    return rows
 
 
 def texts_of(

@@ -55,10 +55,12 @@ def note(
     if state is None:
         return
     feed, oldest, kept = state
-    known = keys if keys is not None and len(keys) <= _MOST_AT_ONCE and all(map(is_short, keys)) else None
-    row = _ANYTHING if known is None else msgspec.msgpack.encode(list(known))
+    changed_keys = (
+        keys if keys is not None and len(keys) <= _MOST_AT_ONCE and all(map(is_short, keys)) else None
+    )
+    row = _ANYTHING if changed_keys is None else msgspec.msgpack.encode(list(changed_keys))
     transaction.put(feed + _VERSION.pack(version), row, db=tables["feed"])
-    kept += 1 + len(known or ())
+    kept += 1 + len(changed_keys or ())
     if kept > KEPT_VALUES:
         oldest, forgotten = _forget(transaction, tables, feed, oldest, until=kept - KEPT_VALUES // 2)
         kept -= forgotten

@@ -293,14 +293,14 @@ class LmdbMembers:
         start = b"n" + prefix.encode("utf-8", "surrogatepass")
 
         def look(transaction: Transaction) -> list[str]:
-            found: list[str] = []
+            names: list[str] = []
             with transaction.cursor(db=self._tables["documents"]) as cursor:
                 if cursor.set_range(start):
                     for key in cursor.iternext(values=False):
                         if not key.startswith(start):
                             break
-                        found.append(key[1:].decode("utf-8", "surrogatepass"))
-            return found
+                        names.append(key[1:].decode("utf-8", "surrogatepass"))
+            return names
 
         return iter(self._environment.read(look))
 
@@ -322,14 +322,14 @@ class LmdbMembers:
         start = name_key(prefix) if prefix else _ANY_SHORT
 
         def look(transaction: Transaction) -> list[str]:
-            found: list[str] = []
+            values: list[str] = []
             with transaction.cursor(db=self._tables[table]) as cursor:
                 if cursor.set_range(start):
                     for key in cursor.iternext(values=False):
                         if not key.startswith(start):
                             break
-                        found.append(value_of(key, b""))
-            return found
+                        values.append(value_of(key, b""))
+            return values
 
         return self._environment.read(look)
 

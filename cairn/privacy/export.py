@@ -75,10 +75,10 @@ def _sets(connection: sa.Connection, environment_id: int) -> list[tuple[bool, st
         .where(segment_states.c.environment_id == environment_id)
         .order_by(segments.c.key)
     )
-    found = [(True, str(key), users_set(environment_id, segment_id)) for segment_id, key in counted]
+    sets = [(True, str(key), users_set(environment_id, segment_id)) for segment_id, key in counted]
     listed = connection.execute(
         sa.select(attribute_lists.c.id, attribute_lists.c.name)
         .where(attribute_lists.c.environment_id == environment_id)
         .order_by(attribute_lists.c.name)
     )
-    return found + [(False, str(name), list_set(list_id)) for list_id, name in listed]
+    return sets + [(False, str(name), list_set(list_id)) for list_id, name in listed]

@@ -63,9 +63,9 @@ def purge_log(
     return removed
 
 
-def purge_set_aside(folder: Path, known: Sequence[UsersToErase]) -> int:
+def purge_set_aside(folder: Path, users: Sequence[UsersToErase]) -> int:
     """Delete the requests set aside (ingest/set_aside) that name one of the users; return how many."""
-    texts, own = _needles(known), {user.environment_id for user in known}
+    texts, own = _needles(users), {user.environment_id for user in users}
 
     def is_theirs(item: bytes) -> bool:
         return any(text in item for text in texts) and _emptied(item, own) is not None

@@ -100,10 +100,10 @@ def _elements(store: Store, environment_id: int, numbers: set[int]) -> dict[int,
     scope = Scope(environment_id)
     rows = scope.elements("element_id IN {numbers:Array(UInt64)}", newest_only=True)
     sql = f"SELECT element_id, {', '.join(ELEMENT_COLUMNS)} FROM {rows}"
-    found = store.query(scope.statement(sql, numbers=sorted(numbers)))
+    rows_found = store.query(scope.statement(sql, numbers=sorted(numbers)))
     return {
         int(row[0]): {name: value for name, value in zip(ELEMENT_COLUMNS, row[1:], strict=True) if value}
-        for row in found
+        for row in rows_found
     }
 
 
