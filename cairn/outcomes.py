@@ -25,6 +25,11 @@ class Reason(StrEnum):
     SOURCE_DISABLED = "source_disabled"
     NOT_CONNECTED = "not_connected"
     BLOCKED_BY_INTEGRATIONS = "blocked_by_integrations"
+    FILTERED_BY_CONSENT = "filtered_by_consent"
+    FILTERED_BY_EVENT_SWITCH = "filtered_by_event_switch"
+    FILTERED_BY_RULES = "filtered_by_rules"
+    DROPPED_BY_TRANSFORMATION = "dropped_by_transformation"
+    NO_MATCHING_MAPPING = "no_matching_mapping"
     SENT_BY_BROWSER = "sent_by_browser"
     LOADED_TWICE = "loaded_twice"
     SDK_HEALTH = "sdk_health"
@@ -92,6 +97,26 @@ REASONS: dict[Reason, tuple[Outcome, str]] = {
     Reason.BLOCKED_BY_INTEGRATIONS: (
         Outcome.FILTERED,
         "The event's integrations object says not to send it to Heap.",
+    ),
+    Reason.FILTERED_BY_CONSENT: (
+        Outcome.FILTERED,
+        "The visitor did not agree to all categories that the connection to the analytics needs.",
+    ),
+    Reason.FILTERED_BY_EVENT_SWITCH: (
+        Outcome.FILTERED,
+        "The event is switched off for the connection to the analytics.",
+    ),
+    Reason.FILTERED_BY_RULES: (
+        Outcome.FILTERED,
+        "A filter of the connection to the analytics left it out.",
+    ),
+    Reason.DROPPED_BY_TRANSFORMATION: (
+        Outcome.FILTERED,
+        "A transformation of the connection to the analytics dropped it.",
+    ),
+    Reason.NO_MATCHING_MAPPING: (
+        Outcome.FILTERED,
+        "No mapping of the connection to the analytics takes this event.",
     ),
     Reason.SENT_BY_BROWSER: (
         Outcome.FILTERED,

@@ -12,6 +12,7 @@ from cairn.ingest.batch import Batch, LoaderResources
 from cairn.log_position import MOST_EVENTS
 from cairn.outcomes import Reason
 from cairn.published.directory import Directory
+from cairn.routing import builtin_rules
 from cairn.routing.destinations import heap_builtin
 from cairn.wire.refusal import Rejected
 from cairn.wire.segment_call import CheckedCall
@@ -24,18 +25,37 @@ Route = tuple[int, ...] | Reason  # environments, or why nothing goes there
 
 def send_to_environments(batch: Batch, resources: LoaderResources) -> None:
     """Send each event to the environments that its source's analytics connections name, or refuse it."""
-    routes = _routes(resources.directory())
+    directory = resources.directory()
+    routes, rules = _routes(directory), _rules(directory)
     for parsed in batch.parsed:
         route = _route_of(parsed.arrival, routes)
+        by_environment = rules.get(parsed.arrival.source_id)
         own = route[0] if not isinstance(route, Reason) and len(route) == 1 else 0
         for number, event in enumerate(parsed.events):
-            delivered = _delivered(event, route) if isinstance(event, CheckedCall) else event
             log_position = parsed.log_position + (number if number < MOST_EVENTS else MOST_EVENTS)
+            if by_environment and isinstance(event, CheckedCall) and not isinstance(route, Reason):
+                _send_by_rules(batch, event, route, by_environment, log_position)
+                continue
+            delivered = _delivered(event, route) if isinstance(event, CheckedCall) else event
             if isinstance(delivered, Draft) and delivered.environment_id == own:  # as nearly all are
                 delivered.log_position = log_position
                 batch.drafts.append(delivered)
             else:
                 _send(batch, delivered, route, log_position)
+
+
+def _send_by_rules(
+    batch: Batch,
+    call: CheckedCall,
+    environments: tuple[int, ...],
+    rules: Mapping[int, str],
+    log_position: int,
+) -> None:
+    """Each connection decides for itself, so each environment may get something else."""
+    for environment_id in environments:
+        text = rules.get(environment_id)
+        delivered = builtin_rules.deliver(call, text, log_position) if text else heap_builtin.deliver(call)
+        _send(batch, delivered, (environment_id,), log_position)
 
 
 def _delivered(call: CheckedCall, route: Route) -> Draft | Refused:
@@ -85,3 +105,8 @@ def _routes(directory: Directory) -> dict[int, Route]:
         else source.heap_environments or Reason.NOT_CONNECTED
         for source in directory.sources.values()
     }
+
+
+def _rules(directory: Directory) -> dict[int, dict[int, str]]:
+    """By source id, of those that have some: by environment, as JSON."""
+    return {source.source_id: source.heap_rules for source in directory.sources.values() if source.heap_rules}

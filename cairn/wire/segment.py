@@ -115,13 +115,13 @@ def _one(arrival: Arrival, raw: Raw | bytes, around: Surroundings) -> CheckedCal
         call = read_call(raw) if around.is_odd else decode_call(raw)
         if call.sent_at is not None and not around.sent_ms:
             around = msgspec.structs.replace(around, sent_ms=_sent_ms(call.sent_at))
-        kind = _check(call, around.kind or call.type)
+        kind = check_call(call, around.kind or call.type)
         return CheckedCall(arrival, raw, call, kind, around)
     except Rejected as rejected:
         return refused(arrival, rejected, raw) if call is None else refused_call(arrival, raw, call, rejected)
 
 
-def _check(call: Call, kind: str | None) -> str:
+def check_call(call: Call, kind: str | None) -> str:
     """Return the call's type. Raises Rejected in Segment's vocabulary."""
     if kind is None or kind not in TYPES:
         raise Rejected(Reason.TYPE_UNKNOWN, f"type: {str(kind)[:40]!r} is none of {', '.join(TYPES)}")

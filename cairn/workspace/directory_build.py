@@ -1,5 +1,6 @@
 """Putting the directory together from the metadata database, and publishing it for the edge."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -71,9 +72,12 @@ def _keeping_ip(connection: sa.Connection) -> frozenset[int]:
 
 def _sources(connection: sa.Connection, workspace_of: dict[int, int]) -> dict[str, Source]:
     connected: dict[int, list[int]] = defaultdict(list)
+    rules: dict[int, dict[int, str]] = defaultdict(dict)
     analytics = sa.select(connections).where(connections.c.destination == HEAP, connections.c.is_enabled)
     for row in connection.execute(analytics.order_by(connections.c.environment_id)):
         connected[row.source_id].append(row.environment_id)
+        if row.rules:
+            rules[row.source_id][row.environment_id] = json.dumps(row.rules, sort_keys=True)
     return {
         row.write_key_hash: Source(
             row.id,
@@ -83,6 +87,7 @@ def _sources(connection: sa.Connection, workspace_of: dict[int, int]) -> dict[st
             row.kind,
             row.is_enabled,
             tuple(connected[row.id]),
+            rules[row.id],
         )
         for row in connection.execute(sa.select(sources))
     }

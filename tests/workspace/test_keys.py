@@ -233,7 +233,14 @@ def test_directory_tells_what_a_key_stands_for(
     told = directory.source(reveal_write_key(connection, shop.id, web.id, seal))
     assert told is not None and (told.is_enabled, told.heap_environments) == (False, (production.id,))
     told = directory.source(reveal_write_key(connection, shop.id, server.id, seal))
-    assert told is not None and told.heap_environments == (development.id,)
+    assert told is not None and told.heap_environments == (development.id,) and told.heap_rules == {}
+    connection.execute(
+        sa.update(connections)
+        .where(connections.c.source_id == server.id, connections.c.environment_id == development.id)
+        .values(rules={"consent": ["Analytics"]})
+    )
+    told = build_directory(connection).source(reveal_write_key(connection, shop.id, server.id, seal))
+    assert told is not None and told.heap_rules == {development.id: '{"consent": ["Analytics"]}'}
     assert directory.accounts == {
         str(shop.account_id): production.id,
         str(other.account_id): list_environments(connection, other.id)[0].id,
