@@ -170,7 +170,9 @@ def _event_name(message: Message) -> str:
 
 def _who(message: Message) -> JsonObject:
     """Both ids where both are there, which is how Mixpanel learns that they are one person."""
-    user_id, device_id = (_usable(text) for text in (message.user_id, message.anonymous_id))
+    user_id, device_id = _checked(message.user_id), message.anonymous_id
+    if _is_placeholder(device_id) or len(device_id) > _LONGEST_ID:
+        device_id = ""
     who: JsonObject = {"distinct_id": user_id or (f"$device:{device_id}" if device_id else "")}
     if device_id:
         who["$device_id"] = device_id
@@ -179,13 +181,17 @@ def _who(message: Message) -> JsonObject:
     return who
 
 
-def _usable(text: str) -> str:
+def _checked(user_id: str) -> str:
     """Raises NotForDestination for an id that Mixpanel refuses."""
-    if text.strip().lower() in _PLACEHOLDERS:
-        raise rejected(f"userId: {text[:50]!r} names no one, so Mixpanel refuses it")
-    if len(text) > _LONGEST_ID:
-        raise rejected(f"userId: has {len(text)} characters; Mixpanel takes {_LONGEST_ID}")
-    return text
+    if _is_placeholder(user_id):
+        raise rejected(f"userId: {user_id[:50]!r} names no one, so Mixpanel refuses it")
+    if len(user_id) > _LONGEST_ID:
+        raise rejected(f"userId: has {len(user_id)} characters; Mixpanel takes {_LONGEST_ID}")
+    return user_id
+
+
+def _is_placeholder(text: str) -> bool:
+    return text.strip().lower() in _PLACEHOLDERS
 
 
 def _insert_id(message_id: str) -> str:
@@ -220,7 +226,7 @@ def _user(message: Message, configuration: Configuration) -> JsonObject:
 
 
 def _profile(message: Message, configuration: Configuration) -> JsonObject:
-    return {"$token": configuration.settings["project_token"], "$distinct_id": _usable(message.user_id)}
+    return {"$token": configuration.settings["project_token"], "$distinct_id": _checked(message.user_id)}
 
 
 def _group(message: Message, configuration: Configuration) -> Iterator[tuple[str, JsonObject]]:

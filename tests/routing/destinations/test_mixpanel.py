@@ -79,6 +79,12 @@ def test_the_token_is_the_user_of_basic_authentication() -> None:
         pytest.param({"userId": "u"}, {"distinct_id": "u", "$user_id": "u"}, id="known"),
         pytest.param({"anonymousId": "a"}, {"distinct_id": "$device:a", "$device_id": "a"}, id="anonymous"),
         pytest.param({}, {"distinct_id": ""}, id="nobody"),
+        pytest.param({"anonymousId": "null"}, {"distinct_id": ""}, id="a placeholder for a device"),
+        pytest.param(
+            {"userId": "u", "anonymousId": "undefined"},
+            {"distinct_id": "u", "$user_id": "u"},
+            id="a placeholder beside a user",
+        ),
     ],
 )
 def test_users_are_named_as_mixpanel_merges_them(body: dict[str, Any], expected: dict[str, str]) -> None:
