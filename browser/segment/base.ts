@@ -8,10 +8,19 @@ export const addressOf = (path: string): string => ownBase + path
 
 /** Another snippet has brought Heap, or is about to: it goes on alone, and members see that there are two. */
 export const warnOfSecond = (): void => {
-  const state = (window as any).cairn?.boot // any: our library's own state, where it runs
-  if (!state?.hasWarned)
-    console.warn('[cairn] Heap must load only once: this page has its snippet and loads it by analytics.js too.')
+  if (!ownState()?.hasWarned) console.warn('[cairn] Heap must load only once: this page loads it by analytics.js too.')
+  mark(MOST_LOOKS)
+}
+
+const LOOK_MS = 300
+const MOST_LOOKS = 100 // the library that is to tell Cairn may still be on its way
+
+const ownState = (): { hasWarned?: boolean } | undefined => (window as any).cairn?.boot // any: our library's global
+
+const mark = (looks: number): void => {
+  const state = ownState()
   if (state) state.hasWarned = true
+  else if (looks) setTimeout(() => mark(looks - 1), LOOK_MS)
 }
 
 /** Load a script; `done` hears whether it came. */

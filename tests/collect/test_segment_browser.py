@@ -1,178 +1,34 @@
-"""Pages with Segment's own snippet and library in Chromium: only the script host is ours, nothing goes elsewhere.
+"""A page changes its script host, and everything comes from here: boot, releases, what is sent, and nothing elsewhere.
 
-Source: contracts/segment.md sections 3, 5.2 and 5.4.
+Source: contracts/segment.md section 3.
 """
 
-import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser
 
-from cairn.event import Draft, Refused
-from cairn.published.source_settings import document_name, encode
-from cairn.routing.device_mode import BuiltIn, source_settings
 from cairn.routing.rules import Rules
-from tests.collect.edges import edge, events, site
-from tests.patience import PATIENCE_S, eventually
+from tests.collect.segment_pages import (
+    CAIRN_HOST,
+    CLIENTS,
+    NOTHING,
+    device,
+    found_in,
+    path_of,
+    refused_in,
+    visiting,
+)
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
-CLIENTS = Path(__file__).parents[1] / "clients"
 BROWSER = Path(__file__).parents[2] / "browser"
-SITE = 22  # the web source of the directory
-APP_ID = "1234567890"
-CAIRN_HOST = "capture.test"
 RELEASES = ("1.84.0", "1.83.0", "1.76.1")
-
-Settings = dict[str, Any]
-
-
-def device(rules: Rules | None = None, **settings: Any) -> Settings:
-    return source_settings("web", [BuiltIn(7, APP_ID, settings, rules or Rules())])
-
-
-def snippet(url: str, **load: Any) -> str:
-    """The official snippet with another host; over plain http it must be told where its files are."""
-    host = url.partition("://")[2]
-    options: Settings = {"apiKey": "wk_web", "host": host, "page": False}
-    if load:
-        options["load"] = load
-    rendered = subprocess.run(
-        ["node", CLIENTS / "senders" / "segment_snippet.js", json.dumps(options)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=CLIENTS,
-    ).stdout
-    if url.startswith("https"):
-        return rendered
-    return rendered.replace("https://", "http://").replace(
-        'analytics._writeKey = "wk_web";', f'analytics._writeKey = "wk_web"; analytics._cdn = "{url}";'
-    )
-
-
-class Visit:
-    """One page on a site of its own, and what came of it."""
-
-    def __init__(self, context: BrowserContext, port: int, scheme: str = "http") -> None:
-        self.context = context
-        self.page: Page = context.new_page()
-        self.asked: list[str] = []  # addresses
-        self.said: list[str] = []  # console
-        self.sent: list[Any] = []  # calls that the tracking API has taken
-        self.captured: list[str] = []  # bodies that Cairn's capture API has answered
-        context.on("request", self._heard)
-        context.on("response", self._answered)
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(f"ERROR {error}"))
-        self.site = f"{scheme}://shop.test:{port}/"
-
-    def _heard(self, request: Any) -> None:
-        self.asked.append(request.url)
-
-    def _answered(self, response: Any) -> None:
-        request = response.request
-        if request.method != "POST" or response.status != 200:
-            return
-        if "/api/capture/" in request.url:
-            self.captured.append(request.post_data or "")
-        elif "/v1/" in request.url:
-            body = json.loads(request.post_data or "{}")
-            self.sent += body.get("batch", [body])
-
-    def open(self, query: str = "", *, is_heap: bool = True) -> "Visit":
-        self.page.goto(self.site + query)
-        self.page.wait_for_function("window.analytics && analytics.initialized", timeout=PATIENCE_S * 1000)
-        if is_heap:
-            self.page.wait_for_function("window.heap && heap.loaded", timeout=PATIENCE_S * 1000)
-        return self
-
-    def run(self, script: str) -> Any:
-        return self.page.evaluate(script)
-
-    def wait_for(self, name: str) -> Any:
-        """What the tracking API was sent of an event, or of a call's type."""
-
-        def sent() -> Any:
-            wanted = [each for each in self.sent if each.get("event", each.get("type")) == name]
-            return wanted and wanted[-1]
-
-        return self._wait(sent, name)
-
-    def wait_for_capture(self, marker: str) -> None:
-        """Until the capture API has something that holds this text."""
-        self._wait(lambda: any(marker in body for body in self.captured), marker)
-
-    def _wait(self, condition: Callable[[], Any], what: str) -> Any:
-        def look() -> Any:
-            self.page.wait_for_timeout(20)  # lets Playwright hear what the browser does
-            return condition()
-
-        return eventually(look, f"{what}; heard {self.sent} {self.said}")
-
-    @property
-    def hosts(self) -> set[str]:
-        return {urlsplit(url).hostname or "" for url in self.asked if url.startswith("http")}
-
-
-@contextmanager
-def visiting(
-    chromium: Browser,
-    data: Path,
-    script: Path,
-    settings: Settings,
-    *,
-    body: str = "",
-    before: str = "",
-    load: Settings | None = None,
-    tls: tuple[Path, Path] | None = None,
-    init: str = "",
-) -> Iterator[Visit]:
-    with edge(data, script, {document_name(SITE): encode(settings)}, tls=tls) as address:
-        url = address.replace("localhost", CAIRN_HOST)
-        html = (
-            "<!doctype html><meta charset=utf-8><title>Shop</title>"
-            f"<script>{before.replace('{url}', url)}</script>"
-            f"<script>{snippet(url, **(load or {}))}</script><body>{body.replace('{url}', url)}<button>Buy</button>"
-        )
-        with site(html) as port:
-            context = chromium.new_context(ignore_https_errors=True)
-            if init:
-                context.add_init_script(init)
-            try:
-                yield Visit(context, port)
-            finally:
-                context.close()
-
-
-def path_of(url: str) -> str:
-    return urlsplit(url).path
-
-
-def found_in(data: Path, kind: str) -> list[Draft]:
-    """The stored events of a kind or name, each once."""
-    drafts = [
-        event for event in events(data) if isinstance(event, Draft) and kind in (event.name, event.kind)
-    ]
-    return list({draft.key or id(draft): draft for draft in drafts}.values())
-
-
-def refused_in(data: Path) -> list[str]:
-    return [event.reason.value for event in events(data) if isinstance(event, Refused)]
 
 
 @pytest.fixture(scope="module", params=["ours", *RELEASES])
@@ -193,30 +49,6 @@ def release(
     environ = {**os.environ, "CAIRN_SCRIPT_FOLDER": str(folder), "CAIRN_ANALYTICS_NEXT": str(package)}
     subprocess.run(["node", "-e", script], cwd=BROWSER, check=True, env=environ)
     return folder
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, CAIRN_HOST)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, private = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return certificate, private
 
 
 # Batching of releases before 1.84 knows no plain http.
@@ -254,3 +86,109 @@ def test_a_page_changes_its_script_host_and_everything_comes_from_here(
     [traits] = found_in(data, "Set properties")
     assert traits.user_properties == {"plan": "pro", "_email": "ann@shop.test"}
     assert set(refused_in(data)) == {"sent_by_browser"}
+
+
+@pytest.mark.parametrize("variant", ["classic", "actions"])
+def test_obfuscated_names_lead_to_the_same_files(
+    chromium: Browser, tmp_path: Path, script_folder: Path, variant: str
+) -> None:
+    data = tmp_path / "data"
+    with visiting(chromium, data, script_folder, device(variant=variant), load={"obfuscate": True}) as visit:
+        visit.open()
+        visit.run("analytics.track('Hidden')")
+        visit.wait_for_capture("Hidden")
+        visit.wait_for("Hidden")
+        names = [path for path in map(path_of, visit.asked) if "/next-integrations/" in path]
+    assert names and not [name for name in names if "heap" in name]
+    assert len(found_in(data, "Hidden")) == 1 and set(refused_in(data)) == {"sent_by_browser"}
+
+
+def test_a_device_bundle_that_fails_is_reported_and_its_events_go_from_here(
+    chromium: Browser, tmp_path: Path, script_folder: Path
+) -> None:
+    data = tmp_path / "data"
+    with visiting(chromium, data, script_folder, device()) as visit:
+        visit.context.route("**/next-integrations/**", lambda route: route.abort())
+        visit.open(is_heap=False)
+        visit.run("analytics.track('Blocked', {n: 1})")
+        event = visit.wait_for("Blocked")
+        assert event["_metadata"]["failedInitializations"] == ["Heap"]
+        assert "Heap" in event["_metadata"]["bundled"]
+        assert visit.hosts == {"shop.test", CAIRN_HOST}
+    [blocked] = found_in(data, "Blocked")
+    assert blocked.library == "analytics.js" and refused_in(data) == []
+
+
+def test_consent_travels_with_events_and_settings_name_what_heap_needs(
+    chromium: Browser, tmp_path: Path, script_folder: Path
+) -> None:
+    settings = device(Rules(consent=("Analytics",)))
+    with visiting(chromium, tmp_path / "data", script_folder, settings) as visit:
+        visit.open()
+        # What the consent wrapper does for each call: it stamps it, and skips what was not agreed to.
+        visit.run("""
+            analytics.addSourceMiddleware(({payload, next}) => {
+              payload.obj.context.consent = {categoryPreferences: {Analytics: false}}
+              next(payload)
+            })
+        """)
+        visit.run("analytics.track('Asked')")
+        event = visit.wait_for("Asked")
+        known = visit.run("analytics.settings.cdnSettings ?? analytics.settings")
+    assert event["context"]["consent"] == {"categoryPreferences": {"Analytics": False}}
+    assert known["integrations"]["Heap"]["consentSettings"] == {"categories": ["Analytics"]}
+    assert known["consentSettings"]["allCategories"] == ["Analytics"]
+
+
+def test_alias_of_an_anonymous_visitor_and_of_a_known_one(
+    chromium: Browser, tmp_path: Path, script_folder: Path
+) -> None:
+    with visiting(chromium, tmp_path / "data", script_folder, device()) as visit:
+        visit.open()
+        anonymous_id = visit.run("analytics.user().anonymousId()")
+        visit.run("analytics.alias('u1')")
+        first = visit.wait_for("alias")
+        assert (first["userId"], first["previousId"]) == ("u1", anonymous_id)
+        visit.run("analytics.identify('u1')")
+        visit.wait_for("identify")
+        visit.sent.clear()
+        visit.run("analytics.alias('u2')")
+        second = visit.wait_for("alias")
+    # The client loses its target once it knows the visitor; what it sends is kept as it is.
+    assert (second["userId"], second["previousId"]) == ("u1", "u1")
+
+
+def test_the_query_string_api(chromium: Browser, tmp_path: Path, script_folder: Path) -> None:
+    with visiting(chromium, tmp_path / "data", script_folder, device()) as visit:
+        visit.open("?ajs_uid=u9&ajs_aid=a9&ajs_event=Came&ajs_prop_from=mail&ajs_trait_plan=pro")
+        came, identified = visit.wait_for("Came"), visit.wait_for("identify")
+    assert came["properties"] == {"from": "mail"} and came["anonymousId"] == "a9"
+    assert (identified["userId"], identified["traits"]) == ("u9", {"plan": "pro"})
+
+
+def test_telemetry_of_the_client_comes_here_too(
+    chromium: Browser, tmp_path: Path, script_folder: Path, certificate: tuple[Path, Path]
+) -> None:
+    """Over TLS: the client sends it no other way."""
+    settings = device()
+    settings["metrics"]["sampleRate"] = 1
+    data = tmp_path / "data"
+    with visiting(chromium, data, script_folder, settings, library=NOTHING, tls=certificate) as visit:
+        visit.open(is_heap=False)
+        visit.page.wait_for_function("window.heap && heap.track", timeout=PATIENCE_S * 1000)
+        with visit.page.expect_response("**/v1/m", timeout=PATIENCE_S * 1000) as heard:
+            visit.run("void (heap.track = () => { throw new Error('broken') }, analytics.track('Breaks'))")
+        assert heard.value.status == 200
+        assert visit.hosts == {"shop.test", CAIRN_HOST}
+
+
+def test_an_unknown_write_key_starts_nothing_and_sends_nobody_anything(
+    chromium: Browser, tmp_path: Path, script_folder: Path
+) -> None:
+    data = tmp_path / "data"
+    with visiting(chromium, data, script_folder, device(), write_key="wk_nobody") as visit:
+        visit.page.goto(visit.site)
+        visit.run("analytics.track('Lost')")
+        visit.page.wait_for_load_state("networkidle")
+        assert visit.hosts == {"shop.test", CAIRN_HOST}
+        assert [path_of(url) for url in visit.asked[1:]] == ["/analytics.js/v1/wk_nobody/analytics.min.js"]
