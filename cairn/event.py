@@ -152,7 +152,7 @@ class Refused(Struct, frozen=True):
 class Arrival(Struct, array_like=True, frozen=True):
     """One request as it came in: what the collector writes to the event log and the loader reads.
 
-    `parser` names the wire format (wire.PARSERS). The body is kept as received, so a mended parser can read it again.
+    `parser` names the wire format (wire.PARSERS). The body is kept as received, so a repaired parser can read it again.
     """
 
     parser: str

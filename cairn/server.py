@@ -259,7 +259,7 @@ def _start_again() -> None:
 
 def _use_own_temporary_folder(folder: Path) -> None:
     """Inserts pass through files; a kill could leave one behind, and what people did belongs nowhere but here."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # kept: a full disk has no room for a new one
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # kept: a full disk has no space for a new one
     for left in folder.iterdir():
         shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
     tempfile.tempdir = str(folder)

@@ -23,7 +23,7 @@ from tests.served import Served
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)(#[^)]*)?\)")
-PLACE = re.compile(r"`((?:cairn|docs|tests|bench|browser)/[\w./-]*)`")
+PATH = re.compile(r"`((?:cairn|docs|tests|bench|browser)/[\w./-]*)`")
 SHELL = re.compile(r"```sh\n(.*?)```", re.S)
 
 
@@ -42,16 +42,16 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert not dead
 
 
-def test_places_that_contributors_are_sent_to_exist() -> None:
-    places = PLACE.findall((ROOT / "CONTRIBUTING.md").read_text())
-    assert places
-    assert [place for place in places if not (ROOT / place).exists()] == []
+def test_paths_that_contributors_are_sent_to_exist() -> None:
+    paths = PATH.findall((ROOT / "CONTRIBUTING.md").read_text())
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_the_picture_of_the_house_names_every_room() -> None:
+def test_the_architecture_names_every_package() -> None:
     picture = (ROOT / "docs" / "architecture.md").read_text()
-    rooms = [path.parent.name for path in (ROOT / "cairn").glob("*/__init__.py")]
-    assert [room for room in rooms if f"`{room}/`" not in picture] == []
+    packages = [path.parent.name for path in (ROOT / "cairn").glob("*/__init__.py")]
+    assert [package for package in packages if f"`{package}/`" not in picture] == []
 
 
 def test_make_run_prints_address_sign_in_and_keys_and_opens_nothing(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def _clean_description(text: str) -> str:
 
 
 def _event(row: sa.Row[Any]) -> DefinedEvent:  # Any: a row of the whole table
-    """One whose definition cannot be read is an event all the same: it can be looked at, mended and archived."""
+    """One whose definition cannot be read is an event all the same: it can be looked at, repaired and archived."""
     fields = dict(row._mapping)
     try:
         definition, unreadable = msgspec.convert(fields.pop("body"), Definition), ""

@@ -40,7 +40,7 @@ class _RuleBody(Struct, frozen=True):
 
 
 def rule_of(row: sa.Row[Any]) -> Rule:
-    """One that cannot be read is a rule all the same, for nobody: it can be looked at, mended and deleted."""
+    """One that cannot be read is a rule all the same, for nobody: it can be looked at, repaired and deleted."""
     try:
         body, unreadable = _read(row.body, _RuleBody), ""
     except DefinitionUnreadable as error:

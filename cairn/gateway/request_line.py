@@ -22,9 +22,9 @@ def escaped(target: bytes) -> bytes:
 
 
 class LenientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with the request line mended on its way in.
+    """uvicorn's protocol, with the request line repaired before it is parsed.
 
-    Limit: a line that arrives in the same packet behind another request (pipelining, which no SDK does) is not mended;
+    Limit: a line that arrives in the same packet behind another request (pipelining, which no SDK does) stays;
     the parser takes it as it is, or refuses it.
     """
 

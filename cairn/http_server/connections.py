@@ -69,15 +69,15 @@ class Connections:
         return sum(map(len, self._states.values()))
 
     def add(self, connection: Connection, peer: str, now: float) -> Refused | None:
-        """Take it in, or say why not. Who waits without a request may have to make room."""
-        if len(self) >= self.limits.connections and not self._make_room(self._waiting()):
+        """Take it in, or say why not. A waiting connection without a request may be closed for it."""
+        if len(self) >= self.limits.connections and not self._close_one(self._waiting()):
             return self.count(Refused.FULL)
         if peer not in self._trusted:
             neighbours = self._by_address.setdefault(customer_of(peer), {})
             waiting = (neighbour for neighbour in neighbours if neighbour.state in (State.HEAD, State.IDLE))
-            if len(neighbours) >= self.limits.per_address and not self._make_room(waiting):
+            if len(neighbours) >= self.limits.per_address and not self._close_one(waiting):
                 return self.count(Refused.ADDRESS_FULL)
-            # Making room may have emptied and removed it.
+            # Closing one may have emptied and removed it.
             self._by_address.setdefault(customer_of(peer), neighbours)[connection] = None
         connection.state, connection.since = State.HEAD, now
         self._states[State.HEAD][connection] = None
@@ -149,7 +149,7 @@ class Connections:
         yield from self._states[State.HEAD]
         yield from self._states[State.IDLE]
 
-    def _make_room(self, candidates: Iterator[Connection]) -> bool:
+    def _close_one(self, candidates: Iterator[Connection]) -> bool:
         oldest = next(candidates, None)
         if oldest is None:
             return False

@@ -1,4 +1,4 @@
-"""The public port's HTTP/1.1: uvicorn's protocol, held to the limits of `limits.py`, with a request line mended first.
+"""The public port's HTTP/1.1: uvicorn's protocol, held to the limits of `limits.py`, with the request line repaired.
 
 What does not fit is answered and the connection ended. An answer under way is finished before that, so that no client
 takes our refusal of its next request for the answer to its last.

@@ -64,7 +64,7 @@ def limited_account(draft: Draft, account_id: str, resources: LoaderResources) -
 
 
 def may_add_element(environment_id: int, resources: LoaderResources) -> bool:
-    """Whether the environment has room for one more shape, which is counted then."""
+    """Whether the environment may have one more shape, which is counted then."""
     counts = resources.remembered.limits.elements
     if environment_id not in counts:
         counts[environment_id] = count_rows(resources.store, environment_id)

@@ -271,7 +271,7 @@ def _clean_description(text: str) -> str:
 
 
 def _segment(row: sa.Row[Any]) -> Segment:  # Any: a row of the whole table
-    """One whose condition cannot be read is a segment all the same: it can be looked at, mended and deleted."""
+    """One whose condition cannot be read is a segment all the same: it can be looked at, repaired and deleted."""
     fields = dict(row._mapping)
     try:
         condition, unreadable = parse(fields["condition"]), ""

@@ -31,7 +31,7 @@ def open_embedded(
 ) -> ClickHouseStore:
     """Open the store in a folder, making or migrating it as needed. `memory_mb`: most memory one question may use.
 
-    `on_cut_off` is called, in any thread, when a full disk has cut off a part: only opening again mends it.
+    `on_cut_off` is called, in any thread, when a full disk has cut off a part: only opening again repairs it.
 
     Raises StoreInUse when another process has it open, StoreTooNew when a newer Cairn wrote it.
     """

@@ -40,7 +40,7 @@ class KnownIds:
         return present
 
     def reserve(self, count: int) -> None:
-        """Make room for so many ids at once, so that they share one generation."""
+        """Allocate for so many ids at once, so that they share one generation."""
         with self._lock:
             if count > self._generations[-1].capacity and not self._generations[-1].size:
                 self._generations = [_Generation(count + count // 4)]

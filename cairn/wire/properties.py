@@ -73,7 +73,7 @@ def _is_fit(key: str) -> bool:
 
 
 class _Names:
-    """Dotted names for the members of nested objects, as long as the event has room for them."""
+    """Dotted names for the members of nested objects, up to the limit of an event."""
 
     def __init__(self) -> None:
         self._characters_left = _MOST_PREFIX_CHARACTERS

@@ -20,14 +20,14 @@ from tests.served import Served
 PARTS = {"everything": "", "log": "log", "members": "members", "event store": "store"}
 ROOM_MB = {"everything": 82, "log": 8, "members": 8, "event store": 64}  # beside what is there
 FULL_S = 8.0
-LONGEST_BACK_S = 30.0  # from room on the disk to the first 200
+LONGEST_BACK_S = 30.0  # from free space on the disk to the first 200
 # A full disk for the members store shows only when somebody's membership changes, for the store when events are loaded.
 REFUSES = ("everything", "log")
 
 
 @contextmanager
 def small_disk(folder: Path, room_mb: int) -> Iterator[None]:
-    """What is in the folder moves to a disk with this room. Raises CalledProcessError where none can be mounted."""
+    """What is in the folder moves to a disk with so much space. Raises CalledProcessError if mounting fails."""
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder.with_name(folder.name + ".aside")
     shutil.copytree(folder, aside)

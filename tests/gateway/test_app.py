@@ -272,7 +272,7 @@ def test_list_check_finds_exactly_the_value(served: Serving, value: str, written
 
 
 def test_list_checks_share_a_connection(served: Serving) -> None:
-    """Node keeps connections alive; each request line is mended, not only the first."""
+    """Node keeps connections alive; each request line is repaired, not only the first."""
     served.members_of(EXACT, "é", "a#b")
     with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S) as connection:
         answers = []

@@ -104,7 +104,7 @@ PAGES = [
     "/events/{fine_event}",
     f"/flags/{FINE}?as=ann",
 ]
-# Every page of what is damaged: where it is looked at, tried and mended.
+# Every page of what is damaged: where it is looked at, tried and repaired.
 OWN_PAGES = [
     "/segments/{segment}",
     "/segments/{segment}/edit",
@@ -288,7 +288,7 @@ def test_what_cannot_be_read_fails_alone(
     assert BROKEN.encode() in settings_file(world)
 
 
-MENDED = [
+REPAIRED = [
     pytest.param(
         "segments",
         "condition",
@@ -304,7 +304,7 @@ MENDED = [
         "PATCH",
         "/defined-events/{event}",
         {"category": "c"},
-        {"definition": {"parts": [{"kind": "custom", "name": "mended"}]}},
+        {"definition": {"parts": [{"kind": "custom", "name": "repaired"}]}},
         id="defined event",
     ),
     pytest.param("flags", "variables", "PATCH", f"/flags/{BROKEN}", None, {"variables": []}, id="variables"),
@@ -330,7 +330,7 @@ MENDED = [
 ]
 
 
-@pytest.mark.parametrize(("table", "column", "method", "path", "beside", "anew"), MENDED)
+@pytest.mark.parametrize(("table", "column", "method", "path", "beside", "repair"), REPAIRED)
 def test_what_cannot_be_read_is_mended_by_sending_it_anew_and_never_overwritten_unseen(
     world: World,
     made: Made,
@@ -340,7 +340,7 @@ def test_what_cannot_be_read_is_mended_by_sending_it_anew_and_never_overwritten_
     method: str,
     path: str,
     beside: Any,
-    anew: Any,
+    repair: Any,
 ) -> None:
     with made.damaged(table, column, "{not json"):
         if beside is not None:
@@ -351,8 +351,8 @@ def test_what_cannot_be_read_is_mended_by_sending_it_anew_and_never_overwritten_
         with reading(world.core.engine) as connection:
             kept = connection.exec_driver_sql(f"SELECT {column} FROM {table}").scalars().all()
         assert "{not json" in kept, "what was not sent stays as it is, to be restored by hand"
-        mended = api(method, path, anew)
-        assert mended.status_code == 200, mended.text
+        repaired = api(method, path, repair)
+        assert repaired.status_code == 200, repaired.text
         assert "cannot be read" not in api("GET", path).text
 
 

@@ -49,7 +49,7 @@ KNOWN_SEGMENTATION_FAILURES: dict[str, set[str]] = {
     },
 }
 # A boolean in a text's test: what we compile for Python names it as Python writes it.
-MENDED_BY_COMPILING: dict[str, set[str]] = {
+REPAIRED_BY_COMPILING: dict[str, set[str]] = {
     "node": set(),
     "python": {
         "contains_operand/7",
@@ -173,9 +173,9 @@ def one_flag_per_case(cases: Iterable[dict[str, Any]]) -> bytes:
 def test_segmentation_cases(gateway: ServedGateway, sdk: str, level: str) -> None:
     results = segmentation_results(gateway, sdk, level)
     assert len(results) == 334
-    mended = MENDED_BY_COMPILING[sdk] if level == "compiled" else set()
+    repaired = REPAIRED_BY_COMPILING[sdk] if level == "compiled" else set()
     failed = {name for name, passed in results.items() if not passed}
-    assert failed == KNOWN_SEGMENTATION_FAILURES[sdk] - mended
+    assert failed == KNOWN_SEGMENTATION_FAILURES[sdk] - repaired
 
 
 def segmentation_results(gateway: ServedGateway, sdk: str, level: str) -> dict[str, bool]:
