@@ -1,11 +1,13 @@
 """Segment's calls: which are kept, and what they become in Heap. Cases follow contracts/segment.md 1.5, 4 and 5."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from cairn import ids
 from cairn.event import Draft, Kind, Refused
+from cairn.wire.times import epoch_ms, iso_text
 from tests.wire.arrivals import APP, NOW_MS, draft, outcome, parse, refused
 
 LIBRARY = {"library": {"name": "analytics-node", "version": "1"}}
@@ -446,3 +448,11 @@ def test_one_bad_event_costs_no_other() -> None:
     assert [outcome(event) for event in parse("segment", body, type="batch")] == [
         expected for _, expected in items
     ]
+
+
+@pytest.mark.parametrize("time_ms", [0, 1, 951_782_399_999, NOW_MS, 4_102_444_800_000, 253_402_300_799_999])
+def test_times_are_written_as_segment_writes_them(time_ms: int) -> None:
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=time_ms)
+    written = iso_text(time_ms)
+    assert written == moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    assert epoch_ms(written, "timestamp") == time_ms
