@@ -1,5 +1,5 @@
-"""Who serves a data directory. Each process of the pair has its own lock file there, so that either may be served
-alone; the process that serves holds the locks of what it serves, and its children inherit them: a directory is free
+"""Who serves a data directory. Each process has its own lock file there, so that any may be served alone;
+the process that serves holds the locks of what it serves, and its children inherit them: a directory is free
 when the last of them has ended.
 """
 

@@ -1,8 +1,8 @@
-"""`cairn serve`: starts the edge and the core, starts either again at once when it dies, stops both together.
+"""`cairn serve`: starts edge, core and delivery, starts each again at once when it dies, stops all together.
 
 The public socket belongs to the supervisor and is inherited by the edge. So port 0 works, a restarted edge has the
 same port, and whoever connects in between waits in the backlog instead of being refused. Light on purpose: one
-thread, nothing imported that the two processes need.
+thread, nothing imported that the processes need.
 """
 
 import contextlib
@@ -30,15 +30,26 @@ FAST_DEATH_S = 1.0  # a process that died this soon after its start probably die
 FIRST_PAUSE_S = 0.05  # after the second fast death in a row; doubles from there
 LONGEST_PAUSE_S = 1.0
 MOST_DEATHS_BEFORE_READY = 5  # then the start has failed
-STOP_S = {"edge": 5.0, "core": 15.0}  # to end in order; then it is killed, which loses nothing
-NICENESS = {"core": 5}  # a starting core, or a long question, never makes the edge wait for the processor
+STOP_S = {
+    "edge": 5.0,
+    "core": 15.0,
+    "delivery": 8.0,
+}  # to end in order; then it is killed, which loses nothing
+# A starting core, or a long question, never makes the edge wait for the processor, nor deliveries the core.
+NICENESS = {"core": 5, "delivery": 7}
+COMMANDS = {"delivery": "deliver"}  # of the command line, where it is not called as the role is
 # A core whose loader has been at one batch this long is ended; then the batch is loaded again in parts. The slowest
 # batches take seconds.
 HANG_S = 120.0
 HANG_LOOKS = 24  # in that time
 DIED_VARIABLE = "CAIRN_DIED"  # as in ingest/attempts, which is not imported here: this process stays small
 MISCONFIGURED = Misconfigured.exit_status  # a child that ends like this will do so again
-ROLES: dict[str, tuple[str, ...]] = {"all": ("edge", "core"), "edge": ("edge",), "core": ("core",)}
+ROLES: dict[str, tuple[str, ...]] = {
+    "all": ("edge", "core", "delivery"),
+    "edge": ("edge",),
+    "core": ("core",),
+    "delivery": ("delivery",),
+}
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -65,7 +76,7 @@ def serve(
     """
     ownership = Ownership(settings.data_dir, ROLES[role])
     _keep_private(settings.data_dir)
-    if role == "all":  # Limit: when one of the pair starts alone, the other may have the members open
+    if role == "all":  # Limit: when one of them starts alone, another may have the members open
         _rewrite_members(settings.data_dir)
     listening = _listen(settings) if "edge" in ROLES[role] else None
     url = _url(settings, listening.getsockname()[1] if listening else settings.port)
@@ -242,6 +253,8 @@ class _Supervisor:
         self._loading = loading
         self._selector = selectors.DefaultSelector()
         self._children = [_child(role, commands, listening, locks) for role in roles]
+        # Deliveries are nobody's reason not to start.
+        self._needed = [child for child in self._children if child.role != "delivery"] or self._children
 
     def run(self) -> int:
         wake = self._hear_signals()
@@ -309,7 +322,7 @@ class _Supervisor:
     def _heard(self, child: _Child) -> None:
         self._selector.unregister(child.ready_fd)
         child.heard()
-        if not self._was_ready and all(child.is_ready for child in self._children):
+        if not self._was_ready and all(child.is_ready for child in self._needed):
             self._was_ready = True
             print(self._ready_line(), flush=True)
 
@@ -320,7 +333,8 @@ class _Supervisor:
         status = child.ended()
         if self._stopping:
             return
-        if not self._was_ready and (status == MISCONFIGURED or child.deaths >= MOST_DEATHS_BEFORE_READY):
+        has_failed = status == MISCONFIGURED or child.deaths >= MOST_DEATHS_BEFORE_READY
+        if not self._was_ready and has_failed and child in self._needed:
             _say(f"the {child.role} does not start ({_how(status)}); see its message above")
             self._stopping, self._status = 1, status if status > 0 else 1
             return
@@ -369,7 +383,7 @@ def _cairn_commands(settings: Settings) -> Commands:
         inherited = ["--ready-fd", str(ready_fd)]
         if socket_fd is not None:
             inherited += ["--socket-fd", str(socket_fd)]
-        return [sys.executable, "-m", "cairn.cli.main", role, *options, *inherited]
+        return [sys.executable, "-m", "cairn.cli.main", COMMANDS.get(role, role), *options, *inherited]
 
     return command
 

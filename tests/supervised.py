@@ -20,7 +20,7 @@ REAL_EDGE += "run(l({'data_dir': sys.argv[1]}), socket_fd=int(sys.argv[2]), read
 
 def main(data_dir: str, port: str, edge: str, core: str, role: str = "all") -> int:
     def command(child: str, socket_fd: int | None, ready_fd: int) -> list[str]:
-        kind = edge if child == "edge" else core
+        kind = {"edge": edge, "core": core}.get(child, "plain")
         if child == "edge" and kind == "real":
             return [sys.executable, "-c", REAL_EDGE, data_dir, str(socket_fd), str(ready_fd)]
         if child == "core" and kind == "real":
@@ -64,7 +64,7 @@ def child(role: str, kind: str, data_dir: str, socket_fd: str, ready_fd: str) ->
     )
     os.write(int(ready_fd), b"ready\n")
     os.close(int(ready_fd))
-    if role == "core":
+    if role != "edge":
         while True:
             signal.pause()
     listening = socket.socket(fileno=int(socket_fd))

@@ -74,7 +74,7 @@ def test_nothing_calls_out_and_no_text_becomes_code(source: Path) -> None:
 
 def test_only_one_port_is_open_and_only_to_this_machine(cairn: Served) -> None:
     """No store and no helper of ours can be reached beside the edge."""
-    pids = {cairn.ready["pid"], cairn.ready["edge_pid"], cairn.ready["core_pid"]}
+    pids = {cairn.ready[f"{name}pid"] for name in ("", "edge_", "core_", "delivery_")}
     inodes = set()
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").iterdir():

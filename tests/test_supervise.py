@@ -96,6 +96,17 @@ def test_the_ready_line_names_address_and_processes(run: STARTS) -> None:
     assert running.ready["pid"] == running.process.pid
     assert running.ready["edge_pid"] == running.edge_pid()
     assert running.ready["core_pid"] == running.notes("core")[0][1]
+    until(lambda: bool(running.notes("delivery")))
+    assert running.ready["delivery_pid"] == running.notes("delivery")[0][1]
+
+
+def test_a_killed_delivery_is_started_again_and_costs_nobody_else(run: STARTS) -> None:
+    running = run().wait_ready()
+    until(lambda: bool(running.notes("delivery")))
+    os.kill(running.ready["delivery_pid"], signal.SIGKILL)
+    until(lambda: len(running.notes("delivery")) == 2)
+    assert running.edge_pid() == running.ready["edge_pid"]
+    assert len(running.notes("core")) == len(running.notes("edge")) == 1
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])

@@ -20,7 +20,7 @@ from cairn.settings import SETTINGS, Settings, load
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-ROLES = ("all", "edge", "core")
+ROLES = ("all", "edge", "core", "delivery")
 
 
 def settings_options(command: Any) -> Any:  # Any: click decorates untyped callables
@@ -60,9 +60,7 @@ def cli() -> None:
 
 @cli.command()
 @settings_options
-@click.option(
-    "--role", type=click.Choice(ROLES), default="all", help="Run one process of the pair instead of both."
-)
+@click.option("--role", type=click.Choice(ROLES), default="all", help="Run one process instead of all.")
 @click.option("--demo", "with_demo", is_flag=True, help="Make the demo workspace if it is not there yet.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON.")
 def serve(role: str, with_demo: bool, as_json: bool, **options: Any) -> None:
@@ -102,6 +100,23 @@ def core(ready_fd: int | None, **options: Any) -> None:
             os.close(ready_fd)
 
     run_core(_settings(options), ready=ready)
+
+
+@cli.command(hidden=True)
+@settings_options
+@click.option("--ready-fd", type=int, default=None)
+def deliver(ready_fd: int | None, **options: Any) -> None:
+    """The process that sends to destinations."""
+    import os
+
+    from cairn.deliver import run_delivery
+
+    def ready() -> None:
+        if ready_fd is not None:
+            os.write(ready_fd, b"ready\n")
+            os.close(ready_fd)
+
+    run_delivery(_settings(options), ready=ready)
 
 
 @cli.command()

@@ -78,6 +78,10 @@ class AsyncHttpClient:
         async with plain, secret:
             yield AsyncSession(plain, secret, self._timeout_s, self._most_bytes)
 
+    def locate(self, host: str, port: int, is_encrypted: bool) -> str:
+        """For what is no HTTP: the address to connect to. Waits for the resolver. Raises CallRefused, CallFailed."""
+        return checked_address(host, self._resolve(host, port), self._allowed, is_secret=not is_encrypted)
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 

@@ -112,6 +112,8 @@ class Destination(Struct, frozen=True):
     kinds: frozenset[str] = frozenset(("track", "identify", "page", "screen", "group", "alias"))
     presets: tuple[Preset, ...] = ()
     batch: Batch | None = None  # None: one message a request
+    # Messages a request of a connection carries at most, where its settings say so; 1: as without `batch`.
+    batch_size: Callable[[Configuration], int] | None = None
     judge: Judge | None = None
     check: Check | None = None
     trial: Trial | None = None

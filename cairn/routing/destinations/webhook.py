@@ -144,6 +144,7 @@ DESTINATION = Destination(
     settings=_SETTINGS,
     prepare=_prepare,
     batch=Batch(_MOST_MESSAGES, _MOST_BYTES),
+    batch_size=_batch_size,
     check=_check,
     trial=_trial,
 )
