@@ -146,6 +146,7 @@ def test_every_collection_but_those_that_make_new_things_is_covered() -> None:
     made |= {"/sources/{source_id}/connections", "/connections/{connection_id}/copy"}
     made |= {"/lists", "/lists/{list_id}/values/remove"}  # values are named, not edited
     sent = {"/syncs/{sync_id}/now", "/syncs/{sync_id}/sample"}  # nothing that people edit changes
+    sent.add("/connections/{connection_id}/test")
     letters = "/connections/{connection_id}/dead-letters"
     sent |= {f"{letters}/redrive", f"{letters}/{{letter_id}}/redrive"}
     sent |= {
