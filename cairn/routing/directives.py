@@ -19,7 +19,8 @@ _LONGEST_PATH = 500  # characters
 _LONGEST_RENDERED = 32_768  # characters
 # a, ['a b'], ["a b"] and [0]; whatever is between dots otherwise.
 _PATH_PART = re.compile(r"""\[(?:'([^']*)'|"([^"]*)"|([0-9]{1,6}))\]|([^.\[]+|\[)""")
-_PLACEHOLDER = re.compile(r"\{\{([^{}]{1,500})\}\}")
+# Two braces or three, as Segment's templates have them.
+_PLACEHOLDER = re.compile(r"\{\{\{([^{}]{1,500})\}\}\}|\{\{([^{}]{1,500})\}\}")
 
 
 class MappingRefused(InvalidInput):
@@ -67,7 +68,8 @@ def value_at(source: Json, path: str) -> Json:
         elif isinstance(value, list) and part.isascii() and part.isdecimal():
             value = value[int(part)] if int(part) < len(value) else UNSET
         else:
-            return UNSET
+            # A path through null leads to null, and so on: the vendor's walk ends at what is false.
+            return value if _is_false(value) else UNSET
     return value
 
 
@@ -124,8 +126,28 @@ def _array_path(options: list[Any], source: Json) -> Json:
 def _if(options: dict[str, Any], source: Json) -> Json:
     is_blank_test = "exists" not in options
     tested = resolve(options["blank" if is_blank_test else "exists"], source)
-    holds = tested is not UNSET and tested is not None and not (is_blank_test and tested == "")
-    return resolve(options.get("then" if holds else "else", UNSET), source)
+    holds = tested is not UNSET and tested is not None and not (is_blank_test and _is_blank(tested))
+    if holds:
+        return resolve(options.get("then", UNSET), source)
+    # As the vendor's: an `else` that is itself nothing (null, "", 0 or false) leaves the field out.
+    otherwise = options.get("else")
+    return UNSET if _is_false(otherwise) else resolve(otherwise, source)
+
+
+def _is_false(value: Json) -> bool:
+    """As a script takes it; empty arrays and objects are something."""
+    return value is None or (isinstance(value, str | int | float) and not value)
+
+
+def _is_blank(value: Json) -> bool:
+    """Whether a script finds it equal to empty text: that, 0, false, and arrays of nothing."""
+    if isinstance(value, list):
+        return len(value) == 0 or (len(value) == 1 and (value[0] is None or _is_blank_item(value[0])))
+    return value is not None and _is_false(value)
+
+
+def _is_blank_item(value: Json) -> bool:
+    return value == "" or (isinstance(value, list) and _is_blank(value))
 
 
 def render(template: str, source: Json, write: Callable[[str], str] = str) -> str:
@@ -133,7 +155,11 @@ def render(template: str, source: Json, write: Callable[[str], str] = str) -> st
 
     `write`: what the values become in the text around them. What a value holds is never read as a placeholder.
     """
-    text = _PLACEHOLDER.sub(lambda match: write(text_of(value_at(source, match[1].strip()))), template)
+
+    def written(match: re.Match[str]) -> str:
+        return write(text_of(value_at(source, (match[1] or match[2]).strip())))
+
+    text = _PLACEHOLDER.sub(written, template)
     return text[:_LONGEST_RENDERED]
 
 

@@ -42,6 +42,11 @@ SOURCE = {
         ),
         pytest.param({"@if": {"exists": {"@path": "$.userId"}, "then": 1, "else": 2}}, 2, id="null does not"),
         pytest.param({"@if": {"exists": {"@path": "$.none"}, "then": 1}}, UNSET, id="no else"),
+        pytest.param({"@if": {"blank": {"@path": "$.properties.ok"}, "else": 2}}, 2, id="false is blank"),
+        pytest.param({"@if": {"blank": [], "then": 1, "else": 2}}, 2, id="an empty array is blank"),
+        pytest.param({"@if": {"blank": ["a"], "then": 1, "else": 2}}, 1, id="an array is not blank"),
+        pytest.param({"@if": {"exists": {"@path": "$.none"}, "else": None}}, UNSET, id="else of nothing"),
+        pytest.param({"@if": {"exists": {"@path": "$.none"}, "else": {}}}, {}, id="else of an empty object"),
         pytest.param({"@if": {"blank": "", "then": 1, "else": 2}}, 2, id="blank"),
         pytest.param(
             {"@if": {"exists": 1, "then": {"@path": "$.properties.n"}}}, 3, id="a directive in a directive"
@@ -57,6 +62,10 @@ SOURCE = {
             [{"x": 1}],
             id="array path of an object",
         ),
+        pytest.param({"@template": "{{{event}}}-{{{ none }}}"}, "Order Completed-", id="three braces"),
+        pytest.param({"@path": "$.userId.name"}, None, id="through null"),
+        pytest.param({"@path": "$.properties.ok.name"}, False, id="through what is false"),
+        pytest.param({"@path": "$.properties.n.name"}, UNSET, id="through a number"),
         pytest.param(
             {"@arrayPath": ["$.properties.items"]}, SOURCE["properties"]["items"], id="array as it is"
         ),
@@ -76,9 +85,7 @@ SOURCE = {
             "Order Completed: Pro 3false",
             id="template",
         ),
-        pytest.param(
-            {"@template": "{{{{event}}}} {{}} {{"}, "{{Order Completed}} {{}} {{", id="odd template"
-        ),
+        pytest.param({"@template": "{{{{event}}}} {{}} {{"}, "{Order Completed} {{}} {{", id="odd template"),
         pytest.param(
             {"@case": {"operator": "upper", "value": {"@path": "$.properties.plan"}}}, "PRO", id="case"
         ),
