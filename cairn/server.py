@@ -41,6 +41,7 @@ from cairn.members.sets import Published
 from cairn.paths import Paths
 from cairn.privacy import retention
 from cairn.privacy.deletion import DeletionResources, delete_users
+from cairn.privacy.destinations import Destinations
 from cairn.privacy.request import JOB as DELETE_USERS
 from cairn.private_files import SOCKET_MODE
 from cairn.published.directory import DOCUMENT, Directory, decode
@@ -110,6 +111,7 @@ class CoreProcess:
         self.store = open_store(settings, on_cut_off=_start_again)
         self.feed = Feed()
         self.client = HttpClient(settings.outbound_networks)
+        self.destinations = Destinations(self.engine, seal, self.client)
         self.hooks = HookSender(self.engine, seal, self.client, clock)
         self.publisher = Publisher(
             self.engine, self.members, settings, on_published=self.hooks.settings_changed
@@ -191,6 +193,7 @@ class CoreProcess:
             self.loader.paused,
             self.live.paused,
             self.publisher.changed,
+            self.destinations,
         )
         keep = timedelta(days=self.settings.log_retention_days)
 

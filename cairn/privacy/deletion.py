@@ -1,8 +1,9 @@
 """The job that deletes users everywhere, and may be killed at any moment and run again.
 
 Order: what was received must be loaded, or it would come back; then the log, because the store knows where in it the
-user lies; then store, user map and lists with loader and live segments standing still; at last the disk. Until the
-request is complete, what arrives of the user is deleted too; afterwards it starts a new user.
+user lies; then store, user map and lists with loader and live segments standing still; then the disk; at last
+destinations are asked to delete the user there. Until the request is complete, what arrives of the user is deleted too;
+afterwards it starts a new user.
 """
 
 import logging
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -47,6 +49,7 @@ from cairn.members.sets import (
     users_set,
 )
 from cairn.paths import Paths
+from cairn.privacy.destinations import Destinations
 from cairn.privacy.erasure import UsersToErase, find_erased
 from cairn.privacy.log_purge import logged_requests, purge_log, purge_set_aside
 from cairn.privacy.request import COMPLETE, Counts, ErasedUser, Receipt
@@ -56,6 +59,8 @@ from cairn.store.store import Store
 logger = logging.getLogger(__name__)
 
 CATCH_UP_S = 30.0  # s; how long to wait for the loader before the job is put back
+# A destination that is away keeps no deletion from being complete for longer.
+ASK_DESTINATIONS_FOR = timedelta(hours=1)
 
 
 class NotLoadedYet(Unavailable):
@@ -78,11 +83,13 @@ class DeletionResources:
     pause_loader: Callable[[], AbstractContextManager[None]]
     pause_segments: Callable[[Set[int]], AbstractContextManager[None]]
     changed: Callable[[int], None]
+    destinations: Destinations
 
 
 @dataclass(frozen=True)
 class _Work:
     deletion_id: str
+    asked_at: datetime
     users: tuple[ErasedUser, ...]
     environment_names: dict[int, str]  # environment id -> its name
     found: list[UsersToErase]  # by an earlier attempt
@@ -114,11 +121,21 @@ def delete_users(resources: DeletionResources, payload: Any) -> None:  # Any: a 
         for here in by_environment:
             resources.feed.forget(here.environment_id, here.raw_ids, here.names)
     remains = _remains(resources, by_environment, is_scrubbed=resources.store.scrub())
+    remains += _forget_elsewhere(resources, work, by_environment)
     receipt = Receipt(tuple(user.hash for user in work.users), tuple(counts), removed, tuple(remains))
     _finish(resources, work.deletion_id, receipt)
     for here in by_environment:
         resources.changed(here.environment_id)
     logger.info("users_deleted", extra={"deletion": work.deletion_id, "users": len(work.users)})
+
+
+def _forget_elsewhere(
+    resources: DeletionResources, work: _Work, by_environment: Sequence[UsersToErase]
+) -> list[str]:
+    """Raises NotDeletedThereYet, until it has been tried long enough."""
+    now = resources.clock()
+    gives_up = now - work.asked_at > ASK_DESTINATIONS_FOR
+    return resources.destinations.forget(by_environment, now, gives_up=gives_up)
 
 
 def _read(engine: sa.Engine, deletion_id: str) -> _Work | None:
@@ -134,6 +151,7 @@ def _read(engine: sa.Engine, deletion_id: str) -> _Work | None:
         ).all()
     return _Work(
         deletion_id,
+        row.asked_at,
         msgspec.convert(row.users, tuple[ErasedUser, ...]),
         {row.id: row.name for row in environment_rows},
         msgspec.convert(row.found or [], list[UsersToErase]),

@@ -95,6 +95,12 @@ def list_connections(
     return [_connection(row) for row in connection.execute(query)]
 
 
+def of_environment(connection: sa.Connection, environment_id: int) -> list[Connection]:
+    """In the order they were made, without those to the built-in analytics."""
+    query = _select().where(connections.c.environment_id == environment_id)
+    return [_connection(row) for row in connection.execute(query)]
+
+
 def get_connection(connection: sa.Connection, workspace_id: int, connection_id: int) -> Connection:
     """Raises ConnectionNotFound."""
     query = _select().where(environments.c.workspace_id == workspace_id, connections.c.id == connection_id)

@@ -122,5 +122,5 @@ class Destination(Struct, frozen=True):
     can_be_replayed: bool = True
     # `All: false` in an integrations object does not concern raw storage; only its own name does.
     is_storage: bool = False
-    # Deletes a user there; None: it cannot, or its settings do not permit it.
-    forget: Callable[[str, Configuration, datetime], Request | None] | None = None
+    # Requests that delete users there, by their ids; none: its settings do not permit it. None: it cannot.
+    forget: Callable[[Sequence[str], Configuration, datetime], list[Request]] | None = None

@@ -121,6 +121,7 @@ class Running:
             core.loader.paused,
             core.live.paused,
             core.publisher.changed,
+            core.destinations,
         )
 
     def track(self, tenant: Tenant, event: str, **who: Any) -> None:

@@ -23,6 +23,7 @@ from cairn.routing.payload import post_json, rejected, with_secret
 _MOST_EVENTS = 2_000  # of a request
 _MOST_BYTES = 1_900_000  # of the 2 MB that a request could always have; 10 MB by now
 _MOST_PROPERTIES = 255  # of an event
+_MOST_DELETED = 2_000  # users of a request
 _MOST_AHEAD_MS = 3_600_000
 _LONGEST_ID = 255  # characters
 _INSERT_ID = re.compile(r"[A-Za-z0-9-]{1,36}")
@@ -291,14 +292,15 @@ def _trial(configuration: Configuration, now: datetime) -> Request:
     return Request(_post(_EVENT, [event], configuration), ())
 
 
-def _forget(user_id: str, configuration: Configuration, now: datetime) -> Request | None:
+def _forget(user_ids: Sequence[str], configuration: Configuration, now: datetime) -> list[Request]:
     token = configuration.secrets.get("gdpr_token", "")
-    if not token:
-        return None
     address = f"{_hosts(configuration)[1]}/api/app/data-deletions/v3.0"
-    document = {"distinct_ids": [user_id], "compliance_type": "GDPR"}
-    call = post_json(f"{address}/?token={configuration.settings['project_token']}", document)
-    return Request(with_secret(call, {"authorization": f"Bearer {token}"}), ())
+    requests = []
+    for start in range(0, len(user_ids) if token else 0, _MOST_DELETED):
+        document = {"distinct_ids": user_ids[start : start + _MOST_DELETED], "compliance_type": "GDPR"}
+        call = post_json(f"{address}/?token={configuration.settings['project_token']}", document)
+        requests.append(Request(with_secret(call, {"authorization": f"Bearer {token}"}), ()))
+    return requests
 
 
 DESTINATION = Destination(

@@ -195,14 +195,17 @@ def test_an_answer_means(status: int, body: bytes, is_delivered: bool, is_final:
     assert (verdict.is_delivered, verdict.is_final) == (is_delivered, is_final)
 
 
-def test_a_user_is_deleted_there_where_a_token_permits_it() -> None:
+def test_users_are_deleted_there_where_a_token_permits_it() -> None:
     assert MIXPANEL.forget is not None
-    assert MIXPANEL.forget("u1", configured(MIXPANEL, **SETTINGS), NOW) is None
-    request = MIXPANEL.forget("u1", configured(MIXPANEL, **SETTINGS, region="in", gdpr_token="t"), NOW)
-    assert request is not None and request.call.secret is not None
+    assert MIXPANEL.forget(["u1"], configured(MIXPANEL, **SETTINGS), NOW) == []
+    configuration = configured(MIXPANEL, **SETTINGS, region="in", gdpr_token="t")
+    [request] = MIXPANEL.forget(["u1", "u2"], configuration, NOW)
+    assert request.call.secret is not None
     assert request.call.url == f"https://in.mixpanel.com/api/app/data-deletions/v3.0/?token={TOKEN}"
-    assert json.loads(request.call.body) == {"distinct_ids": ["u1"], "compliance_type": "GDPR"}
+    assert json.loads(request.call.body) == {"distinct_ids": ["u1", "u2"], "compliance_type": "GDPR"}
     assert request.call.secret.headers == {"authorization": "Bearer t"}
+    many = MIXPANEL.forget([str(number) for number in range(4_001)], configuration, NOW)
+    assert [len(json.loads(request.call.body)["distinct_ids"]) for request in many] == [2_000, 2_000, 1]
 
 
 @pytest.mark.parametrize(
