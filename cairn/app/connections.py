@@ -13,7 +13,7 @@ from cairn.routing import connections
 from cairn.routing.catalogue import DestinationNotFound, catalogue, destination
 from cairn.routing.connections import Connection, ConnectionChange, ConnectionNotFound
 from cairn.routing.destination import Destination
-from cairn.routing.rules import read_rules, rules_json
+from cairn.routing.rules import check_rules, read_rules, rules_json
 from cairn.workspace.edits import check_edition, differences, edition_of, editions_of
 from cairn.workspace.environment import Environment
 
@@ -75,6 +75,13 @@ def list_connections(
     ]
 
 
+def list_all_connections(call: Call, environment: Environment) -> list[Connection]:
+    """Of all sources of the environment, in the order they were made; without what only their own pages show."""
+    with call.reading() as connection:
+        stored = connections.list_connections(connection, call.workspace_id)
+    return [entry for entry in stored if entry.environment_id == environment.id]
+
+
 def get_connection(call: Call, environment: Environment, connection_id: int) -> ConnectionView:
     """Raises ConnectionNotFound, also for one of another environment."""
     with call.reading() as connection:
@@ -97,7 +104,7 @@ def create_connection(
             source.id,
             chosen,
             call.core.seal,
-            _change(wanted),
+            _change(wanted, chosen),
             log_end=log_end,
             now=call.now,
         )
@@ -123,13 +130,14 @@ def change_connection(
     with call.writing() as connection:
         before = _here(call, connection, environment, connection_id)
         check_edition(connection, "connection", connection_id, expected)
+        chosen = _destination_for(before, changes)
         after = connections.change_connection(
             connection,
             call.workspace_id,
             connection_id,
-            _destination_for(before, changes),
+            chosen,
             call.core.seal,
-            _change(changes),
+            _change(changes, chosen),
             log_end=log_end,
             now=call.now,
         )
@@ -207,8 +215,19 @@ def _destination_for(known: Connection, changes: ConnectionChanges) -> Destinati
     raise DestinationGone(f"this Cairn has no destination {known.destination!r} any more")
 
 
-def _change(changes: ConnectionChanges) -> ConnectionChange:
-    rules = changes.rules if changes.rules is UNSET else rules_json(read_rules(changes.rules))
+def _change(changes: ConnectionChanges, chosen: Destination) -> ConnectionChange:
     return ConnectionChange(
-        changes.name, changes.settings, changes.secrets, rules, changes.retry_hours, changes.is_enabled
+        changes.name,
+        changes.settings,
+        changes.secrets,
+        changes.rules if changes.rules is UNSET else checked_rules(changes.rules, chosen),
+        changes.retry_hours,
+        changes.is_enabled,
     )
+
+
+def checked_rules(data: Any, chosen: Destination) -> _Json:  # Any: foreign JSON
+    """As they are stored. Raises RulesRefused, naming the field."""
+    rules = read_rules(data)
+    check_rules(rules, chosen)
+    return rules_json(rules)

@@ -1,16 +1,17 @@
 """What became of the messages of a connection: counts and latencies, samples, and dead letters."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Literal, get_args
 
 from msgspec import Struct
 
 from cairn.app.call import Call
-from cairn.app.connections import ConnectionView, get_connection
+from cairn.app.connections import get_connection
 from cairn.clock import to_ms
 from cairn.routing import dead_letters, report
 from cairn.routing.dead_letters import DeadLetter, WholeLetter
-from cairn.routing.report import Report, Sample, State
+from cairn.routing.report import Report, Sample, State, Troubled
 from cairn.workspace.environment import Environment
 
 Period = Literal["1h", "24h", "7d", "30d"]
@@ -55,14 +56,20 @@ def read_delivery(call: Call, environment: Environment, connection_id: int, peri
         )
 
 
-def read_standings(call: Call, views: list[ConnectionView]) -> dict[int, Standing]:
+def read_standings(call: Call, connection_ids: Iterable[int]) -> dict[int, Standing]:
     """Of connections that the caller may see."""
-    ids = [view.connection.id for view in views]
+    ids = list(connection_ids)
     until = _minute(call) + 1
     with call.reading() as connection:
         states = report.read_states(connection, ids)
         counts = report.count_outcomes(connection, ids, since=until - 60, until=until)
     return {number: Standing(states.get(number), counts.get(number, {})) for number in ids}
+
+
+def list_troubled(call: Call, environment: Environment) -> list[Troubled]:
+    """Connections that wait for their destination or gave messages up in the last hour, the longest first."""
+    with call.reading() as connection:
+        return report.troubled(connection, environment.id, since=_minute(call) - 60)
 
 
 def list_samples(

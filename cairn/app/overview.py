@@ -11,6 +11,7 @@ from cairn.app import defined_events
 from cairn.app.access import is_operator
 from cairn.app.call import Call
 from cairn.app.core import HealthProblem
+from cairn.app.deliveries import list_troubled
 from cairn.app.events import UNKNOWN, latest_events
 from cairn.app.exposures import with_names
 from cairn.app.heap_audiences import ShownAudience, needing_attention
@@ -22,6 +23,7 @@ from cairn.calendar import last_days
 from cairn.event import Kind
 from cairn.flags.overview import FlagCount, count_flags
 from cairn.outcomes import Outcome
+from cairn.routing.report import Troubled
 from cairn.segments import definition as segments
 from cairn.segments.definition import SegmentName, SegmentState
 from cairn.segments.used_by import used_by
@@ -62,6 +64,7 @@ class Overview(Struct, frozen=True):
     audiences: list[ShownAudience]  # of the Heap account, whose sync fails or has gone silent
     syncs: list[FailingSync]  # of segments to targets
     hooks: list[Hook]  # webhooks that fail
+    connections: list[Troubled]  # that wait for their destination, or gave messages up
 
 
 class FirstSteps(Struct, frozen=True):
@@ -111,6 +114,7 @@ def read_overview(call: Call, environment: Environment, *, days: int, latest_eve
         withheld_lists=withheld_lists(call, environment),
         audiences=needing_attention(call, environment),
         syncs=list_failing(call, environment),
+        connections=list_troubled(call, environment),
         hooks=[hook for hook in list_hooks(call, environment) if hook.error],
     )
 

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from cairn.analysis.overview import Heard, Senders
+from cairn.analysis.source_events import RefusedOfSource, RefusedReason, SentBySource, SentName
 from cairn.app.call import Call
 from cairn.app.editions import Edited, record
 from cairn.errors import InvalidInput
@@ -107,6 +108,14 @@ def list_connections(call: Call) -> list[Connection]:
 def heard_from(call: Call, environment: Environment) -> list[Heard]:
     """Sources and libraries that sent something in the last 30 days."""
     return call.ask(environment.id, Senders(call.now))
+
+
+def sent_lately(
+    call: Call, environment: Environment, source: Source
+) -> tuple[list[SentName], list[RefusedReason]]:
+    """In the last hour, the most frequent first: what arrived, and what was refused."""
+    sent = call.ask(environment.id, SentBySource(source.name, call.now))
+    return sent, call.ask(environment.id, RefusedOfSource(source.name, call.now))
 
 
 def read_keys(call: Call, environment: Environment, sources_here: Sequence[Source]) -> Keys:

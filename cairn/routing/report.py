@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from cairn.clock import from_ms
 from cairn.db.among import among
-from cairn.db.routing_tables import delivery_counts, delivery_samples, delivery_states
+from cairn.db.routing_tables import connections, delivery_counts, delivery_samples, delivery_states
 
 Outcome = Literal["delivered", "discarded", "retried", "failed"]
 OUTCOMES: tuple[Outcome, ...] = ("delivered", "discarded", "retried", "failed")
@@ -68,6 +68,18 @@ class Sample(Struct, frozen=True):
     message: Any  # Any: JSON
     request: Any  # without secrets; None: nothing was sent
     answer: Any
+
+
+class Troubled(Struct, frozen=True):
+    """A connection that needs a look."""
+
+    connection_id: int
+    name: str
+    state: str  # of its delivery; "delivering" where it only gave messages up
+    detail: str
+    since: datetime
+    waiting: int
+    failed: int  # messages that it gave up lately
 
 
 def read_report(
@@ -136,6 +148,37 @@ def read_states(connection: sa.Connection, connection_ids: Iterable[int]) -> dic
         among(delivery_states.c.connection_id, connection_ids)
     )
     return {connection_id: State(*row) for connection_id, *row in connection.execute(query)}
+
+
+def troubled(connection: sa.Connection, environment_id: int, *, since: int) -> list[Troubled]:
+    """Those that are on and wait or stopped, or gave messages up from this epoch minute on; the longest first."""
+    lately = (
+        sa.select(delivery_counts.c.connection_id, sa.func.sum(delivery_counts.c.count).label("failed"))
+        .where(delivery_counts.c.outcome == "failed", delivery_counts.c.minute >= since)
+        .group_by(delivery_counts.c.connection_id)
+        .subquery()
+    )
+    states, failed = delivery_states.c, sa.func.coalesce(lately.c.failed, 0)
+    columns = (
+        connections.c.id,
+        connections.c.name,
+        states.state,
+        states.detail,
+        states.since,
+        states.waiting,
+    )
+    query = (
+        sa.select(*columns, failed)
+        .select_from(
+            connections.join(delivery_states, states.connection_id == connections.c.id).outerjoin(
+                lately, lately.c.connection_id == connections.c.id
+            )
+        )
+        .where(connections.c.environment_id == environment_id, connections.c.is_enabled)
+        .where(sa.or_(states.state.in_(("waiting", "stopped")), failed > 0))
+        .order_by(states.since, connections.c.id)
+    )
+    return [Troubled(*row) for row in connection.execute(query)]
 
 
 def list_samples(

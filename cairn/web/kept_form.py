@@ -22,6 +22,7 @@ LASTS_MS = 86_400_000
 # Not the reader's words: every form gets a new one.
 OURS = frozenset({"csrf", "author"})
 SECRETS = frozenset({"password", "current", "again", "target_secret"})
+SECRET = "secret."  # a connection's secrets begin with it
 
 
 class KeptForm(Struct, frozen=True):
@@ -61,9 +62,13 @@ def keep(seal: Seal, form: Form, path: str, now_ms: int) -> KeptForm | None:
         return None
     pairs = [(name, value) for name, value in form if name not in OURS]
     size = sum(len(text.encode(errors="replace")) for pair in pairs for text in pair)
-    if size > MOST or safe_next(path) != path or any(name in SECRETS for name, _ in pairs):
+    if size > MOST or safe_next(path) != path or any(map(_is_secret, pairs)):
         return None
     return KeptForm(int(member), int(workspace), path, pairs, now_ms)
+
+
+def _is_secret(pair: tuple[str, str]) -> bool:
+    return pair[0] in SECRETS or pair[0].startswith(SECRET)
 
 
 def sealed(seal: Seal, kept: KeptForm) -> str:

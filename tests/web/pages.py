@@ -2,11 +2,18 @@
 
 import re
 import time
+from pathlib import Path
 
+import sqlalchemy as sa
 from playwright.sync_api import Page as Tab
 
+from cairn.clock import utc_now
+from cairn.db.tables import environments, workspaces
 from cairn.web.app import PAGES
 from cairn.web.visit import Page
+from cairn.workspace.sealed import open_seal
+from tests.databases import open_test_metadata
+from tests.routing.delivered import delivered_connection
 from tests.served import Served
 from tests.sync.heap import synced_audience
 
@@ -75,6 +82,18 @@ def made_list(tab: Tab, url: str) -> str:
     return tab.url.partition("?")[0].rpartition("/")[2]
 
 
+def connected(data_dir: Path) -> dict[str, str]:
+    """A source with a connection that has delivered and given up messages."""
+    now = utc_now()
+    with open_test_metadata(data_dir).begin() as connection:
+        here = connection.execute(
+            sa.select(environments.c.id).where(environments.c.key == "production")
+        ).scalar_one()
+        workspace_id = connection.execute(sa.select(workspaces.c.id)).scalar_one()
+        made = delivered_connection(connection, open_seal(data_dir), workspace_id, here, now)
+    return {name: str(getattr(made, name)) for name in made.__struct_fields__}
+
+
 def values_of(tab: Tab, served: Served) -> dict[str, str]:
     """A value for every name in a path, as the demo's own pages link them."""
     here = f"{served.url}/env/production"
@@ -91,5 +110,7 @@ def values_of(tab: Tab, served: Served) -> dict[str, str]:
         "list_id": made_list(tab, f"{here}/lists"),
         "app_id": registered(tab, f"{here}/partner-apps"),
         "audience_id": str(synced_audience(served.data_dir)),
+        **connected(served.data_dir),
+        "slug": "webhook",
         **{name: linked(tab, url, pattern) for name, (url, pattern) in sought.items()},
     }

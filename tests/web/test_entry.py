@@ -101,6 +101,9 @@ PARTS = {
     "audience_id": 1,
     "list_id": "lnone",
     "hook_id": 1,
+    "connection_id": 1,
+    "letter_id": 1,
+    "slug": "webhook",
 }
 POSTS = [page.path for page in PAGES if page.method == "POST"]
 WITH_FILES = {page.path for page in PAGES if page.takes_file}

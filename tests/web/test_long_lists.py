@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from cairn.clock import to_ms
 from cairn.conditions.tree import UserProperty
 from cairn.db import tables
+from cairn.db.routing_tables import connections
 from cairn.db.sync_tables import heap_audiences, heap_connections
 from cairn.definitions.defined_event import create_defined_event
 from cairn.definitions.model import Definition, NewDefinedEvent, Part
@@ -27,6 +28,7 @@ from cairn.sync.partner_apps import NewPartnerApp, create_app
 from cairn.web.app import build_web
 from cairn.workspace.api_token import create_token
 from cairn.workspace.permission import Role
+from tests.routing.delivered import delivered_connection
 from tests.web.conftest import NOW, Browser, World
 from tests.web.pages import addresses, url_of
 from tests.world import Tenant
@@ -225,7 +227,15 @@ def values(world: World, many: Tenant) -> dict[str, str]:
         app, _ = create_app(
             connection, many.workspace_id, world.core.seal, new, rules_of(world.core.settings), NOW
         )
+        made = delivered_connection(
+            connection, world.core.seal, many.workspace_id, many.environment.id, NOW, letters=MANY
+        )
+        copies(connection, connections, made.connection_id, name=lambda at: f"Connection {at}")
     return {
+        "source_id": str(made.source_id),
+        "connection_id": str(made.connection_id),
+        "letter_id": str(made.letter_id),
+        "slug": "webhook",
         "environment": "production",
         "user_id": str(identified_user_id(many.environment.id, WHO)),
         "key": "flag",
@@ -265,6 +275,8 @@ LONG = {
     "/heap",
     "/heap/add",
     "/lists",
+    "/connections",
+    "/keys/sources/{source_id}",
 }
 INSIDE = [page.path for page in addresses() if page.path.startswith("/env/{environment}")]
 

@@ -11,6 +11,7 @@ from cairn.app.heap_audiences import ShownAudience
 from cairn.app.overview import WEB, CountedSegment, LongList, Overview, first_steps, read_overview
 from cairn.app.python_lists import WithheldLists
 from cairn.calendar import zone_of
+from cairn.routing.report import Troubled
 from cairn.sync.audience_state import State
 from cairn.sync.hooks import Hook
 from cairn.sync.syncs import FailingSync
@@ -131,6 +132,7 @@ def _concerns(visit: Visit, overview: Overview) -> list[Concern]:
     concerns += _of_lists(visit, list(dict.fromkeys(overview.long_lists)))
     concerns += _of_audiences(visit, overview.audiences)
     concerns += _of_syncs(visit, overview.syncs)
+    concerns += _of_connections(visit, overview.connections)
     concerns += _of_hooks(visit, overview.hooks)
     concerns += _of_withheld(visit, overview.withheld_lists)
     concerns += _of_refusals(visit, [refusal for refusal in overview.refusals if refusal.outcome in WORRYING])
@@ -188,6 +190,29 @@ def _of_syncs(visit: Visit, syncs: list[FailingSync]) -> Iterator[Concern]:
         title = f"{count(more, 'more sync')} {'fails' if more == 1 else 'fail'}"
         text = "Their segments' pages say why. Each is tried again until its target takes it."
         yield Concern("bad", "failing", title, text, visit.url("/directory"), "Open")
+
+
+def _of_connections(visit: Visit, troubled: list[Troubled]) -> Iterator[Concern]:
+    """What waits longest comes first."""
+    for entry in troubled[:SHOWN_EACH]:
+        url = visit.url(f"/connections/{entry.connection_id}/delivery")
+        if entry.state == "delivering":
+            title = f"Connection {entry.name} gave up {count(entry.failed, 'message')} in the last hour"
+            text = "The dead letters say why; they can be sent again."
+            yield Concern(
+                "bad", "given up", title, text, f"{url.removesuffix('delivery')}dead-letters", "Open"
+            )
+            continue
+        since = full_time(entry.since, visit.zone)
+        title = (
+            f"Connection {entry.name} is {entry.state} since {since}, with {count(entry.waiting, 'message')}"
+        )
+        yield Concern(
+            "bad" if entry.state == "stopped" else "warn", entry.state, title, entry.detail, url, "Open"
+        )
+    if (more := len(troubled) - SHOWN_EACH) > 0:
+        title = f"{count(more, 'more connection')} {'needs' if more == 1 else 'need'} a look"
+        yield Concern("warn", "waiting", title, "The map says which.", visit.url("/connections"), "Open")
 
 
 def _of_hooks(visit: Visit, hooks: list[Hook]) -> Iterator[Concern]:
