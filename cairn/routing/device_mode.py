@@ -149,16 +149,20 @@ def _in_browser(kind: str, connections: Sequence[BuiltIn]) -> BuiltIn | None:
         return None
     [only] = connections
     is_wanted = only.settings.get("mode", "device") == "device"
-    return only if is_wanted and _can_decide(only.rules) else None
+    return only if is_wanted and not cloud_reason(only.rules) else None
 
 
-def _can_decide(rules: Rules) -> bool:
-    """Whether the browser's client has words for all of a connection's rules. If not, this server takes the events."""
+def cloud_reason(rules: Rules) -> str:
+    """Why the browser's client cannot apply these rules, so that this server takes the events; empty: it can."""
     try:
         routing_rules(CLASSIC, rules.filters)
-    except NotForBrowser:
-        return False
-    return not any(step.is_enabled for step in rules.transformations)
+    except NotForBrowser as refused:
+        return str(refused)
+    if any(step.is_enabled for step in rules.transformations):
+        return "transformations: the browser's client has none"
+    if any(mapping.is_enabled for mapping in rules.mappings):
+        return "mappings: those of the browser's client are its own"
+    return ""
 
 
 def _chosen(device: BuiltIn, *keys: str) -> dict[str, Any]:  # Any: by DEVICE_SETTINGS

@@ -11,7 +11,14 @@ from cairn.db.routing_tables import connections
 from cairn.members.sets import MembersAndDocuments
 from cairn.paths import Paths
 from cairn.published.source_settings import decode, document_name, without_destinations
-from cairn.routing.device_mode import ACTIONS, CLASSIC, DEVICE_SETTINGS, BuiltIn, source_settings
+from cairn.routing.device_mode import (
+    ACTIONS,
+    CLASSIC,
+    DEVICE_SETTINGS,
+    BuiltIn,
+    cloud_reason,
+    source_settings,
+)
 from cairn.routing.rules import Rules, read_rules
 from cairn.routing.settings_document import publish_source_settings
 from cairn.workspace.environment import list_environments
@@ -116,23 +123,31 @@ def test_filters_of_the_connection_are_the_browsers_routing_rules() -> None:
     assert device()["middlewareSettings"]["routingRules"] == []
 
 
-@pytest.mark.parametrize(
-    "rules",
-    [
-        pytest.param(
-            {"filters": [{"condition": "'a' in properties.tags"}]}, id="a filter it reads differently"
-        ),
-        pytest.param(
-            {"filters": [{"condition": "true", "action": "sample", "percent": 5, "path": "userId"}]},
-            id="a sample by a path",
-        ),
-        pytest.param({"transformations": [{"kind": "drop", "path": "traits"}]}, id="a transformation"),
-    ],
-)
-def test_what_the_browser_cannot_decide_is_not_sent_by_it(rules: dict[str, Any]) -> None:
+NOT_IN_BROWSER = [
+    pytest.param(
+        {"filters": [{"condition": "'a' in properties.tags", "name": "Tags"}]},
+        "filter Tags: the browser cannot look into the list properties.tags",
+        id="a filter it reads differently",
+    ),
+    pytest.param(
+        {"filters": [{"condition": "true", "action": "sample", "percent": 5, "path": "userId"}]},
+        "filter true: the browser's client keeps every event of a sample by userId",
+        id="a sample by a path",
+    ),
+    pytest.param(
+        {"transformations": [{"kind": "drop", "path": "traits"}]}, "transformations: ", id="a transformation"
+    ),
+    pytest.param({"mappings": [{"trigger": "true"}]}, "mappings: ", id="a mapping"),
+]
+
+
+@pytest.mark.parametrize(("rules", "reason"), NOT_IN_BROWSER)
+def test_what_the_browser_cannot_decide_is_not_sent_by_it(rules: dict[str, Any], reason: str) -> None:
     settings = device(read_rules(rules))
     assert list(settings["integrations"]) == ["Segment.io"]
     assert settings["integrations"]["Segment.io"]["unbundledIntegrations"] == [CLASSIC]
+    assert cloud_reason(read_rules(rules)).startswith(reason)
+    assert cloud_reason(Rules()) == ""
 
 
 def test_every_setting_has_help_and_a_default_of_its_kind() -> None:
