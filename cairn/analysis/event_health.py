@@ -77,11 +77,11 @@ def reports(
     matches = definitions.resolve_events(connection, asker.environment_id, defined) if defined else []
     everything = behaviour(asker, days) if defined else []
     counted = measured(asker, matches, days) if defined else []
-    found = {
+    by_id = {
         event.id: Report(event, match, volume, judged(volume.days, everything))
         for event, match, volume in zip(events, matches, counted, strict=True)
     }
-    return [found.get(event.id) or unread(event, days) for event in listed]
+    return [by_id.get(event.id) or unread(event, days) for event in listed]
 
 
 def unread(event: DefinedEvent, days: Days) -> Report:
@@ -176,12 +176,12 @@ def candidates(selector: str, shapes: EnvironmentShapes, since_ms: int) -> tuple
     """
     new = {number for number, _ in shapes.since(since_ms)}
     own = set(shapes.ids(ShapeTest(selector)))
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for text in dict.fromkeys(relaxed(read_selector(selector))):
         numbers = set(shapes.ids(ShapeTest(text)))
         if (numbers - own) & new:
-            found[text] = len(numbers)
-    return tuple(sorted(found, key=lambda text: (found[text], text))[:CANDIDATES])
+            counts[text] = len(numbers)
+    return tuple(sorted(counts, key=lambda text: (counts[text], text))[:CANDIDATES])
 
 
 def _broken(report: Report, shapes: EnvironmentShapes, since_ms: int) -> Finding:

@@ -76,14 +76,14 @@ class _Brought(Struct, frozen=True):
         by_key: defaultdict[str, list[tuple[int, int, str]]] = defaultdict(list)
         for key, raw, value, version in rows:
             by_key[str(key)].append((int(version), int(raw), str(value)))
-        found: defaultdict[int, list[Brought]] = defaultdict(list)
+        brought_by_raw: defaultdict[int, list[Brought]] = defaultdict(list)
         for key, values in sorted(by_key.items(), key=lambda item: item[0] in INITIAL):  # those are said last
             values.sort(reverse=True)
             _, raw, value = values[0]
             without = values[1][2] if len(values) > 1 else None
             if value and value != without:
-                found[raw].append(Brought(key, value, without or None))
-        return found
+                brought_by_raw[raw].append(Brought(key, value, without or None))
+        return brought_by_raw
 
 
 def merged_ids(asker: Asker, connection: sa.Connection, user_id: int) -> tuple[list[MergedId], int]:

@@ -17,7 +17,7 @@ from cairn.workspace.environment import Environment
 UNKNOWN = 0  # the environment of what came with a key of no environment
 
 
-class Wanted(Struct, frozen=True):
+class EventQuery(Struct, frozen=True):
     """What a reader of events wants to see. `parts`: of a defined event, to compare new events with."""
 
     environment_id: int
@@ -42,7 +42,7 @@ def latest_events(
     return with_names(call, environment.id, latest)
 
 
-def want_events(call: Call, environment: Environment, only: Filter, *, defined: int = 0) -> Wanted:
+def query_of(call: Call, environment: Environment, only: Filter, *, defined: int = 0) -> EventQuery:
     """`defined`: a defined event's id; 0: whatever happened. Raises NotFound for one the project does not have."""
     core, parts = call.core, None
     if defined:
@@ -51,10 +51,10 @@ def want_events(call: Call, environment: Environment, only: Filter, *, defined: 
         if defined:
             parts = core.definitions.parts_of(connection, environment.id, defined)
         users = events.raw_users_meant(call.asker(environment.id), connection, only.user) if only.user else []
-    return Wanted(environment.id, only, parts, frozenset(users))
+    return EventQuery(environment.id, only, parts, frozenset(users))
 
 
-def stored_events(call: Call, query: Wanted, *, limit: int) -> list[LiveEvent]:
+def stored_events(call: Call, query: EventQuery, *, limit: int) -> list[LiveEvent]:
     """What was received last of what is wanted, newest first."""
     asker = call.asker(query.environment_id)
     if query.environment_id == UNKNOWN:
@@ -64,12 +64,12 @@ def stored_events(call: Call, query: Wanted, *, limit: int) -> list[LiveEvent]:
     return with_names(call, query.environment_id, latest)
 
 
-def newest_number(call: Call, query: Wanted) -> int:
+def newest_number(call: Call, query: EventQuery) -> int:
     """The feed's number of the newest event."""
     return call.core.feed.newest(query.environment_id)
 
 
-def new_events(call: Call, query: Wanted, *, after: int, limit: int) -> list[LiveEvent]:
+def new_events(call: Call, query: EventQuery, *, after: int, limit: int) -> list[LiveEvent]:
     """What the feed got after a number, as far as it is wanted, newest first."""
     items = call.core.feed.recent(query.environment_id, limit, after=after)
     fitting = [_live_event(item) for item in items if fits(item, query)]
@@ -78,7 +78,7 @@ def new_events(call: Call, query: Wanted, *, after: int, limit: int) -> list[Liv
     return with_names(call, query.environment_id, owned)
 
 
-def fits(item: FeedItem, query: Wanted) -> bool:
+def fits(item: FeedItem, query: EventQuery) -> bool:
     """The same meaning as the question to the store (analysis.events)."""
     only, parts = query.only, query.parts
     if only.source and item.source != only.source:

@@ -216,7 +216,7 @@ class FlagEdit(Struct, frozen=True):
     rule: str  # its name; empty: of the flag itself
 
     @property
-    def is_told(self) -> bool:
+    def is_action(self) -> bool:
         """`what` says itself what was done, such as `created`; otherwise it names fields."""
         return self.what[0].split()[0] in ("created", "deleted", "archived", "switched")
 

@@ -75,10 +75,10 @@ class DueTimes:
 
     def replace(self, environment_id: int, segment_id: int, dues: Mapping[int, int], now_ms: int) -> None:
         """Make these the due times of a segment, as `note`; nobody else has one."""
-        wanted: dict[int, int | None] = dict(dues)
+        new_dues: dict[int, int | None] = dict(dues)
         for user_id in self.users(environment_id, segment_id):
-            wanted.setdefault(user_id, None)
-        self.note(environment_id, {segment_id: wanted}, now_ms)
+            new_dues.setdefault(user_id, None)
+        self.note(environment_id, {segment_id: new_dues}, now_ms)
 
     def drop(self, environment_id: int, segment_id: int) -> None:
         gone: dict[int, int | None] = dict.fromkeys(self.users(environment_id, segment_id))

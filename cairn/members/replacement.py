@@ -40,14 +40,14 @@ class _Plan(Struct):
 
 def exchange(environment: Environment, name: str, values: Mapping[str, int]) -> tuple[int, int]:
     """Make the set exactly these values; return how many were really added and removed."""
-    wanted = {value_key(value): value_row(value, since) for value, since in values.items()}
+    wanted_rows = {value_key(value): value_row(value, since) for value, since in values.items()}
     tables = environment.tables
     for _ in range(_ATTEMPTS):
-        plan = environment.read(lambda transaction: _plan(transaction, tables, name, wanted))
+        plan = environment.read(lambda transaction: _plan(transaction, tables, name, wanted_rows))
         if _exchange_as_planned(environment, name, plan):
             break
     else:
-        plan = environment.write(lambda transaction: _exchange_alone(transaction, tables, name, wanted))
+        plan = environment.write(lambda transaction: _exchange_alone(transaction, tables, name, wanted_rows))
     collect_garbage(environment)
     return len(plan.added), len(plan.removed)
 
@@ -80,11 +80,11 @@ def collect_garbage(environment: Environment) -> None:
             pass
 
 
-def _plan(transaction: Transaction, tables: Tables, name: str, wanted: dict[bytes, bytes]) -> _Plan:
+def _plan(transaction: Transaction, tables: Tables, name: str, wanted_rows: dict[bytes, bytes]) -> _Plan:
     seen = read_head(transaction, tables, name)
-    added = dict(wanted)
+    added = dict(wanted_rows)
     removed: list[bytes] = []
-    kept = dict(wanted)
+    kept = dict(wanted_rows)
     if seen is not None:
         for key, row in rows_of(transaction, tables, seen.generation):
             if key in kept:
@@ -110,8 +110,10 @@ def _exchange_as_planned(environment: Environment, name: str, plan: _Plan) -> bo
     return _build_and_switch(environment, name, plan)
 
 
-def _exchange_alone(transaction: Transaction, tables: Tables, name: str, wanted: dict[bytes, bytes]) -> _Plan:
-    plan = _plan(transaction, tables, name, wanted)
+def _exchange_alone(
+    transaction: Transaction, tables: Tables, name: str, wanted_rows: dict[bytes, bytes]
+) -> _Plan:
+    plan = _plan(transaction, tables, name, wanted_rows)
     _patch(transaction, tables, name, plan)
     return plan
 

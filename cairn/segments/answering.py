@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from cairn.db.engine import reading
 from cairn.errors import CairnError, Unavailable
 from cairn.segments.membership import UserVerdict
-from cairn.segments.questions import Wanted, answers_for
+from cairn.segments.questions import ToEvaluate, answers_for
 from cairn.segments.watched import Watched
 from cairn.store.errors import QuestionTooExpensive
 from cairn.store.store import Store
@@ -15,24 +15,24 @@ from cairn.store.store import Store
 # Questions that fail for lack of the store, with none answered, before it is taken to be away.
 MOST_FAILED = 3
 
-Found = tuple[Watched, Set[int], Mapping[int, UserVerdict]]
+Verdicts = tuple[Watched, Set[int], Mapping[int, UserVerdict]]
 
 
 def answer(
-    engine: sa.Engine, store: Store, wanted: Wanted, known: Set[int], now_ms: int
-) -> tuple[list[Found], list[tuple[Watched, CairnError]]]:
+    engine: sa.Engine, store: Store, to_evaluate: ToEvaluate, known_users: Set[int], now_ms: int
+) -> tuple[list[Verdicts], list[tuple[Watched, CairnError]]]:
     """All in one question; when that fails, half by half. Return what was answered, and which failed and why.
 
     Raises Unavailable when the store is away.
     """
-    answered: list[Found] = []
+    answered: list[Verdicts] = []
     failed: list[tuple[Watched, CairnError]] = []
-    waiting = [wanted] if wanted else []
+    waiting = [to_evaluate] if to_evaluate else []
     while waiting:
         part = waiting.pop()
         try:
             with reading(engine) as connection:
-                answers = answers_for(store, connection, part, known, now_ms)
+                answers = answers_for(store, connection, part, known_users, now_ms)
             answered += ((*pair, of_pair) for pair, of_pair in zip(part, answers, strict=True))
         except CairnError as error:
             if len(part) > 1:

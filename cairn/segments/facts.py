@@ -42,7 +42,7 @@ def facts_of(
     environment_id: int,
     conditions: Sequence[Ready],
     users: Set[int],
-    known: Set[int],
+    known_users: Set[int],
     now_ms: int,
 ) -> dict[int, Facts]:
     """Shape: canonical user -> facts. One of whom nothing is found is there only when known to exist.
@@ -58,9 +58,9 @@ def facts_of(
     facts = question.read(rows, leads)
     missing = users - facts.keys()
     if missing and any(condition.holds_for_unknown_users for condition in conditions):
-        unsure = [raw for user in missing - known for raw in raws[user]]
+        unsure = [raw for user in missing - known_users for raw in raws[user]]
         existing = {leads[raw] for raw in exist(store, environment_id, unsure)}
-        for user in missing & (existing | known):
+        for user in missing & (existing | known_users):
             facts[user] = Facts(question.moment)
     return facts
 

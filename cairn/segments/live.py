@@ -30,7 +30,7 @@ from cairn.segments.leaves import Leaves
 from cairn.segments.meaning import resolve_watched
 from cairn.segments.membership import FullCount, apply_answers, drop_members, replace_members
 from cairn.segments.pending import Pending, touched
-from cairn.segments.questions import Wanted, count_everybody, identities_of
+from cairn.segments.questions import ToEvaluate, count_everybody, identities_of
 from cairn.segments.recounts import Recounts, counted_together, is_recounted, retry_ms
 from cairn.segments.status import LiveStatus, statuses
 from cairn.segments.watched import Watched, WatchedId, read_watched, save_states
@@ -204,22 +204,22 @@ class LiveSegments:
             return
         with reading(self._engine) as connection:
             leads = canonical(connection, environment_id, raws)
-        known = {leads.get(raw, raw) for raw in raws - loaded.merged}
+        known_users = {leads.get(raw, raw) for raw in raws - loaded.merged}
         named = {leads.get(raw, raw) for raw in loaded.by_property.get(IDENTITY_KEY, ())}
         absorbed = leads.keys() & loaded.merged
-        wanted = {
+        to_evaluate = {
             watched: {leads.get(raw, raw) for raw in raws}
             for watched, raws in index.concerned(loaded).items()
         }
         if named:  # members change what they are called in the list
             for watched, inside in self._inside(index.segments, named).items():
-                wanted.setdefault(watched, set()).update(inside)
+                to_evaluate.setdefault(watched, set()).update(inside)
         new = {leads.get(raw, raw) for raw in raws} - self._known[environment_id]
         if new and index.of_unknown_users:  # those not in yet enter just by appearing
             for watched, inside in self._inside(index.of_unknown_users, new).items():
-                wanted.setdefault(watched, set()).update(new - inside)
-        work = [(watched, users) for watched, users in wanted.items() if users]
-        self._reconcile(environment_id, work, known, set(absorbed), now_ms)
+                to_evaluate.setdefault(watched, set()).update(new - inside)
+        work = [(watched, users) for watched, users in to_evaluate.items() if users]
+        self._reconcile(environment_id, work, known_users, set(absorbed), now_ms)
         self._remember(environment_id, new)
 
     def _remember(self, environment_id: int, users: Set[int]) -> None:
@@ -234,16 +234,21 @@ class LiveSegments:
         return {watched: {int(user) for user in inside[watched.users_set]} for watched in segments}
 
     def _reconcile(
-        self, environment_id: int, wanted: Wanted, known: Set[int], absorbed: Set[int], now_ms: int
+        self,
+        environment_id: int,
+        to_evaluate: ToEvaluate,
+        known_users: Set[int],
+        absorbed: Set[int],
+        now_ms: int,
     ) -> None:
-        for watched, users in wanted:
+        for watched, users in to_evaluate:
             if len(users) > COUNT_INSTEAD:
                 watched.is_caught_up = False
-        few = [(watched, users) for watched, users in wanted if len(users) <= COUNT_INSTEAD]
-        found, failed = answer(self._engine, self._store, few, known, now_ms)
+        few = [(watched, users) for watched, users in to_evaluate if len(users) <= COUNT_INSTEAD]
+        verdicts, failed = answer(self._engine, self._store, few, known_users, now_ms)
         for watched, error in failed:
             self._failed(watched, error, now_ms)
-        answered = [(watched, answers, users | absorbed) for watched, users, answers in found]
+        answered = [(watched, answers, users | absorbed) for watched, users, answers in verdicts]
         changes = apply_answers(
             self._members, answered, lambda users: identities_of(self._store, environment_id, users), now_ms
         )
@@ -280,19 +285,19 @@ class LiveSegments:
             else:
                 by_environment[row.environment_id].setdefault(watched, set()).add(row.user_id)
         self._members.due.drop_rows(lost)
-        for environment_id, wanted in by_environment.items():
-            self._depart_from(environment_id, wanted, now_ms)
+        for environment_id, due_users in by_environment.items():
+            self._depart_from(environment_id, due_users, now_ms)
         if rows:
             self._lateness_ms = to_ms(self._clock()) - rows[0].due_ms
         return len(rows) == DUE_PER_PASS
 
-    def _depart_from(self, environment_id: int, wanted: dict[Watched, set[int]], now_ms: int) -> None:
-        users = set().union(*wanted.values())
+    def _depart_from(self, environment_id: int, due_users: dict[Watched, set[int]], now_ms: int) -> None:
+        users = set().union(*due_users.values())
         with reading(self._engine) as connection:
             leads = canonical(connection, environment_id, users)
-        work = [(watched, {leads.get(user, user) for user in due}) for watched, due in wanted.items()]
+        work = [(watched, {leads.get(user, user) for user in due}) for watched, due in due_users.items()]
         self._reconcile(environment_id, work, set(), set(leads), now_ms)
-        failed = [watched for watched in wanted if not watched.is_live]
+        failed = [watched for watched in due_users if not watched.is_live]
         for watched in failed:
             self._members.due.drop(environment_id, watched.segment_id)
 

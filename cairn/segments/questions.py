@@ -27,39 +27,39 @@ CONDITIONS_PER_QUESTION = 8
 # A full count may take long; it keeps nobody waiting but the other segments.
 COUNTING = Limits(timeout_s=120.0)
 
-Wanted = Sequence[tuple[Watched, Set[int]]]  # segments of one environment, each with the users to look at
+ToEvaluate = Sequence[tuple[Watched, Set[int]]]  # segments of one environment, each with the users to look at
 
 
 def answers_for(
-    store: Store, connection: sa.Connection, wanted: Wanted, known: Set[int], now_ms: int
+    store: Store, connection: sa.Connection, to_evaluate: ToEvaluate, known_users: Set[int], now_ms: int
 ) -> list[dict[int, UserVerdict]]:
     """Shape: for each segment, canonical user -> answer; users that do not exist are left out."""
-    found: list[dict[int, UserVerdict]] = [{} for _ in wanted]
-    for users in _chunks(set().union(*(users for _, users in wanted))):
-        _answer_chunk(store, connection, wanted, users, known, now_ms, found)
-    return found
+    verdicts: list[dict[int, UserVerdict]] = [{} for _ in to_evaluate]
+    for users in _chunks(set().union(*(users for _, users in to_evaluate))):
+        _answer_chunk(store, connection, to_evaluate, users, known_users, now_ms, verdicts)
+    return verdicts
 
 
 def _answer_chunk(
     store: Store,
     connection: sa.Connection,
-    wanted: Wanted,
+    to_evaluate: ToEvaluate,
     users: frozenset[int],
-    known: Set[int],
+    known_users: Set[int],
     now_ms: int,
-    found: list[dict[int, UserVerdict]],
+    verdicts: list[dict[int, UserVerdict]],
 ) -> None:
-    environment_id = wanted[0][0].environment_id
-    conditions = [watched.ready for watched, _ in wanted]
+    environment_id = to_evaluate[0][0].environment_id
+    conditions = [watched.ready for watched, _ in to_evaluate]
     try:
-        facts = facts_of(store, connection, environment_id, conditions, users, known, now_ms)
+        facts = facts_of(store, connection, environment_id, conditions, users, known_users, now_ms)
     except TooManyRows:
         for part in _halves(users):
-            _answer_chunk(store, connection, wanted, part, known, now_ms, found)
+            _answer_chunk(store, connection, to_evaluate, part, known_users, now_ms, verdicts)
         if len(users) == 1:
-            _answer_by_sql(store, connection, wanted, users, known, now_ms, found)
+            _answer_by_sql(store, connection, to_evaluate, users, known_users, now_ms, verdicts)
         return
-    for (watched, checked), answers in zip(wanted, found, strict=True):
+    for (watched, checked), answers in zip(to_evaluate, verdicts, strict=True):
         for user in checked & users & facts.keys():
             answers[user] = _answer(watched.ready, facts[user])
 
@@ -71,26 +71,26 @@ def _answer(condition: Ready, facts: Facts) -> UserVerdict:
 def _answer_by_sql(
     store: Store,
     connection: sa.Connection,
-    wanted: Wanted,
+    to_evaluate: ToEvaluate,
     users: frozenset[int],
-    known: Set[int],
+    known_users: Set[int],
     now_ms: int,
-    found: list[dict[int, UserVerdict]],
+    verdicts: list[dict[int, UserVerdict]],
 ) -> None:
     """For a user of too many different events: the store decides, which reads them all but returns one row."""
-    environment_id = wanted[0][0].environment_id
-    of_users = Users(raw_ids(connection, environment_id, users), users & known)
+    environment_id = to_evaluate[0][0].environment_id
+    of_users = Users(raw_ids(connection, environment_id, users), users & known_users)
     for part, indexes in _statements(
-        [watched.ready for watched, _ in wanted],
+        [watched.ready for watched, _ in to_evaluate],
         lambda batch: only(
             environment_id, [ready.condition for ready in batch], now_ms, of_users, with_due=True
         ),
     ):
         for user, identity, *answers in store.query(part):
             for number, index in enumerate(indexes):
-                if user in wanted[index][1]:
+                if user in to_evaluate[index][1]:
                     holds, due_ms = answers[number], answers[len(indexes) + number]
-                    found[index][user] = UserVerdict(identity, bool(holds), due_ms)
+                    verdicts[index][user] = UserVerdict(identity, bool(holds), due_ms)
 
 
 class _Everybody(Struct, frozen=True):

@@ -82,7 +82,7 @@ class Watched(Struct, eq=False):
 
 
 def read_watched(
-    connection: sa.Connection, known: dict[WatchedId, Watched], leaves: Leaves, now_ms: int
+    connection: sa.Connection, earlier: dict[WatchedId, Watched], leaves: Leaves, now_ms: int
 ) -> dict[WatchedId, Watched]:
     """The segments defined now. Those already known keep their state; a changed condition replaces the old one.
 
@@ -97,7 +97,7 @@ def read_watched(
     watched_segments: dict[WatchedId, Watched] = {}
     for row in rows:
         watched_id = (row.environment_id, row.segment_id)
-        watched = known.get(watched_id)
+        watched = earlier.get(watched_id)
         if watched is None or watched.version != row.defined_version:
             if row.segment_id not in conditions:
                 conditions[row.segment_id] = _condition(connection, row.segment_id)
@@ -117,7 +117,7 @@ def _condition(connection: sa.Connection, segment_id: int) -> Condition | Invali
 def _renewed(
     row: sa.Row[Any],  # Any: a joined row
     condition: Condition | InvalidInput,
-    known: Watched | None,
+    earlier: Watched | None,
     leaves: Leaves,
     now_ms: int,
 ) -> Watched:
@@ -127,7 +127,7 @@ def _renewed(
         ready = leaves.ready(read)
     except InvalidInput as error:
         unreadable, ready = error, leaves.ready(EVERYBODY)
-    watched = known or _watched(row, read, ready)
+    watched = earlier or _watched(row, read, ready)
     watched.version, watched.condition, watched.ready = row.defined_version, read, ready
     watched.needs_resolving = needs_resolving(read)
     watched.due_ms, watched.failures, watched.suspects = 0, 0, set()

@@ -44,15 +44,15 @@ def portion(
 
 
 def choices(
-    known: Sequence[tuple[Any, str]], chosen: Iterable[object] = (), *, most: int = MOST_CHOICES
+    options: Sequence[tuple[Any, str]], chosen: Iterable[object] = (), *, most: int = MOST_CHOICES
 ) -> list[tuple[Any, str]]:
     """(value, text) to choose from: the first ones, and every chosen one wherever it stands. Any: whatever prints."""
-    if len(known) <= most:
-        return list(known)
+    if len(options) <= most:
+        return list(options)
     chosen_values = {str(value) for value in chosen}
-    return [*known[:most], *(choice for choice in known[most:] if str(choice[0]) in chosen_values)]
+    return [*options[:most], *(choice for choice in options[most:] if str(choice[0]) in chosen_values)]
 
 
-def left_out(known: Sequence[object] | Mapping[Any, Any], *, most: int = MOST_CHOICES) -> int:
+def left_out(options: Sequence[object] | Mapping[Any, Any], *, most: int = MOST_CHOICES) -> int:
     """How many `choices` leaves out at most."""
-    return max(0, len(known) - most)
+    return max(0, len(options) - most)

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from cairn.analysis.events import Filter, LiveEvent
 from cairn.app import events
 from cairn.app.defined_events import list_defined_events
-from cairn.app.events import UNKNOWN, Wanted
+from cairn.app.events import UNKNOWN, EventQuery
 from cairn.app.sources import heard_from
 from cairn.errors import CairnError
 from cairn.event import Kind
@@ -150,17 +150,17 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:  # Any: what JSON holds
 class LiveQuery(Struct, frozen=True):
     """What the address asks for."""
 
-    wanted: Wanted
+    query: EventQuery
     type: str = ""  # a kind, or a defined event
 
     @property
     def is_unknown(self) -> bool:
         """Events with unknown keys instead of this environment's."""
-        return self.wanted.environment_id == UNKNOWN
+        return self.query.environment_id == UNKNOWN
 
     @property
     def address(self) -> str:
-        only, keys = self.wanted.only, "unknown" if self.is_unknown else ""
+        only, keys = self.query.only, "unknown" if self.is_unknown else ""
         return query(
             {
                 "q": only.text,
@@ -187,33 +187,33 @@ def live_query(visit: Visit) -> LiveQuery:
         defined = int(number)
     else:
         kind = ""
-    meant = events.want_events(visit.call, visit.here, only, defined=defined)
+    meant = events.query_of(visit.call, visit.here, only, defined=defined)
     if wants_unknown(visit):
         meant = structs.replace(meant, environment_id=UNKNOWN)
     return LiveQuery(meant, kind)
 
 
 def live_page(visit: Visit) -> Response:
-    wants = live_query(visit)
+    shown = live_query(visit)
     # Before the question: an event is rather shown twice than never.
-    after = events.newest_number(visit.call, wants.wanted)
-    found = events.stored_events(visit.call, wants.wanted, limit=ROWS)
+    after = events.newest_number(visit.call, shown.query)
+    found = events.stored_events(visit.call, shown.query, limit=ROWS)
     known, heard = list_defined_events(visit.call, visit.here), heard_from(visit.call, visit.here)
     defined = [(f"{DEFINED}{event.id}", event.name) for event in known]
     return visit.page(
         "live.html",
         rows=rows_of(found),
-        only=wants.wanted.only,
-        type=wants.type,
-        unknown=wants.is_unknown,
+        only=shown.query.only,
+        type=shown.type,
+        unknown=shown.is_unknown,
         outcomes=list(Outcome),
         after=after,
         sources=sorted({client.source for client in heard}),
         is_operator=visit.is_operator,
         kinds=KINDS,
-        defined=choices(defined, [wants.type]),
+        defined=choices(defined, [shown.type]),
         more_defined=left_out(defined),
-        address=wants.address,
+        address=shown.address,
         snippet=neutral(client_of(visit)),
         has_heard=bool(heard),
     )
@@ -229,20 +229,20 @@ class Tail:
 
     def __init__(self, visit: Visit) -> None:
         self._visit, self._call = visit, visit.call
-        self._wanted = live_query(visit).wanted
-        self.opened_in, self.is_unknown = visit.here.id, self._wanted.environment_id == UNKNOWN
+        self._query = live_query(visit).query
+        self.opened_in, self.is_unknown = visit.here.id, self._query.environment_id == UNKNOWN
         after = visit.request.headers.get("last-event-id") or visit.ask("after")
         self.after = int(after) if after.isascii() and after.isdigit() and len(after) < 18 else 0
         if self.after > self.newest():
             self.after = 0  # the core was started again, and the feed counts from the beginning
 
     def newest(self) -> int:
-        return events.newest_number(self._call, self._wanted)
+        return events.newest_number(self._call, self._query)
 
     def rows(self) -> str:
         """The new ones as HTML, newest first; empty when there are none. At high rates only the newest of them."""
         newest = self.newest()  # before the question: an event is rather shown twice than never
-        fitting = events.new_events(self._call, self._wanted, after=self.after, limit=ROWS)[:ROWS_AT_ONCE]
+        fitting = events.new_events(self._call, self._query, after=self.after, limit=ROWS)[:ROWS_AT_ONCE]
         self.after = max(self.after, newest)
         if not fitting:
             return ""
