@@ -28,6 +28,10 @@ class Tried(Struct, frozen=True):
     detail: str  # what the destination said, or why it was not reached; without secrets
 
 
+def can_be_tried(destination: Destination) -> bool:
+    return destination.trial is not None or destination.send is not None
+
+
 def try_out(
     destination: Destination, configuration: Configuration, client: HttpClient, now: datetime
 ) -> Tried:

@@ -88,6 +88,18 @@ def test_an_error_stands_at_its_field_and_what_was_typed_stays(
     assert SECRET not in page.text, "a secret is never sent back"
 
 
+def test_a_new_connection_is_saved_switched_off_and_tested(world: World, owner: Browser) -> None:
+    """Nobody may reach this machine from a page, so it says why the test was not let through."""
+    page = connect(world, owner, **{"do": "test", "settings.url": "http://127.0.0.1:9/in"})
+    made = stored(world, int(re.search(r"/connections/(\d+)", str(page.url))[1]))  # type: ignore[index]
+    assert not made.is_enabled
+    trial = page.text.partition('id="trial"')[2]
+    assert "not taken" in trial and "outbound_networks" in trial and SECRET not in page.text
+    again = owner.get(str(page.url).partition("#")[0]).text.partition('id="trial"')[2]
+    assert "not taken" not in again, "it is shown once"
+    assert "not taken" in owner.post(f"{HERE}/connections/{made.id}/test").text.partition('id="trial"')[2]
+
+
 def test_a_form_with_a_secret_is_not_kept_when_the_session_is_over(world: World, owner: Browser) -> None:
     owner.get(f"{HERE}/destinations/webhook")
     owner.client.cookies.delete("cairn_session")

@@ -8,6 +8,7 @@ from cairn.api.endpoint import Endpoint, Key
 from cairn.app import connections
 from cairn.app.call import Call
 from cairn.routing.destination import Destination, SettingKind
+from cairn.routing.trying import can_be_tried
 from cairn.workspace.permission import Verb
 
 
@@ -57,7 +58,7 @@ def _answer(destination: Destination) -> DestinationAnswer:
         destination.summary,
         destination.integration or destination.name,
         sorted(destination.kinds),
-        destination.trial is not None or destination.send is not None,
+        can_be_tried(destination),
         [
             SettingAnswer(
                 setting.key,

@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
@@ -13,13 +12,13 @@ from cairn.app.rule_preview import Previewed
 from cairn.errors import CairnError, InvalidInput
 from cairn.routing.rules import Rules, read_rules
 from cairn.web.connection_rules_form import ACTIONS, RulesForm, form_of, read_rules_form, typed_form
+from cairn.web.exchange import json_text
 from cairn.web.pages.connections import connection_page, view_of
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
 
 _OF_FILTER = re.compile(r"filters\[(\d+)\](?:\.(\w+))?(.*)", re.DOTALL)
 EXAMPLE = '{"type": "track", "event": "Order Completed", "userId": "ada", "properties": {"total": 129.5}}'
-LONGEST_SHOWN = 4_000  # characters of an event
 
 
 class ShownPreview(Struct, frozen=True):
@@ -134,14 +133,6 @@ def _shown(entry: Previewed) -> ShownPreview:
         steps,
         json_text(body),
     )
-
-
-def json_text(value: Any) -> str:  # Any: JSON
-    try:
-        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    except (UnicodeEncodeError, RecursionError, ValueError, OverflowError):
-        text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 _RULES = "/env/{environment}/connections/{connection_id}/rules"

@@ -1,16 +1,20 @@
 """Connect → Connections: the map of sources and destinations, and a connection's settings."""
 
 from typing import Any
+from urllib.parse import quote
 
+import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
 from cairn.app import connections, deliveries, sources
+from cairn.app.connection_trial import try_connection
 from cairn.app.connections import ConnectionChanges, ConnectionView
 from cairn.app.deliveries import Standing
 from cairn.errors import CairnError, InvalidInput
 from cairn.routing.connections import DEFAULT_RETRY_HOURS, MOST_RETRY_HOURS, Connection
 from cairn.routing.destination import Destination
+from cairn.routing.trying import Tried, can_be_tried
 from cairn.web.portion import choices, portion
 from cairn.web.settings_form import read_changes, shown_settings
 from cairn.web.visit import Page, Visit, get, post
@@ -161,6 +165,8 @@ def settings_page(visit: Visit, error: CairnError | None = None) -> Response:
         settings=shown_settings(destination, view.connection.settings, view.secrets, typed)
         if destination
         else [],
+        tried=_tried(visit),
+        can_be_tried=destination is not None and can_be_tried(destination),
         name=typed("name") if typed else view.connection.name,
         retry_hours=typed("retry_hours") if typed else view.connection.retry_hours,
         default_retry_hours=DEFAULT_RETRY_HOURS,
@@ -200,6 +206,23 @@ def switch(visit: Visit) -> Response:
     return visit.go(_url(visit, view), f"{view.connection.name} {done}")
 
 
+def send_test(visit: Visit) -> Response:
+    view = view_of(visit)
+    return visit.leave(tried_url(visit, view.connection.id), "A test was sent.")
+
+
+def tried_url(visit: Visit, connection_id: int) -> str:
+    """Sends a test; the page at this address shows how it went, once."""
+    tried = try_connection(visit.call, visit.here, connection_id)
+    handle = visit.once.keep(msgspec.json.encode(tried).decode(), visit.csrf, visit.now)
+    return f"{visit.url(f'/connections/{connection_id}')}?tried={quote(handle)}#trial"
+
+
+def _tried(visit: Visit) -> Tried | None:
+    kept = visit.once.take(visit.ask("tried"), visit.csrf, visit.now)
+    return msgspec.json.decode(kept, type=Tried) if kept else None
+
+
 def copy(visit: Visit) -> Response:
     view, form = view_of(visit), visit.form
     target = visit.call.environment(form("environment"))
@@ -228,6 +251,7 @@ PAGES: tuple[Page, ...] = (
     get(_CONNECTION, settings_page),
     post(_CONNECTION, save, CHANGE),
     post(f"{_CONNECTION}/switch", switch, CHANGE),
+    post(f"{_CONNECTION}/test", send_test, CHANGE),
     post(f"{_CONNECTION}/copy", copy, CHANGE),
     post(f"{_CONNECTION}/delete", remove, CHANGE),
 )

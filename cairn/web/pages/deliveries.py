@@ -1,9 +1,7 @@
 """A connection's delivery, and its dead letters."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
@@ -11,7 +9,7 @@ from cairn.app import deliveries
 from cairn.app.deliveries import PERIODS, Period
 from cairn.routing.outcome import MEANING, Discard
 from cairn.routing.report import Bucket, Sample
-from cairn.web.pages.connection_rules import json_text
+from cairn.web.exchange import exchange_text, json_text
 from cairn.web.pages.connections import connection_page, view_of
 from cairn.web.visit import Page, Visit, get, post
 from cairn.workspace.permission import Verb
@@ -104,25 +102,6 @@ def _shown(sample: Sample) -> ShownSample:
     return ShownSample(
         sample, title, json_text(body), exchange_text(sample.request), exchange_text(sample.answer)
     )
-
-
-def exchange_text(value: Any) -> str:  # Any: JSON, as delivery keeps a request or an answer
-    """As it goes over the wire: the first line, headers, the body; empty where there was none."""
-    if value is None:
-        return ""
-    if not isinstance(value, dict):
-        return json_text(value)
-    first = " ".join(str(value[name]) for name in ("method", "url", "status") if name in value)
-    headers = value.get("headers") or {"content-type": value.get("content_type", "")}
-    lines = [f"{name}: {text}" for name, text in headers.items()] if isinstance(headers, dict) else []
-    return "\n".join((first, *lines, "", _body_text(str(value.get("body", "")))))
-
-
-def _body_text(text: str) -> str:
-    try:
-        return json_text(msgspec.json.decode(text))
-    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-        return text
 
 
 def letters_page(visit: Visit) -> Response:

@@ -1,10 +1,13 @@
 """Connect → Destinations: the catalogue, and the form that connects a source to one of them."""
 
+from msgspec import structs
 from starlette.responses import Response
 
 from cairn.app import connections, sources
 from cairn.errors import CairnError, InvalidInput
 from cairn.routing.destination import Destination
+from cairn.routing.trying import can_be_tried
+from cairn.web.pages.connections import tried_url
 from cairn.web.portion import choices
 from cairn.web.settings_form import read_changes, shown_settings
 from cairn.web.visit import Page, Visit, get, post
@@ -43,20 +46,23 @@ def new_page(visit: Visit, error: CairnError | None = None) -> Response:
         sources=choices([(source.id, f"{source.name} ({source.kind})") for source in known], [chosen]),
         chosen=chosen,
         settings=shown_settings(destination, {}, typed=visit.form if error else None),
-        can_be_tried=False,
+        can_be_tried=can_be_tried(destination),
     )
 
 
 def connect(visit: Visit) -> Response:
     destination, form = connections.get_destination(visit.part("slug")), visit.form
+    is_tried = form("do") == "test"
     try:
-        changes = read_changes(form, destination)
+        changes = structs.replace(read_changes(form, destination), is_enabled=not is_tried)
         made = connections.create_connection(
             visit.call, visit.here, _source_id(form("source")), destination.slug, changes
         ).connection
     except CairnError as error:
         return new_page(visit, error)
     url = visit.url(f"/connections/{made.id}")
+    if is_tried:
+        return visit.leave(tried_url(visit, made.id), f"{made.name} is saved, switched off.")
     return visit.go(url, f"{made.name} is connected. What arrives from now on is delivered.")
 
 
