@@ -1,20 +1,17 @@
 """Trying a connection: one harmless request, and what its answer means."""
 
 import asyncio
-from collections.abc import Iterable
 from datetime import datetime
-from urllib.parse import quote, quote_plus
 
 from msgspec import Struct
 
 from cairn.errors import Conflict, Unavailable
 from cairn.http_client import HttpClient
 from cairn.routing.answer import judge, said
+from cairn.routing.delivery.shown import Hidden
 from cairn.routing.destination import Configuration, Destination, NotForDestination, Send, Trial, Verdict
 
 _LONGEST_S = 15.0  # of destinations that are no HTTP calls
-_SHORTEST_SECRET = 4  # characters; what is shorter is part of any text
-_LONGEST_DETAIL = 1_000
 
 
 class NothingToTry(Conflict):
@@ -50,7 +47,7 @@ def try_out(
     except TimeoutError:
         verdict = Verdict(detail=f"took longer than {_LONGEST_S:.0f} s")
     detail = verdict.detail or ("The destination took it." if verdict.is_delivered else "")
-    return Tried(verdict.is_delivered, _without(detail, configuration.secrets.values()))
+    return Tried(verdict.is_delivered, Hidden(configuration.secrets.values()).detail(detail))
 
 
 def _answered(
@@ -64,12 +61,3 @@ def _answered(
 async def _sent_by_itself(send: Send, configuration: Configuration, client: HttpClient) -> Verdict:
     async with asyncio.timeout(_LONGEST_S):
         return await send((), configuration, client.locate)
-
-
-def _without(detail: str, secrets: Iterable[str]) -> str:
-    """However a secret is written in an address."""
-    for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
-            for written in (secret, quote(secret, safe=""), quote_plus(secret)):
-                detail = detail.replace(written, "(hidden)")
-    return detail[:_LONGEST_DETAIL]
