@@ -32,8 +32,8 @@ Step = Callable[[Message, Rules, Destination], Message | Discarded]
 
 
 def drop_sent_by_browser(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
-    found = message.body.get("_metadata")
-    metadata = found if isinstance(found, dict) else {}
+    sent = message.body.get("_metadata")
+    metadata = sent if isinstance(sent, dict) else {}
     bundled = metadata.get("bundled")
     if not isinstance(bundled, list) or name_of(destination) not in bundled:
         return message

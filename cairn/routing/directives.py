@@ -110,16 +110,19 @@ def _path(path: str, source: Json) -> Json:
 
 
 def _is_array_path(value: Json) -> bool:
-    return isinstance(value, list) and len(value) in (1, 2) and isinstance(value[0], str | dict)
+    """Only arrays of the message: arrays that a mapping brings itself would multiply where one stands in another."""
+    if not isinstance(value, list) or len(value) not in (1, 2):
+        return False
+    return isinstance(value[0], str) or (isinstance(value[0], dict) and set(value[0]) == {"@path"})
 
 
 def _array_path(options: list[Any], source: Json) -> Json:
     """The array at a path, each element mapped by the object beside it, with paths that begin at the element."""
     path, item = options[0], options[1] if len(options) > 1 else {}
-    found = value_at(source, path) if isinstance(path, str) else resolve(path, source)
-    if not isinstance(found, dict | list) or not isinstance(item, dict) or not item:
-        return found
-    elements = found if isinstance(found, list) else [found]
+    array = value_at(source, path) if isinstance(path, str) else resolve(path, source)
+    if not isinstance(array, dict | list) or not isinstance(item, dict) or not item:
+        return array
+    elements = array if isinstance(array, list) else [array]
     return [value for element in elements if (value := resolve(item, element)) is not UNSET]
 
 

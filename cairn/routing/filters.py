@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from cairn.routing.fql.browser import NotForBrowser, browser_ir, browser_path
 from cairn.routing.fql.evaluate import holds
 from cairn.routing.message import Message
-from cairn.routing.paths import Path, changed_at, path_text, value_at, without
+from cairn.routing.paths import Path, changed_at, path_text, value_at, without_all
 from cairn.routing.sampling import is_kept
 from cairn.routing.typed_texts import FieldPath, Fql
 
@@ -31,7 +31,9 @@ class Filter(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     action: Action = "drop"
     name: str = ""
     is_enabled: bool = True
-    properties: tuple[FieldPath, ...] = ()  # of drop_properties and allow_properties
+    properties: Annotated[
+        tuple[FieldPath, ...], Meta(max_length=200)
+    ] = ()  # of drop_properties and allow_properties
     percent: Percent = 100  # of sample: so many of those that the condition holds for are kept
     path: FieldPath = FieldPath("")  # of sample: the same value there is decided alike; empty: by the message
 
@@ -77,8 +79,7 @@ def _applied(rule: Filter, message: Message, body: dict[str, Any]) -> dict[str, 
             by = value_at(body, rule.path.path) if rule.path.path else message.message_id
             return body if is_kept(by, rule.percent) else None
         case "drop_properties":
-            for field in rule.properties:
-                body = without(body, field.path)
+            body = without_all(body, (field.path for field in rule.properties))
         case "allow_properties":
             for parent, names in _by_parent(rule.properties).items():
                 body = changed_at(body, parent, partial(_only, names))

@@ -6,6 +6,7 @@ it was not. A schema is a tree, so each part of it sees each value once: the wor
 
 import operator
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -197,12 +198,7 @@ def _bounds(data: dict[str, Any], at: str) -> dict[str, float]:
 
 def violations(schema: Schema, value: _Json, path: Path = ()) -> list[Violation]:
     """At most MOST_VIOLATIONS, in the order of the schema."""
-    found: list[Violation] = []
-    for violation in _violations(schema, value, path):
-        found.append(violation)
-        if len(found) == MOST_VIOLATIONS:
-            break
-    return found
+    return list(islice(_violations(schema, value, path), MOST_VIOLATIONS))
 
 
 def _holds(schema: Schema, value: _Json, path: Path) -> bool:

@@ -64,7 +64,10 @@ def mapped(message: Message, mappings: Sequence[Mapping], destination: Destinati
 
 
 def _triggered(message: Message, mappings: Sequence[Mapping]) -> Mapping | None:
-    return next((one for one in mappings if one.is_enabled and holds(one.trigger.test, message.body)), None)
+    triggered = (
+        mapping for mapping in mappings if mapping.is_enabled and holds(mapping.trigger.test, message.body)
+    )
+    return next(triggered, None)
 
 
 def check_fields(mapping: Mapping, destination: Destination) -> str:

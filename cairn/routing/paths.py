@@ -4,7 +4,8 @@ A path walks objects by key and arrays by number. What is changed is copied alon
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from cairn.errors import InvalidInput
@@ -94,7 +95,21 @@ def with_value(body: _Body, path: Path, value: Any) -> _Body:
 
 def without(body: _Body, path: Path) -> _Body:
     """Without what stands at `path`; where an array stands before its last name, in each of the array's objects."""
-    return changed_at(body, path[:-1], lambda holder: {k: v for k, v in holder.items() if k != path[-1]})
+    return changed_at(body, path[:-1], partial(_without_names, {path[-1]}))
+
+
+def without_all(body: _Body, paths: Iterable[Path]) -> _Body:
+    """Without what stands at any of these; each object that loses something is copied once."""
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path[:-1], set()).add(path[-1])
+    for holder, lost in names.items():
+        body = changed_at(body, holder, partial(_without_names, lost))
+    return body
+
+
+def _without_names(names: set[str], holder: _Body) -> _Body:
+    return {name: value for name, value in holder.items() if name not in names}
 
 
 def changed_at(body: _Body, path: Path, change: Callable[[_Body], _Body]) -> _Body:

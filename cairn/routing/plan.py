@@ -10,9 +10,16 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cairn.errors import InvalidInput
-from cairn.routing.json_schema import Schema, SchemaRefused, Violation, read_schema, violations
+from cairn.routing.json_schema import (
+    MOST_VIOLATIONS,
+    Schema,
+    SchemaRefused,
+    Violation,
+    read_schema,
+    violations,
+)
 from cairn.routing.message import Message
-from cairn.routing.paths import Path, path_text, value_at, with_value, without
+from cairn.routing.paths import Path, path_text, value_at, with_value, without_all
 
 MOST_RULES = 2_000  # of a plan, all versions of all events
 _FIRST_VERSION = 1
@@ -87,12 +94,12 @@ class PlanChecker:
         if rule is None:
             return self._unplanned(message)
         schema = rule.json_schema.schema
-        found = violations(schema, message.body)
+        broken_rules = violations(schema, message.body)
         unplanned = _unplanned_properties(schema, message.body)
-        broken = tuple(violation for violation in found if violation.type != "Unplanned Property")
-        every = (*found, *(violation for violation in unplanned if violation not in found))
+        broken = tuple(violation for violation in broken_rules if violation.type != "Unplanned Property")
+        every = (*broken_rules, *(violation for violation in unplanned if violation not in broken_rules))
         if broken and self.plan.on_violation == "block":
-            return PlanVerdict(None, every)
+            return PlanVerdict(None, every[:MOST_VIOLATIONS])
         return self._without(message, every)
 
     def _rule_of(self, message: Message) -> Rule | None:
@@ -109,23 +116,21 @@ class PlanChecker:
         is_blocked = self.plan.on_unplanned_event == "block"
         return PlanVerdict(None if is_blocked else message, (violation,))
 
-    def _without(self, message: Message, found: tuple[Violation, ...]) -> PlanVerdict:
+    def _without(self, message: Message, every: tuple[Violation, ...]) -> PlanVerdict:
         """The event without the properties that its plan has it omit, which it names in `context.protocols`."""
         paths: list[Path] = []
-        for violation in found:
+        for violation in every:
             is_unplanned = violation.type == "Unplanned Property"
             choice = self.plan.on_unplanned_property if is_unplanned else self.plan.on_violation
             is_there = violation.type != "Required" and len(violation.path) > 1
             if choice == "omit" and is_there and violation.path[0] in _PLANNED:
                 paths.append(_omittable(message.body, violation.path))
         if not paths:
-            return PlanVerdict(message, found)
-        body = message.body
-        for path in paths:
-            body = without(body, path)
+            return PlanVerdict(message, every[:MOST_VIOLATIONS])
+        body = without_all(message.body, paths)
         omitted = tuple(dict.fromkeys(map(path_text, paths)))
         body = with_value(body, ("context", "protocols", "omitted"), list(omitted))
-        return PlanVerdict(message.with_body(body), found, omitted)
+        return PlanVerdict(message.with_body(body), every[:MOST_VIOLATIONS], omitted)
 
 
 def _omittable(body: dict[str, Any], path: Path) -> Path:
@@ -147,14 +152,14 @@ def _not_named(schema: Schema, value: Any, path: Path) -> list[Violation]:
     """Members of an object whose schema names others, and says nothing of the rest."""
     if not isinstance(value, dict) or not schema.properties or schema.has_additional:
         return []
-    found: list[Violation] = []
+    unplanned: list[Violation] = []
     for name, inner in value.items():
         field = (*path, name)
         if name in schema.properties:
-            found += _not_named(schema.properties[name], inner, field)
+            unplanned += _not_named(schema.properties[name], inner, field)
         else:
-            found.append(Violation("Unplanned Property", field, f"{path_text(field)} is not in the plan"))
-    return found
+            unplanned.append(Violation("Unplanned Property", field, f"{path_text(field)} is not in the plan"))
+    return unplanned
 
 
 def read_plan(data: Any) -> PlanChecker:  # Any: foreign JSON

@@ -15,6 +15,9 @@ from cairn.routing.mappings import MOST_MAPPINGS, Mapping, check_fields
 from cairn.routing.transformations import MOST_TRANSFORMATIONS, AnyTransformation
 from cairn.routing.typed_texts import decoded, to_json
 
+# Of a connection's rules as JSON.
+MOST_BYTES = 200_000
+
 
 class RulesRefused(InvalidInput):
     """A connection's rules are not of the accepted form."""
@@ -37,6 +40,12 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
 def read_rules(data: Any) -> Rules:  # Any: foreign JSON
     """Raises RulesRefused, naming the field."""
+    try:
+        size = len(msgspec.json.encode(data))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise RulesRefused("rules: are not JSON, or nested too deep") from error
+    if size > MOST_BYTES:
+        raise RulesRefused(f"rules: have {size} bytes as JSON, at most {MOST_BYTES} are accepted")
     try:
         return msgspec.convert(data, Rules, dec_hook=decoded)
     except msgspec.ValidationError as error:

@@ -75,7 +75,7 @@ def _members(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 def plan_from_seen(name: str, seen: Seen) -> Plan:
     """By kind and name. Nothing is blocked or left out by it before somebody says so."""
     return Plan(
-        name, tuple(_rule(kind, key, found) for (kind, key), found in sorted(seen.items(), key=_order))
+        name, tuple(_rule(kind, key, event) for (kind, key), event in sorted(seen.items(), key=_order))
     )
 
 

@@ -107,7 +107,7 @@ RULED = [
         {"transformations": [{"kind": "set", "path": "properties", "value": 5}]},
         {},
         "properties_not_object",
-        id="made unfit by a transformation",
+        id="spoilt by a transformation",
     ),
     pytest.param(
         {"transformations": [{"kind": "drop", "path": "userId"}]}, {}, "no_user", id="made nobody's"

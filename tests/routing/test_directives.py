@@ -109,6 +109,7 @@ def test_a_mapping_gives(mapping: Any, expected: Any) -> None:
         pytest.param({"@path": "x" * 501}, "mapping", id="long path"),
         pytest.param({"@arrayPath": "$.a"}, "mapping", id="array path that is no array"),
         pytest.param({"@arrayPath": [1, {}]}, "mapping", id="array path without a path"),
+        pytest.param({"@arrayPath": [{"@literal": [1, 2]}, {"x": 1}]}, "mapping", id="an array of its own"),
         pytest.param(
             {"@arrayPath": ["$.a", {"x": {"@no": 1}}]}, "mapping.@arrayPath[1].x", id="in an element"
         ),

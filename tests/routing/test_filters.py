@@ -123,6 +123,7 @@ def test_who_it_is_follows_the_body() -> None:
         ),
         ({"action": "allow_properties", "properties": ["properties"]}, "must be inside an object"),
         ({"percent": 101}, "filters[0].percent: expected `float` <= 100"),
+        ({"action": "drop_properties", "properties": ["a"] * 201}, "filters[0].properties: expected `array`"),
         ({"path": "a..b"}, "filters[0].path: 'a..b' is not a path"),
         ({"unknown": 1}, "filters[0]: object contains unknown field `unknown`"),
     ],
@@ -137,6 +138,11 @@ def test_a_connection_has_so_many_filters() -> None:
     rules(*[{}] * MOST_FILTERS)
     with pytest.raises(RulesRefused, match="filters: expected `array` of length <= 10"):
         rules(*[{}] * (MOST_FILTERS + 1))
+
+
+def test_rules_have_a_size() -> None:
+    with pytest.raises(RulesRefused, match=r"rules: have 2\d+ bytes as JSON, at most 200000 are accepted"):
+        read_rules({"events": {f"{'x' * 90}{number}": True for number in range(2_000)}})
 
 
 def test_filters_are_stored_as_they_are_read() -> None:

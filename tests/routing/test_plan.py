@@ -332,6 +332,18 @@ def test_an_event_has_so_many_violations_listed() -> None:
     assert len(violations(schema, list(range(1_000)))) == MOST_VIOLATIONS
 
 
+def test_omitting_properties_costs_the_events_length() -> None:
+    checker = plan(on_unplanned_property="omit", on_violation="omit")
+
+    def work(names: bytes) -> object:
+        sent = order().with_body({**order().body, "properties": dict.fromkeys(names.decode().split(","), 1)})
+        verdict = checker.check(sent)
+        assert verdict.message is not None and verdict.message.body["properties"] == {}
+        return verdict
+
+    check_growth(work, lambda size: b",".join(b"k%d" % number for number in range(size // 4)))
+
+
 def test_checking_an_event_costs_its_length() -> None:
     schema: Any = {"type": "string", "pattern": "^(a|aa)*b$", "enum": ["x"]}
     for _ in range(8):
