@@ -16,10 +16,13 @@ from cairn.routing.filters import PROTECTED
 from cairn.routing.fql.evaluate import holds
 from cairn.routing.message import Message
 from cairn.routing.typed_texts import Fql
+from cairn.routing.weight import is_heavier
 
 MOST_MAPPINGS = 50  # of a connection
 # Of a mapping's fields, as JSON: each may hold the whole message again.
 _MOST_BYTES = 8_000
+# Of what a mapping makes of one message.
+_MOST_MADE_BYTES, _MOST_LEVELS = 1_000_000, 96
 
 
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -54,13 +57,19 @@ def mapped(message: Message, mappings: Sequence[Mapping], destination: Destinati
         return Unmapped("the trigger of no mapping holds for this event")
     if not mapping.fields:
         return message
+    filled = resolve(mapping.fields, message.body)
+    if is_heavier(filled, _MOST_MADE_BYTES, _MOST_LEVELS):
+        return Unmapped(f"mapping {_shown(mapping)}: makes over {_MOST_MADE_BYTES} bytes of this event")
     if destination.presets:
         return msgspec.structs.replace(message, mapping=mapping.fields)
-    filled = resolve(mapping.fields, message.body)
     if not filled:
-        return Unmapped(f"mapping {mapping.name or mapping.trigger.text[:100]}: finds nothing in this event")
+        return Unmapped(f"mapping {_shown(mapping)}: finds nothing in this event")
     kept = {name: value for name, value in message.body.items() if name not in mapping.fields}
     return message.with_body({**kept, **filled})
+
+
+def _shown(mapping: Mapping) -> str:
+    return mapping.name or mapping.trigger.text[:100]
 
 
 def _triggered(message: Message, mappings: Sequence[Mapping]) -> Mapping | None:

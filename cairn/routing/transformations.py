@@ -15,12 +15,16 @@ from cairn.routing.message import Message
 from cairn.routing.paths import MISSING, value_at, with_value, without
 from cairn.routing.sampling import is_kept, script_json
 from cairn.routing.typed_texts import FieldPath, Fql
+from cairn.routing.weight import is_heavier
 from cairn.wire.reading import check_depth
 from cairn.wire.refusal import Rejected
+from cairn.wire.segment import MOST_EVENT_BYTES
 
 MOST_TRANSFORMATIONS = 50  # of a connection
 # Of a value that is set: bytes as JSON, and levels of arrays and objects.
 _MOST_SET_BYTES, _MOST_SET_DEPTH = 2_000, 8
+# Of a message's body, after each step.
+_MOST_LEVELS = 64
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?")
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -44,7 +48,7 @@ class Transformation(
 
 
 class Rename(Transformation, frozen=True, tag="rename"):
-    """What stands at `to` already is replaced."""
+    """What stands at `to` already is replaced. What would be nested too deep there drops the message."""
 
     source: FieldPath = msgspec.field(name="from")
     to: FieldPath
@@ -57,6 +61,8 @@ class Rename(Transformation, frozen=True, tag="rename"):
         value = value_at(body, self.source.path)
         if value is MISSING:
             return body
+        if _is_too_large(value, self.to):
+            return None
         return with_value(without(body, self.source.path), self.to.path, value)
 
     def sentence(self) -> str:
@@ -123,6 +129,8 @@ class Set(Transformation, frozen=True, tag="set"):
 
 
 class Copy(Transformation, frozen=True, tag="copy"):
+    """What is larger than an event may be drops the message: copies of copies would double it with every step."""
+
     source: FieldPath = msgspec.field(name="from")
     to: FieldPath
 
@@ -134,7 +142,9 @@ class Copy(Transformation, frozen=True, tag="copy"):
 
     def apply(self, body: Body, message: Message) -> Body | None:
         value = value_at(body, self.source.path)
-        return body if value is MISSING else with_value(body, self.to.path, value)
+        if value is MISSING:
+            return body
+        return None if _is_too_large(value, self.to) else with_value(body, self.to.path, value)
 
     def sentence(self) -> str:
         return f"Copy {self.source.text} to {self.to.text}."
@@ -222,6 +232,10 @@ def _applied(step: AnyTransformation, body: Body, message: Message) -> Body | No
     if not step.is_enabled or (step.condition is not None and not holds(step.condition.test, body)):
         return body
     return step.apply(body, message)
+
+
+def _is_too_large(value: Any, to: FieldPath) -> bool:
+    return is_heavier(value, MOST_EVENT_BYTES, _MOST_LEVELS - len(to.path))
 
 
 def _check_target(field: FieldPath) -> None:

@@ -86,6 +86,15 @@ def test_a_mapping_that_finds_nothing_says_so() -> None:
     )
 
 
+@pytest.mark.parametrize("to", [HEAP, ACTIONS], ids=["a destination without presets", "one with presets"])
+def test_a_mapping_that_would_make_an_event_much_larger_says_so(to: Destination) -> None:
+    fields = {"properties": {f"p{number}": {"@path": "$"} for number in range(300)}}
+    made = message(properties={"text": "x" * 20_000})
+    assert sent(made, rules({"fields": fields, "name": "Many"}), to) == (
+        "mapping Many: makes over 1000000 bytes of this event"
+    )
+
+
 def test_fields_of_a_preset_are_filled_otherwise_and_the_others_stay() -> None:
     chosen = rules(
         {

@@ -205,6 +205,32 @@ def test_transformations_are_stored_as_they_are_read() -> None:
         assert rules_json(read_rules({"transformations": [step]})) == {"transformations": [step]}
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(
+            [
+                step
+                for number in range(25)
+                for step in (
+                    {"kind": "copy", "from": "properties", "to": f"traits.c{number}"},
+                    {"kind": "copy", "from": "traits", "to": f"properties.c{number}"},
+                )
+            ],
+            id="copies of copies",
+        ),
+        pytest.param(
+            [{"kind": "rename", "from": "properties", "to": "properties" + ".x" * 31}] * 50, id="ever deeper"
+        ),
+    ],
+)
+def test_steps_that_would_make_an_event_ever_larger_drop_it(steps: list[dict[str, Any]]) -> None:
+    decided = decide(message(properties={"a": "x" * 1_000}), rules(*steps), HEAP)
+    assert isinstance(decided, Discarded) and decided.reason is Discard.DROPPED_BY_TRANSFORMATION
+    [shown] = preview(rules(*steps).transformations, [message(properties={"a": "x" * 1_000})])
+    assert shown[-1].after is None and len(shown) < 50
+
+
 def test_a_preview_shows_each_step_and_where_it_ends() -> None:
     made = rules(
         {"kind": "set", "path": "properties.a", "value": 1},
