@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psycopg import sql
 
 _MOST_MESSAGES = 1_000
-_MOST_BYTES = 8_000_000
+_MOST_BYTES = 4_000_000
 _CONNECT_S = 10
 _STATEMENT_MS: Literal[20_000] = 20_000
 _LONGEST_NAME = 63  # bytes of an identifier
