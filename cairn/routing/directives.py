@@ -5,7 +5,8 @@ directive does not find is left out of the result; null is kept. Source: contrac
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from msgspec import UNSET
@@ -73,9 +74,10 @@ def value_at(source: Json, path: str) -> Json:
     return value
 
 
-def _parts(path: str) -> Iterator[str]:
-    for match in _PATH_PART.finditer(path.removeprefix("$").removeprefix(".")):
-        yield next(part for part in match.groups() if part is not None)
+@lru_cache(maxsize=1_000)  # presets have a few dozen paths, which every message is asked
+def _parts(path: str) -> tuple[str, ...]:
+    matches = _PATH_PART.finditer(path.removeprefix("$").removeprefix("."))
+    return tuple(next(part for part in match.groups() if part is not None) for match in matches)
 
 
 def _directive(mapping: dict[str, Any]) -> str | None:

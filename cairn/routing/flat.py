@@ -4,14 +4,15 @@ Source: contracts/segment.md 5.1, 5.3 (`classic`), 5.5 and 5.6 (`with_indexes`, 
 (wire/properties.py) nothing is cut or trimmed: what is too long is for the receiver to say.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Literal
 
 import msgspec
 
-from cairn.routing.payload import check_shallow, json_bytes, rejected
+from cairn.routing.payload import json_bytes, rejected
 from cairn.wire.properties import dated, full_date
 
 NestedMode = Literal["flatten", "stringify", "drop"]
@@ -26,11 +27,11 @@ _EXPONENT_FROM, _EXPONENT_BELOW = 1e21, 1e-6
 
 def classic(properties: dict[str, Any]) -> Flat:
     """Dotted names; arrays as JSON text, dates in full, null and empty objects left out. Raises NotForDestination."""
-    check_shallow(properties)
     flat: Flat = {}
     names = _Names()
-    for key, value in properties.items():
-        _add_classic(flat, key, value, names)
+    with _too_deep():
+        for key, value in properties.items():
+            _add_classic(flat, key, value, names)
     return flat
 
 
@@ -48,11 +49,20 @@ def _add_classic(flat: Flat, key: str, value: Any, names: "_Names") -> None:
 
 def with_indexes(properties: Any, leaf: Leaf, mode: NestedMode = "flatten") -> Flat:
     """Dotted names, also of the places in arrays, so that empty ones vanish. Raises NotForDestination."""
-    check_shallow(properties)
     flat: Flat = {}
     if isinstance(properties, dict | list):
-        _add_nested(flat, "", properties, leaf, mode, _Names())
+        with _too_deep():
+            _add_nested(flat, "", properties, leaf, mode, _Names())
     return flat
+
+
+@contextmanager
+def _too_deep() -> Iterator[None]:
+    """Messages are a few dozen levels deep at most, so depth is not measured where it does no harm."""
+    try:
+        yield
+    except RecursionError as error:
+        raise rejected("the properties: are nested too deep; send flatter ones") from error
 
 
 def _add_nested(

@@ -26,20 +26,15 @@ def json_bytes(value: Any) -> bytes:  # Any: JSON
     try:
         return _encode(value)
     except (UnicodeEncodeError, OverflowError, RecursionError, TypeError, ValueError):
-        check_shallow(value, MOST_DEPTH + _DEPTH_AROUND)
+        pass
     try:
+        check_depth(value, MOST_DEPTH + _DEPTH_AROUND)
         text = json.dumps(safe_json(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except Rejected as error:
+        raise rejected("the message: is nested too deep; send a flatter one") from error
     except (TypeError, ValueError) as error:
         raise rejected(f"the message: is not JSON: {error}") from error
     return text.encode()
-
-
-def check_shallow(value: Any, levels: int = MOST_DEPTH) -> None:
-    """Raises NotForDestination for what is nested deeper."""
-    try:
-        check_depth(value, levels)
-    except Rejected as error:
-        raise rejected(f"the message: is nested more than {levels} levels deep") from error
 
 
 def rejected(detail: str) -> NotForDestination:

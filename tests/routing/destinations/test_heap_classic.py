@@ -21,6 +21,13 @@ HEAP = destination("heap_classic")
 NODE = {"library": {"name": "analytics-node"}}
 
 
+def listed(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 def sent(kind: str, **body: Any) -> tuple[str, bytes]:
     [request] = prepared(HEAP, message(kind, **body), app_id="123")
     assert request.call.method == "POST" and request.call.headers == {"content-type": "application/json"}
@@ -130,7 +137,14 @@ def test_another_host_is_a_setting() -> None:
         pytest.param({"userId": "u1"}, "event: is missing", id="no name"),
         pytest.param({"userId": "u1", "event": "e" * 1_025}, "event: has 1025 characters", id="long name"),
         pytest.param(
-            {"userId": "u1", "event": "Ev", "properties": nested(40)}, "the message: is nested", id="deep"
+            {"userId": "u1", "event": "Ev", "properties": nested(5_000)},
+            "the properties: too many long names",
+            id="deep",
+        ),
+        pytest.param(
+            {"userId": "u1", "event": "Ev", "properties": {"a": listed(5_000)}},
+            "the properties: are nested too deep",
+            id="deep lists",
         ),
     ],
 )
