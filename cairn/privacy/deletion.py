@@ -53,6 +53,7 @@ from cairn.privacy.destinations import Destinations
 from cairn.privacy.erasure import UsersToErase, find_erased
 from cairn.privacy.log_purge import logged_requests, purge_log, purge_set_aside
 from cairn.privacy.request import COMPLETE, Counts, ErasedUser, Receipt
+from cairn.privacy.routed import forget_routed, routed_up_to
 from cairn.store.erase import Erased
 from cairn.store.store import Store
 
@@ -105,8 +106,13 @@ def delete_users(resources: DeletionResources, payload: Any) -> None:  # Any: a 
         found = find_erased(connection, resources.store, list(work.environment_names), work.users)
     by_environment = _joined(found, work.found)
     _remember(resources.engine, work.deletion_id, by_environment)
+    remains_routed = forget_routed(resources.engine, by_environment, resources.log.end(), resources.clock())
     removed = purge_log(
-        resources.log, until, logged_requests(resources.log, resources.store, by_environment), by_environment
+        resources.log,
+        until,
+        logged_requests(resources.log, resources.store, by_environment),
+        by_environment,
+        routed=routed_up_to(resources.engine, resources.log),
     )
     removed += purge_set_aside(resources.paths.set_aside, by_environment)
     with resources.pause_loader(), resources.pause_segments({here.environment_id for here in by_environment}):
@@ -120,7 +126,7 @@ def delete_users(resources: DeletionResources, payload: Any) -> None:  # Any: a 
                 _forget_rows(connection, here)
         for here in by_environment:
             resources.feed.forget(here.environment_id, here.raw_ids, here.names)
-    remains = _remains(resources, by_environment, is_scrubbed=resources.store.scrub())
+    remains = _remains(resources, by_environment, is_scrubbed=resources.store.scrub()) + remains_routed
     remains += _forget_elsewhere(resources, work, by_environment)
     receipt = Receipt(tuple(user.hash for user in work.users), tuple(counts), removed, tuple(remains))
     _finish(resources, work.deletion_id, receipt)

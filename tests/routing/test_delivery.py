@@ -10,7 +10,7 @@ import pytest
 from tests.patience import eventually
 from tests.prepared import Demos
 from tests.routing.target import Got, Say, Target, always, serving
-from tests.routing.world import OPTIONS, SECRET, Routed
+from tests.routing.world import OPTIONS, SECRET, Api, Routed
 from tests.served import Served
 
 
@@ -261,6 +261,78 @@ def test_settings_that_are_not_complete_any_more_are_a_reason(routed: Routed, ta
     )
     assert routed.state(known).state == "stopped" and "url" in routed.state(known).detail
     routed.delete(known)
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+def test_a_dead_letter_is_sent_once_more_when_somebody_asks(
+    routed: Routed, target: Target, batch: int
+) -> None:
+    known, api = routed.connect(target, batch=batch), Api(routed)
+    target.answer = always(400)
+    routed.send([0, 1], f"buried{batch}")
+    routed.passed(known)
+    first, second = routed.letters(known)
+    target.answer = always(418)
+    here = {"params": {"environment": "production"}}
+    api("POST", f"/connections/{known.id}/dead-letters/{first.id}/redrive", **here)
+    again = eventually(lambda: next((one for one in routed.letters(known) if "418" in one.detail), None))
+    assert (again.id, again.redrive_at) == (first.id, None), "it is the same letter, with the new answer"
+    target.answer = always(200)
+    api("POST", f"/connections/{known.id}/dead-letters/redrive", json={}, **here)
+    eventually(lambda: not routed.letters(known))
+    assert target.numbers(f"buried{batch}") == [0, 1]
+    assert {first.message["message_id"], second.message["message_id"]} == {
+        f"buried{batch}-0",
+        f"buried{batch}-1",
+    }
+
+
+def test_a_deleted_user_is_dropped_on_the_way_and_from_dead_letters_and_others_are_not(
+    routed: Routed, target: Target
+) -> None:
+    known, api = routed.connect(target), Api(routed)
+    target.answer = always(400)
+    routed.send([0], "leaves@shop.test", "stays@shop.test")
+    routed.passed(known)
+    assert len(routed.letters(known)) == 2
+    target.answer = always(503)
+    routed.send(range(1, 6), "leaves@shop.test", "stays@shop.test")
+    eventually(lambda: (state := routed.state(known)) and state.state == "waiting" and state.waiting == 10)
+    here = {"params": {"environment": "production"}}
+    eventually(lambda: api("GET", "/users/leaves@shop.test/export", **here)["events"])
+    asked = api("DELETE", "/users/leaves@shop.test", status=202, **here)
+    eventually(lambda: api("GET", f"/deletions/{asked['id']}")["state"] == "complete")
+    assert {letter.user_id for letter in routed.letters(known)} == {"stays@shop.test"}
+    assert "leaves@shop.test" not in repr(routed.samples(known))
+    before = len(target.got)
+    target.answer = always(200)
+    routed.passed(known)
+    assert target.numbers("stays@shop.test") == [1, 2, 3, 4, 5]
+    assert target.numbers("leaves@shop.test") == []
+    assert not any(got.body["userId"] == "leaves@shop.test" for got in target.got[before:])
+
+
+def test_of_a_batch_in_the_log_others_are_delivered_when_a_user_is_deleted(
+    demos: Demos, tmp_path: Path, target: Target
+) -> None:
+    """Also when delivery has it no longer in memory, and reads it again."""
+    served = demos.served(tmp_path / "data", *OPTIONS).start()
+    routed = Routed(served)
+    known, api = routed.connect(target), Api(routed)
+    target.answer = always(503)
+    routed.send(range(3), "leaves@shop.test", "stays@shop.test")
+    eventually(lambda: (state := routed.state(known)) and state.waiting == 6)
+    here = {"params": {"environment": "production"}}
+    eventually(lambda: api("GET", "/users/leaves@shop.test/export", **here)["events"])
+    asked = api("DELETE", "/users/leaves@shop.test", status=202, **here)
+    eventually(lambda: api("GET", f"/deletions/{asked['id']}")["state"] == "complete")
+    os.kill(delivery_pids(served)[0], signal.SIGKILL)
+    target.answer = always(200)
+    routed.passed(known)
+    firsts = list(dict.fromkeys(target.numbers("stays@shop.test")))
+    assert (firsts, target.numbers("leaves@shop.test")) == ([0, 1, 2], [])
+    routed.close()
+    assert served.stop() == 0
 
 
 @pytest.mark.slow

@@ -23,6 +23,8 @@ from cairn.routing.connections import (
     create_connection,
     delete_connection,
 )
+from cairn.workspace.api_token import create_token
+from cairn.workspace.permission import Role
 from cairn.workspace.sealed import open_seal
 from tests.databases import open_test_metadata
 from tests.patience import PATIENCE_S, eventually
@@ -139,3 +141,20 @@ class Routed:
     def state(self, known: Connection) -> Any:
         rows = self.rows(delivery_states, known)
         return rows[0] if rows else None
+
+
+class Api:
+    """The API of a served Cairn, as a program asks it."""
+
+    def __init__(self, routed: Routed) -> None:
+        self._routed = routed
+        with routed.engine.begin() as connection:
+            _, token = create_token(
+                connection, routed.workspace_id, name="Tests", now=utc_now(), role=Role.ADMIN
+            )
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def __call__(self, method: str, path: str, *, status: int = 200, **options: Any) -> Any:
+        answer = self._routed.http.request(method, f"/api/v1{path}", headers=self._headers, **options)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from cairn.db.engine import reading
 from cairn.db.routing_tables import delivery_erasures
-from cairn.routing.delivery.tape import Erasure
+from cairn.routing.delivery.erased import Erasure
 
 # Those that came first have been passed by every lane long ago.
 _MOST_KNOWN = 1_000
@@ -67,5 +67,5 @@ class Pending:
             connection.execute(
                 sa.update(delivery_erasures)
                 .where(delivery_erasures.c.id.in_(ids))
-                .values(is_acknowledged=True)
+                .values(is_acknowledged=True, names=[])
             )

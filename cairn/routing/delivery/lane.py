@@ -20,11 +20,12 @@ from cairn.log_position import entry_of
 from cairn.routing.connections import Connection
 from cairn.routing.decide import Discarded, decide
 from cairn.routing.delivery.breaker import Breaker
+from cairn.routing.delivery.erased import Erasure
 from cairn.routing.delivery.ledger import Exchange, Ledger, Letter, Outcome, Sample, latency_class
-from cairn.routing.delivery.records import State
+from cairn.routing.delivery.records import Redrive, State
 from cairn.routing.delivery.sending import Result, Sending
 from cairn.routing.delivery.shown import Hidden
-from cairn.routing.delivery.tape import Cursor, Erasure, Tape, names_user
+from cairn.routing.delivery.tape import Cursor, Tape
 from cairn.routing.delivery.verdicts import Decided, deadline_ms, decide_all
 from cairn.routing.delivery.window import Waiting, Window
 from cairn.routing.destination import Configuration, Destination
@@ -76,6 +77,7 @@ class Lane:
         self._state_since = shared.clock()
         self._session: AsyncSession | None = None
         self._erasures: tuple[Erasure, ...] = ()
+        self._redriven: set[tuple[int, datetime]] = set()  # wishes that were followed and may still be read
         self.configure(setup)
 
     def configure(self, setup: Setup) -> None:
@@ -127,6 +129,18 @@ class Lane:
         self._pending = deque(message for message in self._pending if not self._is_gone(message))
         self._window.erase(self._is_gone)
         self.wake()
+
+    def redrive(self, wanted: Sequence[Redrive]) -> None:
+        """All dead letters that are to be sent once more, or the first of them. Each wish is followed once."""
+        self._redriven &= {(redrive.letter_id, redrive.at) for redrive in wanted}
+        if self.setup.destination is None or self.setup.wrong:
+            return
+        for redrive in wanted:
+            wish = (redrive.letter_id, redrive.at)
+            if wish not in self._redriven and not self._window.is_full and not self._is_gone(redrive.message):
+                self._redriven.add(wish)
+                self._window.add(redrive.message, letter_id=redrive.letter_id)
+                self.wake()
 
     def state(self) -> State:
         oldest = self._window.oldest
@@ -252,7 +266,7 @@ class Lane:
         now = self._shared.clock()
         if result.discard:
             for waiting in group:
-                self._discard(waiting.message, result.discard, result.verdict.detail)
+                self._refuse(waiting, result, now)
             return [Decided(waiting, "dead") for waiting in group]
         self._hear(result, now)
         decided = decide_all(
@@ -285,6 +299,8 @@ class Lane:
         if decided.fate == "dead":
             self._bury(decided.waiting, decided.reason, result.exchange, decided.detail, now)
             return
+        if decided.fate == "delivered" and decided.waiting.letter_id:
+            ledger.redriven(decided.waiting.letter_id)
         outcome: Outcome = "delivered" if decided.fate == "delivered" else "retried"
         reason = "" if outcome == "delivered" else result.label
         latency = latency_class(to_ms(now) - message.received_ms) if outcome == "delivered" else 0
@@ -297,7 +313,16 @@ class Lane:
             return
         self._shared.ledger.count(self.id, "failed", reason, to_ms(now))
         shown = Exchange(exchange.request, exchange.answer, self._hidden.detail(detail))
-        self._shared.ledger.bury(Letter(self.id, waiting.message, shown, reason, waiting.attempts, now))
+        self._shared.ledger.bury(
+            Letter(self.id, waiting.message, shown, reason, waiting.attempts, now, waiting.letter_id > 0)
+        )
+
+    def _refuse(self, waiting: Waiting, result: Result, now: datetime) -> None:
+        """The destination's code says that a message is not for it. Of a letter it is the answer."""
+        if waiting.letter_id:
+            self._bury(waiting, result.discard, result.exchange, result.verdict.detail, now)
+        else:
+            self._discard(waiting.message, result.discard, result.verdict.detail)
 
     def _discard(self, message: Message, reason: str, detail: str) -> None:
         now, ledger = self._shared.clock(), self._shared.ledger
@@ -336,7 +361,7 @@ class Lane:
         return any(
             erasure.environment_id == self.setup.connection.environment_id
             and entry_of(message.position) <= erasure.until
-            and names_user(erasure, message)
+            and erasure.is_meant(message)
             for erasure in self._erasures
         )
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from cairn.routing.delivery.erased import Erasure
 from cairn.routing.message import Message
 
 Outcome = Literal["delivered", "discarded", "retried", "failed"]
@@ -57,20 +58,22 @@ class Letter(Struct, frozen=True):
     reason: str
     attempts: int
     at: datetime
+    is_again: bool = False  # it was one already, and was sent once more
 
 
 class Records(Struct):
     counts: Counter[Count]
     samples: list[Sample]
     letters: list[Letter]
+    redriven: list[int]  # ids of dead letters that were delivered after all
 
     def __bool__(self) -> bool:
-        return bool(self.counts or self.samples or self.letters)
+        return bool(self.counts or self.samples or self.letters or self.redriven)
 
 
 class Ledger:
     def __init__(self) -> None:
-        self._records = Records(Counter(), [], [])
+        self._records = Records(Counter(), [], [], [])
         self._sampled: Counter[tuple[int, Outcome, str]] = Counter()
         self.unwritten = 0  # dead letters, with those that are being written
 
@@ -94,32 +97,31 @@ class Ledger:
         self._records.letters.append(letter)
         self.unwritten += 1
 
+    def redriven(self, letter_id: int) -> None:
+        self._records.redriven.append(letter_id)
+
     def take(self) -> Records:
         """What is to be written; call `written` when it is."""
-        records, self._records = self._records, Records(Counter(), [], [])
+        records, self._records = self._records, Records(Counter(), [], [], [])
         self._sampled.clear()
         return records
 
     def written(self, records: Records) -> None:
         self.unwritten -= len(records.letters)
 
-    def forget(self, connection_ids: set[int], names: frozenset[str]) -> None:
+    def forget(self, connection_ids: set[int], erasure: Erasure) -> None:
         """Drop what is kept of users who were deleted."""
         records = self._records
         records.samples = [
-            sample for sample in records.samples if not _is_theirs(sample, connection_ids, names)
+            sample for sample in records.samples if not _is_theirs(sample, connection_ids, erasure)
         ]
-        letters = [letter for letter in records.letters if not _is_theirs(letter, connection_ids, names)]
+        letters = [letter for letter in records.letters if not _is_theirs(letter, connection_ids, erasure)]
         self.unwritten -= len(records.letters) - len(letters)
         records.letters = letters
 
 
-def _is_theirs(entry: Sample | Letter, connection_ids: set[int], names: frozenset[str]) -> bool:
-    return entry.connection_id in connection_ids and is_of(entry.message, names)
-
-
-def is_of(message: Message, names: frozenset[str]) -> bool:
-    return message.user_id in names or message.anonymous_id in names
+def _is_theirs(entry: Sample | Letter, connection_ids: set[int], erasure: Erasure) -> bool:
+    return entry.connection_id in connection_ids and erasure.is_meant(entry.message)
 
 
 def latency_class(latency_ms: int) -> int:

@@ -13,15 +13,18 @@ from functools import partial
 import sqlalchemy as sa
 
 from cairn.clock import Clock
+from cairn.db.engine import reading
 from cairn.errors import Unavailable
 from cairn.eventlog.log import EventLog
 from cairn.http_client import AsyncHttpClient
 from cairn.routing.catalogue import destination as in_catalogue
+from cairn.routing.delivery.erased import Erasure
 from cairn.routing.delivery.erasures import Pending
 from cairn.routing.delivery.lane import Lane, Setup, Shared
 from cairn.routing.delivery.ledger import Ledger
+from cairn.routing.delivery.records import Redrive, read_redrives
 from cairn.routing.delivery.setups import Find, Setups
-from cairn.routing.delivery.tape import Erasure, Tape
+from cairn.routing.delivery.tape import Tape
 from cairn.routing.delivery.writing import Writer
 from cairn.workspace.sealed import Seal
 
@@ -54,9 +57,10 @@ class Delivery:
         self._shared = Shared(self._tape, self._ledger, client, clock, lag_ms)
         self._setups = Setups(engine, seal, find)
         self._writer = Writer(engine, log, clock)
+        self._writing = asyncio.Lock()
         self._lanes: dict[int, tuple[Lane, asyncio.Task[None]]] = {}
         self._erasures = Pending(engine)
-        # One for looking, one for writing: a long write keeps no change waiting.
+        # Two: a long write keeps no change waiting.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="metadata")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -96,7 +100,7 @@ class Delivery:
 
     async def _look_at_connections(self) -> None:
         loop = asyncio.get_running_loop()
-        found, erasures = await loop.run_in_executor(self._threads, self._looked)
+        found, erasures, redrives = await loop.run_in_executor(self._threads, self._looked)
         setups = {setup.connection.id: setup for setup in found}
         gone = [
             connection_id
@@ -112,10 +116,15 @@ class Delivery:
                 lane.configure(setup)
         if erasures:
             self._erase(erasures)
+            await self._write()  # what was gathered before, so that the job finds it
             await loop.run_in_executor(self._threads, self._erasures.acknowledge, erasures)
+        for connection_id, (lane, _) in self._lanes.items():
+            lane.redrive(redrives.get(connection_id, []))
 
-    def _looked(self) -> tuple[list[Setup], list[tuple[int, Erasure]]]:
-        return self._setups.read(), self._erasures.read()
+    def _looked(self) -> tuple[list[Setup], list[tuple[int, Erasure]], dict[int, list[Redrive]]]:
+        erasures = self._erasures.read()
+        with reading(self._engine) as connection:
+            return self._setups.read(), erasures, read_redrives(connection)
 
     async def _start_lane(self, setup: Setup) -> None:
         connection = setup.connection
@@ -145,12 +154,13 @@ class Delivery:
 
     async def _write(self) -> None:
         """Taken out in one moment: no cursor stands behind what is written with it."""
-        for lane, _ in self._lanes.values():
-            self._writer.note(lane)
-        if self._writer.is_free:
-            self._writer.load(self._ledger.take())
-        records = await asyncio.get_running_loop().run_in_executor(self._threads, self._writer.write)
-        self._ledger.written(records)
+        async with self._writing:
+            for lane, _ in self._lanes.values():
+                self._writer.note(lane)
+            if self._writer.is_free:
+                self._writer.load(self._ledger.take())
+            records = await asyncio.get_running_loop().run_in_executor(self._threads, self._writer.write)
+            self._ledger.written(records)
 
     async def _write_last(self) -> None:
         try:
@@ -171,7 +181,7 @@ class Delivery:
                 for connection_id, (lane, _task) in self._lanes.items()
                 if lane.setup.connection.environment_id == erasure.environment_id
             }
-            self._ledger.forget(own, erasure.names)
+            self._ledger.forget(own, erasure)
 
 
 def _begins_anew(lane: Lane, setup: Setup | None) -> bool:

@@ -1,7 +1,7 @@
 """Writing what delivery gathered into the metadata database, and deleting what is old or a deleted user's."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,17 +14,22 @@ from cairn.db.routing_tables import (
     connections,
     dead_letters,
     delivery_counts,
+    delivery_erasures,
     delivery_samples,
     delivery_states,
 )
+from cairn.routing.delivery.erased import names_anybody
 from cairn.routing.delivery.ledger import Letter, Records, Sample
-from cairn.routing.delivery.shown import message_json
+from cairn.routing.delivery.shown import message_json, read_message
 from cairn.routing.message import Message
 
 MOST_SAMPLES = 10  # of a connection, outcome and reason: the newest
 MOST_LETTERS = 10_000  # of a connection; what comes after them is counted only
 LETTERS_KEPT = timedelta(days=30)
 COUNTS_KEPT = timedelta(days=31)
+ERASURES_KEPT = timedelta(days=1)  # that nobody withdrew; they name nobody any more
+_LETTER_KEY = ["connection_id", "position"]
+_MOST_REDRIVEN = 200  # letters of a connection at a time
 
 
 class State(Struct, frozen=True):
@@ -46,6 +51,7 @@ def write_records(
     known = set(connection.execute(sa.select(connections.c.id)).scalars())
     _add_counts(connection, records, known)
     _add_samples(connection, [sample for sample in records.samples if sample.connection_id in known], now)
+    connection.execute(sa.delete(dead_letters).where(among(dead_letters.c.id, records.redriven)))
     _add_letters(connection, [letter for letter in records.letters if letter.connection_id in known])
     for state in states:
         if state.connection_id in known:
@@ -56,17 +62,42 @@ def forget_old(connection: sa.Connection, now: datetime) -> None:
     oldest = int((now - COUNTS_KEPT).timestamp() // 60)
     connection.execute(sa.delete(delivery_counts).where(delivery_counts.c.minute < oldest))
     connection.execute(sa.delete(dead_letters).where(dead_letters.c.expires_at < now))
+    is_old = delivery_erasures.c.created_at < now - ERASURES_KEPT
+    connection.execute(sa.delete(delivery_erasures).where(delivery_erasures.c.is_acknowledged, is_old))
 
 
-def forget_users(connection: sa.Connection, environment_ids: Collection[int], names: Collection[str]) -> int:
-    """Delete the samples and dead letters of these users; return how many letters it were."""
-    own = sa.select(connections.c.id).where(connections.c.environment_id.in_(environment_ids))
-    deleted = 0
+class Redrive(Struct, frozen=True):
+    """A dead letter that somebody wants to be sent once more."""
+
+    letter_id: int
+    at: datetime  # when they asked: another time is another wish
+    message: Message
+
+
+def read_redrives(connection: sa.Connection) -> dict[int, list[Redrive]]:
+    """By connection id its oldest ones."""
+    is_wanted = dead_letters.c.redrive_at.is_not(None)
+    connection_ids = connection.execute(sa.select(dead_letters.c.connection_id).where(is_wanted).distinct())
+    wanted: dict[int, list[Redrive]] = {}
+    for connection_id in connection_ids.scalars().all():
+        query = sa.select(dead_letters.c.id, dead_letters.c.redrive_at, dead_letters.c.message).where(
+            is_wanted, dead_letters.c.connection_id == connection_id
+        )
+        rows = connection.execute(query.order_by(dead_letters.c.id).limit(_MOST_REDRIVEN))
+        wanted[connection_id] = [Redrive(row.id, row.redrive_at, read_message(row.message)) for row in rows]
+    return wanted
+
+
+def forget_users(connection: sa.Connection, environment_id: int, names: frozenset[str]) -> None:
+    """Delete the samples and dead letters of these users. `names`: as of an `Erasure`."""
+    own = sa.select(connections.c.id).where(connections.c.environment_id == environment_id)
     for table in (delivery_samples, dead_letters):
-        is_theirs = among(table.c.user_id, names) | among(table.c.anonymous_id, names)
-        gone = connection.execute(sa.delete(table).where(table.c.connection_id.in_(own), is_theirs))
-        deleted = gone.rowcount
-    return deleted
+        query = sa.select(table.c.id, table.c.user_id, table.c.anonymous_id)
+        rows = connection.execute(query.where(table.c.connection_id.in_(own))).all()
+        theirs = [
+            row.id for row in rows if names_anybody(names, environment_id, row.user_id, row.anonymous_id)
+        ]
+        connection.execute(sa.delete(table).where(among(table.c.id, theirs)))
 
 
 def _add_counts(connection: sa.Connection, records: Records, known: set[int]) -> None:
@@ -126,10 +157,15 @@ def _add_letters(connection: sa.Connection, letters: list[Letter]) -> None:
     rows = []
     for letter in letters:
         counts[letter.connection_id] += 1
-        if counts[letter.connection_id] <= MOST_LETTERS:
+        if letter.is_again or counts[letter.connection_id] <= MOST_LETTERS:
             rows.append(_letter_row(letter))
-    if rows:  # one that is there already was met again after a crash
-        connection.execute(_insert(connection, dead_letters).on_conflict_do_nothing(), rows)
+    if rows:  # one that is there already was sent once more, or was met again after a crash
+        insert = _insert(connection, dead_letters)
+        changed = {name: insert.excluded[name] for name in rows[0] if name not in _LETTER_KEY}
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=_LETTER_KEY, set_=changed | {"redrive_at": None}),
+            rows,
+        )
 
 
 def _letter_row(letter: Letter) -> dict[str, Any]:  # Any: each column its own

@@ -16,6 +16,7 @@ from msgspec import Struct
 from cairn.event import Arrival
 from cairn.eventlog.log import Entry, EventLog
 from cairn.log_position import MOST_EVENTS, log_position
+from cairn.routing.delivery.erased import Erasure
 from cairn.routing.message import Message
 from cairn.routing.to_message import message_of
 from cairn.wire.segment import parse_segment
@@ -37,14 +38,6 @@ Cursor = tuple[int, int]
 class Piece(Struct, frozen=True):
     messages: dict[int, list[Message]]  # by source id, in the order of the log
     next: Cursor
-
-
-class Erasure(Struct, frozen=True):
-    """Users who were deleted: of what the log held then nothing of them is delivered any more."""
-
-    environment_id: int
-    names: frozenset[str]
-    until: int  # the log's entry then
 
 
 class Tape:
@@ -139,11 +132,7 @@ class Tape:
             for erasure in erasures
             if entry.position <= erasure.until and erasure.environment_id in arrival.environments
         ]
-        return [message for message in messages if not any(names_user(erasure, message) for erasure in meant)]
-
-
-def names_user(erasure: Erasure, message: Message) -> bool:
-    return message.user_id in erasure.names or message.anonymous_id in erasure.names
+        return [message for message in messages if not any(erasure.is_meant(message) for erasure in meant)]
 
 
 def _of_request(arrival: Arrival, position: int) -> Iterable[Message]:

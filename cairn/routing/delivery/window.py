@@ -34,6 +34,7 @@ class Waiting(Struct, eq=False):
     failed_alone: int = 0  # in requests that it had to itself, while others succeeded
     successes: int = -1  # of the connection when it last failed
     is_erased: bool = False  # its user was deleted
+    letter_id: int = 0  # of a dead letter that is sent once more
 
     @property
     def key(self) -> str:
@@ -64,7 +65,8 @@ class Window:
 
     @property
     def oldest(self) -> Waiting | None:
-        return next(iter(self._all.values()), None)
+        """Of those that the log alone holds."""
+        return next((waiting for waiting in self._all.values() if not waiting.letter_id), None)
 
     @property
     def retrying(self) -> int:
@@ -73,9 +75,9 @@ class Window:
     def next_due_s(self) -> float | None:
         return self._due[0][0] if self._due else None
 
-    def add(self, message: Message) -> None:
-        """In the order of the log."""
-        waiting = Waiting(message, self._number)
+    def add(self, message: Message, *, letter_id: int = 0) -> None:
+        """In the order of the log; a dead letter behind what is there."""
+        waiting = Waiting(message, self._number, letter_id=letter_id)
         self._number += 1
         self._all[waiting.number] = waiting
         self._queues.setdefault(waiting.key, deque()).append(waiting)
