@@ -36,6 +36,36 @@ _NEUTRAL = """<script>
 </script>
 <script async src="%(url)s/k/%(app_id)s.js"></script>"""
 
+_SEGMENT = """<script>
+  !function () {
+    var analytics = window.analytics = window.analytics || [];
+    if (analytics.initialize) return;
+    if (analytics.invoked) return window.console && console.error('Segment snippet included twice.');
+    analytics.invoked = true;
+    analytics.factory = function (name) {
+      return function () {
+        if (window.analytics.initialized) return window.analytics[name].apply(window.analytics, arguments);
+        analytics.push([name].concat([].slice.call(arguments)));
+        return analytics;
+      };
+    };
+    ('trackSubmit trackClick trackLink trackForm pageview identify reset group track ready alias debug page screen ' +
+     'once off on addSourceMiddleware addIntegrationMiddleware setAnonymousId addDestinationMiddleware register')
+      .split(' ').forEach(function (name) { analytics[name] = analytics.factory(name); });
+    analytics.load = function (key, options) {
+      var script = document.createElement('script');
+      script.async = true;
+      script.src = '%(url)s/analytics.js/v1/' + key + '/analytics.min.js';
+      var first = document.getElementsByTagName('script')[0];
+      first.parentNode.insertBefore(script, first);
+      analytics._loadOptions = options;
+    };
+    analytics._writeKey = '%(write_key)s';%(cdn)s
+    analytics.load('%(write_key)s');
+    analytics.page();
+  }();
+</script>"""
+
 
 def current(client: Client) -> Snippet:
     note = "A page that has Heap's snippet keeps it: only its host becomes this one."
@@ -47,5 +77,14 @@ def neutral(client: Client) -> Snippet:
     return Snippet("Or under a neutral name", _filled(_NEUTRAL, client), note)
 
 
+def segment(client: Client) -> Snippet:
+    """analytics.js finds by itself where it came from, but only over https. contracts/segment.md fact 6"""
+    note = "A page that has Segment's snippet keeps it: only cdn.segment.com becomes this host, and events follow."
+    if client.url.startswith("http://"):
+        note += " Over plain http a page also says analytics._cdn, as above."
+    return Snippet("analytics.js, from here", _filled(_SEGMENT, client), note)
+
+
 def _filled(text: str, client: Client) -> str:
-    return text % {"url": client.url, "app_id": client.app_id}
+    cdn = "" if client.url.startswith("https://") else f"\n    analytics._cdn = '{client.url}';"
+    return text % {"url": client.url, "app_id": client.app_id, "write_key": client.write_key, "cdn": cdn}

@@ -25,11 +25,13 @@ class _Api:
     def __init__(self, world: World, tenant: Tenant) -> None:
         self._world, self._tenant = world, tenant
 
-    def __call__(self, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
+    def __call__(
+        self, method: str, path: str, body: Any = None, *, status: int = 200, role: Role = Role.EDITOR
+    ) -> Any:
         response = self._world.client.request(
             method,
             f"/api/v1{path}",
-            headers={"Authorization": f"Bearer {self._tenant.tokens[Role.EDITOR]}"},
+            headers={"Authorization": f"Bearer {self._tenant.tokens[role]}"},
             **({} if body is None else {"json": body}),
         )
         assert response.status_code == status, response.text
@@ -53,6 +55,31 @@ def test_environments_and_sources(api: _Api, own: Tenant) -> None:
     connection = {"destination": "heap", "environment_id": environments[1]["id"], "is_enabled": True}
     assert sources[0]["connections"] == [connection]
     assert len(api("GET", "/sources")["sources"]) == 4
+    browser = sources[0]["browser"]
+    assert browser["app_id"] == environments[1]["app_id"] and browser["settings"]["mode"] == "device"
+    assert sources[1]["browser"] is None
+
+
+def test_how_a_sources_pages_run_heap(api: _Api, own: Tenant) -> None:
+    web, server = api("GET", "/sources?environment=production")["sources"]
+
+    def change(source: Any, body: Any, status: int = 200) -> Any:
+        path = f"/sources/{source['id']}?environment=production"
+        return api("PATCH", path, body, status=status, role=Role.ADMIN)
+
+    settings = change(web, {"browser": {"disableTextCapture": True, "mode": "cloud"}})["browser"]["settings"]
+    assert (settings["mode"], settings["disableTextCapture"], settings["variant"]) == (
+        "cloud",
+        True,
+        "classic",
+    )
+    assert change(web, {"is_enabled": False})["browser"]["settings"] == settings
+    assert change(web, {"is_enabled": True, "browser": {"mode": "device"}})["is_enabled"]
+    known = api("GET", f"/sources/{web['id']}?environment=production")
+    assert known["browser"]["settings"] == {**settings, "mode": "device"}
+    for wrong in ({"mode": "phone"}, {"browserArrayLimit": -1}, {"browserArrayLimit": 10**9}, {"x": 1}):
+        change(web, {"browser": wrong}, status=422)
+    change(server, {"browser": {"mode": "cloud"}}, status=422)
 
 
 def test_segment_from_making_to_deleting(api: _Api, own: Tenant, world: World) -> None:

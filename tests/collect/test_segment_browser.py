@@ -12,11 +12,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from cairn.published.source_settings import document_name, encode
 from cairn.routing.rules import Rules
+from cairn.web import browser_snippet
+from cairn.web.snippets import Client
+from tests.collect.edges import edge, site
 from tests.collect.segment_pages import (
     CAIRN_HOST,
     CLIENTS,
     NOTHING,
+    SITE,
+    Visit,
     device,
     found_in,
     path_of,
@@ -27,7 +33,8 @@ from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
-BROWSER = Path(__file__).parents[2] / "browser"
+ROOT = Path(__file__).parents[2]
+BROWSER = ROOT / "browser"
 RELEASES = ("1.84.0", "1.83.0", "1.76.1")
 
 
@@ -192,3 +199,26 @@ def test_an_unknown_write_key_starts_nothing_and_sends_nobody_anything(
         visit.page.wait_for_load_state("networkidle")
         assert visit.hosts == {"shop.test", CAIRN_HOST}
         assert [path_of(url) for url in visit.asked[1:]] == ["/analytics.js/v1/wk_nobody/analytics.min.js"]
+
+
+def test_the_snippet_that_cairn_offers_is_the_guides_and_works(
+    chromium: Browser, tmp_path: Path, script_folder: Path
+) -> None:
+    guide = (ROOT / "docs/guide/move-from-segment.md").read_text()
+    offered = browser_snippet.segment(Client("https://cairn.example", write_key="wk_shop")).code
+    assert f"```html\n{offered}\n```" in guide
+    data = tmp_path / "data"
+    with edge(data, script_folder, {document_name(SITE): encode(device())}) as address:
+        url = address.replace("localhost", CAIRN_HOST)
+        with site(
+            browser_snippet.segment(Client(url, write_key="wk_web")).code + "<button>x</button>"
+        ) as port:
+            context = chromium.new_context()
+            visit = Visit(context, port).open()
+            visit.run("analytics.track('Offered')")
+            visit.wait_for("Offered")
+            visit.wait_for_capture("Offered")
+            assert visit.wait_for("page")["writeKey"] == "wk_web"
+            assert visit.hosts == {"shop.test", CAIRN_HOST} and visit.said == []
+            context.close()
+    assert [len(found_in(data, kind)) for kind in ("pageview", "Offered")] == [1, 1]

@@ -1,13 +1,16 @@
 """Environments and the sources that send into them. Keys are not shown here: pages show them to those who may."""
 
 from collections.abc import Iterable
+from typing import Any, Literal
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Query, Versioned
 from cairn.api.resources.users import EnvironmentQuery
 from cairn.app import sources
 from cairn.app.call import Call
+from cairn.app.device_mode import change_in_browser, read_all_in_browser
 from cairn.app.editions import Edited
 from cairn.workspace.environment import Environment
 from cairn.workspace.permission import Verb
@@ -32,6 +35,13 @@ class ConnectionAnswer(Struct, frozen=True):
     is_enabled: bool
 
 
+class BrowserAnswer(Struct, frozen=True):
+    """How the source's pages run Heap."""
+
+    app_id: str  # of the environment that the source feeds
+    settings: dict[str, Any]  # Any: by each setting's kind; their names are those of `browser` in a change
+
+
 class SourceAnswer(Struct, frozen=True):
     id: Id
     environment_id: Id
@@ -39,14 +49,29 @@ class SourceAnswer(Struct, frozen=True):
     kind: SourceKind
     is_enabled: bool
     connections: list[ConnectionAnswer]
+    browser: BrowserAnswer | None  # null: the source has no page that loads Heap
 
 
 class SourceList(Struct, frozen=True):
     sources: list[SourceAnswer]
 
 
+class BrowserChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left out stays. The names are those of Heap's own settings."""
+
+    mode: Literal["device", "cloud"] | UnsetType = UNSET  # events are sent by the browser, or by this server
+    variant: Literal["classic", "actions"] | UnsetType = UNSET  # as Heap, or as Heap Web (Actions)
+    disableTextCapture: bool | UnsetType = UNSET
+    disableTargetText: bool | UnsetType = UNSET
+    secureCookie: bool | UnsetType = UNSET
+    browserArrayLimit: int | UnsetType = UNSET
+
+
 class SourceChange(Struct, frozen=True, forbid_unknown_fields=True):
-    is_enabled: bool
+    """What is left out stays."""
+
+    is_enabled: bool | UnsetType = UNSET
+    browser: BrowserChange | UnsetType = UNSET
 
 
 class SourceQuery(Query, frozen=True):
@@ -95,9 +120,15 @@ def read_source(call: Call, source_id: Id, query: EnvironmentQuery) -> Versioned
 def change_source(
     call: Call, source_id: Id, query: EnvironmentQuery, body: SourceChange, expected: int | None
 ) -> Versioned[SourceAnswer]:
-    """Switch a source on or off. What is sent with its key while it is off is refused."""
-    source = sources.get_source(call, call.environment(query.environment), source_id)
-    return _source(call, sources.switch_source(call, source, is_enabled=body.is_enabled, expected=expected))
+    """Switch a source on or off, or say how its pages run Heap. What is sent while it is off is refused."""
+    environment = call.environment(query.environment)
+    source = sources.get_source(call, environment, source_id)
+    if body.browser is not UNSET:
+        settings = msgspec.to_builtins(body.browser)
+        expected = change_in_browser(call, source, settings, expected=expected).edition
+    if body.is_enabled is not UNSET:
+        sources.switch_source(call, source, is_enabled=body.is_enabled, expected=expected)
+    return _source(call, sources.read_source(call, environment, source_id))
 
 
 def _source(call: Call, edited: Edited[Source]) -> Versioned[SourceAnswer]:
@@ -109,6 +140,7 @@ def _answers(call: Call, sources_found: Iterable[Source]) -> list[SourceAnswer]:
     for connection in sources.list_connections(call):
         answer = ConnectionAnswer(connection.destination, connection.environment_id, connection.is_enabled)
         connected.setdefault(connection.source_id, []).append(answer)
+    browsers = read_all_in_browser(call)
     return [
         SourceAnswer(
             source.id,
@@ -117,6 +149,7 @@ def _answers(call: Call, sources_found: Iterable[Source]) -> list[SourceAnswer]:
             source.kind,
             source.is_enabled,
             connected.get(source.id, []),
+            BrowserAnswer(found.app_id, found.settings) if (found := browsers.get(source.id)) else None,
         )
         for source in sources_found
     ]

@@ -1,10 +1,16 @@
 """Sources and keys of one environment: what clients need, ready to paste, and how to change it."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 from starlette.responses import Response
 
-from cairn.app import python_lists, sources
+from cairn.app import device_mode, python_lists, sources
 from cairn.app.editions import editions_of
-from cairn.errors import CairnError
+from cairn.errors import CairnError, InvalidInput
+from cairn.routing.builtin import InBrowser
+from cairn.routing.device_mode import DEVICE_SETTINGS
 from cairn.web import browser_snippet, snippets
 from cairn.web.portion import portion
 from cairn.web.snippets import Snippet
@@ -12,10 +18,14 @@ from cairn.web.visit import Page, Visit, client_of, get, post
 from cairn.workspace.permission import Verb
 from cairn.workspace.source import KINDS, Source
 
+_Json = dict[str, Any]  # Any: by each setting's kind
 HIDDEN = "ask-an-editor"  # stands in snippets for keys the member may not see
 
 
-def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
+def keys_page(
+    visit: Visit, error: CairnError | None = None, *, typed: dict[int, _Json] | None = None
+) -> Response:
+    """`typed`: what was typed for browsers of a source, and not taken."""
     heard, stored_sources = (
         sources.heard_from(visit.call, visit.here),
         sources.list_sources(visit.call, visit.here),
@@ -38,6 +48,10 @@ def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
         page=page,
         client=client,
         heard=heard,
+        typed=typed or {},
+        browsers=_browsers(visit, typed or {}),
+        device_settings=DEVICE_SETTINGS,
+        analytics_js=[browser_snippet.segment(_web_client(visit, stored_sources))],
         browser=[browser_snippet.current(client), browser_snippet.neutral(client)],
         heap=_heap(client),
         segment=_segment(client),
@@ -48,6 +62,21 @@ def keys_page(visit: Visit, error: CairnError | None = None) -> Response:
         kinds=KINDS,
         python_asked_on=python_lists.asked_on(visit.call, visit.here),
     )
+
+
+def _browsers(visit: Visit, typed: dict[int, _Json]) -> dict[int, InBrowser]:
+    found = device_mode.read_all_in_browser(visit.call)
+    return {
+        source_id: msgspec.structs.replace(browser, settings=typed.get(source_id, browser.settings))
+        for source_id, browser in found.items()
+    }
+
+
+def _web_client(visit: Visit, stored_sources: Sequence[Source]) -> snippets.Client:
+    """Of the first web source."""
+    first = [source for source in stored_sources if source.kind == "web"][:1]
+    webs = sources.read_keys(visit.call, visit.here, first).sources
+    return client_of(visit, write_key=(webs[0].write_key if webs else "") or HIDDEN)
 
 
 def _heap(client: snippets.Client) -> list[Snippet]:
@@ -113,6 +142,22 @@ def toggle_source(visit: Visit) -> Response:
     return visit.go(visit.url("/keys"))
 
 
+def change_in_browser(visit: Visit) -> Response:
+    """Every setting stands in the form; a switch that is off is not sent."""
+    change = {
+        setting.key: visit.form(setting.key) == "1"
+        if setting.kind == "switch"
+        else visit.form.line(setting.key)
+        for setting in DEVICE_SETTINGS
+    }
+    source = _source_here(visit)
+    try:
+        device_mode.change_in_browser(visit.call, source, change, expected=visit.seen_edition)
+    except InvalidInput as error:
+        return keys_page(visit, error, typed={source.id: change})
+    return visit.leave(f"{visit.url('/keys')}#in-browser", f"Pages of {source.name} follow within a minute.")
+
+
 def add_source(visit: Visit) -> Response:
     kind = next((choice for choice in KINDS if choice == visit.form("kind")), KINDS[0])
     try:
@@ -130,5 +175,6 @@ PAGES: tuple[Page, ...] = (
     post("/env/{environment}/keys/python-lists", switch_python_lists, Verb.CHANGE_SOURCES),
     post("/env/{environment}/keys/sources", add_source, Verb.CHANGE_SOURCES),
     post("/env/{environment}/keys/sources/{source_id}/rotate", rotate_write, Verb.CHANGE_KEYS),
+    post("/env/{environment}/keys/sources/{source_id}/browser", change_in_browser, Verb.CHANGE_SOURCES),
     post("/env/{environment}/keys/sources/{source_id}/toggle", toggle_source, Verb.CHANGE_SOURCES),
 )
