@@ -37,16 +37,16 @@ class Destinations:
     find: Callable[[str], Destination] = in_catalogue
 
     def forget(self, users: Sequence[UsersToErase], now: datetime, *, gives_up: bool) -> list[str]:
-        """What became of it at each connection. Asking again does no harm.
+        """What became of it at each connection. Idempotent.
 
         Raises NotDeletedThereYet for what may succeed later, unless it gives up.
         """
         lines, missed = [], []
         for here in users:
             for reached in self._connections(here.environment_id):
-                asked = self._ask(reached, sorted(here.identities), now)
-                lines.append(f"connection {reached.name}: {asked.said}")
-                missed += [reached.name] if asked.is_missed else []
+                result = self._ask(reached, sorted(here.identities), now)
+                lines.append(f"connection {reached.name}: {result.said}")
+                missed += [reached.name] if result.is_missed else []
         if missed and not gives_up:
             raise NotDeletedThereYet(f"not reached: {', '.join(missed)}; the deletion is tried again")
         return lines

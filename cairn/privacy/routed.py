@@ -31,26 +31,26 @@ def forget_routed(
     own = {users.environment_id: _names(users) for users in by_environment}
     with engine.begin() as connection:
         delivering = {known.environment_id for known in read_active(connection)}
-        asked = [
+        erasure_ids = [
             ask_erasure(connection, environment_id, own[environment_id], log_end, now)
             for environment_id in own.keys() & delivering
         ]
-    is_done = _wait(engine, asked)
+    is_done = _wait(engine, erasure_ids)
     with engine.begin() as connection:
         for environment_id, names in own.items():
             forget_users(connection, environment_id, names)
         if is_done:
-            withdraw(connection, asked)
+            withdraw(connection, erasure_ids)
     if is_done:
         return []
     return ["deliveries: what the delivery process has in memory, until it answers or is started again"]
 
 
-def _wait(engine: sa.Engine, asked: Sequence[int]) -> bool:
+def _wait(engine: sa.Engine, erasure_ids: Sequence[int]) -> bool:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         with reading(engine) as connection:
-            if are_acknowledged(connection, asked):
+            if are_acknowledged(connection, erasure_ids):
                 return True
         if time.monotonic() > deadline:
             return False
