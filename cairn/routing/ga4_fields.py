@@ -1,7 +1,7 @@
 """Names and values as Google Analytics 4 takes them. Pure.
 
-Source: developers.google.com, Measurement Protocol for Google Analytics 4: "Reference" (reserved names) and "Send
-events" (limits), read in November 2026; names of commerce events and items from its "Recommended events".
+Source: developers.google.com, Measurement Protocol for Google Analytics 4, "Reference" (reserved names) and "Send
+events" (limits), and "Recommended events" (commerce, items); support.google.com, "Event naming rules".
 """
 
 import re
@@ -59,7 +59,7 @@ _RESERVED_EVENTS = frozenset(
 _RESERVED_USER_NAMES = frozenset(
     ("first_open_time", "first_visit_time", "last_deep_link_referrer", "user_id", "first_open_after_install")
 )
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+")
+_NOT_IN_NAMES = re.compile(r"\W+")  # letters of any language are allowed
 
 # Segment's e-commerce events under their names in GA4, whose reports ask for these.
 _EVENTS = {

@@ -1,6 +1,6 @@
 """Google Analytics 4 by its Measurement Protocol, for web streams.
 
-Source: developers.google.com, "Measurement Protocol (Google Analytics 4)", read in November 2026.
+Source: developers.google.com, "Measurement Protocol (Google Analytics 4)".
 """
 
 import hashlib

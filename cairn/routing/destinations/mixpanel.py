@@ -1,7 +1,7 @@
 """Mixpanel: events by /import, users by /engage, groups by /groups.
 
 Source: docs.mixpanel.com, "Import Events", "Set Property" (user and group profiles), "Identifying Users (Simplified)"
-and "Create a Deletion", read in November 2026.
+and "Create a Deletion".
 """
 
 import base64

@@ -81,7 +81,8 @@ def test_ids_may_come_from_the_integrations_object_and_else_from_the_user() -> N
         ("Order Completed", "purchase"),
         ("order completed", "purchase"),
         ("  2nd Step: done!", "nd_step_done"),
-        ("Größe gewählt", "gr_e_gew_hlt"),
+        ("Größe gewählt", "größe_gewählt"),
+        ("注文 完了", "注文_完了"),
         ("x" * 60, "x" * 40),
     ],
 )
