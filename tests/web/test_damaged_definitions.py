@@ -66,17 +66,24 @@ WHERE = {
 UNSEEN = [
     ("edits", "what"),
     ("connections", "settings"),
+    ("connections", "rules"),
     ("deletions", "receipt"),
     ("partner_apps", "redirect_uris"),
     ("sync_targets", "settings"),
 ]
 # Jobs are read by the worker, which sets the one aside; the rest of a deletion by its job.
-# A message of a hook is read by what sends it.
+# A message of a hook is read by what sends it, and what delivery notes of single messages by what shows that one.
 ELSEWHERE = {
     ("jobs", "payload"),
     ("deletions", "users"),
     ("deletions", "found"),
     ("outbound_messages", "body"),
+    ("delivery_erasures", "names"),
+    *(
+        (table, column)
+        for table in ("delivery_samples", "dead_letters")
+        for column in ("message", "request", "answer")
+    ),
 }
 PAGES = [
     "",
