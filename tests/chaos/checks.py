@@ -25,6 +25,9 @@ SETTLE_LIMIT_S = 120
 SETTLE_S = 2.0  # live segments follow the loader within a second
 
 
+_ROLES = {b"edge": "edge", b"deliver": "delivery"}  # by their subcommands
+
+
 def processes(served: Served) -> dict[str, int]:
     """Who runs now: children of the supervisor by their subcommand."""
     found = {"supervisor": served.pid}
@@ -37,7 +40,8 @@ def processes(served: Served) -> dict[str, int]:
         except (OSError, IndexError):
             continue
         if parent == served.pid:
-            found["edge" if b"edge" in words else "core"] = int(entry.name)
+            role = next((role for word, role in _ROLES.items() if word in words), "core")
+            found[role] = int(entry.name)
     return found
 
 
