@@ -1,5 +1,5 @@
 # Two commands: `make run` and `make test`. Both set up everything they need.
-.PHONY: setup run test test-postgres check test-setup chaos pictures bench-loop bench-start bench-segments bench-sync bench-ingest bench-define bench-script bench-page soak lock audit
+.PHONY: setup run test test-postgres check test-setup chaos pictures bench-loop bench-start bench-segments bench-sync bench-routing bench-ingest bench-define bench-script bench-page soak lock audit
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -84,6 +84,9 @@ bench-ingest: setup
 
 bench-sync: setup
 	$(BIN)/python -m bench.sync
+
+bench-routing: setup
+	$(BIN)/python -m bench.routing
 
 bench-segments: setup
 	$(BIN)/python -m bench.segments
