@@ -6,6 +6,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.routing.target import always, serving
+from tests.routing.world import Routed
 from tests.served import Served
 from tests.sync.test_story import Pair, add_audience, connect, make_flag, recur
 
@@ -40,6 +42,7 @@ def main() -> None:
         finally:
             served.stop()
         between_two(Path(folder), browser)
+        to_others(Path(folder), browser)
         browser.close()
 
 
@@ -67,6 +70,38 @@ def between_two(folder: Path, browser: Browser) -> None:
         context.close()
         analytics.stop()
         flags.stop()
+
+
+def to_others(folder: Path, browser: Browser) -> None:
+    """Connections to a destination that takes what it gets, and to one that is away."""
+    served = Served(folder / "routed", options=("--outbound-networks", "127.0.0.0/8")).make_demo().start()
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    with serving() as taking, serving() as refusing:
+        routed, page = Routed(served), context.new_page()
+        try:
+            refusing.answer = always(503)
+            rules = {"filters": [{"name": "Pings", "condition": "event = 'Internal Ping'"}]}
+            crm = routed.connect(taking, name="Customer database", rules=rules)
+            routed.connect(refusing, name="Warehouse")
+            names = ("Order Completed", "Plan Chosen", "Internal Ping", "Signed Up")
+            for name in names:
+                routed.send(range(20), USER, "ben@shop.test", event=name)
+            routed.passed(crm)
+            sign_in(page, served)
+            own = f"/env/production/connections/{crm.id}"
+            for name, path in (
+                ("connections", "/env/production/connections"),
+                ("connection-rules", f"{own}/rules"),
+                ("connection-delivery", f"{own}/delivery?period=1h"),
+            ):
+                page.wait_for_timeout(2_500)  # delivery writes what it did each second
+                page.goto(served.url + path)
+                page.wait_for_timeout(800)
+                page.screenshot(path=str(FOLDER / f"{name}.png"))
+        finally:
+            routed.close()
+            context.close()
+            served.stop()
 
 
 def shop_of(served: Served) -> str:

@@ -3,6 +3,8 @@
 Made once per data directory; asked again, it tells the same keys. What must be told again is kept sealed.
 """
 
+import base64
+import secrets
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +22,8 @@ from cairn.flags.definition import NewFlag, create_flag, set_flag_state
 from cairn.flags.model import Allocation, Metric, Variable, Variation
 from cairn.flags.rule_definition import NewRule, add_rule
 from cairn.ids import new_token
+from cairn.routing.catalogue import destination
+from cairn.routing.connections import ConnectionChange, create_connection
 from cairn.segments.definition import NewSegment, create_segment
 from cairn.workspace.api_token import create_token
 from cairn.workspace.environment import list_environments, reveal_sdk_key
@@ -73,6 +77,7 @@ def _make(connection: sa.Connection, seal: Seal, now: datetime) -> dict[str, Any
     _, token = create_token(connection, workspace.id, name="Demo", now=now)
     _define_events(connection, workspace, now)
     segments = _make_segments(connection, workspace, now)
+    _connect(connection, workspace, seal, now)
     _make_flag(connection, workspace, segments, now)
     environments = {
         environment.key: {
@@ -122,6 +127,26 @@ def _make_segments(connection: sa.Connection, workspace: Workspace, now: datetim
     ):
         made[new.key] = create_segment(connection, workspace.id, project_id, new, now).id
     return made
+
+
+def _connect(connection: sa.Connection, workspace: Workspace, seal: Seal, now: datetime) -> None:
+    """To an address that nobody has, and so switched off: for the pages to show what a connection is."""
+    production = list_environments(connection, workspace.id)[0].id
+    server = next(
+        source
+        for source in list_sources(connection, workspace.id)
+        if source.environment_id == production and source.kind == "server"
+    )
+    example = ConnectionChange(
+        name="Example webhook",
+        is_enabled=False,
+        settings={"url": "https://hooks.example/cairn"},
+        secrets={"secret": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"},
+        rules={"filters": [{"name": "Pings", "condition": "event = 'Internal Ping'", "action": "drop"}]},
+    )
+    create_connection(
+        connection, workspace.id, server.id, destination("webhook"), seal, example, log_end=0, now=now
+    )
 
 
 DEFINED = (  # (name, category, description, part)
