@@ -15,9 +15,12 @@ from cairn.clock import to_ms
 from cairn.errors import InvalidInput
 from cairn.event import Kind
 from cairn.outcomes import Outcome
+from cairn.routing import integrations
+from cairn.routing.catalogue import catalogue
 from cairn.routing.connections import Connection
-from cairn.routing.decide import Discarded, TracedStep, trace
+from cairn.routing.decide import Discarded, TracedStep, name_of, trace
 from cairn.routing.destination import Destination
+from cairn.routing.device_mode import BROWSER_NAMES
 from cairn.routing.message import Message
 from cairn.routing.rules import Rules
 from cairn.wire.times import iso_text
@@ -42,6 +45,12 @@ class Previewed(Struct, frozen=True):
     def sent(self) -> Message | None:
         result = self.steps[-1].result
         return result if isinstance(result, Message) else None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What its sender seems to have meant otherwise."""
+        names = (*BROWSER_NAMES, *map(name_of, catalogue()))
+        return integrations.warnings(self.message.body.get("integrations"), names)
 
 
 def recent_messages(call: Call, environment: Environment, connection_id: int) -> list[Message]:

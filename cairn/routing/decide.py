@@ -17,7 +17,7 @@ from cairn.routing.mappings import mapped
 from cairn.routing.message import Message
 from cairn.routing.outcome import Discard
 from cairn.routing.rules import Rules
-from cairn.routing.transformations import describe, transformed
+from cairn.routing.transformations import describe, preview, transformed
 
 
 class Discarded(Struct, frozen=True):
@@ -140,6 +140,7 @@ class TracedStep(Struct, frozen=True):
     name: str
     result: Message | Discarded
     is_changed: bool
+    details: tuple[str, ...] = ()  # of several steps in one, a sentence for each that changed something
 
 
 def trace(message: Message, rules: Rules, destination: Destination) -> list[TracedStep]:
@@ -147,11 +148,17 @@ def trace(message: Message, rules: Rules, destination: Destination) -> list[Trac
     steps: list[TracedStep] = []
     for step in STEPS:
         decided = step(message, rules, destination)
-        steps.append(TracedStep(STEP_NAMES[step], decided, decided is not message))
+        details = _sentences(message, rules) if step is apply_transformations else ()
+        steps.append(TracedStep(STEP_NAMES[step], decided, decided is not message, details))
         if isinstance(decided, Discarded):
             break
         message = decided
     return steps
+
+
+def _sentences(message: Message, rules: Rules) -> tuple[str, ...]:
+    [shown] = preview(rules.transformations, [message])
+    return tuple(step.sentence for step in shown if step.is_changed)
 
 
 def name_of(destination: Destination) -> str:

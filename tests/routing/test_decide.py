@@ -210,4 +210,5 @@ def test_a_trace_shows_what_each_step_made_of_a_message() -> None:
     ]
     assert isinstance(steps[5].result, Message) and steps[5].result.body["properties"] == {}
     assert steps[-1].result == decide(made, rules, HEAP)
+    assert steps[-1].details == ("Keep 0 % of the events.",) and steps[5].details == ()
     assert list(STEP_NAMES) == list(STEPS)

@@ -225,6 +225,25 @@ def test_rules_are_tried_on_recent_events_before_they_are_saved(
     assert "expected one JSON object" in wrong
 
 
+def test_a_try_says_what_each_transformation_does_and_which_names_reach_nothing(
+    world: World, owner: Browser, delivered: Delivered
+) -> None:
+    path = f"{HERE}/connections/{delivered.connection_id}/rules"
+    owner.get(path)
+    steps = (
+        '[{"kind": "set", "path": "properties.a", "value": 1}, {"kind": "drop", "path": "properties.gone"}]'
+    )
+    event = (
+        '{"type": "track", "event": "Tried", "integrations": {"heap": true, "Heap": true, "Nowhere": false}}'
+    )
+    form = {"edition": "", "do": "try", "transformations": steps, "event": event}
+    preview = owner.post(path, form).text.partition('id="preview"')[2].partition("</li>")[0]
+    assert "Tried" in preview and "Transformations changed it: Set properties.a to 1." in preview
+    assert "properties.gone" not in preview, "there was nothing to remove"
+    assert "names are case-sensitive; write &#39;Heap&#39;" in preview
+    assert "integrations.Nowhere: no destination has this name" in preview
+
+
 def test_rules_are_tried_on_what_the_analytics_stored_where_nothing_was_delivered_yet(
     world: World, owner: Browser
 ) -> None:

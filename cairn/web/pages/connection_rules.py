@@ -10,6 +10,7 @@ from cairn.app import connections, rule_preview
 from cairn.app.connections import ConnectionChanges, ConnectionView
 from cairn.app.rule_preview import Previewed
 from cairn.errors import CairnError, InvalidInput
+from cairn.routing.decide import TracedStep
 from cairn.routing.rules import Rules, read_rules
 from cairn.web.connection_rules_form import ACTIONS, RulesForm, form_of, read_rules_form, typed_form
 from cairn.web.exchange import json_text
@@ -28,6 +29,7 @@ class ShownPreview(Struct, frozen=True):
     detail: str
     steps: list[tuple[str, str]]  # name of the step, and what it did
     body: str  # as the destination gets it
+    warnings: list[str]  # about the event itself
 
 
 class FieldError(Struct, frozen=True):
@@ -123,7 +125,7 @@ def _preview(visit: Visit, view: ConnectionView, rules: dict[str, Any] | None) -
 
 def _shown(entry: Previewed) -> ShownPreview:
     message, discarded, sent = entry.message, entry.discarded, entry.sent
-    steps = [(step.name, "changed it") for step in entry.steps if step.is_changed and sent is not None]
+    steps = [(step.name, _did(step)) for step in entry.steps if step.is_changed and sent is not None]
     body = sent.body if sent else message.body
     return ShownPreview(
         message.event or message.kind,
@@ -132,7 +134,12 @@ def _shown(entry: Previewed) -> ShownPreview:
         discarded.detail if discarded else "",
         steps,
         json_text(body),
+        entry.warnings,
     )
+
+
+def _did(step: TracedStep) -> str:
+    return f"changed it: {' '.join(step.details).rstrip('.')}" if step.details else "changed it"
 
 
 _RULES = "/env/{environment}/connections/{connection_id}/rules"
