@@ -67,30 +67,30 @@ class Destinations:
         configuration = connections.configuration_of(connection, self.seal, known, chosen)
         return _Connected(known.name, chosen, configuration)
 
-    def _ask(self, reached: "_Connected", user_ids: list[str], now: datetime) -> "_Asked":
+    def _ask(self, reached: "_Connected", user_ids: list[str], now: datetime) -> "_Result":
         chosen, configuration = reached.destination, reached.configuration
         requests: list[Request] = []
         if chosen is not None and chosen.forget is not None and configuration is not None and user_ids:
             requests = chosen.forget(user_ids, configuration, now)
         if chosen is None or not requests:
-            return _Asked("what it sent stays there; delete it there too")
+            return _Result("what it sent stays there; delete it there too")
         for request in requests:
             refused = self._send(request, chosen.judge or judge, now)
             if refused is not None:
                 return refused
-        return _Asked("asked to delete the users there, which it does in its own time")
+        return _Result("asked to delete the users there, which it does in its own time")
 
-    def _send(self, request: Request, judge: Judge, now: datetime) -> "_Asked | None":
+    def _send(self, request: Request, judge: Judge, now: datetime) -> "_Result | None":
         """None: it was taken. An answer's text is left out, because it may name the user."""
         try:
             answer = self.client.send(request.call)
         except Unavailable:
-            return _Asked("not reached; delete the users there too", is_missed=True)
+            return _Result("not reached; delete the users there too", is_missed=True)
         verdict = judge(answer, now)
         if verdict.is_delivered:
             return None
         said = f"answered {answer.status}; delete the users there too"
-        return _Asked(said, is_missed=not verdict.is_final)
+        return _Result(said, is_missed=not verdict.is_final)
 
 
 class _Connected(Struct, frozen=True):
@@ -101,6 +101,6 @@ class _Connected(Struct, frozen=True):
     configuration: Configuration | None = None
 
 
-class _Asked(Struct, frozen=True):
+class _Result(Struct, frozen=True):
     said: str
     is_missed: bool = False  # it may succeed later

@@ -64,14 +64,14 @@ def _event(message: Message) -> JsonObject:
         raise rejected("event: is missing; a track call needs a name")
     if len(message.event) > LONGEST_EVENT:
         raise rejected(f"event: has {len(message.event)} characters; Heap takes {LONGEST_EVENT}")
-    given = dict(object_at(message.body, "properties"))
-    own = given.pop("email") if isinstance(given.get("email"), str) else None
+    properties = dict(object_at(message.body, "properties"))
+    own = properties.pop("email") if isinstance(properties.get("email"), str) else None
     traits = object_at(context_of(message), "traits")
-    properties = classic(given)
+    flat = classic(properties)
     if email := email_of(own, traits, message.user_id, is_identify=False):
-        properties["_email"] = email
-    properties["segment_library"] = _library(message)
-    return {"event": message.event, "timestamp": iso_text(message.time_ms), "properties": properties}
+        flat["_email"] = email
+    flat["segment_library"] = _library(message)
+    return {"event": message.event, "timestamp": iso_text(message.time_ms), "properties": flat}
 
 
 def _user(message: Message) -> JsonObject:

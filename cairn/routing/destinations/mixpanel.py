@@ -204,14 +204,14 @@ def _insert_id(message_id: str) -> str:
 
 def _context_properties(message: Message, configuration: Configuration) -> JsonObject:
     context = context_of(message)
-    found = {
+    properties = {
         name: value for group, key, name in _CONTEXT if (value := text_at(object_at(context, group), key))
     }
     if ip := text_at(context, "ip"):
-        found["ip"] = ip
+        properties["ip"] = ip
     if group_id := text_at(context, "groupId"):
-        found[_group_key(configuration)] = group_id
-    return found
+        properties[_group_key(configuration)] = group_id
+    return properties
 
 
 def _user(message: Message, configuration: Configuration) -> JsonObject:

@@ -38,7 +38,7 @@ class Postgres:
         self.server, self.port = server, port
         self.asked: list[tuple[str, int, bool]] = []
 
-    def settings(self, **given: Any) -> dict[str, Any]:
+    def settings(self, **typed: Any) -> dict[str, Any]:
         return {
             "host": "localhost",
             "port": self.port,
@@ -46,16 +46,16 @@ class Postgres:
             "user": "writer",
             "password": PASSWORD,
             "encryption": "require",
-            **given,
+            **typed,
         }
 
     def locate(self, host: str, port: int, is_encrypted: bool) -> str:
         self.asked.append((host, port, is_encrypted))
         return "127.0.0.1"
 
-    def send(self, messages: Sequence[Message], **given: Any) -> Verdict:
+    def send(self, messages: Sequence[Message], **typed: Any) -> Verdict:
         assert TABLE.send is not None
-        configuration = configured(TABLE, **self.settings(**given))
+        configuration = configured(TABLE, **self.settings(**typed))
         return run(TABLE.send(messages, configuration, self.locate))
 
     def rows(self, table: str = "events", columns: str = "*") -> list[Any]:

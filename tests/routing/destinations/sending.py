@@ -32,10 +32,10 @@ def message(kind: str = "track", /, *, position: int = 1, time_ms: int = TIME_MS
     )
 
 
-def configured(destination: Destination, **given: Any) -> Configuration:
+def configured(destination: Destination, **typed: Any) -> Configuration:
     """Settings as a connection has them: every key, with its default where nothing else was typed."""
-    settings = {s.key: given.get(s.key, s.default) for s in destination.settings if s.kind != "secret"}
-    secrets = {s.key: given.get(s.key, "") for s in destination.settings if s.kind == "secret"}
+    settings = {s.key: typed.get(s.key, s.default) for s in destination.settings if s.kind != "secret"}
+    secrets = {s.key: typed.get(s.key, "") for s in destination.settings if s.kind == "secret"}
     return Configuration(settings, secrets)
 
 

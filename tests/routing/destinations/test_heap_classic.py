@@ -84,8 +84,8 @@ def test_track_is_the_golden_vector_wherever_the_address_is_from(
 
 def test_values_are_cleaned_as_the_vendors_fixture_says() -> None:
     foo = {"bar": {"hello": "teemo"}, "cheese": ["1", 2, "cheers"], "products": [{"A": "Jello"}]}
-    given = {"skip": None, "pass": 1, "email": "jd@example.com", "products": [{"foo": "bar"}], "foo": foo}
-    assert properties("track", properties=given, context=NODE) == {
+    value = {"skip": None, "pass": 1, "email": "jd@example.com", "products": [{"foo": "bar"}], "foo": foo}
+    assert properties("track", properties=value, context=NODE) == {
         "pass": 1,
         "products": '[{"foo":"bar"}]',
         "foo.bar.hello": "teemo",
@@ -97,7 +97,7 @@ def test_values_are_cleaned_as_the_vendors_fixture_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("value", "expected"),
     [
         pytest.param(3, b"3", id="whole number"),
         pytest.param(9.5, b"9.5", id="broken number"),
@@ -111,8 +111,8 @@ def test_values_are_cleaned_as_the_vendors_fixture_says() -> None:
         pytest.param("ü" * 2_000, b'"' + "ü".encode() * 2_000 + b'"', id="long text is not cut"),
     ],
 )
-def test_a_value_is_sent_as(given: Any, expected: bytes) -> None:
-    _, body = sent("track", userId="u1", event="Ev", properties={"x": given})
+def test_a_value_is_sent_as(value: Any, expected: bytes) -> None:
+    _, body = sent("track", userId="u1", event="Ev", properties={"x": value})
     assert b'"properties":{"x":%s,"segment_library":""}' % expected.replace(b"%", b"%%") in body
 
 

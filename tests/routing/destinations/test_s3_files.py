@@ -35,7 +35,7 @@ def test_json_lines_hold_each_call_as_it_is() -> None:
     sent = [message(userId="u1", event="E", properties={"n": 9.5, "x": "ü\n"}, position=n) for n in (7, 8)]
     request = written("jsonl", *sent)
     lines = gzip.decompress(request.call.body).decode().splitlines()
-    assert [json.loads(line) for line in lines] == [one.body for one in sent]
+    assert [json.loads(line) for line in lines] == [call.body for call in sent]
     assert request.positions == (7, 8)
 
 
