@@ -30,11 +30,17 @@ run: setup
 	$(BIN)/cairn serve --demo
 
 # The vendors' clients from npm and a browser: only tests need them.
-test-setup: setup tests/clients/node_modules/.setup-done
+test-setup: setup tests/clients/node_modules/.setup-done tests/clients/python/.older/.setup-done
 	@sh tests/browser_setup.sh
 
 tests/clients/node_modules/.setup-done: tests/clients/package-lock.json
 	cd tests/clients && npm ci --silent --no-audit --no-fund
+	touch $@
+
+# Beside the release that the lock installs, so in a folder of its own, which tests are not looked for in.
+tests/clients/python/.older/.setup-done: tests/clients/python/older.txt .venv/.setup-done
+	rm -rf $(@D)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) -r $<
 	touch $@
 
 # Browsers and servers share the machine's cores here, and much of a test is waiting for them: so three at once on two

@@ -32,6 +32,7 @@ DIRECTORY = Directory(
     apps={"1234567890": App(1, 2), "11": App(5, 2), "22": App(6, 2)},
     sources={
         key_hash("wk_node"): Source(21, 1, 2, "back end", "server", True, (1,)),
+        key_hash("testsecret"): Source(26, 1, 2, "the client's own tests", "server", True, (1,)),
         key_hash("wk_web"): Source(22, 1, 2, "site", "web", True, (1,)),
         key_hash("wk_two"): Source(23, 1, 2, "both", "server", True, (1, 5)),
         key_hash("wk_off"): Source(24, 1, 2, "off", "server", False, (1,)),

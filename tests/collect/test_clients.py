@@ -1,7 +1,9 @@
 """The vendors' own clients, unmodified, against the collector."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +118,41 @@ def test_pypi_segment_analytics_python(served: Served, is_compressed: bool) -> N
     [page] = [event for event in served.events() if isinstance(event, Refused)]
     assert page.reason.value == "unsupported_event_type"
     assert all(isinstance(draft, Draft) and draft.key for draft in drafts)
+
+
+OLDER = SENDERS.parent / "python" / ".older"  # Makefile, test-setup
+
+
+def python(served: Served, write_key: str, *, is_older: bool) -> Any:
+    if is_older and not OLDER.is_dir():
+        pytest.skip("run make test-setup")
+    path = {"PYTHONPATH": str(OLDER)} if is_older else {}
+    done = subprocess.run(
+        [sys.executable, SENDERS / "segment_python.py", served.url, write_key],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **path},
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["version"].startswith("2.3." if is_older else "2.4.")
+    return said["failures"]
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["2.4", "2.3"])
+def test_both_ways_of_pypi_clients_to_name_their_key_deliver_once(served: Served, *, is_older: bool) -> None:
+    """The older one has its key in the body alone, and sends again whatever is not answered with 200."""
+    assert python(served, "wk_node", is_older=is_older) == []
+    drafts = served.drafts()
+    assert [draft.name for draft in drafts] == ["Identify", "Number", "Looked"]
+    assert len({draft.key for draft in drafts}) == 3 and len(served.arrivals()) == 1
+    assert drafts[0].user_properties["_email"] == "u1@x.test" and drafts[1].identity == "42"
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["2.4", "2.3"])
+def test_pypi_clients_read_a_refusal_and_give_up_at_once(served: Served, *, is_older: bool) -> None:
+    [failure] = python(served, "wk_wrong", is_older=is_older)
+    assert failure.startswith("APIError") and "invalid_write_key" in failure
+    assert served.drafts() == [] and {reason for reason, _ in served.refusals()} <= {"unknown_key"}
