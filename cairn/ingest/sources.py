@@ -48,12 +48,12 @@ def _send_by_rules(
     batch: Batch,
     call: CheckedCall,
     environments: tuple[int, ...],
-    rules: Mapping[int, str],
+    rules: Mapping[str, str],
     log_position: int,
 ) -> None:
     """Each connection decides for itself, so each environment may get something else."""
     for environment_id in environments:
-        text = rules.get(environment_id)
+        text = rules.get(str(environment_id))
         delivered = builtin_rules.deliver(call, text, log_position) if text else heap_builtin.deliver(call)
         _send(batch, delivered, (environment_id,), log_position)
 
@@ -107,6 +107,6 @@ def _routes(directory: Directory) -> dict[int, Route]:
     }
 
 
-def _rules(directory: Directory) -> dict[int, dict[int, str]]:
+def _rules(directory: Directory) -> dict[int, dict[str, str]]:
     """By source id, of those that have some: by environment, as JSON."""
     return {source.source_id: source.heap_rules for source in directory.sources.values() if source.heap_rules}

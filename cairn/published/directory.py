@@ -28,8 +28,8 @@ class Source(Struct, frozen=True):
     kind: str  # web, server
     is_enabled: bool
     heap_environments: tuple[int, ...]  # connected built-in analytics; empty: not connected
-    # Rules of these connections as JSON, by environment; those without any are not here.
-    heap_rules: dict[int, str] = {}
+    # Rules of these connections as JSON, by environment in digits; those without any are not here.
+    heap_rules: dict[str, str] = {}
 
 
 class Sdk(Struct, frozen=True):

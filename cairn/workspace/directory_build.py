@@ -14,6 +14,8 @@ from cairn.published.directory import DOCUMENT, App, Directory, Sdk, Source, enc
 from cairn.workspace.environment import PRODUCTION
 from cairn.workspace.source import HEAP
 
+_UNREADABLE = "unreadable"
+
 
 def build_directory(connection: sa.Connection) -> Directory:
     """Guarantee: the same database gives the same document, whatever the order of its rows."""
@@ -72,12 +74,14 @@ def _keeping_ip(connection: sa.Connection) -> frozenset[int]:
 
 def _sources(connection: sa.Connection, workspace_of: dict[int, int]) -> dict[str, Source]:
     connected: dict[int, list[int]] = defaultdict(list)
-    rules: dict[int, dict[int, str]] = defaultdict(dict)
+    rules: dict[int, dict[str, str]] = defaultdict(dict)
     analytics = sa.select(connections).where(connections.c.destination == HEAP, connections.c.is_enabled)
     for row in connection.execute(analytics.order_by(connections.c.environment_id)):
         connected[row.source_id].append(row.environment_id)
         if row.rules:
-            rules[row.source_id][row.environment_id] = json.dumps(row.rules, sort_keys=True)
+            # No rules at all would let through what they keep back: a text that nobody can read lets nothing through.
+            text = json.dumps(row.rules, sort_keys=True) if isinstance(row.rules, dict) else _UNREADABLE
+            rules[row.source_id][str(row.environment_id)] = text
     return {
         row.write_key_hash: Source(
             row.id,

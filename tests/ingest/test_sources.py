@@ -74,7 +74,7 @@ def test_a_log_of_an_earlier_collector_is_not_sent_twice(rig: Rig, environment_i
 
 def ruled(environment_id: int, rules: dict[str, Any], *others: int) -> Source:
     found = source(5, (environment_id, *others))
-    return msgspec.structs.replace(found, heap_rules={environment_id: json.dumps(rules)})
+    return msgspec.structs.replace(found, heap_rules={str(environment_id): json.dumps(rules)})
 
 
 RULED = [

@@ -63,7 +63,9 @@ class Routed:
         self.log.close()
         self.engine.dispose()
 
-    def connect(self, target: Target | None, *, slug: str = "webhook", batch: int = 1, **fields: Any) -> Connection:
+    def connect(
+        self, target: Target | None, *, slug: str = "webhook", batch: int = 1, **fields: Any
+    ) -> Connection:
         """It delivers what is sent after this. Without a target its settings say where to."""
         settings = fields.pop("settings", None) or {"url": target.url if target else "", "batch": batch}
         secrets = fields.pop("secrets", {"secret": SECRET})

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from cairn.db.routing_tables import connections
 from cairn.db.tables import api_tokens, attribute_lists, environments, metadata, sources
 from cairn.errors import InvalidInput, Misconfigured, NotFound
-from cairn.published.directory import DOCUMENT, Directory, decode
+from cairn.published.directory import DOCUMENT, Directory, decode, encode
 from cairn.workspace.api_token import (
     TOUCH_EVERY,
     TokenNotFound,
@@ -240,7 +240,8 @@ def test_directory_tells_what_a_key_stands_for(
         .values(rules={"consent": ["Analytics"]})
     )
     told = build_directory(connection).source(reveal_write_key(connection, shop.id, server.id, seal))
-    assert told is not None and told.heap_rules == {development.id: '{"consent": ["Analytics"]}'}
+    assert told is not None and told.heap_rules == {str(development.id): '{"consent": ["Analytics"]}'}
+    assert decode(encode(build_directory(connection))) == build_directory(connection)
     assert directory.accounts == {
         str(shop.account_id): production.id,
         str(other.account_id): list_environments(connection, other.id)[0].id,
