@@ -1,9 +1,9 @@
 """Connections from sources to destinations: what there is to choose from, how each is set, and changing it."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import sqlalchemy as sa
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cairn.app.call import Call
 from cairn.app.editions import CREATED, DELETED, record
@@ -11,11 +11,13 @@ from cairn.app.sources import get_source
 from cairn.errors import Conflict
 from cairn.routing import connections
 from cairn.routing.catalogue import DestinationNotFound, catalogue, destination
-from cairn.routing.connections import Connection, ConnectionChange, ConnectionNotFound
+from cairn.routing.connections import MOST_RETRY_HOURS, Connection, ConnectionChange, ConnectionNotFound
 from cairn.routing.destination import Destination
 from cairn.routing.rules import check_rules, read_rules, rules_json
 from cairn.workspace.edits import check_edition, differences, edition_of, editions_of
 from cairn.workspace.environment import Environment
+
+RetryHours = Annotated[int, Meta(ge=1, le=MOST_RETRY_HOURS)]
 
 EDITED = ("name", "is_enabled", "settings", "rules", "retry_hours")
 
@@ -36,7 +38,7 @@ class ConnectionChanges(Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any] | UnsetType = UNSET  # Any: by each setting's kind
     secrets: dict[str, str] = {}
     rules: dict[str, Any] | UnsetType = UNSET  # Any: routing/rules.py; the whole of them
-    retry_hours: int | UnsetType = UNSET  # 1 to 72
+    retry_hours: RetryHours | UnsetType = UNSET
 
 
 class ConnectionView(Struct, frozen=True):

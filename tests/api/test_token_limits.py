@@ -60,8 +60,8 @@ def names_environment(endpoint: Endpoint) -> bool:
     return any("environment" in place for place in places)
 
 
-# They name an environment, and concern all of them.
-OF_ALL_ENVIRONMENTS = {"delete_user", "change_account_property"}
+# They name an environment, and concern all of them, or another one too.
+OF_ALL_ENVIRONMENTS = {"delete_user", "change_account_property", "copy_a_connection"}
 
 
 @every_endpoint

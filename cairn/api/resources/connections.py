@@ -9,7 +9,7 @@ from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Key, Versioned
 from cairn.api.resources.users import EnvironmentQuery
 from cairn.app import connection_trial, connections
 from cairn.app.call import Call
-from cairn.app.connections import ConnectionChanges, ConnectionView
+from cairn.app.connections import ConnectionChanges, ConnectionView, RetryHours
 from cairn.workspace.permission import Verb
 
 
@@ -39,7 +39,8 @@ class NewConnection(Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
     secrets: dict[str, str] = {}
     rules: dict[str, Any] = {}
-    retry_hours: int | UnsetType = UNSET  # 1 to 72; 4 if it is left out
+    # 4 if it is left out
+    retry_hours: RetryHours | UnsetType = UNSET
 
 
 class ConnectionCopy(Struct, frozen=True, forbid_unknown_fields=True):

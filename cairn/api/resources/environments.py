@@ -1,10 +1,10 @@
 """Environments and the sources that send into them. Keys are not shown here: pages show them to those who may."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cairn.api.endpoint import Endpoint, EnvironmentName, Id, Query, Versioned
 from cairn.api.resources.users import EnvironmentQuery
@@ -64,7 +64,7 @@ class BrowserChange(Struct, frozen=True, forbid_unknown_fields=True):
     disableTextCapture: bool | UnsetType = UNSET
     disableTargetText: bool | UnsetType = UNSET
     secureCookie: bool | UnsetType = UNSET
-    browserArrayLimit: int | UnsetType = UNSET
+    browserArrayLimit: Annotated[int, Meta(ge=0, le=1_000)] | UnsetType = UNSET
 
 
 class SourceChange(Struct, frozen=True, forbid_unknown_fields=True):
