@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from cairn.errors import Conflict, Unavailable
 from cairn.http_client import HttpClient
-from cairn.routing.answer import judge, said
+from cairn.http_client.retry import said
+from cairn.routing.answer import judge
 from cairn.routing.delivery.shown import Hidden
 from cairn.routing.destination import Configuration, Destination, NotForDestination, Send, Trial, Verdict
 

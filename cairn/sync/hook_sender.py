@@ -11,11 +11,11 @@ from cairn.clock import Clock
 from cairn.db.engine import reading
 from cairn.errors import CairnError
 from cairn.http_client import Call, HttpClient
+from cairn.http_client.retry import retry_s
 from cairn.signing.webhook import signed
 from cairn.sync import hooks
 from cairn.sync.deliver.answer import check_accepted
 from cairn.sync.deliver.page import NotAccepted
-from cairn.sync.deliver.retry import retry_s
 from cairn.sync.hooks import Hook, Message
 from cairn.workspace.sealed import Seal
 

@@ -19,12 +19,12 @@ from cairn.db.engine import reading
 from cairn.db.sync_tables import segment_syncs
 from cairn.errors import CairnError
 from cairn.http_client import HttpClient
+from cairn.http_client.retry import LONGEST_WAIT, retry_s
 from cairn.members.sets import Members, list_set, users_set
 from cairn.store.store import Store
 from cairn.sync import tasks
 from cairn.sync.deliver.kinds import open_delivery
 from cairn.sync.deliver.page import NotAccepted
-from cairn.sync.deliver.retry import LONGEST_WAIT, retry_s
 from cairn.sync.mapping import fill_mapped, keys_of, mapped_set
 from cairn.sync.sending import Sending, clean_up, read_sending, read_sendings
 from cairn.sync.syncs import IDENTITY, PERIODS, Sync, Task

@@ -11,10 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from cairn.db.sync_tables import partner_apps, partner_grants, segment_syncs, sync_targets
+from cairn.http_client.retry import retry_after_s, retry_s
 from cairn.members.sets import list_set
 from cairn.sync import syncs
-from cairn.sync.deliver.answer import retry_after_s
-from cairn.sync.deliver.retry import retry_s
 from cairn.sync.syncs import Sync
 from cairn.sync.tasks import KEPT_TASKS, acknowledged_set, new_sample, save_new
 from tests.sync.partner import OK, Answer, Partner, serve

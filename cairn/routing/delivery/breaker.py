@@ -2,9 +2,10 @@
 
 from msgspec import Struct
 
+from cairn.http_client.retry import retry_s
+
 FAILURES = 3  # in a row, of any messages; then the target is away
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 300.0
+LONGEST_PAUSE_S = 60.0
 
 
 class Breaker(Struct):
@@ -43,17 +44,4 @@ class Breaker(Struct):
         self.away_since_ms = self.away_since_ms or now_ms
         if not self.is_paused(now_s):
             self.pauses += 1
-            self.paused_until_s = now_s + spread(
-                min(FIRST_PAUSE_S * 2.0 ** min(self.pauses - 1, 20), LONGEST_PAUSE_S), chance
-            )
-
-
-def retry_s(attempts: int, asked_s: float | None, chance: float) -> float:
-    """Seconds until the next attempt, after so many that failed."""
-    wait_s = spread(min(FIRST_RETRY_S * 2.0 ** min(attempts - 1, 20), LONGEST_RETRY_S), chance)
-    return wait_s if asked_s is None else max(asked_s, 0.1)
-
-
-def spread(seconds: float, chance: float) -> float:
-    """So that not all come at once."""
-    return seconds * (0.5 + chance / 2)
+            self.paused_until_s = now_s + retry_s(self.pauses, None, chance, longest_s=LONGEST_PAUSE_S)

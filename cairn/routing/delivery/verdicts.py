@@ -5,7 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cairn.routing.delivery.breaker import Breaker, retry_s
+from cairn.http_client.retry import retry_s
+from cairn.routing.delivery.breaker import Breaker
 from cairn.routing.delivery.window import Waiting
 from cairn.routing.destination import Verdict
 from cairn.routing.outcome import Discard
@@ -39,7 +40,8 @@ def decide_all(
         return [Decided(waiting, "delivered") for waiting in batch]
     if verdict.is_final:
         if len(batch) == 1:
-            return [_dead(waiting, Discard.MESSAGE_REJECTED, verdict.detail) for waiting in batch]
+            batch[0].attempts += 1
+            return [_dead(batch[0], Discard.MESSAGE_REJECTED, verdict.detail)]
         _part(batch, len(batch) // 2)
         return [Decided(waiting, "again") for waiting in batch]
     if len(batch) > 1 and any(waiting.successes not in (-1, breaker.successes) for waiting in batch):

@@ -14,7 +14,8 @@ from itertools import groupby
 import msgspec
 
 from cairn.http_client import Answer, Call
-from cairn.routing.answer import judge, said
+from cairn.http_client.retry import said
+from cairn.routing.answer import judge
 from cairn.routing.body import JsonObject, context_of, object_at, text_at
 from cairn.routing.destination import Batch, Configuration, Destination, Request, Setting, Verdict
 from cairn.routing.message import Message

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from cairn.http_client import Answer
-from cairn.routing.answer import judge, said
+from cairn.http_client.retry import said
+from cairn.routing.answer import judge
 from cairn.routing.columns import NAMES, Row, row_of
 from cairn.routing.destination import Batch, Configuration, Destination, Request, Setting, Verdict
 from cairn.routing.message import Message
