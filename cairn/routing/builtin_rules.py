@@ -16,6 +16,7 @@ from cairn.routing.decide import (
     apply_filters,
     apply_mapping,
     apply_transformations,
+    decide,
     drop_by_event_switch,
     drop_without_consent,
 )
@@ -61,7 +62,7 @@ def deliver(checked: CheckedCall, rules_text: str, position: int) -> Draft | Ref
     message = message_of(checked, position)
     if isinstance(message, Refused):
         return message
-    decided = _decided(message, rules)
+    decided = decide(message, rules, _DESTINATION, _STEPS)
     if isinstance(decided, Discarded):
         return checked.refused(Rejected(_REASONS[decided.reason], decided.detail))
     return plain if decided is message else _delivered(checked, decided)
@@ -74,15 +75,6 @@ def _read(text: str) -> Rules | None:
         return read_rules(msgspec.json.decode(text))
     except (RulesRefused, msgspec.DecodeError):
         return None
-
-
-def _decided(message: Message, rules: Rules) -> Message | Discarded:
-    for step in _STEPS:
-        decided = step(message, rules, _DESTINATION)
-        if isinstance(decided, Discarded):
-            return decided
-        message = decided
-    return message
 
 
 def _delivered(checked: CheckedCall, message: Message) -> Draft | Refused:

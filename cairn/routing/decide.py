@@ -3,7 +3,7 @@
 Source: contracts/segment.md section 4, step 6; the order is Segment's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -124,9 +124,11 @@ STEP_NAMES: dict[Step, str] = {
 }
 
 
-def decide(message: Message, rules: Rules, destination: Destination) -> Message | Discarded:
+def decide(
+    message: Message, rules: Rules, destination: Destination, steps: Sequence[Step] = STEPS
+) -> Message | Discarded:
     """The message as the destination gets it, or why it does not."""
-    for step in STEPS:
+    for step in steps:
         decided = step(message, rules, destination)
         if isinstance(decided, Discarded):
             return decided
