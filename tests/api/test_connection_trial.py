@@ -1,9 +1,7 @@
 """Testing a connection over the API: what the destination answers is said, and no secret with it."""
 
 import dataclasses
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,39 +13,16 @@ from cairn.client_address import TrustedProxies
 from cairn.http_client import HttpClient
 from cairn.workspace.permission import Role
 from tests.api.conftest import World
+from tests.routing.target import Say, Target, serving
 
 HERE = {"environment": "production"}
 SECRET = "whsec_" + "c2VjcmV0" * 6
 
 
-class Receiver(ThreadingHTTPServer):
-    daemon_threads = True
-    answer: tuple[int, bytes] = (200, b"ok")
-    bodies: list[bytes]
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            server.bodies.append(self.rfile.read(int(self.headers["content-length"])))
-            status, body = server.answer
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = Receiver(("127.0.0.1", 0), Handler)
-    server.bodies = []
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def receiver() -> Iterator[Target]:
+    with serving() as target:
+        yield target
 
 
 def tried(world: World, destination: str, *, role: Role = Role.ADMIN, **settings: Any) -> Any:
@@ -59,9 +34,8 @@ def tried(world: World, destination: str, *, role: Role = Role.ADMIN, **settings
     return world.call("POST", f"/connections/{made.json()['id']}/test", role=role, params=HERE)
 
 
-def webhook(world: World, receiver: Receiver, **more: Any) -> Any:
-    url = f"http://127.0.0.1:{receiver.server_port}/in"
-    return tried(world, "webhook", url=url, secrets={"secret": SECRET}, **more)
+def webhook(world: World, receiver: Target, **more: Any) -> Any:
+    return tried(world, "webhook", url=receiver.url, secrets={"secret": SECRET}, **more)
 
 
 def allow(world: World, networks: str) -> None:
@@ -76,10 +50,10 @@ def reaching(world: World) -> World:
     return world
 
 
-def test_what_the_destination_takes_is_right(reaching: World, receiver: Receiver) -> None:
+def test_what_the_destination_takes_is_right(reaching: World, receiver: Target) -> None:
     assert webhook(reaching, receiver).json() == {"is_right": True, "detail": "answered 200: ok"}
-    [body] = receiver.bodies
-    assert b"Connection tested" in body
+    (message,) = receiver.taken
+    assert message["event"] == "Connection tested"
 
 
 @pytest.mark.parametrize(
@@ -94,19 +68,19 @@ def test_what_the_destination_takes_is_right(reaching: World, receiver: Receiver
     ],
 )
 def test_what_it_refuses_is_said(
-    reaching: World, receiver: Receiver, status: int, body: bytes, said: str
+    reaching: World, receiver: Target, status: int, body: bytes, said: str
 ) -> None:
-    receiver.answer = status, body
+    receiver.answer = lambda _got: Say(status, {}, body)
     answer = webhook(reaching, receiver)
     assert answer.status_code == 200 and not answer.json()["is_right"]
     assert answer.json()["detail"].startswith(said) and SECRET not in answer.text
 
 
-def test_an_address_of_this_machine_is_not_reached(world: World, receiver: Receiver) -> None:
+def test_an_address_of_this_machine_is_not_reached(world: World, receiver: Target) -> None:
     allow(world, "")
     answer = webhook(world, receiver).json()
     assert not answer["is_right"] and "not a public address" in answer["detail"]
-    assert receiver.bodies == []
+    assert receiver.got == []
 
 
 def test_a_secret_address_is_hidden_where_it_cannot_be_reached(reaching: World) -> None:
@@ -120,6 +94,6 @@ def test_a_table_is_tried_by_connecting(reaching: World) -> None:
     assert not answer.json()["is_right"] and "refused" in answer.json()["detail"]
 
 
-def test_only_who_may_change_sources_may_try(reaching: World, receiver: Receiver) -> None:
+def test_only_who_may_change_sources_may_try(reaching: World, receiver: Target) -> None:
     settings: dict[str, Any] = {"url": "https://hooks.test", "secrets": {"secret": SECRET}}
     assert tried(reaching, "webhook", role=Role.VIEWER, **settings).status_code == 403

@@ -2,10 +2,8 @@
 
 import dataclasses
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +22,21 @@ from cairn.workspace.sealed import open_seal
 from cairn.workspace.source import list_sources
 from tests.privacy.conftest import Running, Tenant
 from tests.privacy.test_deletion import ANN, delete, status
+from tests.routing.target import Answering, Say, Target, serving
 
 pytestmark = pytest.mark.slow
 
 
-class Receiver(ThreadingHTTPServer):
-    daemon_threads = True
-    status = 200
-    requests: list[tuple[str, Any]]  # authorization, body
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            server.requests.append((self.headers["authorization"], body))
-            answer = json.dumps(body).encode()  # it says whom it means
-            self.send_response(server.status)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+def receiver() -> Iterator[Target]:
+    with serving() as target:
+        target.answer = repeating()
+        yield target
 
-        def log_message(self, *_: object) -> None:
-            pass
 
-    server = Receiver(("127.0.0.1", 0), Handler)
-    server.requests = []
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def repeating(status: int = 200) -> Answering:
+    """The answer says whom it means."""
+    return lambda got: Say(status, {}, json.dumps(got.body).encode())
 
 
 def forget(user_ids: Sequence[str], configuration: Configuration, now: datetime) -> list[Request]:
@@ -106,11 +86,12 @@ def resources(running: Running) -> DeletionResources:
     return dataclasses.replace(running.deletion_resources(), destinations=reaching)
 
 
-def story(running: Running, receiver: Receiver) -> tuple[Tenant, str]:
+def story(running: Running, receiver: Target) -> tuple[Tenant, str]:
     """A tenant with one connection that can delete users, one that cannot, and a request to delete Ann."""
     tenant = running.tenant("leaver")
-    url = f"http://127.0.0.1:{receiver.server_port}/delete"
-    connect(running, tenant, FORGETFUL, name="CRM", settings={"url": url}, secrets={"token": "t0ken"})
+    connect(
+        running, tenant, FORGETFUL, name="CRM", settings={"url": receiver.url}, secrets={"token": "t0ken"}
+    )
     hook = {"settings": {"url": "https://hooks.test"}, "secrets": {"secret": "whsec_" + "QUJD" * 8}}
     connect(running, tenant, destination("webhook"), name="Hook", is_enabled=False, **hook)
     return tenant, delete(running, tenant, {"identity": ANN})
@@ -123,11 +104,12 @@ def remains(running: Running, tenant: Tenant, request: str) -> list[str]:
 
 
 def test_destinations_are_asked_and_the_receipt_says_where_nobody_can(
-    running: Running, receiver: Receiver
+    running: Running, receiver: Target
 ) -> None:
     tenant, request = story(running, receiver)
     delete_users(resources(running), {"deletion_id": request})
-    assert receiver.requests == [("t0ken", {"users": [ANN]})]
+    (request_there,) = receiver.got
+    assert (request_there.headers["authorization"], request_there.body) == ("t0ken", {"users": [ANN]})
     assert status(running, tenant, request) == "complete"
     assert remains(running, tenant, request) == [
         "connection CRM: asked to delete the users there, which it does in its own time",
@@ -135,9 +117,9 @@ def test_destinations_are_asked_and_the_receipt_says_where_nobody_can(
     ]
 
 
-def test_a_destination_that_is_away_is_asked_again_for_an_hour(running: Running, receiver: Receiver) -> None:
+def test_a_destination_that_is_away_is_asked_again_for_an_hour(running: Running, receiver: Target) -> None:
     tenant, request = story(running, receiver)
-    receiver.status = 503
+    receiver.answer = repeating(503)
     parts = resources(running)
     for _ in range(2):
         with pytest.raises(NotDeletedThereYet, match="not reached: CRM"):
@@ -149,9 +131,9 @@ def test_a_destination_that_is_away_is_asked_again_for_an_hour(running: Running,
     assert remains(running, tenant, request)[0] == "connection CRM: answered 503; delete the users there too"
 
 
-def test_one_that_refuses_is_not_asked_again(running: Running, receiver: Receiver) -> None:
+def test_one_that_refuses_is_not_asked_again(running: Running, receiver: Target) -> None:
     tenant, request = story(running, receiver)
-    receiver.status = 401
+    receiver.answer = repeating(401)
     delete_users(resources(running), {"deletion_id": request})
-    assert len(receiver.requests) == 1
+    assert len(receiver.got) == 1
     assert remains(running, tenant, request)[0] == "connection CRM: answered 401; delete the users there too"
