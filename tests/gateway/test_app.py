@@ -4,7 +4,6 @@ import gzip
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,19 +38,6 @@ from tests.patience import PATIENCE_S
 SETTINGS = (
     "/server-side/v2-settings?i={key}&r=0.5&a=12345&platform=server&sn={sn}&sv=1.60.0&api-version=1&s=prod"
 )
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[Port]:
-    port = Port()
-    yield port
-    port.close()
-
-
-@pytest.fixture
-def served(port: Port, tmp_path: Path) -> Iterator[Serving]:
-    with serving(port, tmp_path) as running:
-        yield running
 
 
 def document(version: int) -> bytes:

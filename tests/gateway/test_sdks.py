@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +34,6 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 RUNNERS = {"node": ["node", str(HERE / "talk.js")], "python": [sys.executable, str(HERE / "talk.py")]}
 VISITOR = "E012891C2EB85923932F7D318E2D678D"  # of user u1 in account 12345 (contracts/wingify.md 8.3)
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[Port]:
-    port = Port()
-    yield port
-    port.close()
-
-
-@pytest.fixture
-def served(port: Port, tmp_path: Path) -> Iterator[Serving]:
-    with serving(port, tmp_path) as running:
-        yield running
 
 
 def talk(
